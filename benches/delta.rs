@@ -16,7 +16,7 @@ use pinflow_delta::{Compression, DeltaEncoder, DeltaTables, EncodedBatches, Tabl
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-const WINDOW: u64 = 100_000;
+const WINDOW_ROWS: u64 = 100_000;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -87,7 +87,7 @@ impl RowSink for SumColumn {
 
 fn encode(encoder: &mut DeltaEncoder, texts: &TextPool, window: u64) -> EncodedBatches {
     let source = Symbol::new("recording/pin.jsonl");
-    (window * WINDOW..(window + 1) * WINDOW).for_each(|ind| texts.pin(encoder, ind, source));
+    (window * WINDOW_ROWS..(window + 1) * WINDOW_ROWS).for_each(|ind| texts.pin(encoder, ind, source));
     encoder.cut()
 }
 
@@ -121,7 +121,7 @@ impl CpuTimes {
 }
 
 fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
-    let next = (epoch + 1) * WINDOW + 1;
+    let next = (epoch + 1) * WINDOW_ROWS + 1;
     let reached = PartitionReached {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
@@ -138,8 +138,8 @@ fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
 
 fn main() {
     let pins = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000_u64);
-    let windows = pins.div_ceil(WINDOW);
-    let rows = (windows * WINDOW) as f64;
+    let windows = pins.div_ceil(WINDOW_ROWS);
+    let rows = (windows * WINDOW_ROWS) as f64;
     let texts = TextPool::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for compression in [Compression::Snappy, Compression::Zstd] {
@@ -168,7 +168,7 @@ fn main() {
                 }
                 read
             });
-            assert_eq!((read.await, resume.rows), (windows * WINDOW, windows * WINDOW));
+            assert_eq!((read.await, resume.rows), (windows * WINDOW_ROWS, windows * WINDOW_ROWS));
             assert!(sum.0 > 0);
             let files = pinflow_delta::inspect(root.path(), 0).await.unwrap();
             let bytes = files.iter().find(|table| table.table == Table::Pin.name()).unwrap().bytes;

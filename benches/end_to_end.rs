@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
-const ROUNDS: usize = 3;
-const APPENDS: usize = 1_000;
+const MEASURED_ROUNDS: usize = 3;
+const MEASURED_APPENDS: usize = 1_000;
 
 fn main() {
     let inds: u64 = std::env::var("PINFLOW_BENCH_INDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
@@ -35,7 +35,7 @@ fn main() {
     println!("{inds} ind, {} records, {} MB", inds * 3, folder_bytes(&recordings) / 1_000_000);
     throughput(&place, &recordings, inds);
     batch_refresh(&recordings);
-    live(&place, &recordings, inds);
+    measure_live_updates(&place, &recordings, inds);
     restart(&place, &recordings, inds);
 }
 
@@ -68,7 +68,7 @@ fn children_cpu() -> f64 {
 }
 
 /// Wall and CPU seconds of a command; its output is thrown away.
-fn timed(command: &mut Command) -> (f64, f64) {
+fn run_timed(command: &mut Command) -> (f64, f64) {
     let (cpu, wall) = (children_cpu(), Instant::now());
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the command runs");
     assert!(status.success(), "{command:?} failed");
@@ -80,7 +80,7 @@ fn throughput(place: &Path, recordings: &Path, inds: u64) {
     for tables in [false, true] {
         for workers in ["1", "2"] {
             let mut best = (f64::INFINITY, f64::INFINITY);
-            for _ in 0..ROUNDS {
+            for _ in 0..MEASURED_ROUNDS {
                 let data = place.join("data");
                 let _ = std::fs::remove_dir_all(&data);
                 let mut run = Command::new(PINFLOW);
@@ -88,7 +88,7 @@ fn throughput(place: &Path, recordings: &Path, inds: u64) {
                 if tables {
                     run.arg("--tables").arg(&data);
                 }
-                let (wall, cpu) = timed(&mut run);
+                let (wall, cpu) = run_timed(&mut run);
                 best = (best.0.min(wall), best.1.min(cpu));
             }
             let name = format!(
@@ -108,7 +108,7 @@ fn batch_refresh(recordings: &Path) {
         println!("DuckDB batch refresh: not measured, run tests/readers/setup.sh first");
         return;
     }
-    let (wall, cpu) = timed(Command::new(python).arg(script).arg(recordings));
+    let (wall, cpu) = run_timed(Command::new(python).arg(script).arg(recordings));
     println!("{:<26} {:>12} {wall:>12.2} {cpu:>12.2}", "DuckDB batch refresh", "");
 }
 
@@ -171,7 +171,7 @@ impl GrowingFile {
     }
 
     /// Waits until everything is read: the process does nothing for a second.
-    fn settle(&self) {
+    fn wait_until_idle(&self) {
         let mut before = self.ticks();
         loop {
             std::thread::sleep(Duration::from_secs(1));
@@ -185,7 +185,7 @@ impl GrowingFile {
     }
 
     /// Resident bytes.
-    fn memory(&self) -> u64 {
+    fn memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
@@ -210,23 +210,23 @@ impl Drop for GrowingFile {
     }
 }
 
-fn live(place: &Path, recordings: &Path, inds: u64) {
+fn measure_live_updates(place: &Path, recordings: &Path, inds: u64) {
     // An empty run tells what the program weighs by itself.
     let empty = GrowingFile::start(place, None);
     empty.append(&mut empty.users(), 1);
-    let base = empty.memory();
+    let base = empty.memory_bytes();
     drop(empty);
 
     let loaded = GrowingFile::start(place, Some(recordings));
-    loaded.settle();
-    let memory = loaded.memory();
+    loaded.wait_until_idle();
+    let memory = loaded.memory_bytes();
     println!("\nmemory: {} MB in all, {} bytes per joined ind", memory / 1_000_000, (memory - base) / inds);
     let before = loaded.ticks();
     std::thread::sleep(Duration::from_secs(5));
     println!("idle: {:.2} % of a core", (loaded.ticks() - before) as f64 / 5.0);
 
     let mut users = loaded.users();
-    let mut waits: Vec<_> = (0..APPENDS as u64)
+    let mut waits: Vec<_> = (0..MEASURED_APPENDS as u64)
         .map(|n| {
             // Not in step with any clock of the program.
             std::thread::sleep(Duration::from_micros(1_000 + (n * 7919) % 9_000));
@@ -236,7 +236,7 @@ fn live(place: &Path, recordings: &Path, inds: u64) {
     waits.sort();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
     println!(
-        "latency of {APPENDS} appends with {inds} ind loaded: p50 {:?}, p99 {:?}, max {:?}",
+        "latency of {MEASURED_APPENDS} appends with {inds} ind loaded: p50 {:?}, p99 {:?}, max {:?}",
         at(0.5),
         at(0.99),
         at(1.0)
@@ -251,9 +251,9 @@ fn restart(place: &Path, recordings: &Path, inds: u64) {
         run
     };
     let _ = std::fs::remove_dir_all(&data);
-    timed(&mut run("none"));
-    let (wall, cpu) = (0..ROUNDS)
-        .map(|_| timed(&mut run("snapshots")))
+    run_timed(&mut run("none"));
+    let (wall, cpu) = (0..MEASURED_ROUNDS)
+        .map(|_| run_timed(&mut run("snapshots")))
         .fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)));
     println!("restart from the tables: {wall:.2} s, {:.0} rows/s read back, {cpu:.2} CPU s", (inds * 3) as f64 / wall);
 }

@@ -1,4 +1,4 @@
-//! The front door over the files of a recording, in one run:
+//! The gateway over the files of a recording, in one run:
 //!
 //! ```text
 //! cargo bench --bench gateway
@@ -8,7 +8,7 @@
 //! Requests/s, records/s and latency (p50, p99, from the first byte sent to the whole reply) for one record a request, as
 //! the original's scripts send, and for a hundred; over one connection, and over 64 at the same time. Every record is
 //! synced to the disk before its reply, so the first line is what one sync takes, and the others show how many senders
-//! share one. Beside it, as the floor: a loop that appends the same lines to a file and syncs each.
+//! share one. For comparison: a loop that appends the same lines to a file and syncs each.
 //!
 //! Client and server share the cores of this machine. Figures, never assertions: judge them as ratios within one run.
 
@@ -30,7 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
-const ROW: &str =
+const POST_BODY: &str =
     r#"{"ind":7528,"timestamp":"2020-08-28T03:52:47","latitude":-89.97,"longitude":-173.29,"country":"Chad"}"#;
 
 /// A gateway; killed when dropped.
@@ -50,20 +50,20 @@ fn main() {
     let secs = std::env::var("PINFLOW_BENCH_SECS").ok().and_then(|n| n.parse().ok()).unwrap_or(3.0);
     let long = Duration::from_secs_f64(secs);
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    floor(place.path(), long);
+    measure_disk_limit(place.path(), long);
     let gateway = gateway(place.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for (connections, records) in [(1, 1), (64, 1), (1, 100), (64, 100)] {
-        runtime.block_on(send(gateway.address, connections, records, long));
+        runtime.block_on(send_requests(gateway.address, connections, records, long));
     }
 }
 
 /// What the disk alone gives.
-fn floor(place: &Path, long: Duration) {
+fn measure_disk_limit(place: &Path, long: Duration) {
     let mut file = File::create(place.join("floor")).unwrap();
     let (start, mut syncs) = (Instant::now(), 0);
     while start.elapsed() < long {
-        writeln!(file, "{ROW}").unwrap();
+        writeln!(file, "{POST_BODY}").unwrap();
         file.sync_data().unwrap();
         syncs += 1;
     }
@@ -85,8 +85,8 @@ fn gateway(place: &Path) -> BenchGateway {
 }
 
 /// Sends over some connections, each the next request once the one before it is answered.
-async fn send(address: SocketAddr, connections: usize, records: usize, long: Duration) {
-    let body = format!("{{\"records\":[{}]}}", vec![format!("{{\"value\":{ROW}}}"); records].join(","));
+async fn send_requests(address: SocketAddr, connections: usize, records: usize, long: Duration) {
+    let body = format!("{{\"records\":[{}]}}", vec![format!("{{\"value\":{POST_BODY}}}"); records].join(","));
     let request = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/vnd.kafka.json.v2+json\r\n\
          content-length: {}\r\n\r\n{body}",
@@ -119,7 +119,7 @@ async fn sender(address: SocketAddr, request: Arc<String>, until: Instant) -> Ve
         let sent = Instant::now();
         stream.write_all(request.as_bytes()).await.unwrap();
         reply.clear();
-        while !is_whole(&reply) {
+        while !is_complete_reply(&reply) {
             assert!(stream.read_buf(&mut reply).await.unwrap() > 0, "the gateway hung up");
         }
         assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
@@ -129,7 +129,7 @@ async fn sender(address: SocketAddr, request: Arc<String>, until: Instant) -> Ve
 }
 
 /// Whether a reply is whole, by the length that its head says.
-fn is_whole(reply: &[u8]) -> bool {
+fn is_complete_reply(reply: &[u8]) -> bool {
     let text = String::from_utf8_lossy(reply);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());

@@ -5,7 +5,7 @@
 //! PINFLOW_BENCH_INDS=100000 PINFLOW_BENCH_READERS=100 cargo bench --bench http
 //! ```
 //!
-//! - ingest with nobody asking: records/s as fast as it goes, and at the set rate; everything below is a ratio to these;
+//! - ingest without readers: records/s as fast as it goes, and at the set rate; everything below is a ratio to these;
 //! - snapshots: requests/s, p50 and p99 of `GET /answers` over kept connections, and what that leaves of ingest;
 //! - changes to 1,000 readers (Server-Sent Events): events/s, age of a change when it arrives (p50, p99), readers
 //!   dropped, and what that leaves of ingest;
@@ -35,10 +35,10 @@ use tokio::net::TcpStream;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 /// Records a second, all streams together.
-const RATE: u64 = 200_000;
-const CLIENTS: usize = 8;
-const REQUESTS: usize = 2_000;
-const SETTLED: Duration = Duration::from_secs(2);
+const RECORDS_PER_SEC: u64 = 200_000;
+const CLIENT_COUNT: usize = 8;
+const MEASURED_REQUESTS: usize = 2_000;
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 fn main() {
     let number = |name, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
@@ -54,22 +54,24 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         // The first one brings the recordings into memory.
-        ingest(&recordings, records, 0, "nobody asks, the first time", quiet).await;
-        let alone = ingest(&recordings, records, 0, "nobody asks, as fast as it goes", quiet).await;
+        ingest(&recordings, records, 0, "nobody asks, the first time", run_without_readers).await;
+        let alone = ingest(&recordings, records, 0, "nobody asks, as fast as it goes", run_without_readers).await;
         let asked = ingest(&recordings, records, 0, "snapshots, as fast as it goes", snapshots).await;
         println!("    ingest {:.2} of alone", asked / alone);
         let followed =
             ingest(&recordings, records, 0, "followed, as fast as it goes", move |at, over| follow(at, over, readers))
                 .await;
         println!("    ingest {:.2} of alone", followed / alone);
-        let alone = ingest(&recordings, records, RATE, "nobody asks, at the set rate", quiet).await;
-        let asked = ingest(&recordings, records, RATE, "snapshots, at the set rate", snapshots).await;
+        let alone =
+            ingest(&recordings, records, RECORDS_PER_SEC, "nobody asks, at the set rate", run_without_readers).await;
+        let asked = ingest(&recordings, records, RECORDS_PER_SEC, "snapshots, at the set rate", snapshots).await;
         println!("    ingest {:.2} of alone", asked / alone);
-        let followed =
-            ingest(&recordings, records, RATE, "followed, at the set rate", move |at, over| follow(at, over, readers))
-                .await;
+        let followed = ingest(&recordings, records, RECORDS_PER_SEC, "followed, at the set rate", move |at, over| {
+            follow(at, over, readers)
+        })
+        .await;
         println!("    ingest {:.2} of alone", followed / alone);
-        crowd(&recordings).await;
+        measure_requests_under_load(&recordings).await;
     });
 }
 
@@ -144,7 +146,7 @@ where
     F: Future<Output = String> + Send + 'static,
 {
     let server = BenchServer::start(recordings, rate).await;
-    let mut kept = BenchConnection::to(server.at).await;
+    let mut kept = BenchConnection::connect(server.at).await;
     let over = Arc::new(AtomicBool::new(false));
     while kept.get("/readyz").await.0 != 200 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -167,17 +169,17 @@ where
     per_second
 }
 
-async fn quiet(_: SocketAddr, _: Arc<AtomicBool>) -> String {
+async fn run_without_readers(_: SocketAddr, _: Arc<AtomicBool>) -> String {
     String::new()
 }
 
 async fn snapshots(at: SocketAddr, over: Arc<AtomicBool>) -> String {
     let begun = Instant::now();
-    let clients: Vec<_> = (0..CLIENTS)
+    let clients: Vec<_> = (0..CLIENT_COUNT)
         .map(|_| {
             let over = Arc::clone(&over);
             tokio::spawn(async move {
-                let mut kept = BenchConnection::to(at).await;
+                let mut kept = BenchConnection::connect(at).await;
                 let (mut took, mut bytes) = (Vec::new(), 0);
                 while !over.load(Ordering::Relaxed) {
                     let asked = Instant::now();
@@ -198,7 +200,10 @@ async fn snapshots(at: SocketAddr, over: Arc<AtomicBool>) -> String {
     }
     let per_second = took.len() as f64 / begun.elapsed().as_secs_f64();
     let mean = bytes / took.len().max(1);
-    format!("{per_second:.0} snapshots/s of {mean} bytes from {CLIENTS} clients, {}", spread(&mut took))
+    format!(
+        "{per_second:.0} snapshots/s of {mean} bytes from {CLIENT_COUNT} clients, {}",
+        format_percentiles(&mut took)
+    )
 }
 
 async fn follow(at: SocketAddr, over: Arc<AtomicBool>, readers: u64) -> String {
@@ -242,13 +247,13 @@ async fn follow(at: SocketAddr, over: Arc<AtomicBool>, readers: u64) -> String {
     }
     let per_second = events.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
     let dropped = dropped.load(Ordering::Relaxed);
-    format!("{per_second:.0} events/s to {readers} readers, {dropped} dropped, age {}", spread(&mut ages))
+    format!("{per_second:.0} events/s to {readers} readers, {dropped} dropped, age {}", format_percentiles(&mut ages))
 }
 
 /// A small request alone, and beside a crowd.
-async fn crowd(recordings: &Path) {
-    let server = BenchServer::start(recordings, RATE).await;
-    let mut kept = BenchConnection::to(server.at).await;
+async fn measure_requests_under_load(recordings: &Path) {
+    let server = BenchServer::start(recordings, RECORDS_PER_SEC).await;
+    let mut kept = BenchConnection::connect(server.at).await;
     while kept.get("/readyz").await.0 != 200 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -264,17 +269,20 @@ async fn crowd(recordings: &Path) {
         crowd.push(stream);
     }
     // Each has its snapshot, and what the system holds for it is full: from then on it stands there.
-    tokio::time::sleep(SETTLED).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let beside = requests(&mut kept).await;
-    println!("GET /answers/users_joined_by_year alone: {}", spread(&mut alone.clone()));
-    println!("    beside 500 silent and 500 slow connections: {}", spread(&mut beside.clone()));
-    println!("    p99 {:.2} of alone", at(&beside, 0.99).as_secs_f64() / at(&alone, 0.99).as_secs_f64());
+    println!("GET /answers/users_joined_by_year alone: {}", format_percentiles(&mut alone.clone()));
+    println!("    beside 500 silent and 500 slow connections: {}", format_percentiles(&mut beside.clone()));
+    println!(
+        "    p99 {:.2} of alone",
+        percentile(&beside, 0.99).as_secs_f64() / percentile(&alone, 0.99).as_secs_f64()
+    );
     drop(crowd);
 }
 
 async fn requests(kept: &mut BenchConnection) -> Vec<Duration> {
     let mut took = Vec::new();
-    for _ in 0..REQUESTS {
+    for _ in 0..MEASURED_REQUESTS {
         let asked = Instant::now();
         assert_eq!(kept.get("/answers/users_joined_by_year").await.0, 200);
         took.push(asked.elapsed());
@@ -284,13 +292,13 @@ async fn requests(kept: &mut BenchConnection) -> Vec<Duration> {
     took
 }
 
-fn at(sorted: &[Duration], part: f64) -> Duration {
+fn percentile(sorted: &[Duration], part: f64) -> Duration {
     sorted.get((sorted.len() as f64 * part) as usize).copied().unwrap_or_default()
 }
 
-fn spread(took: &mut [Duration]) -> String {
+fn format_percentiles(took: &mut [Duration]) -> String {
     took.sort_unstable();
-    let ms = |part| at(took, part).as_secs_f64() * 1e3;
+    let ms = |part| percentile(took, part).as_secs_f64() * 1e3;
     format!("p50 {:.2} ms, p99 {:.2} ms", ms(0.5), ms(0.99))
 }
 
@@ -301,7 +309,7 @@ struct BenchConnection {
 }
 
 impl BenchConnection {
-    async fn to(at: SocketAddr) -> BenchConnection {
+    async fn connect(at: SocketAddr) -> BenchConnection {
         let stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
         BenchConnection { stream: BufReader::new(stream), at }

@@ -29,7 +29,7 @@ mod certificates;
 
 /// What the broker's own module asks of a test's surroundings.
 mod harness {
-    pub(crate) fn scratch() -> tempfile::TempDir {
+    pub(crate) fn create_temp_dir() -> tempfile::TempDir {
         tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
     }
 }
@@ -54,9 +54,9 @@ use serde_json::Value;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
-const PARTITIONS: i32 = 4;
-const ROUNDS: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(600);
+const PARTITION_COUNT: i32 = 4;
+const MEASURED_ROUNDS: usize = 3;
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
 /// Seconds of records for the latency, one a millisecond.
 const LATENCY_SECS: u64 = 10;
 
@@ -65,9 +65,9 @@ fn main() {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-bench");
     std::fs::create_dir_all(&place).unwrap();
     let recording = recording(&place, records / 3);
-    let broker = KafkaBroker::alone("");
+    let broker = KafkaBroker::start_dedicated("");
     for stream in STREAMS {
-        broker.create_topic(&format!("bench.{stream}"), PARTITIONS, &[]);
+        broker.create_topic(&format!("bench.{stream}"), PARTITION_COUNT, &[]);
     }
     fill(&broker, &recording);
     throughput(&place, &broker, &recording, records / 3 * 3);
@@ -103,7 +103,7 @@ fn fill(broker: &KafkaBroker, recording: &Path) {
             let Some(line) = lines.next() else { break 'all };
             let line = line.unwrap();
             bytes += line.len();
-            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(number % PARTITIONS);
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(number % PARTITION_COUNT);
             record.payload = Some(line.as_bytes());
             while let Err((_, again)) = producer.send(record) {
                 producer.poll(Duration::from_millis(5));
@@ -113,18 +113,18 @@ fn fill(broker: &KafkaBroker, recording: &Path) {
         }
         producer.poll(Duration::ZERO);
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(READ_TIMEOUT).unwrap();
     println!("{sent} records of {} bytes on average, sent in {:.1?}", bytes as u64 / sent, start.elapsed());
 }
 
 fn ends(consumer: &BaseConsumer) -> Vec<(String, i32, i64)> {
     let of = |stream: &str| {
         let topic = format!("bench.{stream}");
-        (0..PARTITIONS).map(move |partition| (topic.clone(), partition)).collect::<Vec<_>>()
+        (0..PARTITION_COUNT).map(move |partition| (topic.clone(), partition)).collect::<Vec<_>>()
     };
     let all = STREAMS.iter().flat_map(|stream| of(stream));
     all.map(|(topic, partition)| {
-        let (_, high) = consumer.fetch_watermarks(&topic, partition, PATIENCE).unwrap();
+        let (_, high) = consumer.fetch_watermarks(&topic, partition, READ_TIMEOUT).unwrap();
         (topic, partition, high)
     })
     .collect()
@@ -151,11 +151,11 @@ fn bare_loop(broker: &KafkaBroker) -> f64 {
     consumer.assign(&list).unwrap();
     let (mut bytes, mut at_end) = (0, 0);
     while at_end < list.count() {
-        match consumer.poll(PATIENCE) {
+        match consumer.poll(READ_TIMEOUT) {
             Some(Ok(message)) => bytes += message.payload().map_or(0, <[u8]>::len),
             Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
             Some(Err(error)) => panic!("{error}"),
-            None => panic!("no record in {PATIENCE:?}"),
+            None => panic!("no record in {READ_TIMEOUT:?}"),
         }
     }
     assert!(bytes > 0);
@@ -171,7 +171,7 @@ fn children_cpu() -> f64 {
 struct MeasuredRun(Child);
 
 impl MeasuredRun {
-    fn memory(&self) -> u64 {
+    fn memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap() * 1024
@@ -216,7 +216,7 @@ fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                most.fetch_max(running.memory(), Ordering::Relaxed);
+                most.fetch_max(running.memory_bytes(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
@@ -240,7 +240,7 @@ fn files_memory(recording: &Path) -> u64 {
     let mut running = MeasuredRun(command.spawn().unwrap());
     let mut most = 0;
     while running.0.try_wait().unwrap().is_none() {
-        most = most.max(running.memory());
+        most = most.max(running.memory_bytes());
         std::thread::sleep(Duration::from_millis(50));
     }
     most
@@ -253,13 +253,13 @@ fn throughput(place: &Path, broker: &KafkaBroker, recording: &Path, records: u64
         "\n{:<34} {:>10} {:>8} {:>8} {:>8} {:>10}",
         "broker to", "records/s", "wall s", "CPU s", "of loop", "memory MB"
     );
-    let bare = (0..ROUNDS).map(|_| bare_loop(broker)).fold(f64::INFINITY, f64::min);
+    let bare = (0..MEASURED_ROUNDS).map(|_| bare_loop(broker)).fold(f64::INFINITY, f64::min);
     println!("{:<34} {:>10.0} {bare:>8.2}", "nothing: a bare loop", records as f64 / bare);
     let tables = format!("[tables]\nurl = \"{}\"", data.display());
     for (name, more) in [("final answers", ""), ("final answers and durable rows", tables.as_str())] {
         let config = configure(place, broker, &topics, more);
         let mut best = (f64::INFINITY, f64::INFINITY, 0);
-        for _ in 0..ROUNDS {
+        for _ in 0..MEASURED_ROUNDS {
             let _ = std::fs::remove_dir_all(&data);
             let (wall, cpu, memory) = read_all(&config, records);
             best = (best.0.min(wall), best.1.min(cpu), best.2.max(memory));
@@ -285,7 +285,7 @@ impl ProducerContext for DeliveryCounter {
 }
 
 fn latency(place: &Path, broker: &KafkaBroker) {
-    broker.create_topic("live.user", PARTITIONS, &[]);
+    broker.create_topic("live.user", PARTITION_COUNT, &[]);
     let config = configure(place, broker, "user = \"live.user\"", "");
     let (running, lines) = start(&config, "changes");
     let counted: Arc<Mutex<Vec<(u64, Instant)>>> = Arc::default();
@@ -311,13 +311,13 @@ fn latency(place: &Path, broker: &KafkaBroker) {
         let due = begun + Duration::from_millis(number as u64);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let row = format!("{{\"ind\":{number},\"age\":33,\"date_joined\":\"2016-05-05T05:05:05\"}}");
-        let partition = i32::try_from(number).unwrap() % PARTITIONS;
+        let partition = i32::try_from(number).unwrap() % PARTITION_COUNT;
         let record: BaseRecord<'_, [u8], [u8], _> =
             BaseRecord::with_opaque_to("live.user", Box::new(number)).partition(partition).payload(row.as_bytes());
         assert!(producer.send(record).is_ok());
     }
-    producer.flush(PATIENCE).unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    producer.flush(READ_TIMEOUT).unwrap();
+    let deadline = Instant::now() + READ_TIMEOUT;
     while counted.lock().unwrap().last().is_none_or(|(count, _)| *count < total as u64) {
         assert!(Instant::now() < deadline, "not all records were answered");
         std::thread::sleep(Duration::from_millis(10));

@@ -26,7 +26,7 @@ mod server;
 
 /// What the server's own module asks of a test's surroundings.
 mod harness {
-    pub(crate) fn scratch() -> tempfile::TempDir {
+    pub(crate) fn create_temp_dir() -> tempfile::TempDir {
         tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
     }
 }
@@ -49,13 +49,13 @@ use tokio::runtime::Runtime;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
-const SHARDS: i32 = 4;
-const ROUNDS: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(600);
+const SHARD_COUNT: i32 = 4;
+const MEASURED_ROUNDS: usize = 3;
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
 /// Seconds of records for the latency, one a millisecond.
 const LATENCY_SECS: u64 = 10;
 /// Records of one call while latency is measured: as many as come within ten milliseconds.
-const CALL: usize = 10;
+const RECORDS_PER_CALL: usize = 10;
 
 fn main() {
     let records: u64 = std::env::var("PINFLOW_BENCH_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(600_000);
@@ -83,7 +83,7 @@ struct KinesisBench {
 
 impl KinesisBench {
     fn new(place: PathBuf) -> KinesisBench {
-        let server = KinesisServer::fast();
+        let server = KinesisServer::start_ministack();
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -98,7 +98,7 @@ impl KinesisBench {
     fn create(&self, stream: &str) {
         let client = &self.client;
         self.runtime.block_on(async {
-            client.create_stream().stream_name(stream).shard_count(SHARDS).send().await.unwrap();
+            client.create_stream().stream_name(stream).shard_count(SHARD_COUNT).send().await.unwrap();
             while client.list_shards().stream_name(stream).send().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -146,7 +146,7 @@ impl KinesisBench {
         let streams = STREAMS.map(|stream| format!("{stream} = \"bench-{stream}\"")).join(", ");
         let data = self.place.join("data");
         println!("\n{:<34} {:>10} {:>8} {:>8}", "server to", "records/s", "wall s", "of loop");
-        let bare = (0..ROUNDS).map(|_| self.bare_loop());
+        let bare = (0..MEASURED_ROUNDS).map(|_| self.bare_loop());
         let bare = bare.inspect(|(_, read)| assert_eq!(*read as u64, records)).map(|(wall, _)| wall);
         let bare = bare.fold(f64::INFINITY, f64::min);
         println!("{:<34} {:>10.0} {bare:>8.2}", "nothing: a bare loop", records as f64 / bare);
@@ -154,7 +154,7 @@ impl KinesisBench {
         for (name, more) in [("final answers", ""), ("final answers and durable rows", tables.as_str())] {
             let config = self.configure(&streams, more);
             let mut best = f64::INFINITY;
-            for _ in 0..ROUNDS {
+            for _ in 0..MEASURED_ROUNDS {
                 let _ = std::fs::remove_dir_all(&data);
                 best = best.min(read_all(&config, records));
             }
@@ -181,7 +181,7 @@ impl KinesisBench {
         std::thread::sleep(Duration::from_secs(15));
         let total = usize::try_from(LATENCY_SECS * 1_000).unwrap();
         let sent = self.put_slowly(stream, total);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + READ_TIMEOUT;
         while counted.lock().unwrap().last().is_none_or(|(count, _)| *count < total as u64) {
             assert!(Instant::now() < deadline, "not all records were answered");
             std::thread::sleep(Duration::from_millis(10));
@@ -208,19 +208,19 @@ impl KinesisBench {
     fn put_slowly(&self, stream: &str, total: usize) -> Vec<Instant> {
         let begun = Instant::now();
         let mut sent = Vec::with_capacity(total);
-        for first in (0..total).step_by(CALL) {
-            let due = begun + Duration::from_millis((first + CALL) as u64);
+        for first in (0..total).step_by(RECORDS_PER_CALL) {
+            let due = begun + Duration::from_millis((first + RECORDS_PER_CALL) as u64);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let entry = |number: usize| {
                 let row = format!("{{\"ind\":{number},\"age\":33,\"date_joined\":\"2016-05-05T05:05:05\"}}");
                 let entry = PutRecordsRequestEntry::builder().partition_key(number.to_string());
                 entry.data(Blob::new(row)).build().unwrap()
             };
-            let entries: Vec<_> = (first..first + CALL).map(entry).collect();
+            let entries: Vec<_> = (first..first + RECORDS_PER_CALL).map(entry).collect();
             let call = self.client.put_records().stream_name(stream).set_records(Some(entries));
             let answer = self.runtime.block_on(call.send()).unwrap();
             assert_eq!(answer.failed_record_count.unwrap_or(0), 0);
-            sent.extend([Instant::now(); CALL]);
+            sent.extend([Instant::now(); RECORDS_PER_CALL]);
         }
         println!("\nsent at {:.0} records/s", total as f64 / begun.elapsed().as_secs_f64());
         sent

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 /// Bytes of a long text.
-const TEXT_BYTES: usize = 100;
+const LONG_TEXT_BYTES: usize = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Without a change of the memory for so many polls, it is taken.
 const SETTLED_POLLS: u32 = 20;
@@ -40,7 +40,7 @@ enum Case {
     DistinctGroups,
     /// As the first, without follower counts, so that no poster is in a group.
     SharedTexts,
-    /// As the one before, with a poster of [`TEXT_BYTES`] that no other row has.
+    /// As the one before, with a poster of [`LONG_TEXT_BYTES`] that no other row has.
     DistinctTexts,
 }
 
@@ -53,7 +53,7 @@ fn main() {
     let distinct = per_ind(Case::DistinctGroups);
     println!("per ind, all groups distinct: {distinct:.0} bytes, {:.0} more", distinct - shared);
     let texts = per_ind(Case::DistinctTexts) - per_ind(Case::SharedTexts);
-    println!("per distinct text of {TEXT_BYTES} bytes: {texts:.0} bytes");
+    println!("per distinct text of {LONG_TEXT_BYTES} bytes: {texts:.0} bytes");
 }
 
 /// Resident bytes of a run that has read a recording of the case.
@@ -76,7 +76,7 @@ fn record(folder: &Path, case: Case, inds: u32) {
     for ind in 0..inds {
         let group = if case == Case::DistinctGroups { ind } else { ind % 20 };
         let poster = match case {
-            Case::DistinctTexts => format!("{ind:0TEXT_BYTES$}"),
+            Case::DistinctTexts => format!("{ind:0LONG_TEXT_BYTES$}"),
             _ => format!("poster {group}"),
         };
         let followers = match case {
@@ -146,10 +146,10 @@ impl Run {
     }
 
     fn settled_memory(&self) -> u64 {
-        let (mut memory, mut polls) = (self.memory(), 0);
+        let (mut memory, mut polls) = (self.memory_bytes(), 0);
         while polls < SETTLED_POLLS {
             std::thread::sleep(POLL_INTERVAL);
-            let now = self.memory();
+            let now = self.memory_bytes();
             // Pages that come and go are none of the state.
             polls = if now.abs_diff(memory) < 256 << 10 { polls + 1 } else { 0 };
             memory = now;
@@ -158,7 +158,7 @@ impl Run {
     }
 
     /// Resident bytes.
-    fn memory(&self) -> u64 {
+    fn memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap() * 1024

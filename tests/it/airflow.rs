@@ -1,4 +1,4 @@
-//! The example DAG, run by a real Airflow: `tests/airflow/setup.sh` gets it.
+//! The example DAG in a real Airflow, installed by `tests/airflow/setup.sh`.
 //!
 //! `PINFLOW_SKIP_AIRFLOW=1` leaves it out. Without it an Airflow that is not there is a failure.
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use pinflow::dataflows::questions;
 use serde_json::Value;
 
-use crate::harness::{PINFLOW, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{PINFLOW, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::assert_each_line_once;
 
 fn airflow() -> Option<PathBuf> {
@@ -43,7 +43,7 @@ fn cells(line: &str) -> Vec<String> {
 #[test]
 fn dag_ingests_cleans_and_writes_every_answer() {
     let Some(airflow) = airflow() else { return };
-    let place = scratch();
+    let place = create_temp_dir();
     let at = |name: &str| place.path().join(name);
     let recording = at("recording");
     emit(&recording, 300, 900, 23, &["--malformed", "0.02"]);

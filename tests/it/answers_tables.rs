@@ -1,4 +1,4 @@
-//! The answers' own tables, as other engines read them.
+//! The answers tables, as other engines read them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::delta::readers::python;
-use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{
+    ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
+};
 
 struct AnswerTablesSite {
     place: tempfile::TempDir,
@@ -22,7 +24,7 @@ struct AnswerTablesSite {
 impl AnswerTablesSite {
     /// A recording that is followed, empty at first; `answers` are further lines for the answers' tables.
     fn new(answers: &str) -> AnswerTablesSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("whole"), 300, 3_000, 17, &["--malformed", "0.02"]);
         std::fs::create_dir(place.path().join("recording")).unwrap();
         let config = place.path().join("flow.toml");
@@ -89,7 +91,7 @@ fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap
     (found, summed)
 }
 
-fn assert_shown(python: &Path, tables: &Path, snapshot: &ProcessOutput) {
+fn assert_tables_equal_snapshot(python: &Path, tables: &Path, snapshot: &ProcessOutput) {
     let sorted = |rows: &[Value]| {
         let mut rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
         rows.sort();
@@ -112,13 +114,13 @@ fn answers_tables_of_killed_runs_are_read_correctly_by_other_engines() {
         let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
         site.grow_to(f64::from(turn) / 8.0);
         std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
-        if running.ended().is_none() {
+        if running.try_wait().is_none() {
             running.signal(Signal::SIGKILL);
         }
         running.wait();
         if turn % 4 == 0 {
             let output = succeed(&mut site.run());
-            assert_shown(&python, &site.tables(), &last_snapshot(&output.stdout));
+            assert_tables_equal_snapshot(&python, &site.tables(), &last_snapshot(&output.stdout));
         }
     }
 }
@@ -162,17 +164,17 @@ fn unwritable_answers_table_does_not_stall_the_run_and_resumes() {
     let file = std::fs::File::create(&error_log).unwrap();
     let mut running = RunningProcess::start(command.arg(&site.config).stdout(Stdio::null()).stderr(file));
     let said = |what: &str| std::fs::read_to_string(&error_log).unwrap().contains(what);
-    until("it runs", || said("sources are started"));
+    wait_until("it runs", || said("sources are started"));
     std::fs::rename(&log, &aside).unwrap();
     std::fs::write(&log, "").unwrap();
     site.grow_to(1.0);
-    until("it says that a table is behind", || said("the tables of answers could not be written"));
+    wait_until("it says that a table is behind", || said("the tables of answers could not be written"));
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&aside, &log).unwrap();
-    until("it says that they are written again", || said("are written again"));
+    wait_until("it says that they are written again", || said("are written again"));
     running.signal(Signal::SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
     let Some(python) = python() else { return };
     let output = succeed(&mut site.run());
-    assert_shown(&python, &site.tables(), &last_snapshot(&output.stdout));
+    assert_tables_equal_snapshot(&python, &site.tables(), &last_snapshot(&output.stdout));
 }

@@ -1,4 +1,4 @@
-//! The answers as a batch engine has them: the SQL beside each question, over what the tables hold.
+//! Batch answers for comparison: each question as SQL over the content of the tables.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl NamedAnswer<'_> {
 }
 
 /// Demands that a snapshot says exactly what the batch engine says of the tables.
-pub(crate) fn assert_answers_follow(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
+pub(crate) fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
     let oracle = SqlOracle::default();
     for table in ["pin", "geo", "user"] {
         let rows = read(&root.join(table));

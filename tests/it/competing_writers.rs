@@ -14,22 +14,22 @@ use serde_json::Value;
 
 use crate::delta::readers::python;
 use crate::file_calls::{FaultChoices, rounds};
-use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::assert_each_line_once;
 
-/// Rounds, unless `PINFLOW_COMPETING_ROUNDS` says otherwise: one of each [`OPERATIONS`].
-const ROUNDS: u64 = 5;
+/// Rounds, unless `PINFLOW_COMPETING_ROUNDS` says otherwise: one of each [`DELTA_RS_OPERATIONS`].
+const DEFAULT_ROUNDS: u64 = 5;
 /// What delta-rs does in a round; `none` leaves the runs to themselves.
-const OPERATIONS: [&str; 5] = ["optimize", "none", "restore", "overwrite", "delete"];
+const DELTA_RS_OPERATIONS: [&str; 5] = ["optimize", "none", "restore", "overwrite", "delete"];
 /// Exit code of a run that another one has taken over from.
-const FENCED: i32 = 75;
+const FENCED_EXIT_CODE: i32 = 75;
 /// Milliseconds between the starts of two runs at the most.
 const START_GAP_MAX_MS: u64 = 500;
 
 /// Waits until a table has a version, and then does one operation. A conflict is one of the outcomes: nothing landed.
 /// delta-rs may also fail to read a log that grows by dozens of commits a second, again and again: then nothing landed
 /// either, and the table must be readable for it at the end of the round.
-const SCRIPT: &str = "
+const DELTA_RS_SCRIPT: &str = "
 import os, sys, time, deltalake
 path, operation, version = sys.argv[1], sys.argv[2], int(sys.argv[3])
 deadline = time.time() + 60
@@ -83,18 +83,18 @@ struct RunOutcomeCounts {
 #[test]
 fn competing_runs_and_delta_rs_lose_and_repeat_nothing_or_are_reported() {
     let Some(python) = python() else { return };
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 1_000, 4_000, 17, &["--malformed", "0.01"]);
     let batch = last_snapshot(&succeed(pinflow(["run"]).arg(place.path().join("recording"))).stdout);
     let mut choices = FaultChoices::new(rounds("PINFLOW_CAMPAIGN_SEED", 1));
     let (mut counts, mut landed) = (RunOutcomeCounts::default(), 0);
-    for number in 0..rounds("PINFLOW_COMPETING_ROUNDS", ROUNDS) {
-        let operation = OPERATIONS[(number % OPERATIONS.len() as u64) as usize];
+    for number in 0..rounds("PINFLOW_COMPETING_ROUNDS", DEFAULT_ROUNDS) {
+        let operation = DELTA_RS_OPERATIONS[(number % DELTA_RS_OPERATIONS.len() as u64) as usize];
         let table = choices.one_of(&["pin", "geo", "user"]);
         let place = place.path().to_owned();
         let round = CompetingRound { place, number, operation, table, python: python.clone() };
         round.configure(&mut choices);
-        round.compete(&mut choices, &mut counts);
+        round.run_competing_writers(&mut choices, &mut counts);
         landed += u32::from(round.foreign_version().is_some());
         round.finish(&batch);
         std::fs::remove_dir_all(round.tables()).unwrap();
@@ -132,7 +132,7 @@ impl CompetingRound {
 
     /// Runs that take over from each other, and delta-rs beside them.
     #[allow(clippy::print_stdout, reason = "a long run tells what delta-rs met with")]
-    fn compete(&self, choices: &mut FaultChoices, counts: &mut RunOutcomeCounts) {
+    fn run_competing_writers(&self, choices: &mut FaultChoices, counts: &mut RunOutcomeCounts) {
         let other = self.start_other_writer(8 + choices.below(20));
         let mut runs = Vec::new();
         for number in 0..2 + choices.below(2) {
@@ -144,14 +144,14 @@ impl CompetingRound {
         }
         if choices.below(3) == 0 {
             let (run, _) = &runs[choices.below(runs.len() as u64) as usize];
-            run.signal_if_there(Signal::SIGKILL);
+            run.try_signal(Signal::SIGKILL);
         }
         for (mut run, log) in runs {
             let status = run.wait();
             let text = std::fs::read_to_string(log).unwrap();
             match status.code() {
                 Some(0) => counts.finished += 1,
-                Some(FENCED) => counts.fenced += 1,
+                Some(FENCED_EXIT_CODE) => counts.fenced += 1,
                 Some(1) => self.assert_names_other_writer(&text, counts),
                 None => counts.killed += 1,
                 Some(_) => panic!("{} ended with {status}: {text}", self.name()),
@@ -166,7 +166,11 @@ impl CompetingRound {
 
     fn start_other_writer(&self, version: u64) -> Child {
         let mut command = Command::new(&self.python);
-        command.args(["-c", SCRIPT]).arg(self.tables().join(self.table)).arg(self.operation).arg(version.to_string());
+        command
+            .args(["-c", DELTA_RS_SCRIPT])
+            .arg(self.tables().join(self.table))
+            .arg(self.operation)
+            .arg(version.to_string());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -188,7 +192,7 @@ impl CompetingRound {
             .collect();
         versions.sort_unstable();
         // The first one creates the table.
-        versions.into_iter().skip(1).find(|version| is_foreign(&log.join(format!("{version:020}.json"))))
+        versions.into_iter().skip(1).find(|version| is_by_other_writer(&log.join(format!("{version:020}.json"))))
     }
 
     /// Resumes alone, and demands that everything is there once, after the other writer's commit was undone if need be.
@@ -226,7 +230,7 @@ impl CompetingRound {
 }
 
 /// Whether a commit was made by something else than pinflow, which says something of itself in each.
-fn is_foreign(commit: &Path) -> bool {
+fn is_by_other_writer(commit: &Path) -> bool {
     let text = std::fs::read_to_string(commit).unwrap();
     let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.find(|line| line["commitInfo"].is_object()).is_some_and(|line| line["commitInfo"]["pinflow"].is_null())

@@ -1,10 +1,10 @@
-//! A real other writer at the tables: delta-rs from Python, as a nightly job or a person would use it.
+//! delta-rs (from Python) writes to the tables of pinflow, as a nightly job or a person would.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::delta::readers::python;
-use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
 
 struct EnginesSite {
     place: tempfile::TempDir,
@@ -14,35 +14,35 @@ struct EnginesSite {
 impl EnginesSite {
     /// Tables of 300 rows each in many small files; `None` where other engines are left out.
     fn new() -> Option<EnginesSite> {
-        let site = EnginesSite { place: scratch(), python: python()? };
-        emit(&site.at("recording"), 300, 300, 29, &["--malformed", "0.02"]);
+        let site = EnginesSite { place: create_temp_dir(), python: python()? };
+        emit(&site.path("recording"), 300, 300, 29, &["--malformed", "0.02"]);
         let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\n\
                     [tables]\nurl = \"tables\"\ncommit_rows_max = 50\ncompact = false\n[engine]\nepoch_ms = 1\n\
                     epoch_bytes_max = 1024\n";
-        std::fs::write(site.at("run.toml"), text).unwrap();
+        std::fs::write(site.path("run.toml"), text).unwrap();
         succeed(&mut site.run());
         Some(site)
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
     fn run(&self) -> Command {
         let mut command = pinflow(["run", "--until-caught-up", "--output", "none"]);
-        command.arg(self.at("run.toml"));
+        command.arg(self.path("run.toml"));
         command
     }
 
     fn table(&self, more: &[&str]) -> Output {
-        pinflow(["table"]).arg(self.at("tables")).args(more).output().unwrap()
+        pinflow(["table"]).arg(self.path("tables")).args(more).output().unwrap()
     }
 
     /// Runs Python with `dt`, the table of this name.
-    fn script(&self, table: &str, text: &str) -> String {
+    fn run_python(&self, table: &str, text: &str) -> String {
         let script = format!(
             "import os, sys, deltalake, pyarrow as pa\ndt = deltalake.DeltaTable({:?})\n{text}\nsys.stdout.flush(); os._exit(0)\n",
-            self.at("tables").join(table)
+            self.path("tables").join(table)
         );
         let output = Command::new(&self.python).arg("-c").arg(script).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,14 +59,14 @@ impl EnginesSite {
         assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
     }
 
-    fn assert_sound(&self) {
+    fn assert_verified(&self) {
         let verified = self.table(&["--verify"]);
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
         succeed(&mut self.run());
     }
 }
 
-fn newest(folder: &Path) -> u64 {
+fn newest_version(folder: &Path) -> u64 {
     let names = std::fs::read_dir(folder.join("_delta_log")).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter_map(|name| name.to_string_lossy().strip_suffix(".json")?.parse().ok()).max().unwrap()
 }
@@ -74,18 +74,18 @@ fn newest(folder: &Path) -> u64 {
 #[test]
 fn deleted_rows_are_refused_until_the_deletion_is_accepted() {
     let Some(site) = EnginesSite::new() else { return };
-    site.script("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
+    site.run_python("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
     site.assert_refused(&["the tables do not hold what was read", "accept-deletion"]);
     let accepted = site.table(&["accept-deletion"]);
     assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
-    site.assert_sound();
-    site.script("rejected", "dt.create_checkpoint()");
-    site.assert_sound();
+    site.assert_verified();
+    site.run_python("rejected", "dt.create_checkpoint()");
+    site.assert_verified();
     // A second erasure.
-    site.script("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
+    site.run_python("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
     site.assert_refused(&["deletions were accepted", "accept-deletion"]);
     assert!(site.table(&["accept-deletion"]).status.success());
-    site.assert_sound();
+    site.assert_verified();
 }
 
 #[test]
@@ -96,25 +96,25 @@ fn appended_rows_are_refused_with_the_commit_that_added_them() {
                   at = rows.schema.get_field_index(name)\n    \
                   rows = rows.set_column(at, rows.schema.field(at), pa.nulls(3, rows.schema.field(at).type))\n\
                   deltalake.write_deltalake(dt, rows, mode='append')";
-    site.script("geo", append);
-    let version = newest(&site.at("tables/geo"));
+    site.run_python("geo", append);
+    let version = newest_version(&site.path("tables/geo"));
     site.assert_refused(&["without lineage"]);
     let said = String::from_utf8(site.table(&["--verify"]).stdout).unwrap();
     assert!(said.contains(&format!("version {version},")) && said.contains("delta-rs"), "{said}");
     // What it says to do helps.
-    site.script("geo", "dt.delete('_source is null')");
-    site.assert_sound();
+    site.run_python("geo", "dt.delete('_source is null')");
+    site.assert_verified();
 }
 
 #[test]
 fn restored_and_overwritten_tables_are_refused() {
     let Some(site) = EnginesSite::new() else { return };
-    let before = newest(&site.at("tables/user"));
-    site.script("user", "dt.restore(dt.version() - 2)");
+    let before = newest_version(&site.path("tables/user"));
+    site.run_python("user", "dt.restore(dt.version() - 2)");
     site.assert_refused(&["the tables do not hold what was read"]);
-    site.script("user", &format!("dt.restore({before})"));
-    site.assert_sound();
-    site.script("user", "deltalake.write_deltalake(dt, dt.to_pyarrow_table().slice(0, 7), mode='overwrite')");
+    site.run_python("user", &format!("dt.restore({before})"));
+    site.assert_verified();
+    site.run_python("user", "deltalake.write_deltalake(dt, dt.to_pyarrow_table().slice(0, 7), mode='overwrite')");
     site.assert_refused(&["the tables do not hold what was read"]);
 }
 
@@ -126,23 +126,23 @@ fn concurrent_compactions_of_the_same_files_are_detected() {
         "import subprocess\nsubprocess.run([{:?}, 'table', {:?}, 'optimize'], check=True, stdout=subprocess.DEVNULL)\n\
          dt.optimize.compact()\nprint(dt.to_pyarrow_table().num_rows)",
         crate::harness::PINFLOW,
-        site.at("tables")
+        site.path("tables")
     );
-    let rows: u64 = site.script("pin", &optimize).trim().parse().unwrap();
+    let rows: u64 = site.run_python("pin", &optimize).trim().parse().unwrap();
     if rows > 300 {
         site.assert_refused(&["the tables do not hold what was read"]);
-        let before = newest(&site.at("tables/pin")) - 1;
-        site.script("pin", &format!("dt.restore({before})"));
+        let before = newest_version(&site.path("tables/pin")) - 1;
+        site.run_python("pin", &format!("dt.restore({before})"));
     }
-    site.assert_sound();
+    site.assert_verified();
 }
 
 #[test]
 fn checkpoint_vacuum_and_log_cleanup_by_delta_rs_are_accepted() {
     let Some(site) = EnginesSite::new() else { return };
     for table in ["pin", "geo", "user", "rejected"] {
-        site.script(table, "dt.create_checkpoint(); dt.cleanup_metadata(); dt.vacuum(dry_run=False)");
-        site.script(table, "dt.optimize.compact()");
+        site.run_python(table, "dt.create_checkpoint(); dt.cleanup_metadata(); dt.vacuum(dry_run=False)");
+        site.run_python(table, "dt.optimize.compact()");
     }
-    site.assert_sound();
+    site.assert_verified();
 }

@@ -1,9 +1,9 @@
-//! The systemd unit of `examples/deploy`, held against what pinflow does.
+//! The systemd unit of `examples/deploy` matches the exit codes of pinflow.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{pinflow, scratch};
+use crate::harness::{create_temp_dir, pinflow};
 
 fn unit() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/pinflow.service")).unwrap()
@@ -16,7 +16,7 @@ fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 
 #[test]
 fn systemd_unit_restarts_after_outages_but_not_after_permanent_errors() {
-    let (place, unit) = (scratch(), unit());
+    let (place, unit) = (create_temp_dir(), unit());
     // An outage of any length: no number of failed starts ends it, and nothing before the start may fail.
     assert_eq!(settings(&unit, "StartLimitIntervalSec"), ["0"]);
     assert_eq!(settings(&unit, "Restart"), ["on-failure"]);
@@ -40,7 +40,7 @@ fn systemd_unit_restarts_after_outages_but_not_after_permanent_errors() {
 fn systemd_unit_passes_systemd_analyze() {
     let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else { return };
     assert!(version.status.success());
-    let place = scratch();
+    let place = create_temp_dir();
     let path = place.path().join("pinflow.service");
     std::fs::write(&path, unit().replace("/usr/local/bin/pinflow", env!("CARGO_BIN_EXE_pinflow"))).unwrap();
     let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().unwrap();

@@ -1,11 +1,11 @@
-//! Identical input gives identical answers: for any number of workers, epoch length and block cut, from any compression.
+//! Identical input gives identical answers for any number of workers, epoch length, block size and compression.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::types::Value;
 
-use crate::harness::{ProcessOutput, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::read;
 
 fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> ProcessOutput {
@@ -17,7 +17,7 @@ fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> ProcessOutpu
 
 #[test]
 fn answers_do_not_depend_on_workers_or_epoch_boundaries() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("plain"), 1_500, 6_000, 11, &["--malformed", "0.02", "--wrap", "mixed"]);
     let options: [&[&str]; 4] = [
         &[],
@@ -45,7 +45,7 @@ fn answers_do_not_depend_on_workers_or_epoch_boundaries() {
 
 #[test]
 fn answers_do_not_depend_on_compression() {
-    let place = scratch();
+    let place = create_temp_dir();
     let mut answered = Vec::new();
     for compression in ["none", "gzip", "zstd"] {
         emit(&place.path().join(compression), 800, 2_000, 12, &["--compress", compression]);
@@ -57,7 +57,7 @@ fn answers_do_not_depend_on_compression() {
 
 #[test]
 fn every_malformed_message_is_rejected_with_its_reason() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (recording, manifest) = (place.path().join("recording"), place.path().join("manifest.json"));
     let manifest_flag = manifest.to_str().expect("a path in UTF-8");
     emit(&recording, 1_500, 8_000, 21, &["--malformed", "0.05", "--manifest", manifest_flag]);

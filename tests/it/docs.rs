@@ -1,4 +1,4 @@
-//! The documentation: links lead somewhere, and whatever has a name is in the reference.
+//! The documentation: links resolve, and every public name is in the reference.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! `pinflow emit` counts what was acknowledged, retries visibly, and ends on a signal with an account of it.
+//! `pinflow emit` counts acknowledged records, reports retries, and ends on a signal with a summary.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{RunningProcess, emit, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 use crate::kafka::broker::KafkaBroker;
 use crate::kafka::offsets;
 
 /// A signal ends an emit within this time, whatever its destination does.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An emit whose standard error goes to a file.
 struct RunningEmit {
@@ -37,8 +37,8 @@ impl RunningEmit {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    fn await_log(&self, text: &str) {
-        until(&format!("it logs {text}"), || self.log().contains(text));
+    fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("it logs {text}"), || self.log().contains(text));
     }
 
     /// Sends a signal; the exit code, which must come in time.
@@ -46,14 +46,14 @@ impl RunningEmit {
         let asked = Instant::now();
         self.running.signal(signal);
         let status = self.running.wait();
-        assert!(asked.elapsed() < SHUTDOWN_LIMIT, "it took {:?}: {}", asked.elapsed(), self.log());
+        assert!(asked.elapsed() < SHUTDOWN_TIMEOUT, "it took {:?}: {}", asked.elapsed(), self.log());
         assert!(status.code().is_some(), "it ended by {status}: {}", self.log());
         status.code()
     }
 }
 
 /// Refuses every connection: no system gives out this port.
-const CLOSED: &str = "http://127.0.0.1:1";
+const CLOSED_ENDPOINT: &str = "http://127.0.0.1:1";
 
 /// A port at which nobody listens, outside the range from which other tests are given theirs.
 fn free_port() -> u16 {
@@ -81,7 +81,7 @@ impl FileGateway {
         let log = std::fs::File::create(place.join("gateway.log")).unwrap();
         let mut command = pinflow(["gateway"]);
         let running = RunningProcess::start(command.arg(&config).stdout(Stdio::null()).stderr(log));
-        until("the gateway listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        wait_until("the gateway listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         FileGateway { running, posts: place.join("posts") }
     }
 
@@ -97,8 +97,8 @@ impl FileGateway {
 }
 
 /// The made posts of a stream, as values.
-fn made(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
-    let folder = scratch();
+fn generate_posts(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
+    let folder = create_temp_dir();
     emit(folder.path(), inds, count, 7, &[]);
     let text = std::fs::read_to_string(folder.path().join(format!("{stream}.jsonl"))).unwrap();
     text.lines().map(str::to_owned).collect()
@@ -106,15 +106,15 @@ fn made(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
 
 #[test]
 fn gateway_down_is_reported_at_once_and_sigterm_reports_unacknowledged_records() {
-    let place = scratch();
+    let place = create_temp_dir();
     let to = format!("http://127.0.0.1:{}", free_port());
     let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
-    emitting.await_log("retrying");
+    emitting.wait_for_log("retrying");
     let log = emitting.log();
     assert!(log.contains("\"level\":\"WARN\"") && log.contains("it cannot be reached"), "{log}");
     assert!(log.contains("\"attempt\":1") && log.contains("\"next_retry_secs\":"), "{log}");
     // The progress line counts what arrived, and says what waits.
-    emitting.await_log("0 of 9 posts acknowledged, 0 a second, 9 messages wait, retry ");
+    emitting.wait_for_log("0 of 9 posts acknowledged, 0 a second, 9 messages wait, retry ");
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
     let log = emitting.log();
     assert!(log.contains("9 of 9 messages were not acknowledged"), "{log}");
@@ -124,11 +124,11 @@ fn gateway_down_is_reported_at_once_and_sigterm_reports_unacknowledged_records()
 
 #[test]
 fn gateway_started_later_receives_every_message() {
-    let place = scratch();
+    let place = create_temp_dir();
     let port = free_port();
     let to = format!("http://127.0.0.1:{port}");
     let mut emitting = RunningEmit::start(place.path(), &["--inds", "30", "--seed", "7", "--to", &to]);
-    emitting.await_log("retrying");
+    emitting.wait_for_log("retrying");
     let gateway = FileGateway::start(place.path(), port);
     assert_eq!(emitting.running.wait().code(), Some(0), "{}", emitting.log());
     assert!(emitting.log().contains("messages are acknowledged again"), "{}", emitting.log());
@@ -139,16 +139,16 @@ fn gateway_started_later_receives_every_message() {
 
 #[test]
 fn gateway_killed_during_emit_loses_no_message() {
-    let place = scratch();
+    let place = create_temp_dir();
     let port = free_port();
     let gateway = FileGateway::start(place.path(), port);
     let to = format!("http://127.0.0.1:{port}");
     let flags = ["--inds", "500", "--count", "3000", "--seed", "7", "--order", "emulator", "--rate", "3000"];
     let mut command = pinflow(["emit", "--to", &to]);
     let mut emitting = RunningEmit::start_with(place.path(), command.args(flags));
-    until("messages arrive", || gateway.lines("user").len() > 100);
+    wait_until("messages arrive", || gateway.lines("user").len() > 100);
     gateway.kill();
-    emitting.await_log("retrying");
+    emitting.wait_for_log("retrying");
     let gateway = FileGateway::start(place.path(), port);
     assert_eq!(emitting.running.wait().code(), Some(0), "{}", emitting.log());
     let values = |lines: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
@@ -156,20 +156,20 @@ fn gateway_killed_during_emit_loses_no_message() {
     };
     for stream in ["pin", "geo", "user"] {
         let there = values(&mut gateway.lines(stream).into_iter());
-        assert!(there == values(&mut made(500, 3000, stream).into_iter()), "{stream}");
+        assert!(there == values(&mut generate_posts(500, 3000, stream).into_iter()), "{stream}");
     }
 }
 
 #[test]
 fn skip_reported_after_a_signal_continues_without_a_gap() {
-    let place = scratch();
+    let place = create_temp_dir();
     let port = free_port();
     let gateway = FileGateway::start(place.path(), port);
     let to = format!("http://127.0.0.1:{port}");
     let flags = ["--inds", "400", "--count", "2000", "--seed", "7", "--order", "emulator", "--rate", "2000"];
     let mut command = pinflow(["emit", "--to", &to]);
     let mut emitting = RunningEmit::start_with(place.path(), command.args(flags));
-    until("messages arrive", || gateway.lines("user").len() > 100);
+    wait_until("messages arrive", || gateway.lines("user").len() > 100);
     assert_eq!(emitting.stop(Signal::SIGINT), Some(0), "all that was sent is acknowledged: {}", emitting.log());
     let log = emitting.log();
     let (_, rest) = log.split_once("--skip ").expect("it names a --skip");
@@ -185,13 +185,13 @@ fn skip_reported_after_a_signal_continues_without_a_gap() {
     };
     for stream in ["pin", "geo", "user"] {
         let there = values(&mut gateway.lines(stream).into_iter());
-        assert!(there == values(&mut made(400, 2000, stream).into_iter()), "{stream}");
+        assert!(there == values(&mut generate_posts(400, 2000, stream).into_iter()), "{stream}");
     }
 }
 
 #[test]
 fn signal_during_file_output_leaves_whole_messages_that_append_continues() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (cut, whole) = (place.path().join("cut"), place.path().join("whole"));
     let flags = ["--inds", "300", "--seed", "7", "--order", "emulator"];
     for (signal, compress) in [(Signal::SIGTERM, "none"), (Signal::SIGHUP, "gzip"), (Signal::SIGINT, "zstd")] {
@@ -204,7 +204,7 @@ fn signal_during_file_output_leaves_whole_messages_that_append_continues() {
         let mut command = pinflow(["emit", "--streams", "user", "--count", "20000", "--rate", "1000"]);
         command.args(flags).args(["--compress", compress, "--to"]).arg(&cut);
         let mut emitting = RunningEmit::start_with(place.path(), &mut command);
-        until("messages are written", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000));
+        wait_until("messages are written", || std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000));
         assert_eq!(emitting.stop(signal), Some(0), "{}", emitting.log());
         let log = emitting.log();
         let (before, _) = log.split_once(" continues").expect("it says how to continue");
@@ -225,12 +225,12 @@ fn signal_during_file_output_leaves_whole_messages_that_append_continues() {
 
 #[test]
 fn signal_ends_emit_to_an_unread_pipe() {
-    let place = scratch();
+    let place = create_temp_dir();
     let mut command = pinflow(["emit", "--inds", "100000", "--to", "-"]);
     let mut emitting = RunningEmit::start_with(place.path(), command.stdout(Stdio::piped()));
     // A pipe holds 64 KiB; then the write waits.
     std::thread::sleep(Duration::from_millis(500));
-    assert!(emitting.running.ended().is_none());
+    assert!(emitting.running.try_wait().is_none());
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
     let log = emitting.log();
     assert!(log.contains("stopped before all was acknowledged") && log.contains("--skip 0 --count"), "{log}");
@@ -238,11 +238,11 @@ fn signal_ends_emit_to_an_unread_pipe() {
 
 #[test]
 fn two_simultaneous_signals_are_one_stop_request() {
-    let place = scratch();
-    let to = CLOSED.to_owned();
+    let place = create_temp_dir();
+    let to = CLOSED_ENDPOINT.to_owned();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
-        emitting.await_log("retrying");
+        emitting.wait_for_log("retrying");
         emitting.running.signal(signal);
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(emitting.stop(signal), Some(1));
@@ -254,12 +254,12 @@ fn two_simultaneous_signals_are_one_stop_request() {
 
 #[test]
 fn later_second_signal_stops_at_once() {
-    let place = scratch();
-    let to = CLOSED.to_owned();
+    let place = create_temp_dir();
+    let to = CLOSED_ENDPOINT.to_owned();
     let mut emitting = RunningEmit::start(place.path(), &["--inds", "3", "--to", &to]);
-    emitting.await_log("retrying");
+    emitting.wait_for_log("retrying");
     emitting.running.signal(Signal::SIGTERM);
-    emitting.await_log("stops at once");
+    emitting.wait_for_log("stops at once");
     std::thread::sleep(Duration::from_millis(1200));
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
     let log = emitting.log();
@@ -268,12 +268,12 @@ fn later_second_signal_stops_at_once() {
 
 #[test]
 fn kinesis_endpoint_down_is_reported_at_once_and_a_signal_ends_emit() {
-    let place = scratch();
-    let endpoint = CLOSED.to_owned();
+    let place = create_temp_dir();
+    let endpoint = CLOSED_ENDPOINT.to_owned();
     let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
     command.args(["--to", "kinesis://x", "--region", "us-east-1", "--endpoint", &endpoint]);
     let mut emitting = RunningEmit::start_with(place.path(), &mut command);
-    emitting.await_log("retrying");
+    emitting.wait_for_log("retrying");
     assert!(emitting.log().contains("\"attempt\":1"), "{}", emitting.log());
     emitting.stop(Signal::SIGTERM);
 }
@@ -283,15 +283,15 @@ fn signal_while_kafka_is_down_reports_acknowledged_records() {
     if crate::kafka::skipped() {
         return;
     }
-    let mut broker = KafkaBroker::alone("");
+    let mut broker = KafkaBroker::start_dedicated("");
     broker.create_topic("cut", 2, &[]);
-    let place = scratch();
+    let place = create_temp_dir();
     let to = format!("kafka://{}", broker.plaintext());
     let flags = ["--to", &to, "--topic", "cut", "--inds", "200000", "--rate", "5000"];
     let mut emitting = RunningEmit::start(place.path(), &flags);
-    until("messages arrive", || offsets(&broker, "cut").iter().sum::<i64>() > 1_000);
+    wait_until("messages arrive", || offsets(&broker, "cut").iter().sum::<i64>() > 1_000);
     broker.kill();
-    emitting.await_log("no message was acknowledged for");
+    emitting.wait_for_log("no message was acknowledged for");
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
     let log = emitting.log();
     let (unacknowledged, rest) = log.split_once(" messages were not acknowledged").expect("it says so");

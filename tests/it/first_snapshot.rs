@@ -1,4 +1,4 @@
-//! What a run shows first, and that it goes on serving: answers on a pipe, and the page after the sources have ended.
+//! The first snapshot of a run, and serving after the sources have ended.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 use crate::http::ServingRun;
 use crate::http::client::HttpClient;
 
@@ -20,14 +20,14 @@ fn first_snapshot(command: &mut Command) -> Vec<u8> {
     let lines = BufReader::new(running.stdout()).lines().take(SNAPSHOT_LINES);
     let text = lines.map(|line| line.unwrap() + "\n").collect::<String>().into_bytes();
     // Of a reader that has gone a run learns when it writes again, and it may have nothing more to write.
-    running.signal_if_there(Signal::SIGTERM);
+    running.try_signal(Signal::SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
     text
 }
 
 #[test]
 fn first_snapshot_holds_everything_present_at_the_start() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 5_000, 3, &[]);
     let whole = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
@@ -48,7 +48,7 @@ fn first_snapshot_holds_everything_present_at_the_start() {
 
 #[test]
 fn first_snapshot_of_a_long_read_comes_after_one_second_marked_incomplete() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 20_000, 3, &[]);
     let config = place.path().join("run.toml");
@@ -62,7 +62,7 @@ fn first_snapshot_of_a_long_read_comes_after_one_second_marked_incomplete() {
 
 #[test]
 fn restart_shows_the_tables_content_as_complete() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 500, 1_000, 3, &[]);
     let config = place.path().join("run.toml");
@@ -76,12 +76,12 @@ fn restart_shows_the_tables_content_as_complete() {
 
 #[test]
 fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 300, 500, 3, &[]);
     let tables = place.path().join("tables");
     let serving = ServingRun::start(place.path(), &recording, &["--tables", tables.to_str().unwrap()]);
-    until("it says that the sources have ended", || serving.log().contains("the sources have ended"));
+    wait_until("it says that the sources have ended", || serving.log().contains("the sources have ended"));
     let log = serving.log();
     let ended = log.lines().find(|line| line.contains("the sources have ended")).unwrap();
     let ended: Value = serde_json::from_str(ended).unwrap();
@@ -95,7 +95,7 @@ fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
 
 #[test]
 fn run_until_caught_up_ends_while_serving() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 300, 500, 3, &[]);
     succeed(pinflow(["run", "--until-caught-up", "--listen", "127.0.0.1:0", "--output", "none"]).arg(&recording));
@@ -103,7 +103,7 @@ fn run_until_caught_up_ends_while_serving() {
 
 #[test]
 fn live_example_generates_posts_and_serves_answers() {
-    let place = scratch();
+    let place = create_temp_dir();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in ["scripts/live.sh", "examples/live.toml"] {
         let copy = place.path().join(file);
@@ -116,15 +116,15 @@ fn live_example_generates_posts_and_serves_answers() {
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     let mut running = RunningProcess::start(&mut command);
     let mut address = None;
-    until("it says where it serves", || {
+    wait_until("it says where it serves", || {
         let text = std::fs::read_to_string(&log).unwrap();
-        assert!(running.ended().is_none(), "{text}");
+        assert!(running.try_wait().is_none(), "{text}");
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         address = lines.filter_map(|line| line["address"].as_str()?.parse().ok()).next();
         address.is_some()
     });
     let http = HttpClient::new(address.unwrap());
-    until("posts are answered", || {
+    wait_until("posts are answered", || {
         http.get("/readyz").status == 200 && http.get("/answers").text().contains("category_count")
     });
     running.signal(Signal::SIGTERM);

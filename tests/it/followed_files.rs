@@ -1,4 +1,4 @@
-//! Followed files that leave their names while the real program follows them.
+//! Followed files that are renamed or replaced during a run.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, create_temp_dir, pinflow, succeed, wait_until};
 
 /// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
 struct FollowedFolder {
@@ -18,7 +18,7 @@ struct FollowedFolder {
 
 impl FollowedFolder {
     fn new(path: &str) -> FollowedFolder {
-        let folder = scratch();
+        let folder = create_temp_dir();
         fs::create_dir(folder.path().join("posts")).expect("made");
         let place = FollowedFolder { config: folder.path().join("run.toml"), folder };
         let text = format!(
@@ -34,7 +34,7 @@ impl FollowedFolder {
         self.folder.path().join("posts/user.jsonl")
     }
 
-    fn away(&self) -> PathBuf {
+    fn moved_path(&self) -> PathBuf {
         self.folder.path().join("away")
     }
 
@@ -49,8 +49,8 @@ impl FollowedFolder {
     }
 
     /// Waits until the program has read so many rows and committed them.
-    fn until_committed(&self, rows: u64) {
-        until("the rows are committed", || committed_rows(&self.folder.path().join("tables")) == Some(rows));
+    fn wait_until_committed(&self, rows: u64) {
+        wait_until("the rows are committed", || committed_rows(&self.folder.path().join("tables")) == Some(rows));
     }
 
     fn verify(&self) {
@@ -79,14 +79,14 @@ fn renamed_file_that_returns_is_read_once_and_followed_further() {
     for path in ["posts", "posts/user.jsonl"] {
         let place = FollowedFolder::new(path);
         let mut running = place.start();
-        place.until_committed(3);
-        fs::rename(place.file(), place.away()).expect("moved away");
-        until("it says that the file is gone", || place.log().contains("the file is gone"));
-        fs::rename(place.away(), place.file()).expect("moved back");
-        until("it says that the file is back", || place.log().contains("the file is back"));
+        place.wait_until_committed(3);
+        fs::rename(place.file(), place.moved_path()).expect("moved away");
+        wait_until("it says that the file is gone", || place.log().contains("the file is gone"));
+        fs::rename(place.moved_path(), place.file()).expect("moved back");
+        wait_until("it says that the file is back", || place.log().contains("the file is back"));
         let mut file = fs::OpenOptions::new().append(true).open(place.file()).expect("it is there");
         file.write_all(rows(4..=5).as_bytes()).expect("appended");
-        place.until_committed(5);
+        place.wait_until_committed(5);
         running.signal(Signal::SIGTERM);
         assert_eq!(running.wait().code(), Some(0), "{}", place.log());
         place.verify();
@@ -98,11 +98,11 @@ fn renamed_file_that_returns_is_read_once_and_followed_further() {
 fn file_replaced_by_other_content_ends_the_run_and_names_the_file() {
     let place = FollowedFolder::new("posts");
     let mut running = place.start();
-    place.until_committed(3);
-    fs::rename(place.file(), place.away()).expect("moved away");
-    until("it says that the file is gone", || place.log().contains("the file is gone"));
-    fs::write(place.away(), rows(7..=9)).expect("written");
-    fs::rename(place.away(), place.file()).expect("another file takes the name");
+    place.wait_until_committed(3);
+    fs::rename(place.file(), place.moved_path()).expect("moved away");
+    wait_until("it says that the file is gone", || place.log().contains("the file is gone"));
+    fs::write(place.moved_path(), rows(7..=9)).expect("written");
+    fs::rename(place.moved_path(), place.file()).expect("another file takes the name");
     assert_eq!(running.wait().code(), Some(1));
     let log = place.log();
     assert!(log.contains("recording/user.jsonl") && log.contains("does not begin as the one that was read"), "{log}");

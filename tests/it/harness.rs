@@ -1,4 +1,4 @@
-//! Runs the real program and reads what it leaves.
+//! Runs the real program and reads its output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use serde_json::Value;
 pub(crate) const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 
 /// Nothing that a test waits for takes this long on the slowest machine; it only keeps a fault from hanging the run.
-const PATIENCE: Duration = Duration::from_secs(300);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A folder of its own for each test, removed after it.
-pub(crate) fn scratch() -> tempfile::TempDir {
+pub(crate) fn create_temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch folder")
 }
 
@@ -62,7 +62,7 @@ impl RunningProcess {
     }
 
     /// The same, unless it has ended and was waited for.
-    pub(crate) fn signal_if_there(&self, signal: Signal) {
+    pub(crate) fn try_signal(&self, signal: Signal) {
         // Until it is waited for its id is nobody else's.
         let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal);
     }
@@ -76,21 +76,21 @@ impl RunningProcess {
     }
 
     /// Resident bytes.
-    pub(crate) fn memory(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
     }
 
     /// Resident bytes; none if it has just ended.
-    pub(crate) fn memory_if_there(&self) -> u64 {
+    pub(crate) fn try_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 1024
     }
 
     /// Whether it has ended by now.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it can be waited for")
     }
 
@@ -98,10 +98,10 @@ impl RunningProcess {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.ended() {
+            if let Some(status) = self.try_wait() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "pinflow did not end");
+            assert!(start.elapsed() < WAIT_TIMEOUT, "pinflow did not end");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -116,7 +116,7 @@ impl Drop for RunningProcess {
 
 /// Debian's libfaketime, which tells a program another time; `None` where these tests are left out.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
-pub(crate) fn faketime() -> Option<PathBuf> {
+pub(crate) fn find_faketime() -> Option<PathBuf> {
     if std::env::var("PINFLOW_SKIP_FAKETIME").is_ok_and(|skip| skip == "1") {
         eprintln!("PINFLOW_SKIP_FAKETIME is set: a wrong clock is not tested");
         return None;
@@ -129,7 +129,7 @@ pub(crate) fn faketime() -> Option<PathBuf> {
 
 /// Whether no small file system may be mounted here.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
-pub(crate) fn skips_tmpfs() -> bool {
+pub(crate) fn skip_without_tmpfs() -> bool {
     let skips = std::env::var_os("PINFLOW_SKIP_TMPFS").is_some();
     if skips {
         eprintln!("PINFLOW_SKIP_TMPFS is set: no small file system is mounted, a full disk is not tested");
@@ -160,10 +160,10 @@ impl Drop for SmallDisk {
 }
 
 /// Waits until something holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -196,7 +196,7 @@ pub(crate) fn last_snapshot(stdout: &[u8]) -> ProcessOutput {
 }
 
 /// The shared real posts, where this checkout stands beside them.
-pub(crate) fn real_posts() -> Option<PathBuf> {
+pub(crate) fn find_real_posts() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real");
     folder.is_dir().then_some(folder)
 }

@@ -1,9 +1,9 @@
-//! A run until caught up that finds nothing new commits nothing; a run that stays commits only its fence.
+//! A run until caught up without new rows commits nothing. A long-running one commits only its fence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
 
 /// Starts that find nothing new.
 const IDLE_STARTS: usize = 3;
@@ -28,7 +28,7 @@ pub(crate) fn assert_no_commits(tables: &Path, run: impl Fn() -> std::process::C
 
 #[test]
 fn unchanged_recording_is_read_without_a_commit() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 300, 500, 5, &["--malformed", "0.05"]);
     for follow in [true, false] {
         let config = place.path().join(format!("follow-{follow}.toml"));
@@ -48,7 +48,7 @@ fn unchanged_recording_is_read_without_a_commit() {
 
 #[test]
 fn run_that_ends_with_its_sources_commits_only_its_fence() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 300, 500, 5, &[]);
     let tables = place.path().join("tables");
     let run = || {

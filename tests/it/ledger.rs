@@ -1,4 +1,4 @@
-//! Reads the tables with nothing of pinflow's own, and says what they hold.
+//! Reads the tables without any code of pinflow and lists their rows.
 
 use std::collections::BTreeMap;
 use std::fs::File;

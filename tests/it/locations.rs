@@ -1,4 +1,4 @@
-//! Locations of every kind, end to end: what is named is what is written and read, or it is refused.
+//! Locations of every kind, end to end: the named location is used, or it is refused.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::{emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Names of folders, each of them odd in its own way.
 fn odd_names() -> Vec<String> {
@@ -52,7 +52,7 @@ struct LocationSite {
 
 impl LocationSite {
     fn new() -> LocationSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("recording"), 20, 40, 3, &["--malformed", "0.1"]);
         LocationSite { place }
     }

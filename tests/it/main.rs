@@ -1,4 +1,4 @@
-//! pinflow from the outside: one binary of tests, so that the large crates are linked once.
+//! Tests of the pinflow program. One test binary, so that the large crates are linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

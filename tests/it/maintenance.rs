@@ -1,4 +1,4 @@
-//! Small files are joined beside the run and by hand, what nobody needs is removed, and no reader sees a difference.
+//! Compaction and vacuum, in the background and by command: readers see the same rows.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,9 +8,9 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow_delta::failpoints::COMPACT_FAILPOINTS;
 use serde_json::Value;
 
-use crate::batch::assert_answers_follow;
+use crate::batch::assert_answers_equal_batch;
 use crate::delta::readers::python;
-use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 use crate::ledger::assert_each_line_once;
 
 struct UpkeepSite {
@@ -21,7 +21,7 @@ struct UpkeepSite {
 impl UpkeepSite {
     /// A recording of 15,000 lines, of which few go into a commit.
     fn new(compact: bool) -> UpkeepSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
         let config = place.path().join("run.toml");
         let text = format!(
@@ -45,19 +45,19 @@ impl UpkeepSite {
     }
 
     /// A run that goes on.
-    fn live(&self) -> Command {
+    fn follow_command(&self) -> Command {
         let mut command = pinflow(["run", "--output", "none"]);
         command.arg(&self.config);
         command
     }
 
     /// A few more lines for each table, which become a commit.
-    fn grow(&self) {
+    fn append_lines(&self) {
         emit(&self.place.path().join("recording"), 1_000, 5, 31, &["--append"]);
     }
 
     /// What `pinflow table` tells of each table; nothing before they are there.
-    fn told(&self) -> Vec<Value> {
+    fn table_reports(&self) -> Vec<Value> {
         let output = pinflow(["table", "--format", "json"]).arg(self.tables()).output().unwrap();
         match output.status.success() {
             true => serde_json::from_slice::<Value>(&output.stdout).unwrap()["tables"].as_array().unwrap().clone(),
@@ -66,10 +66,10 @@ impl UpkeepSite {
     }
 
     fn files(&self) -> Vec<u64> {
-        self.told().iter().map(|table| table["files"].as_u64().unwrap()).collect()
+        self.table_reports().iter().map(|table| table["files"].as_u64().unwrap()).collect()
     }
 
-    fn assert_whole(&self) {
+    fn assert_each_line_once_in_tables(&self) {
         assert_each_line_once(&self.place.path().join("recording"), &self.tables());
         succeed(pinflow(["table", "--verify"]).arg(self.tables()));
         succeed(pinflow(["table"]).arg(self.tables()).arg("doctor"));
@@ -87,18 +87,18 @@ impl UpkeepSite {
 #[test]
 fn run_compacts_files_in_the_background() {
     let site = UpkeepSite::new(true);
-    let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
-    until("many commits are made, and few files are there", || {
-        site.grow();
-        let told = site.told();
+    let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("many commits are made, and few files are there", || {
+        site.append_lines();
+        let told = site.table_reports();
         let few = |table: &Value| table["version"].as_u64() > Some(100) && table["files"].as_u64() < Some(70);
         told.iter().skip(1).filter(|table| few(table)).count() == 3
     });
     running.signal(Signal::SIGTERM);
     assert!(running.wait().success());
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
     let answered = last_snapshot(&succeed(&mut site.run()).stdout);
-    assert_answers_follow(&site.tables(), GraphOptions::default(), &answered);
+    assert_answers_equal_batch(&site.tables(), GraphOptions::default(), &answered);
 }
 
 /// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
@@ -106,7 +106,7 @@ fn run_compacts_files_in_the_background() {
 #[allow(clippy::print_stderr, reason = "figures for whoever asks for them with --nocapture")]
 fn many_commits_leave_few_files_and_bounded_memory() {
     let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
-    let place = scratch();
+    let place = create_temp_dir();
     // The same posts again and again: what the answers hold does not grow.
     emit(&place.path().join("recording"), 300, commits * 100 / 3, 37, &[]);
     let config = place.path().join("run.toml");
@@ -116,7 +116,7 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     let site = UpkeepSite { place, config };
     let log = site.place.path().join("log");
     let mut running =
-        RunningProcess::start(site.live().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
+        RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()));
     let seconds = || -> Vec<f64> {
         let log = std::fs::read_to_string(&log).unwrap();
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -124,8 +124,8 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     };
     // What it holds: before any file is joined to one of the size that it should have, and from then on.
     let (mut early, mut late) = (Vec::new(), Vec::new());
-    while running.ended().is_none() {
-        let (done, held) = (seconds().len(), running.memory_if_there());
+    while running.try_wait().is_none() {
+        let (done, held) = (seconds().len(), running.try_memory_bytes());
         match done {
             0..100 => {}
             _ if done < 100 + commits as usize / 4 => early.push(held),
@@ -165,9 +165,9 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     // commits.
     let config = std::fs::read_to_string(&site.config).unwrap();
     std::fs::write(&site.config, config.replace("rate_per_sec = 5000", "follow = true")).unwrap();
-    let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
-    until("few files are left", || {
-        site.grow();
+    let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until("few files are left", || {
+        site.append_lines();
         site.files()[1..].iter().all(|files| *files < 4 * 32)
     });
     running.signal(Signal::SIGTERM);
@@ -176,12 +176,12 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
     // What has half of the 64 MiB that a file should have is left alone; what is smaller is one file.
-    let sizes = site.told().into_iter().map(|table| table["bytes"].as_u64().unwrap());
+    let sizes = site.table_reports().into_iter().map(|table| table["bytes"].as_u64().unwrap());
     for (files, bytes) in site.files().into_iter().zip(sizes).skip(1) {
         assert!(files <= 1 + bytes / (32 << 20), "{files} files hold {bytes} bytes");
     }
     assert_eq!(site.rows(&python), rows);
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 #[test]
@@ -189,18 +189,18 @@ fn run_killed_during_compaction_loses_and_repeats_nothing() {
     let site = UpkeepSite::new(true);
     for table in ["pin", "geo", "user"] {
         for point in COMPACT_FAILPOINTS {
-            let mut command = site.live();
+            let mut command = site.follow_command();
             command.env("FAILPOINTS", format!("delta::{table}::{point}=return(abort)"));
             let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-            until(&format!("it is killed at {table} {point}"), || {
-                site.grow();
-                running.ended().is_some()
+            wait_until(&format!("it is killed at {table} {point}"), || {
+                site.append_lines();
+                running.try_wait().is_some()
             });
             assert_eq!(running.wait().code(), None, "killed");
         }
     }
     succeed(&mut site.run());
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn optimize_and_vacuum_keep_every_row() {
     succeed(pinflow(["table"]).arg(site.tables()).args(["vacuum", "--keep", "0", "--nothing-writes"]));
     assert_eq!((stray.exists(), there("pin"), there("geo"), there("user")), (false, 1, 1, 1));
     assert_eq!(site.rows(&python), rows);
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 #[test]
@@ -265,11 +265,11 @@ fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
     let run_on = |config: &str| {
         let config_was = std::fs::read_to_string(&site.config).unwrap();
         std::fs::write(&site.config, config_was.replace("compact = false", config)).unwrap();
-        let mut running = RunningProcess::start(site.live().stdout(Stdio::null()).stderr(Stdio::null()));
-        site.grow();
-        until("what is old is gone, or more is committed", || {
+        let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(Stdio::null()));
+        site.append_lines();
+        wait_until("what is old is gone, or more is committed", || {
             std::thread::sleep(std::time::Duration::from_millis(200));
-            site.grow();
+            site.append_lines();
             !old.exists() || (config.contains("keep_hours = 0") && files().len() > replaced.len() + 12)
         });
         running.signal(Signal::SIGTERM);
@@ -310,7 +310,7 @@ fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
     );
     // What was appended just before the signal is read by the next run.
     succeed(&mut site.run());
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn optimize_during_a_run_loses_and_repeats_nothing() {
     let site = UpkeepSite::new(false);
     let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
     let mut joined = 0;
-    while running.ended().is_none() {
+    while running.try_wait().is_none() {
         let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("optimize").output().unwrap();
         // Before the tables are there it fails.
         if output.status.success() {
@@ -328,7 +328,7 @@ fn optimize_during_a_run_loses_and_repeats_nothing() {
     }
     assert!(running.wait().success());
     assert!(joined > 10, "{joined} files were joined meanwhile");
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn doctor_reports_damage_with_a_hint() {
 
 #[test]
 fn missing_and_foreign_tables_are_not_modified() {
-    let place = scratch();
+    let place = create_temp_dir();
     for action in ["optimize", "vacuum", "doctor"] {
         for folder in [place.path().join("nowhere"), place.path().to_owned()] {
             let output = pinflow(["table"]).arg(folder).arg(action).output().unwrap();
@@ -406,13 +406,13 @@ fn compaction_with_a_vacuumed_file_is_not_committed() {
     let mut command = pinflow(["table"]);
     command.arg(&pin).arg("optimize").env("FAILPOINTS", "delta::pin::before_compact_commit=sleep(3000)");
     let mut compaction = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-    until("the new file is written", || files().len() > before.len());
+    wait_until("the new file is written", || files().len() > before.len());
     for path in files().difference(&before) {
         std::fs::remove_file(path).unwrap();
     }
     assert_eq!(compaction.wait().code(), Some(1));
     succeed(pinflow(["table", "--verify", "--deep"]).arg(site.tables()));
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }
 
 /// Makes a table look as if its files had been written, and those that are taken out had been so, some time earlier.
@@ -459,7 +459,7 @@ fn removed_files_are_limited_by_count_and_age() {
         let text = std::fs::read_to_string(&site.config).unwrap();
         let bounded = format!("compact = false\nkeep_files_max = {keep_files_max}");
         std::fs::write(&site.config, text.replace("compact = false", &bounded)).unwrap();
-        site.grow();
+        site.append_lines();
         succeed(&mut site.run());
         std::fs::write(&site.config, text).unwrap();
     };
@@ -467,5 +467,5 @@ fn removed_files_are_limited_by_count_and_age() {
     assert!(files().len() > crowd, "few enough are kept for a week");
     run_with(5);
     assert!(files().len() < crowd, "{} of {crowd} are kept", files().len());
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }

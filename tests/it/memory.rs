@@ -1,9 +1,9 @@
-//! What a sender can make the process hold: bounded texts, and one limit for all of it.
+//! Memory that a sender can occupy: texts are bounded, and one limit covers all of it.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::harness::{last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, last_snapshot, pinflow, succeed};
 
 /// Writes a recording: one pin per category, each joined with a geo post of one country.
 fn record_categories(folder: &Path, categories: &[String]) {
@@ -31,7 +31,7 @@ fn configure(place: &Path, engine: &str) -> std::path::PathBuf {
 
 #[test]
 fn stored_text_beyond_limit_is_null_in_answers_after_restart() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (short, long) = ("s".repeat(1_024), "l".repeat(1_025));
     record_categories(&place.path().join("recording"), &[short.clone(), long.clone()]);
     let categories = |config: &Path| {
@@ -66,14 +66,14 @@ fn record_long_texts(folder: &Path, pins: u64, ind: impl Fn(u64) -> u64) {
     lines.into_inner().unwrap().finish().unwrap();
 }
 
-fn written(stdout: &[u8]) -> u64 {
+fn count_written_rows(stdout: &[u8]) -> u64 {
     last_snapshot(stdout).cut["sources"].as_array().unwrap().iter().map(|one| one["written"].as_u64().unwrap()).sum()
 }
 
 #[test]
 fn run_above_memory_max_ends_with_rows_committed_and_reports_memory_use() {
     const PINS: u64 = 120_000;
-    let place = scratch();
+    let place = create_temp_dir();
     record_long_texts(&place.path().join("recording"), PINS, |number| number);
     // 240 MB of texts that are all in use.
     let config = configure(place.path(), "memory_max = \"160MiB\"");
@@ -83,23 +83,23 @@ fn run_above_memory_max_ends_with_rows_committed_and_reports_memory_use() {
     for words in ["sources pause", "[engine] memory_max is 160.0 MiB", "texts take", "restart resumes there", "Raise"] {
         assert!(said.contains(words), "it says `{words}`: {said}");
     }
-    let first = written(&output.stdout);
+    let first = count_written_rows(&output.stdout);
     assert!(first > 0 && first < PINS, "it ended half-way: {first} rows");
     succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
     // With more memory the next run goes on where the first one ended: nothing is lost, nothing comes twice.
     let config = configure(place.path(), "memory_max = \"4GiB\"");
-    let second = written(&succeed(pinflow(["run"]).arg(&config)).stdout);
+    let second = count_written_rows(&succeed(pinflow(["run"]).arg(&config)).stdout);
     assert_eq!(first + second, PINS);
 }
 
 #[test]
 fn texts_of_replaced_rows_are_freed_before_and_after_restart() {
     const PINS: u64 = 150_000;
-    let place = scratch();
+    let place = create_temp_dir();
     record_long_texts(&place.path().join("recording"), PINS, |number| number % 7);
     // 300 MB of texts, of which 14 kB are in use at the end. The rest is for windows, blocks and what the allocator keeps.
     let config = configure(place.path(), "memory_max = \"384MiB\"");
-    assert_eq!(written(&succeed(pinflow(["run"]).arg(&config)).stdout), PINS);
+    assert_eq!(count_written_rows(&succeed(pinflow(["run"]).arg(&config)).stdout), PINS);
     let again = succeed(pinflow(["run"]).arg(&config));
-    assert_eq!(written(&again.stdout), 0, "all rows are read back, within the same limit");
+    assert_eq!(count_written_rows(&again.stdout), 0, "all rows are read back, within the same limit");
 }

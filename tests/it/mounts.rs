@@ -1,9 +1,9 @@
-//! Disks that are not mounted: an empty mount point is not taken for a fresh start.
+//! Unmounted disks: an empty mount point is not taken for a first start.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::{PINFLOW, emit, pinflow, scratch, skips_tmpfs, succeed};
+use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, skip_without_tmpfs, succeed};
 
 /// Runs pinflow where `/etc/fstab` is this file, after some commands of a shell; nothing outside of it sees either.
 fn run_with_fstab(fstab: &Path, before: &str, arguments: &[&str]) -> Output {
@@ -15,10 +15,10 @@ fn run_with_fstab(fstab: &Path, before: &str, arguments: &[&str]) -> Output {
 
 #[test]
 fn empty_mount_point_without_its_disk_is_an_error_and_the_disk_is_used_once_mounted() {
-    if skips_tmpfs() {
+    if skip_without_tmpfs() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (disk, fstab, recording) =
         (place.path().join("disk"), place.path().join("fstab"), place.path().join("recording"));
     std::fs::create_dir(&disk).unwrap();

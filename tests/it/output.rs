@@ -1,9 +1,9 @@
-//! What commands print: to a reader that goes away, and to a terminal of 80 columns.
+//! Output of commands to a closed pipe and to a terminal of 80 columns.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
 
 /// Runs a command whose stdout is closed after the first byte, or before it; its exit code.
 fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i32> {
@@ -16,7 +16,7 @@ fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i
 
 #[test]
 fn closed_pipe_is_success_and_hides_no_error() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
     // Files enough that what is printed does not fit into a pipe.
     std::fs::create_dir(&recording).unwrap();
@@ -44,7 +44,7 @@ fn closed_pipe_is_success_and_hides_no_error() {
 
 #[test]
 fn table_fits_80_columns_without_trailing_blanks() {
-    let place = scratch();
+    let place = create_temp_dir();
     let tables = place.path().join("tables");
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 3, &["--malformed", "0.1"]);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use pinflow::cli::command_line;
 
-use crate::harness::{RunningProcess, pinflow, scratch, succeed};
+use crate::harness::{RunningProcess, create_temp_dir, pinflow, succeed};
 use crate::http::ServingRun;
 
 /// Commands that are not run here, by how they begin, and why not.
@@ -162,7 +162,7 @@ fn start_serving_run(command: &PrintedCommand, folder: &Path) -> ServingRun {
         .map(|at| command.words[at].as_str())
         .collect();
     let serving = ServingRun::start(folder, &configuration, &more);
-    serving.until_ready();
+    serving.wait_until_ready();
     serving
 }
 
@@ -178,7 +178,7 @@ fn read_first_line(command: &mut Command) -> String {
 
 #[test]
 fn every_printed_command_that_needs_nothing_else_runs() {
-    let place = scratch();
+    let place = create_temp_dir();
     let folder = place.path();
     prepare_folder(folder);
     let mut serving: Option<ServingRun> = None;

@@ -1,4 +1,4 @@
-//! What the program says of recordings that are not what they seem.
+//! Warnings and errors about incomplete or unusual recordings.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{PINFLOW, RunningProcess, last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{PINFLOW, RunningProcess, create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
 
 fn user(ind: u32) -> String {
     format!(
@@ -35,7 +35,7 @@ fn rows_read(path: &Path) -> Value {
 
 #[test]
 fn files_named_after_the_original_tables_are_all_read() {
-    let place = scratch();
+    let place = create_temp_dir();
     for file in ["pinterest_data.jsonl", "geolocation_data.jsonl", "user_data.jsonl"] {
         fs::write(place.path().join(file), "{\"ind\":1}\n").expect("written");
     }
@@ -47,7 +47,7 @@ fn files_named_after_the_original_tables_are_all_read() {
 
 #[test]
 fn skipped_data_is_a_warning_of_run_and_an_error_of_check() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (files, archive) = (place.path().join("files"), place.path().join("archive"));
     let write = |path: std::path::PathBuf| {
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -73,7 +73,7 @@ fn skipped_data_is_a_warning_of_run_and_an_error_of_check() {
 
 #[test]
 fn source_with_only_rejected_messages_gives_one_warning() {
-    let place = scratch();
+    let place = create_temp_dir();
     let csv = (0..150).map(|ind| format!("{ind},A,B,30\n")).collect::<String>();
     fs::write(place.path().join("pin.jsonl"), csv).expect("written");
     fs::write(place.path().join("geo.jsonl"), "{\"country\":\"Chad\"}\n").expect("written");
@@ -90,7 +90,7 @@ fn source_with_only_rejected_messages_gives_one_warning() {
 
 #[test]
 fn json_array_is_read_as_its_elements() {
-    let place = scratch();
+    let place = create_temp_dir();
     let rows: Vec<Value> = (1..=3).map(|ind| serde_json::from_str(&user(ind)).expect("JSON")).collect();
     for text in [serde_json::to_string(&rows), serde_json::to_string_pretty(&rows)] {
         fs::write(place.path().join("user.json"), text.expect("JSON")).expect("written");
@@ -101,7 +101,7 @@ fn json_array_is_read_as_its_elements() {
 
 #[test]
 fn too_many_followed_files_fail_with_the_limit_and_a_hint() {
-    let place = scratch();
+    let place = create_temp_dir();
     let folder = place.path().join("posts");
     fs::create_dir(&folder).expect("made");
     for file in 0..150 {
@@ -126,8 +126,8 @@ fn too_many_followed_files_fail_with_the_limit_and_a_hint() {
     let log = fs::File::create(place.path().join("log")).expect("a log");
     let mut running =
         RunningProcess::start(limited("-Sn 100", "run --output snapshots").stdout(log).stderr(Stdio::null()));
-    until("all files are read", || {
-        assert!(running.ended().is_none(), "it goes on");
+    wait_until("all files are read", || {
+        assert!(running.try_wait().is_none(), "it goes on");
         let log = fs::read_to_string(place.path().join("log")).unwrap_or_default();
         log.lines().next_back().is_some_and(|line| line.matches("\"read\":1").count() == 150)
     });

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{ProcessOutput, last_snapshot, pinflow, real_posts, scratch, succeed};
+use crate::harness::{ProcessOutput, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed};
 
 /// A row by which it can be compared: whole numbers and decimals alike, the label of the oldest group as we write it.
 fn comparable(cells: &[Value]) -> Vec<String> {
@@ -95,7 +95,7 @@ fn compare(case: &str, folder: &Path, table: &str, published: &Value, matched_by
 
 #[test]
 fn published_answers_are_reproduced() {
-    let Some(posts) = real_posts() else {
+    let Some(posts) = find_real_posts() else {
         eprintln!("the shared posts are not beside this checkout: nothing to compare with");
         return;
     };
@@ -155,11 +155,11 @@ fn record(folder: &Path, streams: &BTreeMap<&str, Vec<String>>, range: std::ops:
 #[test]
 fn emulator_stream_gives_the_same_answers_in_any_order() {
     const DRAWS: usize = 2_560;
-    let Some(posts) = real_posts() else {
+    let Some(posts) = find_real_posts() else {
         eprintln!("the shared posts are not beside this checkout: nothing to replay");
         return;
     };
-    let place = scratch();
+    let place = create_temp_dir();
     let streams = draws(&posts, DRAWS);
     for duplicates in [["--duplicates", "latest"], ["--duplicates", "keep"]] {
         let whole = place.path().join(format!("whole-{}", duplicates[1]));

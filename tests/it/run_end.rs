@@ -1,4 +1,4 @@
-//! How a run ends: signals, closed pipes, full disks, wrong words.
+//! How a run ends: signals, closed pipes, full disks, invalid configurations.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,9 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, SmallDisk, emit, last_snapshot, pinflow, scratch, skips_tmpfs, succeed, until};
+use crate::harness::{
+    RunningProcess, SmallDisk, create_temp_dir, emit, last_snapshot, pinflow, skip_without_tmpfs, succeed, wait_until,
+};
 use crate::ledger::assert_each_line_once;
 
 fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
@@ -22,7 +24,7 @@ fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
 
 #[test]
 fn signal_commits_the_window_and_the_next_run_resumes_after_it() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
     let whole = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
@@ -49,7 +51,7 @@ fn signal_commits_the_window_and_the_next_run_resumes_after_it() {
 
 #[test]
 fn closed_pipe_ends_the_run_successfully() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
     let config = configure(place.path(), "rate_per_sec = 20000", "tables");
@@ -63,7 +65,7 @@ fn closed_pipe_ends_the_run_successfully() {
 #[test]
 #[cfg(feature = "failpoints")]
 fn panic_in_any_thread_ends_the_process_and_loses_nothing() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 2_000, 10_000, 3, &[]);
     let config = configure(place.path(), "", "tables");
@@ -84,10 +86,10 @@ fn panic_in_any_thread_ends_the_process_and_loses_nothing() {
 
 #[test]
 fn full_disk_pauses_the_run_until_space_is_freed() {
-    if skips_tmpfs() {
+    if skip_without_tmpfs() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 3_000, 20_000, 5, &[]);
     let disk = SmallDisk::mount(&place.path().join("disk"), "32m");
@@ -98,8 +100,8 @@ fn full_disk_pauses_the_run_until_space_is_freed() {
     let mut command = pinflow(["run"]);
     let mut running = RunningProcess::start(command.arg(&config).args(["--output", "none"]).stderr(log));
     let said = || std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
-    until("pinflow says that the disk is full", || {
-        assert!(running.ended().is_none(), "it must not end: {}", said());
+    wait_until("pinflow says that the disk is full", || {
+        assert!(running.try_wait().is_none(), "it must not end: {}", said());
         said().contains("No space left")
     });
     std::fs::remove_file(&ballast).expect("removed");
@@ -110,7 +112,7 @@ fn full_disk_pauses_the_run_until_space_is_freed() {
 
 #[test]
 fn every_configuration_error_is_reported_with_its_line() {
-    let place = scratch();
+    let place = create_temp_dir();
     let config = place.path().join("bad.toml");
     std::fs::write(
         &config,
@@ -137,7 +139,7 @@ fn every_configuration_error_is_reported_with_its_line() {
 
 #[test]
 fn check_reports_missing_input_and_writes_nothing() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     let config = configure(place.path(), "", "tables");
     let missing = pinflow(["check"]).arg(&config).output().expect("pinflow starts");
@@ -150,7 +152,7 @@ fn check_reports_missing_input_and_writes_nothing() {
 
 #[test]
 fn run_until_caught_up_reads_existing_lines_and_ends() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 500, 1_000, 5, &[]);
     let whole = ["pin", "geo", "user"].map(|stream| recording.join(format!("{stream}.jsonl")));
@@ -174,8 +176,8 @@ fn run_until_caught_up_reads_existing_lines_and_ends() {
 
 #[test]
 fn clock_before_1970_is_reported_without_a_panic() {
-    let Some(faketime) = crate::harness::faketime() else { return };
-    let place = scratch();
+    let Some(faketime) = crate::harness::find_faketime() else { return };
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 10, 10, 1, &[]);
     let mut command = pinflow(["run", "--output", "none", "--tables"]);

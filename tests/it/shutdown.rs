@@ -1,4 +1,4 @@
-//! Signals: one request to stop may come as several, a later signal stops at once, and a stop always ends.
+//! Signals: simultaneous signals are one stop request, a later one stops at once, and a stop has a deadline.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::gateway::RunningGateway;
-use crate::harness::{RunningProcess, SmallDisk, emit, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, SmallDisk, create_temp_dir, emit, pinflow, succeed, wait_until};
 use crate::ledger::assert_each_line_once;
 
 /// What README promises, and some time for a busy machine.
-const STOP_LIMIT: Duration = Duration::from_secs(20 + 10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20 + 10);
 
 /// A running `pinflow run` and its log.
 struct LoggedRun {
@@ -33,11 +33,11 @@ impl LoggedRun {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    fn until_logged(&mut self, what: &str) {
+    fn wait_until_logged(&mut self, what: &str) {
         let log = self.log.clone();
-        until(&format!("`{what}` is logged"), || {
+        wait_until(&format!("`{what}` is logged"), || {
             let text = std::fs::read_to_string(&log).unwrap();
-            assert!(self.running.ended().is_none(), "it ended: {text}");
+            assert!(self.running.try_wait().is_none(), "it ended: {text}");
             text.contains(what)
         });
     }
@@ -50,7 +50,7 @@ impl LoggedRun {
 }
 
 /// A configuration that follows a recording of `draws` posts.
-fn following(place: &Path, draws: u32, more: &str) -> PathBuf {
+fn configure_followed_recording(place: &Path, draws: u32, more: &str) -> PathBuf {
     emit(&place.join("recording"), 1_000, draws, 3, &[]);
     let config = place.join("run.toml");
     let text = format!(
@@ -62,17 +62,17 @@ fn following(place: &Path, draws: u32, more: &str) -> PathBuf {
 
 #[test]
 fn two_signals_microseconds_apart_are_one_orderly_stop() {
-    let place = scratch();
-    let config = following(place.path(), 300, "");
+    let place = create_temp_dir();
+    let config = configure_followed_recording(place.path(), 300, "");
     let pairs = [(SIGTERM, SIGTERM), (SIGINT, SIGINT), (SIGINT, SIGTERM), (SIGHUP, SIGHUP), (SIGTERM, SIGHUP)];
     for round in 0..4 {
         for (first, second) in pairs {
             let mut run = LoggedRun::start(place.path(), &config, "none");
-            run.until_logged("sources are started");
+            run.wait_until_logged("sources are started");
             run.running.signal(first);
             std::thread::sleep(Duration::from_micros(40 * round));
             // It may be so quick that it has ended.
-            run.running.signal_if_there(second);
+            run.running.try_signal(second);
             let (code, _) = run.code();
             assert_eq!(code, Some(0), "{first} and {second}, round {round}: {}", run.log());
         }
@@ -83,24 +83,24 @@ fn two_signals_microseconds_apart_are_one_orderly_stop() {
 
 #[test]
 fn ignored_hangup_does_not_stop_a_run() {
-    let place = scratch();
-    let config = following(place.path(), 30, "");
+    let place = create_temp_dir();
+    let config = configure_followed_recording(place.path(), 30, "");
     let log = place.path().join("log");
     let mut command = std::process::Command::new("nohup");
     command.arg(crate::harness::PINFLOW).args(["run", "--output", "none"]).arg(&config);
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     let mut running = RunningProcess::start(&mut command);
-    until("it runs", || std::fs::read_to_string(&log).unwrap().contains("sources are started"));
+    wait_until("it runs", || std::fs::read_to_string(&log).unwrap().contains("sources are started"));
     running.signal(SIGHUP);
     std::thread::sleep(Duration::from_millis(300));
-    assert!(running.ended().is_none(), "nohup is respected");
+    assert!(running.try_wait().is_none(), "nohup is respected");
     running.signal(SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
 }
 
 #[test]
 fn gateway_answers_open_requests_and_exits_cleanly_after_two_signals() {
-    let place = scratch();
+    let place = create_temp_dir();
     for round in 0..5 {
         let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
         gateway.signal(SIGTERM);
@@ -111,7 +111,7 @@ fn gateway_answers_open_requests_and_exits_cleanly_after_two_signals() {
 }
 
 /// A run whose sources have ended and whose tables cannot be written: the disk is full.
-fn stuck_on_a_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
+fn start_on_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
     emit(&place.join("recording"), 3_000, 3_000, 5, &[]);
     let disk = SmallDisk::mount(&place.join("disk"), "200k");
     let config = place.join("run.toml");
@@ -119,21 +119,21 @@ fn stuck_on_a_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
     std::fs::write(&config, text).unwrap();
     let mut run = LoggedRun::start(place, &config, "none");
     // The only window is cut at the end, so the sources have ended.
-    run.until_logged("No space left");
+    run.wait_until_logged("No space left");
     (run, disk)
 }
 
 #[test]
 fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
-    if crate::harness::skips_tmpfs() {
+    if crate::harness::skip_without_tmpfs() {
         return;
     }
-    let place = scratch();
-    let (mut run, _disk) = stuck_on_a_full_disk(place.path());
+    let place = create_temp_dir();
+    let (mut run, _disk) = start_on_full_disk(place.path());
     run.running.signal(SIGTERM);
     let (code, took) = run.code();
     assert_eq!(code, Some(1), "what was read is not committed: {}", run.log());
-    assert!(took < STOP_LIMIT, "it took {took:?}");
+    assert!(took < STOP_TIMEOUT, "it took {took:?}");
     let log = run.log();
     // What was given up may log its end behind it.
     let error = log.lines().find(|line| line.starts_with("pinflow: ")).unwrap_or_else(|| panic!("{log}"));
@@ -142,15 +142,15 @@ fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
 
 #[test]
 fn signal_more_than_a_second_after_the_first_stops_at_once() {
-    if crate::harness::skips_tmpfs() {
+    if crate::harness::skip_without_tmpfs() {
         return;
     }
-    let place = scratch();
-    let (mut run, _disk) = stuck_on_a_full_disk(place.path());
+    let place = create_temp_dir();
+    let (mut run, _disk) = start_on_full_disk(place.path());
     run.running.signal(SIGTERM);
-    run.until_logged("\"message\":\"stopping\"");
+    run.wait_until_logged("\"message\":\"stopping\"");
     std::thread::sleep(Duration::from_millis(1_100));
-    assert!(run.running.ended().is_none(), "the first one waits for the window");
+    assert!(run.running.try_wait().is_none(), "the first one waits for the window");
     run.running.signal(SIGTERM);
     let (code, _) = run.code();
     assert_eq!(code, Some(1));
@@ -159,17 +159,17 @@ fn signal_more_than_a_second_after_the_first_stops_at_once() {
 
 #[test]
 fn unread_output_does_not_block_commits() {
-    let place = scratch();
-    let config = following(place.path(), 60_000, "commit_age_secs_max = 3600\n");
+    let place = create_temp_dir();
+    let config = configure_followed_recording(place.path(), 60_000, "commit_age_secs_max = 3600\n");
     let mut run = LoggedRun::start(place.path(), &config, "changes");
     // A pipe holds 64 KiB; nobody reads it.
     let mut stdout = run.running.stdout();
-    run.until_logged("sources are started");
+    run.wait_until_logged("sources are started");
     std::thread::sleep(Duration::from_secs(1));
     run.running.signal(SIGTERM);
     let (code, took) = run.code();
     assert_eq!(code, Some(0), "{}", run.log());
-    assert!(took < STOP_LIMIT, "it took {took:?}");
+    assert!(took < STOP_TIMEOUT, "it took {took:?}");
     let mut unread = Vec::new();
     stdout.read_to_end(&mut unread).unwrap();
     succeed(pinflow(["run", "--until-caught-up", "--output", "none"]).arg(&config));
@@ -178,7 +178,7 @@ fn unread_output_does_not_block_commits() {
 
 #[test]
 fn signal_while_tables_are_unreachable_ends_the_run_at_once() {
-    let place = scratch();
+    let place = create_temp_dir();
     // It takes connections, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -197,14 +197,14 @@ fn signal_while_tables_are_unreachable_ends_the_run_at_once() {
     running.signal(SIGTERM);
     let since = Instant::now();
     assert_eq!(running.wait().code(), Some(0), "nothing was read, so nothing is missing");
-    assert!(since.elapsed() < STOP_LIMIT);
+    assert!(since.elapsed() < STOP_TIMEOUT);
     assert!(std::fs::read_to_string(&log).unwrap().contains("stopped before anything was read"));
     drop(connection);
 }
 
 #[test]
 fn emit_from_an_unreachable_database_ends_after_two_signals() {
-    let place = scratch();
+    let place = create_temp_dir();
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mysql://posts@{}/pinterest_data", free.local_addr().unwrap());
     drop(free);
@@ -214,7 +214,7 @@ fn emit_from_an_unreachable_database_ends_after_two_signals() {
     let mut lines = BufReader::new(running.stderr()).lines();
     assert!(lines.next().unwrap().unwrap().contains("trying again"));
     running.signal(SIGTERM);
-    running.signal_if_there(SIGTERM);
+    running.try_signal(SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
     let said: Vec<String> = lines.map(Result::unwrap).collect();
     assert!(said.iter().any(|line| line.starts_with("stopping: SIGTERM")), "{said:?}");
@@ -222,11 +222,11 @@ fn emit_from_an_unreachable_database_ends_after_two_signals() {
 
 #[test]
 fn every_stop_signal_ends_a_run_cleanly() {
-    let place = scratch();
-    let config = following(place.path(), 30, "");
+    let place = create_temp_dir();
+    let config = configure_followed_recording(place.path(), 30, "");
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         let mut run = LoggedRun::start(place.path(), &config, "none");
-        run.until_logged("sources are started");
+        run.wait_until_logged("sources are started");
         run.running.signal(signal);
         let (code, _) = run.code();
         assert_eq!(code, Some(0), "{signal}: {}", run.log());

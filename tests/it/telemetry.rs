@@ -1,4 +1,4 @@
-//! What is exported to an OpenTelemetry collector, read back with the protocol's own messages.
+//! Exports to an OpenTelemetry collector, decoded with the messages of the protocol.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
 
 /// The least of a collector: takes every request, and keeps it.
 #[derive(Clone, Default)]
@@ -65,12 +65,12 @@ impl OtlpCollector {
         }
     }
 
-    fn at(&self, path: &str) -> Vec<OtlpRequest> {
+    fn requests_at(&self, path: &str) -> Vec<OtlpRequest> {
         self.0.lock().unwrap().iter().filter(|request| request.path == path).cloned().collect()
     }
 
     fn logs(&self) -> Vec<(Resource, LogRecord)> {
-        let requests = self.at("/otlp/v1/logs").into_iter();
+        let requests = self.requests_at("/otlp/v1/logs").into_iter();
         let all = requests.flat_map(|it| ExportLogsServiceRequest::decode(&it.body[..]).unwrap().resource_logs);
         all.flat_map(|of| {
             let resource = of.resource.unwrap();
@@ -80,7 +80,7 @@ impl OtlpCollector {
     }
 
     fn spans(&self) -> Vec<Span> {
-        let requests = self.at("/otlp/v1/traces").into_iter();
+        let requests = self.requests_at("/otlp/v1/traces").into_iter();
         let all = requests.flat_map(|it| ExportTraceServiceRequest::decode(&it.body[..]).unwrap().resource_spans);
         all.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
     }
@@ -90,7 +90,7 @@ fn attribute(attributes: &[KeyValue], key: &str) -> Option<Value> {
     attributes.iter().find(|it| it.key == key)?.value.clone()?.value
 }
 
-fn said(record: &LogRecord) -> Option<&str> {
+fn message_text(record: &LogRecord) -> Option<&str> {
     match &record.body {
         Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text),
         _ => None,
@@ -113,12 +113,12 @@ fn run(place: &Path, posts: u32, collector: &str) -> Command {
 
 #[test]
 fn collector_receives_every_step_and_commit_with_figures() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (collector, url) = OtlpCollector::start();
     let output = succeed(&mut run(place.path(), 300, &format!("{url}/otlp")));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("canary"), "{output:?}");
     let logs = collector.logs();
-    let named = |what: &str| logs.iter().filter(|(_, it)| said(it) == Some(what)).collect::<Vec<_>>();
+    let named = |what: &str| logs.iter().filter(|(_, it)| message_text(it) == Some(what)).collect::<Vec<_>>();
     for step in ["the tables are open", "sources are started", "done"] {
         assert_eq!(named(step).len(), 1, "{step}: {logs:#?}");
     }
@@ -141,7 +141,7 @@ fn collector_receives_every_step_and_commit_with_figures() {
         assert_eq!(text("service.name"), Some(Value::StringValue("pinflow".to_owned())));
         assert_eq!(text("pinflow.pipeline"), Some(Value::StringValue("watched".to_owned())));
     }
-    for request in collector.at("/otlp/v1/logs").iter().chain(&collector.at("/otlp/v1/traces")) {
+    for request in collector.requests_at("/otlp/v1/logs").iter().chain(&collector.requests_at("/otlp/v1/traces")) {
         assert!(request.head.to_lowercase().contains("authorization: bearer canary-1f2e"), "{request:?}");
         assert!(!String::from_utf8_lossy(&request.body).contains("canary"), "{request:?}");
     }
@@ -149,7 +149,7 @@ fn collector_receives_every_step_and_commit_with_figures() {
 
 #[test]
 fn cause_of_a_failed_run_is_exported() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (collector, url) = OtlpCollector::start();
     let mut command = run(place.path(), 10, &format!("{url}/otlp"));
     std::fs::write(place.path().join("tables"), "no folder").unwrap();
@@ -159,12 +159,12 @@ fn cause_of_a_failed_run_is_exported() {
     let logs = collector.logs();
     let failed: Vec<_> = logs.iter().filter(|(_, it)| it.severity_text == "ERROR").collect();
     let [(_, failed)] = failed[..] else { panic!("{logs:#?}") };
-    assert!(stderr.contains(said(failed).unwrap()), "{failed:?} is not {stderr}");
+    assert!(stderr.contains(message_text(failed).unwrap()), "{failed:?} is not {stderr}");
 }
 
 #[test]
 fn unreachable_collector_delays_nothing() {
-    let place = scratch();
+    let place = create_temp_dir();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", taken.local_addr().unwrap());
     // Nobody listens there any more.

@@ -1,4 +1,4 @@
-//! What a terminal shows: live tables in a real one, hostile text in none, and exit codes though nobody can read.
+//! Terminal output: live tables, escaped hostile texts, and exit codes when output cannot be written.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{PINFLOW, emit, pinflow, scratch, succeed, until};
+use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 /// Whether the terminal tests are left out.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
@@ -32,7 +32,7 @@ impl TmuxTerminal {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let socket = format!("pinflow-{}-{number}", std::process::id());
-        let terminal = TmuxTerminal { socket, place: scratch() };
+        let terminal = TmuxTerminal { socket, place: create_temp_dir() };
         let (columns, rows) = (columns.to_string(), rows.to_string());
         // No status line takes a row.
         let settings = terminal.place.path().join("tmux.conf");
@@ -62,12 +62,12 @@ impl TmuxTerminal {
         self.tmux(&["capture-pane", "-p", "-e"])
     }
 
-    fn shows(&self, text: &str) -> bool {
+    fn screen_contains(&self, text: &str) -> bool {
         self.screen().iter().any(|line| line.contains(text))
     }
 
-    fn await_text(&self, text: &str) {
-        until(&format!("the terminal shows {text}"), || self.shows(text));
+    fn wait_for_text(&self, text: &str) {
+        wait_until(&format!("the terminal shows {text}"), || self.screen_contains(text));
     }
 
     fn state(&self, format: &str) -> String {
@@ -123,25 +123,29 @@ fn live_tables_fit_the_screen_and_leave_a_short_summary() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let terminal = TmuxTerminal::start(&live_script(place.path(), "", ""), 80, 24);
-    terminal.await_text(" read, ");
+    terminal.wait_for_text(" read, ");
     assert!(terminal.is_alternate());
-    until("every answer has a line", || terminal.shows("median_followers_by_join_year"));
-    assert!(terminal.screen().len() <= 24 && terminal.shows("epoch "), "{:?}", terminal.screen());
+    wait_until("every answer has a line", || terminal.screen_contains("median_followers_by_join_year"));
+    assert!(terminal.screen().len() <= 24 && terminal.screen_contains("epoch "), "{:?}", terminal.screen());
     assert_fits(&terminal, 80);
     // Smaller, and larger again, while it runs.
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
-    until("it is drawn anew", || terminal.shows("more answers") && terminal.shows(" read, "));
+    wait_until("it is drawn anew", || terminal.screen_contains("more answers") && terminal.screen_contains(" read, "));
     assert_fits(&terminal, 40);
     terminal.tmux(&["resize-window", "-x", "120", "-y", "60"]);
-    until("there is room for more", || terminal.shows(" of ") && terminal.screen().len() > 24);
+    wait_until("there is room for more", || terminal.screen_contains(" of ") && terminal.screen().len() > 24);
     terminal.tmux(&["resize-window", "-x", "80", "-y", "24"]);
-    until("it is drawn to fit again", || terminal.screen()[0].starts_with("country_with_most"));
+    wait_until("it is drawn to fit again", || terminal.screen()[0].starts_with("country_with_most"));
     signal(place.path(), Signal::SIGTERM);
-    terminal.await_text("AFTER 0");
+    terminal.wait_for_text("AFTER 0");
     terminal.assert_restored();
-    assert!(terminal.shows("--output snapshots") && terminal.shows("epoch "), "{:?}", terminal.screen());
+    assert!(
+        terminal.screen_contains("--output snapshots") && terminal.screen_contains("epoch "),
+        "{:?}",
+        terminal.screen()
+    );
     // What was there before, a screenful at most, and a line that says how it ended.
     let history: usize = terminal.state("#{history_size}").parse().unwrap();
     assert!(history <= 24, "{history} lines went through the terminal");
@@ -155,13 +159,13 @@ fn small_terminal_shows_fitting_rows_and_counts_the_rest() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let terminal = TmuxTerminal::start(&live_script(place.path(), "", ""), 40, 10);
-    terminal.await_text("more answers");
+    terminal.wait_for_text("more answers");
     assert!(terminal.is_alternate() && terminal.screen().len() <= 10);
     assert_fits(&terminal, 40);
     signal(place.path(), Signal::SIGINT);
-    terminal.await_text("AFTER 0");
+    terminal.wait_for_text("AFTER 0");
     terminal.assert_restored();
 }
 
@@ -170,14 +174,14 @@ fn second_signal_restores_the_terminal() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let script = live_script(place.path(), "FAILPOINTS='engine::block=sleep(3000)'", "");
     let terminal = TmuxTerminal::start(&script, 80, 24);
-    until("it draws", || terminal.is_alternate());
+    wait_until("it draws", || terminal.is_alternate());
     signal(place.path(), Signal::SIGTERM);
     std::thread::sleep(std::time::Duration::from_millis(1500));
     signal(place.path(), Signal::SIGTERM);
-    terminal.await_text("AFTER");
+    terminal.wait_for_text("AFTER");
     terminal.assert_restored();
 }
 
@@ -187,12 +191,12 @@ fn panic_restores_the_terminal_and_prints_its_message() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let script = live_script(place.path(), "FAILPOINTS='engine::block=20*off->panic(a fault of ours)'", "");
     let terminal = TmuxTerminal::start(&script, 120, 24);
-    terminal.await_text("AFTER 1");
+    terminal.wait_for_text("AFTER 1");
     terminal.assert_restored();
-    assert!(terminal.shows("a fault of ours"), "{:?}", terminal.screen());
+    assert!(terminal.screen_contains("a fault of ours"), "{:?}", terminal.screen());
 }
 
 #[test]
@@ -200,16 +204,16 @@ fn dumb_terminal_gets_the_summary_and_no_escapes() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let terminal = TmuxTerminal::start(&live_script(place.path(), "TERM=dumb", ""), 80, 24);
-    terminal.await_text("BEFORE");
+    terminal.wait_for_text("BEFORE");
     for _ in 0..20 {
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(!terminal.is_alternate());
     }
     signal(place.path(), Signal::SIGTERM);
-    terminal.await_text("AFTER 0");
-    assert!(terminal.shows("--output snapshots"), "{:?}", terminal.screen());
+    terminal.wait_for_text("AFTER 0");
+    assert!(terminal.screen_contains("--output snapshots"), "{:?}", terminal.screen());
 }
 
 #[test]
@@ -217,17 +221,17 @@ fn no_color_is_respected() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let terminal = TmuxTerminal::start(&live_script(place.path(), "NO_COLOR=1", ""), 80, 24);
-    until("it draws", || terminal.is_alternate() && terminal.shows(" read, "));
+    wait_until("it draws", || terminal.is_alternate() && terminal.screen_contains(" read, "));
     assert!(!terminal.coloured_screen().contains("\u{1b}["), "{}", terminal.coloured_screen());
     signal(place.path(), Signal::SIGTERM);
-    terminal.await_text("AFTER 0");
+    terminal.wait_for_text("AFTER 0");
     assert!(!terminal.coloured_screen().contains("\u{1b}["), "{}", terminal.coloured_screen());
 }
 
 /// Texts that would steer a terminal, or mislead its reader.
-const HOSTILE: [&str; 30] = [
+const HOSTILE_TEXTS: [&str; 30] = [
     "\u{1b}[31mred",
     "\u{1b}[2J\u{1b}[H",
     "\u{1b}]0;title\u{7}",
@@ -261,7 +265,7 @@ const HOSTILE: [&str; 30] = [
 ];
 
 /// Demands that nothing in a text steers a terminal.
-fn assert_harmless(what: &str, bytes: &[u8]) {
+fn assert_no_control_sequences(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
     let is_steering = |c: &char| {
         let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -270,17 +274,17 @@ fn assert_harmless(what: &str, bytes: &[u8]) {
     assert_eq!(text.chars().find(is_steering), None, "{what}: {text:?}");
 }
 
-fn both(output: &Output) -> Vec<u8> {
+fn stdout_and_stderr(output: &Output) -> Vec<u8> {
     [output.stdout.as_slice(), &output.stderr].concat()
 }
 
 #[test]
 fn hostile_texts_in_answers_are_shown_as_escapes() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
     let (mut pins, mut geos, mut users) = (String::new(), String::new(), String::new());
-    for (ind, text) in HOSTILE.iter().enumerate() {
+    for (ind, text) in HOSTILE_TEXTS.iter().enumerate() {
         let text = serde_json::to_string(text).unwrap();
         pins += &format!("{{\"index\":{ind},\"category\":{text},\"poster_name\":{text},\"follower_count\":\"5\"}}\n");
         geos += &format!("{{\"ind\":{ind},\"country\":{text},\"timestamp\":\"2019-01-02T03:04:05\"}}\n");
@@ -292,7 +296,7 @@ fn hostile_texts_in_answers_are_shown_as_escapes() {
         std::fs::write(recording.join(format!("{stream}.jsonl")), text).unwrap();
     }
     let output = succeed(pinflow(["run", "--output", "tables", "--top", "all"]).arg(&recording));
-    assert_harmless("run --output tables", &output.stdout);
+    assert_no_control_sequences("run --output tables", &output.stdout);
     let text = String::from_utf8(output.stdout).unwrap();
     for escaped in ["\\u{1b}[31mred", "abc\\u{202e}cba", "over\\u{d}written", "two\\nlines", "\\u{9b}31m"] {
         assert!(text.contains(escaped), "{escaped} is not in {text}");
@@ -301,10 +305,10 @@ fn hostile_texts_in_answers_are_shown_as_escapes() {
 
 #[test]
 fn hostile_file_names_are_shown_as_escapes_by_every_command() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 3, 3, 1, &[]);
-    for (number, hostile) in HOSTILE.iter().enumerate().filter(|(_, text)| !text.contains(['/', '\0'])) {
+    for (number, hostile) in HOSTILE_TEXTS.iter().enumerate().filter(|(_, text)| !text.contains(['/', '\0'])) {
         let folder = place.path().join(format!("{number} {hostile}"));
         // `emit --to` refuses control characters in names; others may have made such a folder.
         std::fs::create_dir(&folder).unwrap();
@@ -314,17 +318,17 @@ fn hostile_file_names_are_shown_as_escapes_by_every_command() {
         }
         let tables = folder.join("tables");
         let run = pinflow(["run", "--output", "none", "--tables"]).arg(&tables).arg(&folder).output().unwrap();
-        assert_harmless(&format!("run {hostile:?}"), &both(&run));
+        assert_no_control_sequences(&format!("run {hostile:?}"), &stdout_and_stderr(&run));
         let output = pinflow(["check"]).arg(&folder).output().unwrap();
-        assert_harmless(&format!("check {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("check {hostile:?}"), &stdout_and_stderr(&output));
         let output = pinflow(["check"]).arg(folder.join("missing")).output().unwrap();
-        assert_harmless(&format!("check of nothing {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("check of nothing {hostile:?}"), &stdout_and_stderr(&output));
         let output = pinflow(["run"]).arg(folder.join("missing")).output().unwrap();
-        assert_harmless(&format!("run of nothing {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("run of nothing {hostile:?}"), &stdout_and_stderr(&output));
         let output = pinflow(["table"]).arg(folder.join("missing")).output().unwrap();
-        assert_harmless(&format!("table of nothing {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("table of nothing {hostile:?}"), &stdout_and_stderr(&output));
         let output = pinflow(["emit", "--to"]).arg(&folder).output().unwrap();
-        assert_harmless(&format!("emit refused {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("emit refused {hostile:?}"), &stdout_and_stderr(&output));
         if !run.status.success() {
             continue;
         }
@@ -335,9 +339,9 @@ fn hostile_file_names_are_shown_as_escapes_by_every_command() {
         let text = std::fs::read(&newest).unwrap();
         std::fs::write(&newest, &text[..text.len() / 2]).unwrap();
         let output = pinflow(["table", "--repair"]).arg(&tables).output().unwrap();
-        assert_harmless(&format!("table --repair {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("table --repair {hostile:?}"), &stdout_and_stderr(&output));
         let output = pinflow(["table"]).arg(&tables).output().unwrap();
-        assert_harmless(&format!("table {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("table {hostile:?}"), &stdout_and_stderr(&output));
     }
 }
 
@@ -362,7 +366,7 @@ fn hostile_server(status: &'static str, body: Vec<u8>) -> u16 {
 
 #[test]
 fn hostile_server_cannot_control_the_terminal_of_query() {
-    for hostile in HOSTILE {
+    for hostile in HOSTILE_TEXTS {
         let text = serde_json::json!(hostile);
         let answer = serde_json::json!({
             "answer": hostile, "epoch": 1, "as_of": hostile,
@@ -371,17 +375,17 @@ fn hostile_server_cannot_control_the_terminal_of_query() {
         let port = hostile_server("200 OK", answer.to_string().into_bytes());
         let at = format!("http://127.0.0.1:{port}");
         let output = pinflow(["query", "x", "--format", "table", "--at", &at]).output().unwrap();
-        assert_harmless(&format!("query {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("query {hostile:?}"), &stdout_and_stderr(&output));
         let list = serde_json::json!({ "answers": [answer] });
         let port = hostile_server("200 OK", list.to_string().into_bytes());
         let at = format!("http://127.0.0.1:{port}");
         let output = pinflow(["query", "--format", "table", "--at", &at]).output().unwrap();
-        assert_harmless(&format!("query list {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("query list {hostile:?}"), &stdout_and_stderr(&output));
         let port = hostile_server("404 Not Found", format!("{{\"message\":{text}}}").into_bytes());
         let at = format!("http://127.0.0.1:{port}");
         let output = pinflow(["query", "x", "--at", &at]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert_harmless(&format!("query refused {hostile:?}"), &both(&output));
+        assert_no_control_sequences(&format!("query refused {hostile:?}"), &stdout_and_stderr(&output));
     }
 }
 
@@ -397,8 +401,8 @@ fn query_escapes_data_on_a_terminal_and_not_in_a_pipe() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), body);
     let script = format!("{PINFLOW} query x --format json --at {at}; echo AFTER $?; sleep 1000");
     let terminal = TmuxTerminal::start(&script, 80, 24);
-    terminal.await_text("AFTER 0");
-    assert!(terminal.shows("x\\u202ey\\u009b31m"), "{:?}", terminal.screen());
+    terminal.wait_for_text("AFTER 0");
+    assert!(terminal.screen_contains("x\\u202ey\\u009b31m"), "{:?}", terminal.screen());
 }
 
 /// Where the outputs of a command go.
@@ -423,7 +427,7 @@ impl OutputSink {
                 "mkfifo \"$PIPE\"; exec 9<>\"$PIPE\"; exec 8>\"$PIPE\"; exec 9<&-; {command} {other} {descriptor}>&8 8>&-"
             ),
         };
-        let place = scratch();
+        let place = create_temp_dir();
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(script).env("PIPE", place.path().join("pipe")).stdin(Stdio::null());
         shell.status().unwrap().code().expect("no signal ends it")
@@ -432,7 +436,7 @@ impl OutputSink {
 
 #[test]
 fn exit_codes_hold_when_standard_error_cannot_be_written() {
-    let place = scratch();
+    let place = create_temp_dir();
     let at = |name: &str| place.path().join(name).display().to_string();
     emit(&place.path().join("recording"), 50, 50, 1, &[]);
     succeed(pinflow(["run", "--output", "none", "--tables"]).arg(at("tables")).arg(at("recording")));
@@ -460,7 +464,7 @@ fn exit_codes_hold_when_standard_error_cannot_be_written() {
 
 #[test]
 fn fenced_run_exits_with_75_when_standard_error_is_full() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 500, 5_000, 3, &[]);
     let config = place.path().join("run.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 300\n[tables]\nurl = \"tables\"\n\
@@ -469,7 +473,7 @@ fn fenced_run_exits_with_75_when_standard_error_is_full() {
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = pinflow(["run", "--output", "none"]);
     let mut first = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
-    until("the first one writes", || place.path().join("tables/pin/_delta_log").is_dir());
+    wait_until("the first one writes", || place.path().join("tables/pin/_delta_log").is_dir());
     std::thread::sleep(std::time::Duration::from_secs(1));
     let mut command = pinflow(["run", "--output", "none"]);
     let mut second = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
@@ -480,7 +484,7 @@ fn fenced_run_exits_with_75_when_standard_error_is_full() {
 
 #[test]
 fn unwritable_standard_output_ends_every_command_cleanly() {
-    let place = scratch();
+    let place = create_temp_dir();
     let at = |name: &str| place.path().join(name).display().to_string();
     emit(&place.path().join("recording"), 50, 50, 1, &[]);
     succeed(pinflow(["run", "--output", "none", "--tables"]).arg(at("tables")).arg(at("recording")));

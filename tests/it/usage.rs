@@ -1,10 +1,10 @@
-//! Mistakes on the command line and in configurations: what is printed, and that one kind of mistake has one exit code.
+//! Usage errors on the command line and in configurations: their messages and exit codes.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{emit, pinflow, scratch, succeed};
-use crate::http::{ServingRun, following};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use crate::http::{ServingRun, configure_followed_recording};
 
 /// What a failing command prints on stderr; its exit code must be this one.
 fn stderr_of(command: &mut Command, code: i32) -> String {
@@ -17,7 +17,7 @@ fn stderr_of(command: &mut Command, code: i32) -> String {
 
 #[test]
 fn usage_errors_of_every_command_exit_with_2() {
-    let place = scratch();
+    let place = create_temp_dir();
     std::fs::write(place.path().join("bad.toml"), "[tables]\nulr = 1\n").unwrap();
     for arguments in [
         &["run", "nowhere.toml"][..],
@@ -61,7 +61,7 @@ fn usage_errors_of_every_command_exit_with_2() {
 
 #[test]
 fn yaml_and_json_configurations_are_rejected_with_their_toml_form() {
-    let place = scratch();
+    let place = create_temp_dir();
     let run = |name: &str, text: &str| {
         std::fs::write(place.path().join(name), text).unwrap();
         stderr_of(pinflow(["run", name]).current_dir(place.path()), 2)
@@ -77,7 +77,7 @@ fn yaml_and_json_configurations_are_rejected_with_their_toml_form() {
 
 #[test]
 fn configuration_with_upper_case_extension_and_byte_order_mark_is_accepted() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 20, 20, 3, &[]);
     let path = place.path().join("C.TOML");
     std::fs::write(&path, "\u{feff}[[source]]\nkind = \"recording\"\npath = \"recording\"\n").unwrap();
@@ -86,13 +86,14 @@ fn configuration_with_upper_case_extension_and_byte_order_mark_is_accepted() {
 
 #[test]
 fn address_without_a_host_means_localhost_everywhere() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 20, 20, 5, &[]);
     for listen in ["localhost:0", ":0", "0"] {
         let flags = ["--listen", listen];
-        let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &flags);
-        serving.until_ready();
+        let serving =
+            ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &flags);
+        serving.wait_until_ready();
         assert!(serving.http.address.ip().is_loopback(), "{listen}");
         let port = serving.http.address.port();
         for at in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!(":{port}"), port.to_string()] {
@@ -102,7 +103,7 @@ fn address_without_a_host_means_localhost_everywhere() {
         serving.stop();
     }
     for listen in ["\"localhost:0\"", "\":0\"", "0"] {
-        let config = following(place.path(), &recording, &format!("[serve]\nlisten = {listen}\n"));
+        let config = configure_followed_recording(place.path(), &recording, &format!("[serve]\nlisten = {listen}\n"));
         succeed(pinflow(["check"]).arg(&config));
     }
 }

@@ -1,4 +1,4 @@
-//! Others at the same tables: a second pinflow, another engine, a person with `rm`.
+//! Conflicts at the tables: fencing between two writers, commits of other engines, damaged logs and foreign tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use deltalake::kernel::{Action, Add, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use pinflow_delta::{ClaimPolicy, DeltaError, Table, TablesSettings, repair};
 
-use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
+use super::model::{ModelEngine, assert_every_row_once, handle, open, partitions, settings};
 
-async fn started(root: &Path, until: u64) -> ModelEngine {
+async fn start_and_commit(root: &Path, until: u64) -> ModelEngine {
     let mut engine = ModelEngine::start(root, &partitions(40)).await.unwrap();
     let window = engine.window(until, until, 1).unwrap();
     engine.tables.commit(window).await.unwrap();
@@ -22,7 +22,7 @@ fn log(root: &Path, table: Table) -> PathBuf {
     root.join(table.name()).join("_delta_log")
 }
 
-pub(super) async fn foreign(table: &DeltaTable, actions: Vec<Action>, txns: Vec<Transaction>) {
+pub(super) async fn commit_as_other_writer(table: &DeltaTable, actions: Vec<Action>, txns: Vec<Transaction>) {
     let properties = CommitProperties::default().with_application_transactions(txns);
     let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
     let commit = CommitBuilder::from(properties).with_actions(actions);
@@ -32,16 +32,16 @@ pub(super) async fn foreign(table: &DeltaTable, actions: Vec<Action>, txns: Vec<
 #[tokio::test(flavor = "multi_thread")]
 async fn earlier_of_two_writers_is_fenced() {
     let root = tempfile::tempdir().unwrap();
-    let mut old = started(root.path(), 10).await;
+    let mut old = start_and_commit(root.path(), 10).await;
     let mut new = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
     // The old one is a zombie: it wakes up with a window in hand.
     let error = old.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
     new.run(40, 10).await.unwrap();
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
-async fn started_late(root: &Path) -> ModelEngine {
+async fn start_with_late_claim(root: &Path) -> ModelEngine {
     let settings = TablesSettings { claim: ClaimPolicy::AtFirstCommit, ..settings(root) };
     ModelEngine::with(settings, &partitions(40)).await.unwrap()
 }
@@ -49,37 +49,37 @@ async fn started_late(root: &Path) -> ModelEngine {
 #[tokio::test(flavor = "multi_thread")]
 async fn late_claim_commits_nothing_without_new_rows_and_new_rows_once() {
     let root = tempfile::tempdir().unwrap();
-    started(root.path(), 10).await;
-    let mut idle = started_late(root.path()).await;
+    start_and_commit(root.path(), 10).await;
+    let mut idle = start_with_late_claim(root.path()).await;
     let version = idle.tables.status().borrow()[0].version;
     idle.tables.finish().await.unwrap();
-    let mut late = started_late(root.path()).await;
+    let mut late = start_with_late_claim(root.path()).await;
     assert_eq!(late.tables.status().borrow()[0].version, version, "looking leaves no trace");
     late.run(40, 7).await.unwrap();
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_claim_after_another_writer_is_rejected_and_does_not_fence_it() {
     let root = tempfile::tempdir().unwrap();
-    started(root.path(), 10).await;
-    let mut late = started_late(root.path()).await;
-    let mut other = started(root.path(), 20).await;
+    start_and_commit(root.path(), 10).await;
+    let mut late = start_with_late_claim(root.path()).await;
+    let mut other = start_and_commit(root.path(), 20).await;
     let error = late.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
     other.run(40, 10).await.unwrap();
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_claim_fences_an_older_idle_writer() {
     let root = tempfile::tempdir().unwrap();
-    let mut old = started(root.path(), 10).await;
-    let mut late = started_late(root.path()).await;
+    let mut old = start_and_commit(root.path(), 10).await;
+    let mut late = start_with_late_claim(root.path()).await;
     late.run(40, 10).await.unwrap();
     let error = old.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,25 +99,25 @@ async fn of_many_simultaneous_writers_exactly_one_survives() {
         assert!(lived >= 1, "{ends:?}");
         assert!(ends.iter().filter_map(|end| end.as_ref().err()).all(DeltaError::is_fenced), "{ends:?}");
     }
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_append_is_retried_around() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = started(root.path(), 10).await;
+    let mut engine = start_and_commit(root.path(), 10).await;
     for table in Table::ALL {
         let handle = handle(&root.path().join(table.name())).await;
-        foreign(&handle, Vec::new(), vec![Transaction::new("another application", 3)]).await;
+        commit_as_other_writer(&handle, Vec::new(), vec![Transaction::new("another application", 3)]).await;
     }
     engine.run(40, 10).await.unwrap();
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_compaction_is_retried_around() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = started(root.path(), 10).await;
+    let mut engine = start_and_commit(root.path(), 10).await;
     // Rewrites the one file under another name, as OPTIMIZE would.
     let folder = root.path().join("pin");
     let table = handle(&folder).await;
@@ -127,9 +127,9 @@ async fn concurrent_compaction_is_retried_around() {
         serde_json::from_value(written.iter().find_map(|line| line.get("add")).unwrap().clone()).unwrap();
     fs::copy(folder.join(&add.path), folder.join("compacted.parquet")).unwrap();
     (add.path, add.data_change) = ("compacted.parquet".to_owned(), false);
-    foreign(&table, vec![Action::Remove(remove), Action::Add(add)], Vec::new()).await;
+    commit_as_other_writer(&table, vec![Action::Remove(remove), Action::Add(add)], Vec::new()).await;
     engine.run(40, 10).await.unwrap();
-    assert_exact(root.path(), &partitions(40), 40).await;
+    assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
 /// Runs on after the log was changed behind a writer's back: it must end, and leave that log alone.
@@ -146,18 +146,18 @@ async fn table_replaced_while_open_ends_the_writer() {
     for table in [Table::Rejected, Table::User] {
         // Removed.
         let root = tempfile::tempdir().unwrap();
-        let engine = started(root.path(), 10).await;
+        let engine = start_and_commit(root.path(), 10).await;
         fs::remove_dir_all(root.path().join(table.name())).unwrap();
         assert!(matches!(end_of(root.path(), table, engine).await, DeltaError::Replaced { .. }));
         assert!(!root.path().join(table.name()).exists(), "no new one is made in its place");
         // Rolled back.
         let root = tempfile::tempdir().unwrap();
-        let engine = started(root.path(), 10).await;
+        let engine = start_and_commit(root.path(), 10).await;
         fs::remove_file(log(root.path(), table).join(format!("{:020}.json", 2))).unwrap();
         assert!(matches!(end_of(root.path(), table, engine).await, DeltaError::Replaced { .. }));
         // Re-created, with a longer log than before.
         let root = tempfile::tempdir().unwrap();
-        let engine = started(root.path(), 10).await;
+        let engine = start_and_commit(root.path(), 10).await;
         let other = tempfile::tempdir().unwrap();
         let mut longer = ModelEngine::start(other.path(), &partitions(40)).await.unwrap();
         longer.run(40, 5).await.unwrap();
@@ -170,7 +170,7 @@ async fn table_replaced_while_open_ends_the_writer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn table_lost_between_runs_is_not_recreated() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     fs::remove_dir_all(root.path().join("geo")).unwrap();
     let error = open(root.path()).await.err().unwrap();
     assert!(matches!(error, DeltaError::Missing { .. }), "{error}");
@@ -180,7 +180,7 @@ async fn table_lost_between_runs_is_not_recreated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn column_added_by_another_writer_ends_the_run() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = started(root.path(), 10).await;
+    let mut engine = start_and_commit(root.path(), 10).await;
     let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 0));
     let first = fs::read_to_string(path).unwrap();
     let metadata = first.lines().find(|line| line.contains("metaData")).unwrap();
@@ -203,13 +203,13 @@ async fn foreign_table_is_refused_and_not_modified() {
     assert!(!root.path().join("pin").exists(), "nothing is created beside it");
 
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     let settings = TablesSettings { pipeline: "other".to_owned(), ..settings(root.path()) };
     let error = pinflow_delta::DeltaTables::open(settings).await.err().unwrap();
     assert!(matches!(error, DeltaError::Pipeline { .. }), "{error}");
 }
 
-fn edit(root: &Path, table: Table, version: u64, from: &str, to: &str) {
+fn edit_commit(root: &Path, table: Table, version: u64, from: &str, to: &str) {
     let path = log(root, table).join(format!("{version:020}.json"));
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
@@ -219,10 +219,10 @@ fn edit(root: &Path, table: Table, version: u64, from: &str, to: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn table_with_expiring_positions_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     let property = "\"pinflow.pipeline\":\"posts\"";
     let expiring = format!("\"delta.setTransactionRetentionDuration\":\"interval 1 days\",{property}");
-    edit(root.path(), Table::User, 0, property, &expiring);
+    edit_commit(root.path(), Table::User, 0, property, &expiring);
     let error = open(root.path()).await.err().unwrap();
     assert!(matches!(error, DeltaError::Property { .. }), "{error}");
 }
@@ -230,7 +230,7 @@ async fn table_with_expiring_positions_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn table_with_rows_but_no_positions_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     let path = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
     let text = fs::read_to_string(&path).unwrap();
     let kept: Vec<&str> = text.lines().filter(|line| !line.contains("\"txn\"")).collect();
@@ -242,8 +242,8 @@ async fn table_with_rows_but_no_positions_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn table_with_newer_protocol_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
-    edit(root.path(), Table::Geo, 0, "\"minWriterVersion\":2", "\"minWriterVersion\":4");
+    drop(start_and_commit(root.path(), 10).await);
+    edit_commit(root.path(), Table::Geo, 0, "\"minWriterVersion\":2", "\"minWriterVersion\":4");
     let error = open(root.path()).await.err().unwrap();
     assert!(matches!(error, DeltaError::Protocol { writer: 4, .. }), "{error}");
 }
@@ -251,7 +251,7 @@ async fn table_with_newer_protocol_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn torn_or_empty_newest_commit_is_reported_and_reread_after_repair() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     let newest = log(root.path(), Table::Pin).join(format!("{:020}.json", 2));
     let whole = fs::read(&newest).unwrap();
     for damage in [&whole[..whole.len() / 2], b""] {
@@ -262,13 +262,13 @@ async fn torn_or_empty_newest_commit_is_reported_and_reread_after_repair() {
     }
     for damage in [&whole[..whole.len() / 2], b""] {
         let root = tempfile::tempdir().unwrap();
-        drop(started(root.path(), 10).await);
+        drop(start_and_commit(root.path(), 10).await);
         fs::write(log(root.path(), Table::Pin).join(format!("{:020}.json", 2)), damage).unwrap();
         let mended = repair(root.path()).await.unwrap();
         assert_eq!(mended.len(), 1, "{mended:?}");
         let mut engine = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
         engine.run(40, 10).await.unwrap();
-        assert_exact(root.path(), &partitions(40), 40).await;
+        assert_every_row_once(root.path(), &partitions(40), 40).await;
     }
 }
 
@@ -288,7 +288,7 @@ async fn corrupt_newest_checkpoint_is_reported_and_moved_aside_by_repair() {
     let files: Vec<_> = mended.iter().map(|it| it.file.clone()).collect();
     assert_eq!(files, [checkpoint.canonicalize().unwrap_or(checkpoint), log.join("_last_checkpoint")]);
     assert!(mended.iter().all(|it| it.moved_to.exists() && !it.file.exists()), "{mended:?}");
-    assert_exact(root.path(), &partitions(30), 30).await;
+    assert_every_row_once(root.path(), &partitions(30), 30).await;
     assert_eq!(repair(root.path()).await.unwrap(), []);
 }
 
@@ -316,5 +316,5 @@ async fn repair_moves_no_file_that_the_log_needs() {
     let error = repair(root.path()).await.unwrap_err();
     assert!(matches!(&error, DeltaError::Torn { path, .. } if path.ends_with("3.json")), "{error}");
     fs::write(&third, whole).unwrap();
-    assert_exact(root.path(), &partitions(30), 30).await;
+    assert_every_row_once(root.path(), &partitions(30), 30).await;
 }

@@ -1,4 +1,4 @@
-//! Storage that fails at every call in turn: nothing is lost, nothing comes twice.
+//! Storage errors at every call in turn: nothing is lost or repeated.
 
 use std::ops::Range;
 use std::path::Path as FilePath;
@@ -16,7 +16,7 @@ use futures::stream::BoxStream;
 use pinflow_storage::FsyncStore;
 use tokio::sync::Notify;
 
-use super::model::{ModelEngine, assert_exact, partitions};
+use super::model::{ModelEngine, assert_every_row_once, partitions};
 
 /// What a put does instead of answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl FaultyStore {
     }
 }
 
-fn full() -> Error {
+fn disk_full_error() -> Error {
     Error::Generic { store: "Faulty", source: std::io::Error::from(std::io::ErrorKind::StorageFull).into() }
 }
 
@@ -72,7 +72,7 @@ impl ObjectStore for FaultyStore {
             self.inner.put_opts(location, payload, opts).await?;
         }
         match self.fault {
-            InjectedFault::Refused | InjectedFault::AnswerLost => Err(full()),
+            InjectedFault::Refused | InjectedFault::AnswerLost => Err(disk_full_error()),
             InjectedFault::PanicBefore | InjectedFault::PanicAfter => panic!("as object_store does on a full disk"),
             InjectedFault::DiesBefore | InjectedFault::DiesAfter => {
                 self.died.notify_one();
@@ -111,14 +111,14 @@ impl ObjectStore for FaultyStore {
 }
 
 const RECORDS: u64 = 30;
-const STEP: u64 = 12;
+const RECORDS_PER_WINDOW: u64 = 12;
 
 /// Puts of a whole run: creation, fence, files and commits.
 async fn puts_of_a_run() -> usize {
     let root = tempfile::tempdir().unwrap();
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..0));
     let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store.clone()).await.unwrap();
-    engine.run(RECORDS, STEP).await.unwrap();
+    engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
     store.puts.load(Ordering::SeqCst)
 }
 
@@ -127,7 +127,7 @@ async fn run_until_death(root: &FilePath, store: &Arc<FaultyStore>, verdict: u64
     let run = async {
         let mut engine = ModelEngine::start_on(root, &partitions(RECORDS), store.clone()).await.unwrap();
         engine.verdict = verdict;
-        engine.run(RECORDS, STEP).await.unwrap();
+        engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
     };
     tokio::select! {
         () = run => false,
@@ -147,8 +147,8 @@ async fn writer_that_dies_at_any_put_loses_and_repeats_nothing() {
             let store = Arc::new(FaultyStore::new(fault, 6..7));
             deaths += usize::from(run_until_death(root.path(), &store, 0).await);
             let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
-            engine.run(RECORDS, STEP + 1).await.unwrap();
-            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+            engine.run(RECORDS, RECORDS_PER_WINDOW + 1).await.unwrap();
+            assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
         }
     }
     assert!(deaths > 100, "{deaths}");
@@ -163,8 +163,8 @@ async fn binary_with_other_parsing_rules_stores_each_row_once() {
         let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, 9..10));
         run_until_death(root.path(), &store, 1).await;
         let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
-        engine.run(RECORDS, STEP).await.unwrap();
-        let found = super::model::found(root.path()).await;
+        engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
+        let found = super::model::read_rows(root.path()).await;
         let expected = super::model::expected(&partitions(RECORDS), RECORDS);
         assert!(found.keys().eq(expected.keys()));
         assert!(found.values().all(|tables| tables.len() == 1), "{found:?}");
@@ -182,8 +182,8 @@ async fn put_with_unknown_outcome_is_resolved_by_reading_the_log() {
             let root = tempfile::tempdir().unwrap();
             let store = Arc::new(FaultyStore::new(fault, put..put + 2));
             let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
-            engine.run(RECORDS, STEP).await.unwrap();
-            assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+            engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
+            assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
         }
     }
 }
@@ -194,7 +194,7 @@ async fn full_disk_is_reported_and_retried() {
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 10..14));
     let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
     let mut paused = engine.tables.paused();
-    let run = async move { engine.run(RECORDS, STEP).await };
+    let run = async move { engine.run(RECORDS, RECORDS_PER_WINDOW).await };
     let said = async move {
         let said = paused.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         paused.wait_for(Option::is_none).await.unwrap();
@@ -203,7 +203,7 @@ async fn full_disk_is_reported_and_retried() {
     let (run, said) = tokio::join!(run, said);
     run.unwrap();
     assert!(said.contains("free some space"), "{said}");
-    assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+    assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

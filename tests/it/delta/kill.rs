@@ -1,4 +1,4 @@
-//! Real processes that die at every failpoint: this test binary starts itself again as the victim.
+//! Processes that die at every failpoint. This test binary starts itself as the process to kill.
 
 #![cfg(feature = "failpoints")]
 
@@ -7,15 +7,15 @@ use std::process::Command;
 
 use pinflow_delta::{FAILPOINTS, failpoints};
 
-use super::model::{ModelEngine, assert_exact, partitions};
+use super::model::{ModelEngine, assert_every_row_once, partitions};
 
-const ROOT: &str = "PINFLOW_TEST_VICTIM";
+const VICTIM_ROOT_VAR: &str = "PINFLOW_TEST_VICTIM";
 const RECORDS: u64 = 24;
 
 /// The victim: runs until it is killed. Only when it is asked to; otherwise there is nothing to do.
 #[test]
 fn victim() {
-    let Ok(root) = std::env::var(ROOT) else { return };
+    let Ok(root) = std::env::var(VICTIM_ROOT_VAR) else { return };
     let _armed = failpoints::arm();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -25,10 +25,10 @@ fn victim() {
 }
 
 /// Runs the victim with one failpoint armed; whether it was killed there.
-fn killed(root: &Path, failpoints: &str) -> bool {
+fn run_until_killed(root: &Path, failpoints: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "delta::kill::victim", "--test-threads=1"])
-        .env(ROOT, root)
+        .env(VICTIM_ROOT_VAR, root)
         .env("FAILPOINTS", failpoints)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -44,14 +44,14 @@ async fn process_killed_at_any_failpoint_loses_and_repeats_nothing() {
         // Steps that a run takes often are killed late, so that there is something to lose.
         let often = point.ends_with("_file") || point.ends_with("_commit");
         let action = if often { "3*off->1*return(abort)" } else { "1*return(abort)" };
-        assert!(killed(root.path(), &format!("{point}={action}")), "{point} was never reached");
+        assert!(run_until_killed(root.path(), &format!("{point}={action}")), "{point} was never reached");
         // And again while it recovers, then to the end.
         if often {
-            killed(root.path(), &format!("{point}=1*return(abort)"));
+            run_until_killed(root.path(), &format!("{point}=1*return(abort)"));
         }
         let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
         engine.run(RECORDS, 7).await.unwrap();
-        assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+        assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
     }
 }
 
@@ -59,7 +59,7 @@ async fn process_killed_at_any_failpoint_loses_and_repeats_nothing() {
 async fn errors_and_panics_at_failpoints_are_recovered_from() {
     for point in FAILPOINTS.iter().filter(|point| !point.ends_with("_create") && !point.ends_with("_fence")) {
         let root = tempfile::tempdir().unwrap();
-        assert!(!killed(root.path(), &format!("{point}=1*return->1*panic")), "{point}");
-        assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+        assert!(!run_until_killed(root.path(), &format!("{point}=1*return->1*panic")), "{point}");
+        assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
     }
 }

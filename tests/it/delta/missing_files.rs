@@ -1,4 +1,4 @@
-//! Data files that are missing, and the files that a compaction made them from: `--repair` puts back what is still there.
+//! Missing data files: `--repair` restores what the files before a compaction still hold.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use pinflow_delta::{
     restore_missing_files, verify,
 };
 
-use super::conflicts::foreign;
-use super::model::{ModelEngine, assert_exact, handle, partitions};
+use super::conflicts::commit_as_other_writer;
+use super::model::{ModelEngine, assert_every_row_once, handle, partitions};
 use super::readers::assert_other_engines_read;
 use crate::harness::{pinflow, succeed};
 
 const RECORDS: u64 = 120;
 /// Records that are written before the first compaction.
-const FIRST: u64 = 60;
+const RECORDS_BEFORE_COMPACTION: u64 = 60;
 
 /// Tables of one file each, which a compaction made.
 async fn compacted() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    run_until(root.path(), FIRST).await;
+    run_until(root.path(), RECORDS_BEFORE_COMPACTION).await;
     optimize(root.path(), CompactionPolicy::ALL).await.unwrap();
     root
 }
@@ -46,7 +46,7 @@ async fn compacted_file(root: &Path, table: Table) -> PathBuf {
 }
 
 /// All data files of a table but this one: those that it was made from.
-fn others(root: &Path, table: Table, file: &Path) -> Vec<PathBuf> {
+fn other_data_files(root: &Path, table: Table, file: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root.join(table.name())).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|it| it == "parquet") && path != file).collect()
 }
@@ -70,7 +70,7 @@ async fn missing_compacted_file_is_replaced_by_files_it_was_made_from() {
     for table in [Table::Rejected, Table::Pin] {
         let file = compacted_file(root, table).await;
         fs::remove_file(&file).unwrap();
-        removed.push((file, others(root, table, Path::new("")).len()));
+        removed.push((file, other_data_files(root, table, Path::new("")).len()));
     }
     let error = verify(inspect(root, 0).await.unwrap(), ColumnScope::Lineage, |_| {}).await.unwrap_err();
     assert!(matches!(error, DeltaError::MissingFile { .. }) && error.to_string().contains("--repair"), "{error}");
@@ -82,12 +82,12 @@ async fn missing_compacted_file_is_replaced_by_files_it_was_made_from() {
         assert_eq!(files.len(), *made_from);
     }
     assert_eq!(restore_missing_files(root).await.unwrap(), [], "the second time there is nothing to do");
-    assert_exact(root, &partitions(RECORDS), FIRST).await;
-    assert_other_engines_read(root, &partitions(RECORDS), FIRST);
+    assert_every_row_once(root, &partitions(RECORDS), RECORDS_BEFORE_COMPACTION).await;
+    assert_other_engines_read(root, &partitions(RECORDS), RECORDS_BEFORE_COMPACTION);
     // The tables go on as before: they are written, compacted and verified.
     run_until(root, RECORDS).await;
     optimize(root, CompactionPolicy::ALL).await.unwrap();
-    assert_exact(root, &partitions(RECORDS), RECORDS).await;
+    assert_every_row_once(root, &partitions(RECORDS), RECORDS).await;
     let verdict = verify(inspect(root, 0).await.unwrap(), ColumnScope::All, |_| {}).await.unwrap();
     assert!(verdict.is_proved(), "{verdict:?}");
 }
@@ -105,7 +105,7 @@ async fn file_of_two_compactions_is_replaced_by_parts_of_parts() {
     fs::remove_file(second).unwrap();
     let found = restore_missing_files(root).await.unwrap();
     assert!(found.len() == 1 && !found[0].is_lost(), "{found:?}");
-    assert_exact(root, &partitions(RECORDS), RECORDS).await;
+    assert_every_row_once(root, &partitions(RECORDS), RECORDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn file_whose_parts_are_missing_too_is_reported_lost_and_nothing_is_commit
     let root = root.path();
     let file = compacted_file(root, Table::User).await;
     fs::remove_file(&file).unwrap();
-    let parts = others(root, Table::User, &file);
+    let parts = other_data_files(root, Table::User, &file);
     fs::remove_file(&parts[0]).unwrap();
     let before = version(root, Table::User).await;
     let found = restore_missing_files(root).await.unwrap();
@@ -126,7 +126,7 @@ async fn file_whose_parts_are_missing_too_is_reported_lost_and_nothing_is_commit
 #[tokio::test(flavor = "multi_thread")]
 async fn file_that_no_compaction_made_is_reported_lost() {
     let root = tempfile::tempdir().unwrap();
-    run_until(root.path(), FIRST).await;
+    run_until(root.path(), RECORDS_BEFORE_COMPACTION).await;
     fs::remove_file(&active(root.path(), Table::Pin).await[0]).unwrap();
     let found = restore_missing_files(root.path()).await.unwrap();
     assert!(lost_reason(&found).contains("no compaction"), "{found:?}");
@@ -138,14 +138,14 @@ async fn part_already_in_the_table_is_not_restored_twice() {
     let root = root.path();
     let file = compacted_file(root, Table::Pin).await;
     fs::remove_file(&file).unwrap();
-    let part = others(root, Table::Pin, &file)[0].clone();
+    let part = other_data_files(root, Table::Pin, &file)[0].clone();
     let add = Add {
         path: part.file_name().unwrap().to_str().unwrap().to_owned(),
         size: i64::try_from(fs::metadata(&part).unwrap().len()).unwrap(),
         data_change: true,
         ..Add::default()
     };
-    foreign(&handle(&root.join("pin")).await, vec![Action::Add(add)], Vec::new()).await;
+    commit_as_other_writer(&handle(&root.join("pin")).await, vec![Action::Add(add)], Vec::new()).await;
     let before = version(root, Table::Pin).await;
     let found = restore_missing_files(root).await.unwrap();
     assert!(lost_reason(&found).contains("twice"), "{found:?}");
@@ -165,7 +165,7 @@ async fn repair_command_reports_restored_and_lost_files() {
     // Now one that cannot be restored.
     let geo = compacted_file(root, Table::Geo).await;
     fs::remove_file(&geo).unwrap();
-    for part in others(root, Table::Geo, &geo) {
+    for part in other_data_files(root, Table::Geo, &geo) {
         fs::remove_file(part).unwrap();
     }
     let output = pinflow(["table", "--repair"]).arg(root).output().unwrap();

@@ -1,4 +1,4 @@
-//! The Delta sink: what is on disk, after whatever happened.
+//! The Delta sink: the content of the tables after crashes, errors and conflicts.
 
 mod conflicts;
 mod faults;

@@ -1,4 +1,4 @@
-//! A small engine in place of the real one, whose every row is known beforehand.
+//! A model of the engine that writes rows known in advance.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -214,7 +214,7 @@ pub(crate) async fn batches(root: &Path, table: Table) -> Vec<RecordBatch> {
 pub(crate) type FoundRow = BTreeMap<(String, u64, i32), Vec<Table>>;
 
 /// What stands where: every row of all four tables by its lineage.
-pub(crate) async fn found(root: &Path) -> FoundRow {
+pub(crate) async fn read_rows(root: &Path) -> FoundRow {
     let mut found = FoundRow::new();
     for table in Table::ALL {
         for batch in batches(root, table).await {
@@ -246,8 +246,8 @@ pub(crate) fn expected(partitions: &[ModelPartition], until: u64) -> FoundRow {
 }
 
 /// Everything once, in its place, and positions that say so.
-pub(crate) async fn assert_exact(root: &Path, partitions: &[ModelPartition], until: u64) {
-    assert_eq!(found(root).await, expected(partitions, until));
+pub(crate) async fn assert_every_row_once(root: &Path, partitions: &[ModelPartition], until: u64) {
+    assert_eq!(read_rows(root).await, expected(partitions, until));
     assert_positions(root, partitions, until).await;
 }
 

@@ -1,4 +1,4 @@
-//! Commits of other writers that leave other rows than were written: each is found when it is read, and at the start.
+//! Commits of other writers that change rows: each is detected during the run and at the start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,12 +13,12 @@ use pinflow_delta::{
     verify,
 };
 
-use super::conflicts::foreign;
-use super::model::{ModelEngine, assert_exact, handle, open, partitions, settings};
+use super::conflicts::commit_as_other_writer;
+use super::model::{ModelEngine, assert_every_row_once, handle, open, partitions, settings};
 
 const RECORDS: u64 = 40;
 
-async fn started(root: &Path, until: u64) -> ModelEngine {
+async fn start_and_commit(root: &Path, until: u64) -> ModelEngine {
     let mut engine = ModelEngine::start(root, &partitions(RECORDS)).await.unwrap();
     let window = engine.window(until, until, 1).unwrap();
     engine.tables.commit(window).await.unwrap();
@@ -64,18 +64,18 @@ async fn optimize(handle: &DeltaTable, actions: Vec<Action>) {
 async fn run_ends_when_another_writer_changes_rows() {
     for (case, said) in [("removed", "took out"), ("added", "added"), ("twice", "there twice")] {
         let root = tempfile::tempdir().unwrap();
-        let mut engine = started(root.path(), 10).await;
+        let mut engine = start_and_commit(root.path(), 10).await;
         let geo = handle(&root.path().join("geo")).await;
         let (removes, adds) = rewritten(root.path(), Table::Geo, &geo, "other");
         match case {
-            "removed" => foreign(&geo, removes, Vec::new()).await,
-            "added" => foreign(&geo, adds, Vec::new()).await,
+            "removed" => commit_as_other_writer(&geo, removes, Vec::new()).await,
+            "added" => commit_as_other_writer(&geo, adds, Vec::new()).await,
             _ => {
                 let (again, adds_again) = rewritten(root.path(), Table::Geo, &geo, "again");
-                foreign(&geo, [removes, adds].concat(), Vec::new()).await;
+                commit_as_other_writer(&geo, [removes, adds].concat(), Vec::new()).await;
                 // delta-rs lets the second one land, too.
                 let current = handle(&root.path().join("geo")).await;
-                foreign(&current, [again, adds_again].concat(), Vec::new()).await;
+                commit_as_other_writer(&current, [again, adds_again].concat(), Vec::new()).await;
             }
         }
         let commits = || fs::read_dir(root.path().join("geo/_delta_log")).unwrap().count();
@@ -94,7 +94,7 @@ async fn run_ends_when_another_writer_changes_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_table_passes_verification() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = started(root.path(), 10).await;
+    let mut engine = start_and_commit(root.path(), 10).await;
     let before = handle(&root.path().join("pin")).await;
     let (removes, _) = rewritten(root.path(), Table::Pin, &before, "other");
     let active = before.snapshot().unwrap().log_data();
@@ -109,24 +109,24 @@ async fn restored_table_passes_verification() {
         })
     });
     let restored: Vec<_> = files.collect();
-    foreign(&before, removes, Vec::new()).await;
+    commit_as_other_writer(&before, removes, Vec::new()).await;
     engine.run(RECORDS, 10).await.unwrap_err();
-    foreign(&handle(&root.path().join("pin")).await, restored, Vec::new()).await;
+    commit_as_other_writer(&handle(&root.path().join("pin")).await, restored, Vec::new()).await;
     read_back(root.path()).await.unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 10).await.unwrap();
-    assert_exact(root.path(), &partitions(RECORDS), RECORDS).await;
+    assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoints() {
     let root = tempfile::tempdir().unwrap();
-    let mut engine = started(root.path(), 10).await;
+    let mut engine = start_and_commit(root.path(), 10).await;
     engine.tables.finish().await.unwrap();
     let pin = handle(&root.path().join("pin")).await;
     let rows = inspect(root.path(), 0).await.unwrap()[1].rows;
     let (removes, _) = rewritten(root.path(), Table::Pin, &pin, "other");
-    foreign(&pin, removes, Vec::new()).await;
+    commit_as_other_writer(&pin, removes, Vec::new()).await;
     let error = read_back(root.path()).await.unwrap_err();
     assert!(error.to_string().contains("accept-deletion"), "{error}");
     let accepted = accept_deletion(root.path()).await.unwrap();
@@ -157,10 +157,10 @@ fn clean_up(log: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicate_rows_cannot_be_accepted() {
     let root = tempfile::tempdir().unwrap();
-    drop(started(root.path(), 10).await);
+    drop(start_and_commit(root.path(), 10).await);
     let user = handle(&root.path().join("user")).await;
     let (_, adds) = rewritten(root.path(), Table::User, &user, "other");
-    foreign(&user, adds, Vec::new()).await;
+    commit_as_other_writer(&user, adds, Vec::new()).await;
     let error = accept_deletion(root.path()).await.unwrap_err();
     assert!(error.to_string().contains("repeat"), "{error}");
 }
@@ -169,7 +169,7 @@ async fn duplicate_rows_cannot_be_accepted() {
 async fn lost_rejections_are_found_after_repair_and_at_every_start() {
     for damage in ["torn", "empty"] {
         let root = tempfile::tempdir().unwrap();
-        drop(started(root.path(), 10).await);
+        drop(start_and_commit(root.path(), 10).await);
         let newest = root.path().join(format!("rejected/_delta_log/{:020}.json", 2));
         let whole = fs::read(&newest).unwrap();
         assert!(String::from_utf8_lossy(&whole).contains("\"add\""), "it holds rejections");
@@ -227,6 +227,6 @@ async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
         engine.tables.finish().await.unwrap();
         assert_eq!(operations(root.path(), "pin") == 0, other_optimizes);
         assert!(operations(root.path(), "geo") > 0, "tables that nobody else compacts are compacted");
-        assert_exact(root.path(), &partitions(records), records).await;
+        assert_every_row_once(root.path(), &partitions(records), records).await;
     }
 }

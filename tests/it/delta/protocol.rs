@@ -1,4 +1,4 @@
-//! What the files say.
+//! The schema, properties and commits of the tables.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use pinflow_dataflows::rejection::Rejection;
 use pinflow_delta::{DeltaError, Table};
 use serde_json::Value;
 
-use super::model::{self, ModelEngine, assert_exact, open, partitions, settings};
+use super::model::{self, ModelEngine, assert_every_row_once, open, partitions, settings};
 
 pub(crate) fn commit(root: &Path, table: Table, version: u64) -> Vec<Value> {
     let path = root.join(table.name()).join(format!("_delta_log/{version:020}.json"));
@@ -150,14 +150,14 @@ async fn positions_and_rejections_are_restored_at_the_next_start() {
         let mut engine = ModelEngine::start(root.path(), &partitions(100)).await.unwrap();
         engine.run(until, 7).await.unwrap();
     }
-    assert_exact(root.path(), &partitions(100), 100).await;
+    assert_every_row_once(root.path(), &partitions(100), 100).await;
     let (tables, resume) = open(root.path()).await.unwrap();
     let mut counted = CountedCommit::default();
     let mut chunks = tables.read_back();
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }
-    let found = model::found(root.path()).await;
+    let found = model::read_rows(root.path()).await;
     let count = |table| found.values().filter(|tables| tables[0] == table).count() as u64;
     assert_eq!(counted.rows, Table::CLEANED.map(count));
     assert_eq!(resume.rows, counted.rows.iter().sum::<u64>());
@@ -179,7 +179,7 @@ async fn many_commits_are_checkpointed_and_resumed() {
             std::fs::remove_file(log.join(name)).unwrap();
         }
     }
-    assert_exact(root.path(), &partitions(30), 30).await;
+    assert_every_row_once(root.path(), &partitions(30), 30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +193,7 @@ async fn positions_without_rows_are_committed_with_the_next_rows_or_at_the_end()
     assert_eq!((newest(Table::Rejected), newest(Table::Pin)), (2, 3));
     engine.run(2, 1).await.unwrap();
     assert_eq!((newest(Table::Rejected), newest(Table::Pin)), (3, 4));
-    assert_exact(root.path(), only_pin, 2).await;
+    assert_every_row_once(root.path(), only_pin, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,7 @@ async fn cancelled_commit_closes_the_tables() {
     assert!(matches!(engine.tables.finish().await, Err(DeltaError::Abandoned)));
     let mut engine = ModelEngine::start(root.path(), &partitions(4)).await.unwrap();
     engine.run(4, 2).await.unwrap();
-    assert_exact(root.path(), &partitions(4), 4).await;
+    assert_every_row_once(root.path(), &partitions(4), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn snappy_and_zstd_tables_hold_the_same_rows() {
         let settings = pinflow_delta::TablesSettings { compression, ..settings(root.path()) };
         let mut engine = ModelEngine::with(settings, &partitions(9)).await.unwrap();
         engine.run(9, 9).await.unwrap();
-        assert_exact(root.path(), &partitions(9), 9).await;
+        assert_every_row_once(root.path(), &partitions(9), 9).await;
         let add = commit(root.path(), Table::Pin, 2)
             .into_iter()
             .find_map(|line| line["add"]["path"].as_str().map(str::to_owned));

@@ -1,4 +1,4 @@
-//! Other engines read the tables: delta-rs and DuckDB from Python, against the rows that were fed in.
+//! delta-rs and DuckDB (from Python) read the tables: their rows equal the rows written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `pinflow table`: what it shows, and what its check finds.
+//! `pinflow table`: its output and the findings of `--verify`.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::model::{ModelEngine, append, expected, open, partitions};
 use pinflow_core::position::{PartitionProgress, ResumeHint};
 
-async fn checked(path: &Path) -> VerifyReport {
+async fn verify_tables(path: &Path) -> VerifyReport {
     let tables = inspect(path, 0).await.unwrap();
     verify(tables, ColumnScope::Lineage, |_| {}).await.unwrap()
 }
@@ -50,11 +50,11 @@ async fn intact_tables_pass_verification_during_and_after_a_run() {
     for epoch in 0..3 {
         let window = engine.window(60, 10, epoch).unwrap();
         engine.tables.commit(window).await.unwrap();
-        let verdict = checked(root.path()).await;
+        let verdict = verify_tables(root.path()).await;
         assert_eq!(verdict.violations, [""; 0]);
     }
     engine.run(60, 10).await.unwrap();
-    let verdict = checked(root.path()).await;
+    let verdict = verify_tables(root.path()).await;
     assert_eq!(verdict.rows, expected(&partitions(60), 60).len() as u64);
     assert!(verdict.partitions.iter().all(|p| p.next == 61.into() && p.stored == p.found && p.rejected > 0));
     assert!(verdict.is_proved(), "{verdict:?}");
@@ -74,7 +74,7 @@ async fn every_kind_of_damage_is_reported() {
     for (places, next, rows, said) in cases {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), places, next, rows).await;
-        let violations = checked(root.path()).await.violations;
+        let violations = verify_tables(root.path()).await.violations;
         if said.is_empty() {
             assert_eq!(violations, [""; 0]);
         } else {

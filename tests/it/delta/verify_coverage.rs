@@ -1,4 +1,4 @@
-//! What `--verify`, `doctor` and `check` must not take for proved, and what they must not take for lost.
+//! The limits of `--verify`, `doctor` and `check`: no false proof and no false report of loss.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::reader::{FileReader, SerializedFileReader};
 use pinflow_delta::{ColumnScope, Table, TableFinding, VerifyReport, diagnose, inspect, verify};
 
-use super::conflicts::foreign;
+use super::conflicts::commit_as_other_writer;
 use super::model::{ModelEngine, batches, handle, partitions};
-use crate::harness::{emit, pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, emit, pinflow, succeed};
 
 const RECORDS: u64 = 60;
 
@@ -20,7 +20,7 @@ async fn check_with(root: &Path, columns: ColumnScope) -> VerifyReport {
     verify(inspect(root, 0).await.unwrap(), columns, |_| {}).await.unwrap()
 }
 
-async fn written(root: &Path) {
+async fn write_tables(root: &Path) {
     let mut engine = ModelEngine::start(root, &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 20).await.unwrap();
 }
@@ -34,7 +34,7 @@ fn data_file(root: &Path, table: Table) -> PathBuf {
 async fn verify_and_doctor_fail_when_a_table_is_missing() {
     for table in Table::ALL {
         let root = tempfile::tempdir().unwrap();
-        written(root.path()).await;
+        write_tables(root.path()).await;
         fs::rename(root.path().join(table.name()), root.path().join("gone")).unwrap();
         let verdict = check_with(root.path(), ColumnScope::Lineage).await;
         let wanted = format!("table `{table}` is missing");
@@ -47,7 +47,7 @@ async fn verify_and_doctor_fail_when_a_table_is_missing() {
 
 #[test]
 fn every_command_fails_when_a_table_is_missing() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
     emit(&recording, 50, 100, 3, &["--malformed", "0.1"]);
     succeed(pinflow(["run", "--output", "none"]).arg(&recording).arg("--tables").arg(&tables));
@@ -70,7 +70,7 @@ fn every_command_fails_when_a_table_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_data_page_is_found_by_deep_verify_only() {
     let root = tempfile::tempdir().unwrap();
-    written(root.path()).await;
+    write_tables(root.path()).await;
     assert!(check_with(root.path(), ColumnScope::All).await.is_proved());
     let file = data_file(root.path(), Table::Pin);
     let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
@@ -92,7 +92,7 @@ async fn damaged_data_page_is_found_by_deep_verify_only() {
 
 #[test]
 fn deep_verify_shows_progress_and_plain_verify_names_what_it_skips() {
-    let place = scratch();
+    let place = create_temp_dir();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
     emit(&recording, 50, 100, 3, &[]);
     succeed(pinflow(["run", "--output", "none"]).arg(&recording).arg("--tables").arg(&tables));
@@ -123,13 +123,13 @@ async fn append_without_lineage(root: &Path) {
         stats: Some(format!("{{\"numRecords\":{}}}", nulled.num_rows())),
         ..Add::default()
     };
-    foreign(&handle(&root.join("geo")).await, vec![Action::Add(add)], Vec::new()).await;
+    commit_as_other_writer(&handle(&root.join("geo")).await, vec![Action::Add(add)], Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_without_lineage_are_reported_with_their_commit() {
     let root = tempfile::tempdir().unwrap();
-    written(root.path()).await;
+    write_tables(root.path()).await;
     append_without_lineage(root.path()).await;
     let version = inspect(root.path(), 0).await.unwrap()[2].version;
     let verdict = check_with(root.path(), ColumnScope::Lineage).await;

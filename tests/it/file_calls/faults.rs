@@ -1,16 +1,16 @@
-//! File calls that fail: each is retried, or ends the run with its name; never a lost or repeated row.
+//! Failing file calls: each is retried or ends the run with an error that names it. No row is lost or repeated.
 
 use std::process::Stdio;
 
 use super::{FaultChoices, preload, rounds};
-use crate::harness::{RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Faulty runs, unless `PINFLOW_FILE_FAULTS` says otherwise.
-const FILE_FAULTS: u64 = 25;
+const DEFAULT_FILE_FAULT_RUNS: u64 = 25;
 
 /// Calls, and what they may fail with; 0 writes half.
-const FAULTS: [(&str, &[i32]); 8] = [
+const CALL_FAULTS: [(&str, &[i32]); 8] = [
     ("open", &[libc_errno::EIO, libc_errno::EMFILE, libc_errno::ENOSPC, libc_errno::EACCES]),
     ("read", &[libc_errno::EIO, libc_errno::EINTR]),
     ("write", &[libc_errno::EIO, libc_errno::ENOSPC, libc_errno::EINTR, libc_errno::EDQUOT, 0]),
@@ -36,7 +36,7 @@ mod libc_errno {
 fn draw_faults(choices: &mut FaultChoices) -> String {
     let mut drawn = Vec::new();
     for _ in 0..=choices.below(2) {
-        let (call, errors) = choices.one_of(&FAULTS);
+        let (call, errors) = choices.one_of(&CALL_FAULTS);
         let error = choices.one_of(errors);
         let (skip, count) = (choices.below(60), 1 + choices.below(3));
         drawn.push(format!("{call}:{error}:{skip}:{count}"));
@@ -46,12 +46,12 @@ fn draw_faults(choices: &mut FaultChoices) -> String {
 
 #[test]
 fn random_file_call_errors_lose_and_repeat_nothing() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 500, 2_000, 23, &["--malformed", "0.01"]);
     let expected = last_snapshot(&succeed(pinflow(["run"]).arg(&recording)).stdout);
     let mut choices = FaultChoices::new(0x66_63);
-    for round in 0..rounds("PINFLOW_FILE_FAULTS", FILE_FAULTS) {
+    for round in 0..rounds("PINFLOW_FILE_FAULTS", DEFAULT_FILE_FAULT_RUNS) {
         let root = place.path().join(format!("tables-{round}"));
         let config = place.path().join("run.toml");
         let text = format!(

@@ -1,4 +1,4 @@
-//! A loss of power under a gateway: what it acknowledged stays, also in folders that it has just made.
+//! A power loss under a gateway: acknowledged records stay, also in folders that it has just created.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ use serde_json::json;
 use super::journal::UnsyncedState;
 use super::{FaultChoices, library};
 use crate::gateway::RunningGateway;
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 
 #[test]
 fn acknowledged_record_survives_power_loss_in_folders_that_the_gateway_made() {
     for seed in 0..8 {
-        let place = scratch();
+        let place = create_temp_dir();
         let (kept, journal) = (place.path().join("kept"), place.path().join("journal"));
         fs::create_dir(&kept).expect("a folder that was there before");
         let settings =

@@ -1,4 +1,4 @@
-//! What a program did to files and folders, and what of it a loss of power may leave.
+//! A journal of file and folder changes, and the states that a power loss can leave.
 //!
 //! The model: bytes written after the last sync of a file, and names added, replaced or removed after the last sync of
 //! their folder, may be there or not, each for itself. A rename is one step. What was synced stays.

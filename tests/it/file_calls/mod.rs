@@ -1,4 +1,4 @@
-//! pinflow between failing file calls and losses of power, with the real program on a real disk.
+//! The real program on a real disk, with failing file calls and power losses.
 //!
 //! `file_calls.c` is preloaded into the program: it makes calls fail, or writes down what changed and what was synced.
 

@@ -1,4 +1,4 @@
-//! A loss of power at any file call: what was durable stays, and the next run continues from there.
+//! A power loss at any file call: durable rows stay, and the next run resumes after them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::journal::UnsyncedState;
 use super::{FaultChoices, preload, rounds};
-use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::assert_each_line_once;
 
 /// Losses of power, unless `PINFLOW_POWER_LOSSES` says otherwise.
-const POWER_LOSSES: u64 = 25;
+const DEFAULT_POWER_LOSSES: u64 = 25;
 
 struct PowerLossSite {
     place: tempfile::TempDir,
@@ -22,7 +22,7 @@ struct PowerLossSite {
 
 impl PowerLossSite {
     fn new() -> PowerLossSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("recording"), 1_000, 5_000, 17, &["--malformed", "0.01"]);
         let site = PowerLossSite { place, generation: 0 };
         site.configure();
@@ -121,7 +121,7 @@ fn power_loss_at_any_file_call_keeps_every_acknowledged_row() {
     let mut site = PowerLossSite::new();
     let expected = last_snapshot(&succeed(pinflow(["run"]).arg(site.recording())).stdout);
     let mut choices = FaultChoices::new(0x70_77_72);
-    for round in 0..rounds("PINFLOW_POWER_LOSSES", POWER_LOSSES) {
+    for round in 0..rounds("PINFLOW_POWER_LOSSES", DEFAULT_POWER_LOSSES) {
         let calls = 1 + choices.below(if round % 5 == 0 { 90 } else { 700 });
         let (acknowledged, lost) = site.run_until_power_is_lost(calls, &mut choices);
         if !acknowledged.is_empty() {

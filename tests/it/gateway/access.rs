@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{JSON, RunningGateway, code, request};
-use crate::harness::{pinflow, scratch, until};
+use super::{JSON_CONTENT_TYPE, RunningGateway, code, request};
+use crate::harness::{create_temp_dir, pinflow, wait_until};
 
-const ONE: &str = "{\"records\":[{\"value\":1}]}";
+const ONE_RECORD_BODY: &str = "{\"records\":[{\"value\":1}]}";
 
 #[test]
 fn token_permits_its_routes_only_and_is_never_logged() {
-    let place = scratch();
+    let place = create_temp_dir();
     let more = "recording = \"posts\"\nmanage_streams = true\n\
                 tokens = { write = \"env:WRITE\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
     let env = [("WRITE", "w-canary"), ("METRICS", "m-canary"), ("ADMIN", "a-canary"), ("RUST_LOG", "trace")];
     let gateway = RunningGateway::start_with(place.path(), more, &env);
     let tried = |header: &str, value: &str| {
-        let headers = [("content-type", JSON), (header, value)];
+        let headers = [("content-type", JSON_CONTENT_TYPE), (header, value)];
         let of = |method: &str, path: &str, body: &str| gateway.send_with(method, path, &headers, body).status;
         [
             of("GET", "/healthz", ""),
-            of("POST", "/topics/pin", ONE),
+            of("POST", "/topics/pin", ONE_RECORD_BODY),
             of("GET", "/streams", ""),
             of("GET", "/metrics", ""),
             of("POST", "/streams/pin", ""),
@@ -35,7 +35,7 @@ fn token_permits_its_routes_only_and_is_never_logged() {
     assert_eq!(tried("authorization", "Bearer a-canary"), [200, 200, 200, 200, 409]);
     assert_eq!(tried("authorization", "Bearer x"), [200, 401, 401, 401, 401]);
     assert_eq!(tried("x-nothing", ""), [200, 401, 401, 401, 401]);
-    let denied = gateway.send("POST", "/topics/pin", JSON, ONE);
+    let denied = gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, ONE_RECORD_BODY);
     assert_eq!((code(&denied), denied.headers["www-authenticate"].as_str()), (json!(40101), "Bearer"));
     assert_eq!(code(&gateway.send("GET", "/streams", "", "")), json!("MissingAuthenticationTokenException"));
     assert!(!gateway.log().contains("canary"), "a token is in the log");
@@ -44,11 +44,11 @@ fn token_permits_its_routes_only_and_is_never_logged() {
 
 #[test]
 fn unknown_host_or_foreign_origin_is_rejected() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nhosts = [\"posts.test\"]");
     let status = |name: &str, value: &str| {
-        let headers = [("content-type", JSON), (name, value)];
-        gateway.send_with("POST", "/topics/pin", &headers, ONE).status
+        let headers = [("content-type", JSON_CONTENT_TYPE), (name, value)];
+        gateway.send_with("POST", "/topics/pin", &headers, ONE_RECORD_BODY).status
     };
     assert_eq!((status("host", "posts.test"), status("host", "evil.test")), (200, 421));
     assert_eq!((status("origin", "http://evil.test"), status("sec-fetch-site", "cross-site")), (403, 403));
@@ -56,67 +56,78 @@ fn unknown_host_or_foreign_origin_is_rejected() {
 
 #[test]
 fn client_over_its_rate_gets_429_with_retry_after() {
-    let place = scratch();
+    let place = create_temp_dir();
     let more =
         "recording = \"posts\"\nrequests_per_sec_max = 1\ntokens = { write = \"env:WRITE\", admin = \"env:ADMIN\" }";
     let gateway = RunningGateway::start_with(place.path(), more, &[("WRITE", "w"), ("ADMIN", "a")]);
-    let send =
-        |token: &str| gateway.send_with("POST", "/topics/pin", &[("content-type", JSON), ("x-api-key", token)], ONE);
+    let send = |token: &str| {
+        gateway.send_with(
+            "POST",
+            "/topics/pin",
+            &[("content-type", JSON_CONTENT_TYPE), ("x-api-key", token)],
+            ONE_RECORD_BODY,
+        )
+    };
     let refused = (0..50).map(|_| send("w")).find(|reply| reply.status != 200).expect("fifty at once are too many");
     assert_eq!((refused.status, code(&refused)), (429, json!(429)));
     assert!(refused.headers["retry-after"].parse::<u64>().unwrap() >= 1);
     assert_eq!(send("a").status, 200, "another client has limits of its own");
     std::thread::sleep(Duration::from_secs(refused.headers["retry-after"].parse().unwrap()));
-    until("it is let in again", || send("w").status == 200);
+    wait_until("it is let in again", || send("w").status == 200);
 }
 
 #[test]
 fn rejected_upload_gets_its_error_whatever_its_size() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start_with(
         place.path(),
         "recording = \"posts\"\nbody_bytes_max = 100000\ntokens = { write = \"env:WRITE\" }",
         &[("WRITE", "w")],
     );
-    let large = format!("{ONE}{}", " ".repeat(4_000_000));
+    let large = format!("{ONE_RECORD_BODY}{}", " ".repeat(4_000_000));
     let send = |path: &str, word: &str, kind: &str| {
         gateway.send_with("POST", path, &[("content-type", kind), ("x-api-key", word)], &large).status
     };
     for _ in 0..20 {
-        assert_eq!(send("/topics/pin", "wrong", JSON), 401);
-        assert_eq!(send("/topics/pin", "w", JSON), 413);
+        assert_eq!(send("/topics/pin", "wrong", JSON_CONTENT_TYPE), 401);
+        assert_eq!(send("/topics/pin", "w", JSON_CONTENT_TYPE), 413);
         assert_eq!(send("/topics/pin", "w", "text/plain"), 415);
-        assert_eq!(send("/topics/none", "w", JSON), 404);
-        assert_eq!(send("/nothing", "w", JSON), 404);
+        assert_eq!(send("/topics/none", "w", JSON_CONTENT_TYPE), 404);
+        assert_eq!(send("/nothing", "w", JSON_CONTENT_TYPE), 404);
     }
 }
 
 #[test]
 fn bodies_in_flight_are_bounded() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(
         place.path(),
         "recording = \"posts\"\nbody_bytes_max = 100000\nbytes_under_way_max = 210000",
     );
-    let whole = request("POST", "/topics/pin", &[("content-type", JSON)], &format!("{ONE}{}", " ".repeat(99_000)));
+    let whole = request(
+        "POST",
+        "/topics/pin",
+        &[("content-type", JSON_CONTENT_TYPE)],
+        &format!("{ONE_RECORD_BODY}{}", " ".repeat(99_000)),
+    );
     let mut slow = gateway.http.connect();
     // Nearly all of it.
     slow.write_all(&whole[..97_000]).unwrap();
-    until("it takes up nearly all the room", || {
+    wait_until("it takes up nearly all the room", || {
         let metrics = gateway.http.get("/metrics");
         let line = metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way"));
         line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 96_000.0
     });
     // Another one would have room for its body, and none for its records.
-    let large = format!("{ONE}{}", " ".repeat(99_000));
-    let busy = gateway.send("POST", "/topics/pin", JSON, &large);
+    let large = format!("{ONE_RECORD_BODY}{}", " ".repeat(99_000));
+    let busy = gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, &large);
     assert_eq!((busy.status, code(&busy), busy.headers["retry-after"].as_str()), (503, json!(503), "1"));
     // The slow one is served, too, in the end.
     slow.write_all(&whole[97_000..]).unwrap();
     let mut status = [0; 12];
     slow.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");
-    until("there is room again", || gateway.send("POST", "/topics/pin", JSON, &large).status == 200);
+    wait_until("there is room again", || gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, &large).status == 200);
     let metrics = gateway.http.get("/metrics");
     assert!(
         metrics.text().contains("pinflow_http_requests_total{route=\"/topics/{topic}\",status=\"503\"}"),
@@ -128,7 +139,7 @@ fn bodies_in_flight_are_bounded() {
 
 #[test]
 fn invalid_configuration_is_reported_before_listening() {
-    let place = scratch();
+    let place = create_temp_dir();
     let path = place.path().join("gateway.toml");
     let said = |text: &str| {
         std::fs::write(&path, text).unwrap();

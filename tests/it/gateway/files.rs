@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{BINARY, JSON, RunningGateway, code};
-use crate::batch::assert_answers_follow;
-use crate::harness::{emit, last_snapshot, pinflow, scratch, succeed};
+use super::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
@@ -29,7 +29,7 @@ fn lines(folder: &Path, stream: &str) -> Vec<String> {
 
 #[test]
 fn sent_records_can_be_run_as_a_recording() {
-    let place = scratch();
+    let place = create_temp_dir();
     let generated = place.path().join("generated");
     emit(&generated, 60, 90, 91, &["--malformed", "0.05"]);
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
@@ -48,7 +48,7 @@ fn sent_records_can_be_run_as_a_recording() {
                     let value = base64::engine::general_purpose::STANDARD.encode(line);
                     let body = json!({ "records": [{ "value": value }] }).to_string();
                     // Behind the stage that Amazon's gateway has.
-                    let reply = gateway.send("POST", &format!("/test/topics/{stream}"), BINARY, &body);
+                    let reply = gateway.send("POST", &format!("/test/topics/{stream}"), BINARY_CONTENT_TYPE, &body);
                     assert_eq!((reply.status, &reply.json()["offsets"][0]["offset"]), (200, &json!(at)));
                 }
             }
@@ -62,16 +62,16 @@ fn sent_records_can_be_run_as_a_recording() {
     }
     let tables = place.path().join("tables");
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
-    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
+    assert_answers_equal_batch(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }
 
 #[test]
 fn numbers_and_texts_keep_their_json_text() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let value = "{\n  \"ind\": 12345678901234567890123,\t\"x\": 1.10e+2,  \"t\": \"\\u00e9 \\\" \u{1f600}\" }";
     let body = format!("{{\"records\": [{{\"value\": {value}}}, {{\"value\": null}}]}}");
-    assert_eq!(gateway.send("POST", "/topics/pin", JSON, &body).status, 200);
+    assert_eq!(gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, &body).status, 200);
     let body = format!("{{\"Data\": {value}, \"PartitionKey\": \"k\"}}");
     assert_eq!(gateway.send("PUT", "/streams/pin/record", "application/json", &body).status, 200);
     let kept = "{\"ind\":12345678901234567890123,\"x\":1.10e+2,\"t\":\"\\u00e9 \\\" \u{1f600}\"}";
@@ -80,7 +80,7 @@ fn numbers_and_texts_keep_their_json_text() {
 
 #[test]
 fn concurrent_clients_get_the_positions_of_their_own_records() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let placed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -106,7 +106,7 @@ fn concurrent_clients_get_the_positions_of_their_own_records() {
 
 #[test]
 fn acknowledged_records_survive_kill_9() {
-    let place = scratch();
+    let place = create_temp_dir();
     let mut acknowledged = Vec::new();
     for round in 0..10 {
         let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
@@ -119,9 +119,10 @@ fn acknowledged_records_survive_kill_9() {
                     for request in 0.. {
                         let value = json!({ "ind": format!("{round}/{sender}/{request}") });
                         let body = json!({ "records": [{ "value": value }] }).to_string();
-                        let wire = super::request("POST", "/topics/user", &[("content-type", JSON)], &body);
+                        let wire =
+                            super::request("POST", "/topics/user", &[("content-type", JSON_CONTENT_TYPE)], &body);
                         // The connection breaks in the middle of it all.
-                        let Some(reply) = ask(gateway.http.address, &wire) else { break };
+                        let Some(reply) = exchange_bytes(gateway.http.address, &wire) else { break };
                         if !reply.starts_with("HTTP/1.1 200") || over.load(Ordering::Relaxed) {
                             break;
                         }
@@ -146,7 +147,7 @@ fn acknowledged_records_survive_kill_9() {
 }
 
 /// One request; `None` if the connection broke before a whole reply.
-fn ask(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
+fn exchange_bytes(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).ok()?;
     stream.write_all(wire).ok()?;
@@ -157,22 +158,22 @@ fn ask(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
 
 #[test]
 fn errors_have_the_format_of_their_route_family() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"\nbody_bytes_max = 2000");
     let one = "{\"records\":[{\"value\":1}]}";
     let large = format!("{{\"records\":[{{\"value\":\"{}\"}}]}}", "x".repeat(3_000));
     let topics = [
-        ("POST", "/topics/pins", JSON, one, 404, 40401),
-        ("POST", "/topics/%20", JSON, one, 404, 40401),
+        ("POST", "/topics/pins", JSON_CONTENT_TYPE, one, 404, 40401),
+        ("POST", "/topics/%20", JSON_CONTENT_TYPE, one, 404, 40401),
         ("GET", "/topics/none", "", "", 404, 40401),
-        ("POST", "/topics/pin/partitions/1", JSON, one, 404, 40402),
+        ("POST", "/topics/pin/partitions/1", JSON_CONTENT_TYPE, one, 404, 40402),
         ("GET", "/topics/pin/partitions/7", "", "", 404, 40402),
         ("POST", "/topics/pin", "application/vnd.kafka.avro.v2+json", one, 415, 415),
         ("POST", "/topics/pin", "", one, 415, 415),
-        ("POST", "/topics/pin", JSON, "{\"records\":", 400, 400),
-        ("POST", "/topics/pin", JSON, "{\"records\":[]}", 422, 422),
-        ("POST", "/topics/pin", JSON, "{\"records\":[{\"valeu\":1}]}", 422, 42206),
-        ("POST", "/topics/pin", JSON, &large, 413, 413),
+        ("POST", "/topics/pin", JSON_CONTENT_TYPE, "{\"records\":", 400, 400),
+        ("POST", "/topics/pin", JSON_CONTENT_TYPE, "{\"records\":[]}", 422, 422),
+        ("POST", "/topics/pin", JSON_CONTENT_TYPE, "{\"records\":[{\"valeu\":1}]}", 422, 42206),
+        ("POST", "/topics/pin", JSON_CONTENT_TYPE, &large, 413, 413),
         ("DELETE", "/topics/pin", "", "", 405, 405),
         ("GET", "/brokers", "", "", 404, 404),
         ("GET", "/a/b/topics", "", "", 404, 404),
@@ -207,10 +208,10 @@ fn errors_have_the_format_of_their_route_family() {
 
 #[test]
 fn invalid_record_does_not_affect_others() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = "{\"records\":[{\"value\":1},{\"vale\":2},{\"value\":3,\"partition\":4},{\"value\":5}]}";
-    let reply = gateway.send("POST", "/topics/pin", JSON, body);
+    let reply = gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, body);
     let offsets = reply.json()["offsets"].clone();
     let of = |name: &str| offsets.as_array().unwrap().iter().map(|one| one[name].clone()).collect::<Vec<_>>();
     assert_eq!(reply.status, 200);

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{JSON, RunningGateway, code, request};
-use crate::harness::{scratch, until};
+use super::{JSON_CONTENT_TYPE, RunningGateway, code, request};
+use crate::harness::{create_temp_dir, wait_until};
 
-const ONE: &str = "{\"records\":[{\"value\":1}]}";
+const ONE_RECORD_BODY: &str = "{\"records\":[{\"value\":1}]}";
 
-fn bytes_under_way(gateway: &RunningGateway) -> f64 {
+fn bytes_in_flight(gateway: &RunningGateway) -> f64 {
     let metrics = gateway.http.get("/metrics");
     let line =
         metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way ")).unwrap().to_owned();
@@ -21,7 +21,7 @@ fn bytes_under_way(gateway: &RunningGateway) -> f64 {
 fn announce(gateway: &RunningGateway, bytes: usize, sent: usize) -> TcpStream {
     let mut stream = gateway.http.connect();
     let head = format!(
-        "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\ncontent-length: {bytes}\r\n\r\n"
+        "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON_CONTENT_TYPE}\r\ncontent-length: {bytes}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&vec![b' '; sent]).unwrap();
@@ -30,7 +30,7 @@ fn announce(gateway: &RunningGateway, bytes: usize, sent: usize) -> TcpStream {
 
 #[test]
 fn silent_upload_times_out_and_blocks_no_other_client() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(
         place.path(),
         "recording = \"posts\"\nbody_bytes_max = 10485760\nbytes_under_way_max = 20000000",
@@ -38,9 +38,9 @@ fn silent_upload_times_out_and_blocks_no_other_client() {
     let begun = Instant::now();
     let silent: Vec<_> = (0..50).map(|_| announce(&gateway, 10 << 20, 100)).collect();
     for _ in 0..50 {
-        assert_eq!(gateway.send("POST", "/topics/geo", JSON, ONE).status, 200);
+        assert_eq!(gateway.send("POST", "/topics/geo", JSON_CONTENT_TYPE, ONE_RECORD_BODY).status, 200);
     }
-    assert!(bytes_under_way(&gateway) < 1e6, "what is announced is reserved");
+    assert!(bytes_in_flight(&gateway) < 1e6, "what is announced is reserved");
     for mut stream in silent {
         let mut reply = Vec::new();
         stream.read_to_end(&mut reply).unwrap();
@@ -49,18 +49,18 @@ fn silent_upload_times_out_and_blocks_no_other_client() {
     }
     // Long before the thirty seconds that a whole body may take.
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
-    assert_eq!(bytes_under_way(&gateway), 0.0);
+    assert_eq!(bytes_in_flight(&gateway), 0.0);
     gateway.stop();
 }
 
 #[test]
 fn request_with_too_many_records_is_rejected_as_a_whole() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let body = |records: usize| format!("{{\"records\":[{}]}}", vec!["{\"value\":1}"; records].join(","));
-    assert_eq!(gateway.send("POST", "/topics/geo", JSON, &body(2_000)).status, 200);
+    assert_eq!(gateway.send("POST", "/topics/geo", JSON_CONTENT_TYPE, &body(2_000)).status, 200);
     for records in [2_001, 200_000] {
-        let refused = gateway.send("POST", "/topics/geo", JSON, &body(records));
+        let refused = gateway.send("POST", "/topics/geo", JSON_CONTENT_TYPE, &body(records));
         assert_eq!((refused.status, code(&refused)), (413, json!(413)));
         assert!(refused.text().contains("records_max"), "{}", refused.text());
     }
@@ -71,12 +71,12 @@ fn request_with_too_many_records_is_rejected_as_a_whole() {
 
 #[test]
 fn unread_replies_are_counted_and_memory_stays_bounded() {
-    let place = scratch();
+    let place = create_temp_dir();
     let more = "recording = \"posts\"\nrecords_max = 100000\nbytes_under_way_max = 67108864\nbody_bytes_max = 2000000";
     let gateway = RunningGateway::start(place.path(), more);
     let body = format!("{{\"records\":[{}]}}", vec!["{\"value\":1}"; 50_000].join(","));
-    let sent = request("POST", "/topics/geo", &[("content-type", JSON)], &body);
-    let before = gateway.running.memory();
+    let sent = request("POST", "/topics/geo", &[("content-type", JSON_CONTENT_TYPE)], &body);
+    let before = gateway.running.memory_bytes();
     let mut statuses = Vec::new();
     let mut held = Vec::new();
     for _ in 0..40 {
@@ -90,10 +90,10 @@ fn unread_replies_are_counted_and_memory_stays_bounded() {
     // Each reply has 3 MiB, and the system takes a part of each: not all forty find room.
     assert_eq!(statuses[0], "200");
     assert!(statuses.contains(&"503".to_owned()), "{statuses:?}");
-    assert!(bytes_under_way(&gateway) > 10e6);
-    let grown = gateway.running.memory().saturating_sub(before);
+    assert!(bytes_in_flight(&gateway) > 10e6);
+    let grown = gateway.running.memory_bytes().saturating_sub(before);
     assert!(grown < 160 << 20, "{grown} bytes more are held");
     drop(held);
-    until("what was held is given back", || bytes_under_way(&gateway) == 0.0);
+    wait_until("what was held is given back", || bytes_in_flight(&gateway) == 0.0);
     gateway.stop();
 }

@@ -4,13 +4,13 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::{BINARY, JSON, RunningGateway, code};
-use crate::harness::{scratch, until};
+use super::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
+use crate::harness::{create_temp_dir, wait_until};
 use crate::kafka::broker::{BrokerListener, KafkaBroker};
 use crate::kafka::site::PostsSite;
 use crate::kafka::{offsets, read_all, run, skipped};
 
-fn before(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningGateway {
+fn start_gateway(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningGateway {
     RunningGateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
 }
 
@@ -19,10 +19,10 @@ fn records_are_stored_at_the_returned_offsets() {
     if skipped() {
         return;
     }
-    let (broker, place) = (KafkaBroker::shared(), scratch());
-    let topic = PostsSite::unmade("").topic("pin");
+    let (broker, place) = (KafkaBroker::shared(), create_temp_dir());
+    let topic = PostsSite::without_topics("").topic("pin");
     broker.create_topic(&topic, 3, &[]);
-    let gateway = before(broker, place.path(), "");
+    let gateway = start_gateway(broker, place.path(), "");
     let placed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for sender in 0..4 {
@@ -37,12 +37,12 @@ fn records_are_stored_at_the_returned_offsets() {
         }
     });
     let body = "{\"records\":[{\"key\":{\"a\":1},\"value\":\"x\",\"partition\":2},{\"key\":\"k\",\"value\":null,\"partition\":2}]}";
-    let reply = gateway.send("POST", &format!("/prod/topics/{topic}"), JSON, body);
+    let reply = gateway.send("POST", &format!("/prod/topics/{topic}"), JSON_CONTENT_TYPE, body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let reply = gateway.send(
         "POST",
         &format!("/topics/{topic}/partitions/2"),
-        BINARY,
+        BINARY_CONTENT_TYPE,
         "{\"records\":[{\"key\":\"aw==\",\"value\":\"AP8K\"}]}",
     );
     assert_eq!((reply.status, &reply.json()["offsets"][0]["partition"]), (200, &json!(2)));
@@ -66,12 +66,12 @@ fn topics_are_listed_and_described() {
     if skipped() {
         return;
     }
-    let (broker, place) = (KafkaBroker::shared(), scratch());
-    let site = PostsSite::unmade("");
+    let (broker, place) = (KafkaBroker::shared(), create_temp_dir());
+    let site = PostsSite::without_topics("");
     let (topic, other) = (site.topic("geo"), site.topic("other"));
     broker.create_topic(&topic, 2, &[("retention.ms", "3600000")]);
     broker.create_topic(&other, 1, &[]);
-    let gateway = before(broker, place.path(), &format!("allow = [\"{topic}\", \"missing\"]"));
+    let gateway = start_gateway(broker, place.path(), &format!("allow = [\"{topic}\", \"missing\"]"));
     gateway.produce(&topic, &[json!(1)]);
     let get = |path: &str| gateway.send("GET", path, "", "");
     assert_eq!(get("/topics").json(), json!([topic]));
@@ -90,7 +90,7 @@ fn topics_are_listed_and_described() {
         let wanted = if absent.ends_with("/2") { 40402 } else { 40401 };
         assert_eq!((reply.status, code(&reply)), (404, json!(wanted)), "{absent}");
     }
-    let reply = gateway.send("POST", &format!("/topics/{other}"), JSON, "{\"records\":[{\"value\":1}]}");
+    let reply = gateway.send("POST", &format!("/topics/{other}"), JSON_CONTENT_TYPE, "{\"records\":[{\"value\":1}]}");
     assert_eq!(code(&reply), json!(40401), "what is not allowed is not there");
 }
 
@@ -99,17 +99,17 @@ fn oversized_record_does_not_affect_others() {
     if skipped() {
         return;
     }
-    let (broker, place) = (KafkaBroker::shared(), scratch());
-    let topic = PostsSite::unmade("").topic("user");
+    let (broker, place) = (KafkaBroker::shared(), create_temp_dir());
+    let topic = PostsSite::without_topics("").topic("user");
     broker.create_topic(&topic, 1, &[("max.message.bytes", "1000")]);
-    let gateway = before(broker, place.path(), "");
+    let gateway = start_gateway(broker, place.path(), "");
     // Bytes that do not compress.
     let noise: String = (0..3_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
     let body = |values: &[&str]| {
         let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
         json!({ "records": records }).to_string()
     };
-    let alone = gateway.send("POST", &format!("/topics/{topic}"), JSON, &body(&[&noise]));
+    let alone = gateway.send("POST", &format!("/topics/{topic}"), JSON_CONTENT_TYPE, &body(&[&noise]));
     assert_eq!((alone.status, code(&alone)), (422, json!(42206)), "{}", alone.text());
     assert_eq!(alone.json()["offsets"][0]["error_code"], 1);
     gateway.produce(&topic, &[json!("small")]);
@@ -133,21 +133,21 @@ fn clients_get_503_while_brokers_are_down() {
     if skipped() {
         return;
     }
-    let (mut broker, place) = (KafkaBroker::alone(""), scratch());
-    let topic = PostsSite::unmade("").topic("pin");
+    let (mut broker, place) = (KafkaBroker::start_dedicated(""), create_temp_dir());
+    let topic = PostsSite::without_topics("").topic("pin");
     broker.create_topic(&topic, 1, &[]);
-    let gateway = before(&broker, place.path(), "answer_secs_max = 2");
+    let gateway = start_gateway(&broker, place.path(), "answer_secs_max = 2");
     gateway.produce(&topic, &[json!("before")]);
     broker.kill();
     let send = |value: &str| {
         let body = json!({ "records": [{ "value": value }] }).to_string();
-        gateway.send("POST", &format!("/topics/{topic}"), JSON, &body)
+        gateway.send("POST", &format!("/topics/{topic}"), JSON_CONTENT_TYPE, &body)
     };
     let away = send("lost or not");
     assert_eq!((away.status, code(&away)), (503, json!(50003)), "{}", away.text());
     assert!(away.headers.contains_key("retry-after"));
     broker.start_again();
-    until("records are taken again", || send("after").status == 200);
+    wait_until("records are taken again", || send("after").status == 200);
     gateway.stop();
     let texts: Vec<String> = read_all(&broker, &topic).iter().map(|one| one.text().to_owned()).collect();
     assert_eq!(texts.first().map(String::as_str), Some("\"before\""));
@@ -159,13 +159,13 @@ fn gateway_authenticates_to_a_secured_broker() {
     if skipped() {
         return;
     }
-    let (broker, place) = (KafkaBroker::shared(), scratch());
-    let topic = PostsSite::unmade("").topic("geo");
+    let (broker, place) = (KafkaBroker::shared(), create_temp_dir());
+    let topic = PostsSite::without_topics("").topic("geo");
     broker.create_topic(&topic, 1, &[]);
     let more = format!(
         "[gateway.kafka]\nbrokers = \"{}\"\ntls = {{ ca = \"{}\" }}\n\
          sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"posts\", password = \"env:WORD\" }}",
-        broker.at(BrokerListener::Sasl),
+        broker.address(BrokerListener::Sasl),
         broker.certificates().authority().display()
     );
     let gateway = RunningGateway::start_with(place.path(), &more, &[("WORD", crate::kafka::broker::PASSWORD)]);

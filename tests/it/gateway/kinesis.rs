@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{RunningGateway, code};
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 use crate::kinesis::proxy::{KinesisProxy, ProxyFault};
 use crate::kinesis::server::KinesisServer;
 use crate::kinesis::site::KinesisSite;
 use crate::kinesis::skipped;
 
-fn before(endpoint: &str, place: &std::path::Path, more: &str) -> RunningGateway {
+fn start_gateway(endpoint: &str, place: &std::path::Path, more: &str) -> RunningGateway {
     RunningGateway::start(place, &format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{endpoint}\" }}\n{more}"))
 }
 
@@ -18,9 +18,9 @@ fn records_are_stored_at_the_returned_sequence_numbers() {
     if skipped() {
         return;
     }
-    let (server, place) = (KinesisServer::shared(), scratch());
+    let (server, place) = (KinesisServer::shared(), create_temp_dir());
     let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
-    let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
+    let (gateway, stream) = (start_gateway(&server.endpoint(), place.path(), ""), site.stream("geo"));
     let mut placed = Vec::new();
     for number in 0..20 {
         let data = json!({ "ind": number, "country": "Chad" });
@@ -36,7 +36,7 @@ fn records_are_stored_at_the_returned_sequence_numbers() {
         placed.push(((text("ShardId"), text("SequenceNumber")), format!("many-{n}"), format!("text {n}")));
     }
     gateway.stop();
-    let held = site.probe.held(&stream);
+    let held = site.probe.list_stored_records(&stream);
     assert_eq!(held.values().map(Vec::len).sum::<usize>(), placed.len());
     for ((shard, number), key, data) in placed {
         let found = held[&shard].iter().find(|one| one.number == number).unwrap();
@@ -49,9 +49,9 @@ fn explicit_hash_key_overrides_the_partition_key() {
     if skipped() {
         return;
     }
-    let (server, place) = (KinesisServer::shared(), scratch());
+    let (server, place) = (KinesisServer::shared(), create_temp_dir());
     let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
-    let (gateway, stream) = (before(&server.endpoint(), place.path(), ""), site.stream("geo"));
+    let (gateway, stream) = (start_gateway(&server.endpoint(), place.path(), ""), site.stream("geo"));
     let shard = |hash_key: &serde_json::Value| {
         let body = json!({ "Data": { "ind": 7 }, "PartitionKey": 7, "ExplicitHashKey": hash_key }).to_string();
         let reply = gateway.send("PUT", &format!("/streams/{stream}/record"), "application/json", &body);
@@ -61,7 +61,7 @@ fn explicit_hash_key_overrides_the_partition_key() {
     let (first, last) = (shard(&json!(0)), shard(&json!("340282366920938463463374607431768211455")));
     assert_ne!(first, last);
     gateway.stop();
-    let held = site.probe.held(&stream);
+    let held = site.probe.list_stored_records(&stream);
     assert_eq!((held[&first].len(), held[&last].len(), held[&first][0].key.as_str()), (1, 1, "7"));
 }
 
@@ -70,10 +70,11 @@ fn streams_are_listed_described_created_and_deleted() {
     if skipped() {
         return;
     }
-    let (server, place) = (KinesisServer::shared(), scratch());
-    let site = KinesisSite::unmade(&server.endpoint(), &server.endpoint());
+    let (server, place) = (KinesisServer::shared(), create_temp_dir());
+    let site = KinesisSite::without_streams(&server.endpoint(), &server.endpoint());
     let stream = site.stream("pin");
-    let gateway = before(&server.endpoint(), place.path(), &format!("manage_streams = true\nallow = [\"{stream}\"]"));
+    let gateway =
+        start_gateway(&server.endpoint(), place.path(), &format!("manage_streams = true\nallow = [\"{stream}\"]"));
     let path = format!("/streams/{stream}");
     let missing = gateway.send("GET", &path, "", "");
     assert_eq!((missing.status, code(&missing)), (404, json!("ResourceNotFoundException")));
@@ -97,24 +98,25 @@ fn throttled_records_are_retried_and_stored_once() {
     if skipped() {
         return;
     }
-    let (server, place) = (KinesisServer::shared(), scratch());
-    let proxy = KinesisProxy::before(server.port());
+    let (server, place) = (KinesisServer::shared(), create_temp_dir());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
-    let (gateway, stream) = (before(&proxy.endpoint(), place.path(), "answer_secs_max = 5"), site.stream("user"));
+    let (gateway, stream) =
+        (start_gateway(&proxy.endpoint(), place.path(), "answer_secs_max = 5"), site.stream("user"));
     let records: Vec<_> = (0..9).map(|n| json!({ "data": n.to_string(), "partition-key": "k" })).collect();
     let body = json!({ "records": records }).to_string();
     let put = || gateway.send("PUT", &format!("/streams/{stream}/records"), "application/json", &body);
-    proxy.fault("PutRecords", ProxyFault::Half, 3);
-    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
+    proxy.inject_fault("PutRecords", ProxyFault::Half, 3);
+    proxy.inject_fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
     let reply = put();
     assert_eq!((reply.status, &reply.json()["FailedRecordCount"]), (200, &json!(0)), "{}", reply.text());
     assert!(!proxy.has_faults());
-    let held: Vec<_> = site.probe.held(&stream).into_values().flatten().collect();
+    let held: Vec<_> = site.probe.list_stored_records(&stream).into_values().flatten().collect();
     let mut texts: Vec<_> = held.iter().map(|one| String::from_utf8(one.data.clone()).unwrap()).collect();
     texts.sort();
     assert_eq!(texts, (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
     // A service that takes nothing for longer than anybody waits.
-    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 1_000);
+    proxy.inject_fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 1_000);
     let reply = put();
     assert_eq!(
         (reply.status, code(&reply)),
@@ -130,14 +132,14 @@ fn failed_put_is_not_retried() {
     if skipped() {
         return;
     }
-    let (server, place) = (KinesisServer::shared(), scratch());
-    let proxy = KinesisProxy::before(server.port());
+    let (server, place) = (KinesisServer::shared(), create_temp_dir());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
-    let (gateway, stream) = (before(&proxy.endpoint(), place.path(), ""), site.stream("pin"));
+    let (gateway, stream) = (start_gateway(&proxy.endpoint(), place.path(), ""), site.stream("pin"));
     let body = "{\"Data\":{\"index\":1},\"PartitionKey\":\"k\"}";
     let put = || gateway.send("PUT", &format!("/streams/{stream}/record"), "application/json", body);
     for fault in [ProxyFault::Broken, ProxyFault::Cut, ProxyFault::CutAnswer] {
-        proxy.fault("PutRecords", fault, 1);
+        proxy.inject_fault("PutRecords", fault, 1);
         let reply = put();
         assert_eq!(
             (reply.status, code(&reply)),
@@ -146,11 +148,11 @@ fn failed_put_is_not_retried() {
             reply.text()
         );
     }
-    proxy.fault("PutRecords", ProxyFault::Refused("AccessDeniedException"), 1);
+    proxy.inject_fault("PutRecords", ProxyFault::Refused("AccessDeniedException"), 1);
     let reply = put();
     assert_eq!(reply.status, 503);
     assert!(!reply.text().contains("AccessDenied"), "whose rights these are is not for senders to know");
     // Only the one whose answer was cut is there.
-    assert_eq!(site.probe.held(&stream).into_values().map(|records| records.len()).sum::<usize>(), 1);
+    assert_eq!(site.probe.list_stored_records(&stream).into_values().map(|records| records.len()).sum::<usize>(), 1);
     assert_eq!(put().status, 200);
 }

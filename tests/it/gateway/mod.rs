@@ -15,13 +15,13 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{RunningProcess, pinflow, until};
+use crate::harness::{RunningProcess, pinflow, wait_until};
 use crate::http::client::{HttpClient, HttpReply};
 
 /// What clients of the REST proxy send JSON as.
-pub(crate) const JSON: &str = "application/vnd.kafka.json.v2+json";
+pub(crate) const JSON_CONTENT_TYPE: &str = "application/vnd.kafka.json.v2+json";
 /// The same for bytes.
-const BINARY: &str = "application/vnd.kafka.binary.v2+json";
+const BINARY_CONTENT_TYPE: &str = "application/vnd.kafka.binary.v2+json";
 
 /// A gateway process. It is killed when dropped.
 pub(crate) struct RunningGateway {
@@ -44,9 +44,9 @@ impl RunningGateway {
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
         let mut running = RunningProcess::start(&mut command);
         let mut address = None;
-        until("it says where it listens", || {
+        wait_until("it says where it listens", || {
             let said = std::fs::read_to_string(&log).unwrap();
-            assert!(running.ended().is_none(), "{said}");
+            assert!(running.try_wait().is_none(), "{said}");
             address = said.lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
                 line["address"].as_str()?.parse::<SocketAddr>().ok()
@@ -68,7 +68,12 @@ impl RunningGateway {
     /// Produces values, and gives back their places; each must be taken.
     pub(crate) fn produce(&self, topic: &str, values: &[Value]) -> Vec<(i64, i64)> {
         let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
-        let reply = self.send("POST", &format!("/topics/{topic}"), JSON, &json!({ "records": records }).to_string());
+        let reply = self.send(
+            "POST",
+            &format!("/topics/{topic}"),
+            JSON_CONTENT_TYPE,
+            &json!({ "records": records }).to_string(),
+        );
         assert_eq!(reply.status, 200, "{}", reply.text());
         let offsets = reply.json()["offsets"].as_array().unwrap().clone();
         assert_eq!(offsets.len(), values.len());
@@ -96,7 +101,7 @@ impl RunningGateway {
 
     /// Sends a signal, unless it has ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.running.signal_if_there(signal);
+        self.running.try_signal(signal);
     }
 
     /// An orderly end after a signal.

@@ -5,10 +5,10 @@ use std::net::Shutdown;
 
 use serde_json::json;
 
-use super::{JSON, RunningGateway, code, request};
-use crate::harness::scratch;
+use super::{JSON_CONTENT_TYPE, RunningGateway, code, request};
+use crate::harness::create_temp_dir;
 
-const ONE: &str = "{\"records\":[{\"value\":{\"ind\":7,\"country\":\"Chad\"}}]}";
+const ONE_RECORD_BODY: &str = "{\"records\":[{\"value\":{\"ind\":7,\"country\":\"Chad\"}}]}";
 
 fn lines(place: &std::path::Path, stream: &str) -> usize {
     std::fs::read_to_string(place.join(format!("posts/{stream}.jsonl"))).unwrap().lines().count()
@@ -16,12 +16,12 @@ fn lines(place: &std::path::Path, stream: &str) -> usize {
 
 #[test]
 fn half_closed_request_gets_the_position_of_its_record() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let put = "{\"Data\":{\"ind\":7},\"PartitionKey\":\"k\"}";
     for round in 0..20 {
         let sent = if round % 2 == 0 {
-            request("POST", "/topics/ab.geo", &[("content-type", JSON)], ONE)
+            request("POST", "/topics/ab.geo", &[("content-type", JSON_CONTENT_TYPE)], ONE_RECORD_BODY)
         } else {
             request("PUT", "/streams/ab-geo/record", &[("content-type", "application/json")], put)
         };
@@ -39,10 +39,15 @@ fn half_closed_request_gets_the_position_of_its_record() {
 
 #[test]
 fn compressed_body_is_rejected_and_byte_order_mark_is_accepted() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let send = |encoding: &str| {
-        gateway.send_with("POST", "/topics/ab.geo", &[("content-type", JSON), ("content-encoding", encoding)], ONE)
+        gateway.send_with(
+            "POST",
+            "/topics/ab.geo",
+            &[("content-type", JSON_CONTENT_TYPE), ("content-encoding", encoding)],
+            ONE_RECORD_BODY,
+        )
     };
     let refused = send("gzip");
     assert_eq!((refused.status, code(&refused)), (415, json!(415)));
@@ -55,22 +60,25 @@ fn compressed_body_is_rejected_and_byte_order_mark_is_accepted() {
     let refused = gateway.send_with("PUT", "/streams/geo/record", &headers, put);
     assert_eq!((refused.status, code(&refused)), (415, json!("SerializationException")));
     assert_eq!(gateway.send("PUT", "/streams/geo/record", "application/json", put).status, 200);
-    assert_eq!(gateway.send("POST", "/topics/geo", JSON, &format!("\u{feff}{ONE}")).status, 200);
+    assert_eq!(
+        gateway.send("POST", "/topics/geo", JSON_CONTENT_TYPE, &format!("\u{feff}{ONE_RECORD_BODY}")).status,
+        200
+    );
     gateway.stop();
     assert_eq!(lines(place.path(), "geo"), 3);
 }
 
 #[test]
 fn slashes_accept_headers_and_keys_are_parsed_like_the_original_proxies() {
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
-    assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON, ONE).status, 200);
-    assert_eq!(gateway.send("POST", "/test/topics/ab.geo/", JSON, ONE).status, 200);
+    assert_eq!(gateway.send("POST", "/topics/ab.geo/", JSON_CONTENT_TYPE, ONE_RECORD_BODY).status, 200);
+    assert_eq!(gateway.send("POST", "/test/topics/ab.geo/", JSON_CONTENT_TYPE, ONE_RECORD_BODY).status, 200);
     assert_eq!(gateway.http.get("/topics/geo/").status, 200);
     let accepting = |lines: &[&str]| {
-        let mut headers = vec![("content-type", JSON)];
+        let mut headers = vec![("content-type", JSON_CONTENT_TYPE)];
         headers.extend(lines.iter().map(|line| ("accept", *line)));
-        gateway.send_with("POST", "/topics/geo", &headers, ONE).status
+        gateway.send_with("POST", "/topics/geo", &headers, ONE_RECORD_BODY).status
     };
     assert_eq!(accepting(&["text/html", "application/json"]), 200);
     assert_eq!(accepting(&["text/html, text/plain", "image/png"]), 406);
@@ -83,8 +91,12 @@ fn slashes_accept_headers_and_keys_are_parsed_like_the_original_proxies() {
     }
     assert_eq!(gateway.http.raw(b"GET /healthz HTTP/1.0\r\n\r\n").status, 200);
     assert_eq!(gateway.http.raw(b"GET /topics HTTP/1.0\r\n\r\n").status, 400);
-    let two_hosts =
-        request("POST", "/topics/geo", &[("content-type", JSON), ("host", "localhost"), ("host", "localhost")], ONE);
+    let two_hosts = request(
+        "POST",
+        "/topics/geo",
+        &[("content-type", JSON_CONTENT_TYPE), ("host", "localhost"), ("host", "localhost")],
+        ONE_RECORD_BODY,
+    );
     assert_eq!(gateway.http.raw(&two_hosts).status, 400);
     gateway.stop();
     assert_eq!(lines(place.path(), "geo"), 5);

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{JSON, RunningGateway};
-use crate::batch::assert_answers_follow;
-use crate::harness::{emit, last_snapshot, pinflow, real_posts, scratch, succeed};
+use super::{JSON_CONTENT_TYPE, RunningGateway};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{create_temp_dir, emit, find_real_posts, last_snapshot, pinflow, succeed};
 
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 fn skipped() -> bool {
@@ -21,11 +21,11 @@ fn skipped() -> bool {
 }
 
 /// Sends requests with Python and returns the replies.
-fn by_python(requests: &[Value]) -> Vec<Value> {
-    by_python_that_trusts(None, requests)
+fn send_by_python(requests: &[Value]) -> Vec<Value> {
+    send_by_python_with_ca(None, requests)
 }
 
-fn by_python_that_trusts(authority: Option<&Path>, requests: &[Value]) -> Vec<Value> {
+fn send_by_python_with_ca(authority: Option<&Path>, requests: &[Value]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/gateway/python/bin/python3");
     assert!(python.exists(), "tests/gateway/setup.sh gets Python's requests");
@@ -55,7 +55,7 @@ fn to_topic(gateway: &RunningGateway, stream: &str, value: &Value) -> Value {
     json!({
         "method": "POST",
         "url": format!("http://{}/test/topics/12ab34cd56ef.{stream}", gateway.http.address),
-        "headers": { "Content-Type": JSON },
+        "headers": { "Content-Type": JSON_CONTENT_TYPE },
         "json": { "records": [{ "value": value }] },
     })
 }
@@ -70,7 +70,7 @@ fn to_stream(gateway: &RunningGateway, stream: &str, data: &Value) -> Value {
     })
 }
 
-fn assert_taken(answers: &[Value], requests: usize) {
+fn assert_accepted(answers: &[Value], requests: usize) {
     assert_eq!(answers.len(), requests);
     for answer in answers {
         let body = &answer["body"];
@@ -80,12 +80,12 @@ fn assert_taken(answers: &[Value], requests: usize) {
 }
 
 /// Runs what the gateway wrote, and demands that no message was rejected and the answers are right.
-fn assert_runs(place: &Path) {
+fn assert_run_succeeds(place: &Path) {
     let (posts, tables) = (place.join("posts"), place.join("tables"));
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
     let log = String::from_utf8(run.stderr).unwrap();
     assert!(log.contains("\"rejected\":0"), "{log}");
-    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
+    assert_answers_equal_batch(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn posts_in_every_known_format_are_stored() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let generated = place.path().join("generated");
     emit(&generated, 40, 40, 95, &[]);
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
@@ -116,9 +116,9 @@ fn posts_in_every_known_format_are_stored() {
             });
         }
     }
-    assert_taken(&by_python(&requests), requests.len());
+    assert_accepted(&send_by_python(&requests), requests.len());
     gateway.stop();
-    assert_runs(place.path());
+    assert_run_succeeds(place.path());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn tls_and_api_key_are_accepted() {
         return;
     }
     use std::os::unix::fs::PermissionsExt;
-    let place = scratch();
+    let place = create_temp_dir();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (place.path().join("gate.pem"), place.path().join("gate.key"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -137,19 +137,19 @@ fn tls_and_api_key_are_accepted() {
     let gateway = RunningGateway::start_with(place.path(), more, &[("WORD", "canary")]);
     let to = |stream: &str, word: &str| {
         let url = format!("https://localhost:{}/prod/topics/{stream}", gateway.http.address.port());
-        let headers = json!({ "Content-Type": JSON, "x-api-key": word });
+        let headers = json!({ "Content-Type": JSON_CONTENT_TYPE, "x-api-key": word });
         json!({ "method": "POST", "url": url, "headers": headers, "json": { "records": [{ "value": { "ind": 1 } }] } })
     };
-    let answers = by_python_that_trusts(Some(&certificate), &[to("geo", "canary"), to("geo", "wrong")]);
-    assert_taken(&answers[..1], 1);
+    let answers = send_by_python_with_ca(Some(&certificate), &[to("geo", "canary"), to("geo", "wrong")]);
+    assert_accepted(&answers[..1], 1);
     assert_eq!((&answers[1]["status"], &answers[1]["body"]["error_code"]), (&json!(401), &json!(40101)));
     gateway.stop();
 }
 
 #[test]
 fn formats_of_public_scripts_are_stored() {
-    let Some(real) = real_posts().filter(|_| !skipped()) else { return };
-    let place = scratch();
+    let Some(real) = find_real_posts().filter(|_| !skipped()) else { return };
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let variants: Vec<Value> =
         serde_json::from_slice(&std::fs::read(real.join("wire_variants.json")).unwrap()).unwrap();
@@ -166,7 +166,7 @@ fn formats_of_public_scripts_are_stored() {
         requests.push(to_stream(&gateway, stream, &Value::from(sample)));
     }
     assert!(requests.len() >= 60);
-    assert_taken(&by_python(&requests), requests.len());
+    assert_accepted(&send_by_python(&requests), requests.len());
     gateway.stop();
     let posts: PathBuf = place.path().join("posts");
     let stored: usize = ["pin", "geo", "user"]
@@ -176,5 +176,5 @@ fn formats_of_public_scripts_are_stored() {
     assert_eq!(stored, requests.len());
     let tables = place.path().join("tables");
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));
-    assert_answers_follow(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
+    assert_answers_equal_batch(&tables, GraphOptions::default(), &last_snapshot(&run.stdout));
 }

@@ -1,4 +1,4 @@
-//! `pinflow emit --to https://…`: requests as the original makes them, and answers that are judged record by record.
+//! `pinflow emit --to https://…`: the requests it sends, and its handling of replies record by record.
 
 mod server;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use crate::harness::{RunningProcess, emit, pinflow, scratch, until};
+use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, wait_until};
 use crate::kafka::certificates::TestCertificates;
 use crate::kafka::{EndedRun, run, run_with};
 use server::{CannedReply, ReceivedRequest, StubGateway, put, records, stored};
@@ -25,7 +25,7 @@ fn send(server: &StubGateway, count: u32, flags: &[&str]) -> EndedRun {
 
 /// The messages that [`send`] sends of each stream, in their order.
 fn expected(count: u32) -> BTreeMap<&'static str, Vec<Value>> {
-    let folder = scratch();
+    let folder = create_temp_dir();
     emit(folder.path(), 200, count, 5, &[]);
     let rows = |stream: &str| {
         let text = std::fs::read_to_string(folder.path().join(format!("{stream}.jsonl"))).unwrap();
@@ -45,7 +45,7 @@ fn by_ind(rows: &[Value]) -> BTreeMap<u64, Vec<&Value>> {
 }
 
 /// Demands that what was acknowledged is what was sent: each message once, and those of an ind in their order.
-fn assert_all_there(acknowledged: &[Value], sent: &[Value]) {
+fn assert_all_acknowledged(acknowledged: &[Value], sent: &[Value]) {
     assert_eq!(acknowledged.len(), sent.len());
     assert!(by_ind(acknowledged) == by_ind(sent), "each message is there once, those of an ind in their order");
 }
@@ -63,7 +63,7 @@ fn kafka_requests_hold_every_message_once_and_in_order_per_ind() {
     assert!(ended.code == 0 && ended.stderr.contains("9000 messages"), "{ended:?}");
     let requests = server.requests();
     for (stream, sent) in expected(3000) {
-        assert_all_there(&rows_to(&requests, &format!("/test/topics/12e255fc4fcd.{stream}")), &sent);
+        assert_all_acknowledged(&rows_to(&requests, &format!("/test/topics/12e255fc4fcd.{stream}")), &sent);
     }
     for request in &requests {
         assert_eq!(
@@ -73,7 +73,11 @@ fn kafka_requests_hold_every_message_once_and_in_order_per_ind() {
         assert!(!request.headers.contains_key("authorization"));
         assert!(records(request).iter().all(|(key, _)| key.is_null()), "the original's records have no key");
     }
-    assert!(requests.len() < 9000 && server.most_abreast() > 3, "{} abreast", server.most_abreast());
+    assert!(
+        requests.len() < 9000 && server.max_concurrent_requests() > 3,
+        "{} abreast",
+        server.max_concurrent_requests()
+    );
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn kinesis_requests_hold_one_record_or_batches() {
     let requests = server.requests();
     for (stream, sent) in expected(2000) {
         let path = format!("/test/streams/streaming-12e255fc4fcd-{stream}/record");
-        assert_all_there(&rows_to(&requests, &path), &sent);
+        assert_all_acknowledged(&rows_to(&requests, &path), &sent);
     }
     for request in &requests {
         assert_eq!(request.method, "PUT");
@@ -127,9 +131,9 @@ fn failing_gateway_loses_nothing_and_repeats_no_acknowledged_record() {
             vec![("retry-after", "0".to_owned())],
             json!({"error_code": 42901, "message": "slow down"}),
         ),
-        1 => CannedReply::of(503, json!({"message": "draining"})),
+        1 => CannedReply::with_body(503, json!({"message": "draining"})),
         2 => CannedReply::Cut,
-        3 => CannedReply::of(500, json!({"error_code": 50003, "message": "leader moved"})),
+        3 => CannedReply::with_body(500, json!({"error_code": 50003, "message": "leader moved"})),
         // The first is taken, the others are to come again.
         4 => {
             let rows = records(request);
@@ -138,7 +142,7 @@ fn failing_gateway_loses_nothing_and_repeats_no_acknowledged_record() {
                 0 => json!({"partition": 0, "offset": 1}),
                 _ => json!({"partition": null, "offset": null, "error_code": 2, "error": "retriable"}),
             };
-            CannedReply::of(200, json!({"offsets": (0..rows.len()).map(offset).collect::<Vec<_>>()}))
+            CannedReply::with_body(200, json!({"offsets": (0..rows.len()).map(offset).collect::<Vec<_>>()}))
         }
         _ => {
             of_server.lock().unwrap().extend(records(request).into_iter().map(|(_, row)| row));
@@ -184,7 +188,7 @@ fn rejected_record_fails_alone_and_is_counted() {
             3 => json!({"partition": null, "offset": null, "error_code": 1, "error": "record too large"}),
             _ => json!({"partition": 0, "offset": 1}),
         };
-        CannedReply::of(200, json!({"offsets": records(request).into_iter().map(offset).collect::<Vec<_>>()}))
+        CannedReply::with_body(200, json!({"offsets": records(request).into_iter().map(offset).collect::<Vec<_>>()}))
     });
     let refused = expected(500)["user"].iter().filter(|row| ind(row) % 10 == 3).count();
     let ended = send(&server, 500, &["--streams", "user"]);
@@ -202,7 +206,7 @@ fn permanent_rejection_ends_emit_with_the_gateways_message() {
         (200, json!({"hello": "world"}), "is --gateway right?"),
         (301, json!({}), "it points elsewhere"),
     ] {
-        let server = StubGateway::start(move |_, _| CannedReply::of(status, body.clone()));
+        let server = StubGateway::start(move |_, _| CannedReply::with_body(status, body.clone()));
         let ended = send(&server, 20_000, &["--streams", "geo"]);
         assert!(ended.code == 1 && ended.stderr.contains(said), "{said} is expected in {ended:?}");
         assert!(ended.stderr.contains("no more were sent") || ended.stderr.contains("20000 of 20000"), "{ended:?}");
@@ -214,19 +218,19 @@ fn permanent_rejection_ends_emit_with_the_gateways_message() {
 fn oversized_request_is_split() {
     let server = StubGateway::start(|_, request| match records(request).len() {
         ..=7 => stored(request),
-        _ => CannedReply::of(413, json!({"error_code": 41301, "message": "too large"})),
+        _ => CannedReply::with_body(413, json!({"error_code": 41301, "message": "too large"})),
     });
     let ended = send(&server, 1000, &["--streams", "user"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let taken: Vec<_> = server.requests().into_iter().filter(|request| records(request).len() <= 7).collect();
-    assert_all_there(&rows_to(&taken, "/test/topics/user"), &expected(1000)["user"]);
+    assert_all_acknowledged(&rows_to(&taken, "/test/topics/user"), &expected(1000)["user"]);
 }
 
 #[test]
 fn token_is_sent_to_its_gateway_only() {
     let server = StubGateway::start(|_, request| match request.headers.get("authorization").map(String::as_str) {
         Some("Bearer canary") => stored(request),
-        _ => CannedReply::of(401, json!({"message": "who are you"})),
+        _ => CannedReply::with_body(401, json!({"message": "who are you"})),
     });
     let url = server.url();
     let arguments = |to| ["emit", "--inds", "5", "--streams", "geo", "--to", to];
@@ -246,7 +250,7 @@ fn token_is_sent_to_its_gateway_only() {
 
 #[test]
 fn certificate_is_verified_against_the_configured_authority() {
-    let place = scratch();
+    let place = create_temp_dir();
     let certificates = TestCertificates::make(place.path());
     let https = |name: &str| {
         let pem = |path: std::path::PathBuf| std::fs::read(path).unwrap();
@@ -280,7 +284,7 @@ fn rustls_pem(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 
 #[test]
 fn recording_is_sent_except_lines_that_are_not_json() {
-    let place = scratch();
+    let place = create_temp_dir();
     let lines = ["{\"ind\":1,\"age\":20}", "{\"ind\":2", "{\"value\":{\"ind\":3}}"];
     std::fs::write(place.path().join("user.jsonl"), lines.join("\n") + "\n").unwrap();
     let server = StubGateway::start(|_, request| stored(request));
@@ -300,10 +304,10 @@ fn gateway_not_yet_up_is_retried() {
     let to = format!("http://127.0.0.1:{port}");
     let mut sending = RunningProcess::start(&mut pinflow(["emit", "--inds", "3", "--streams", "geo", "--to", &to]));
     std::thread::sleep(Duration::from_millis(700));
-    assert!(sending.ended().is_none(), "it has not given up");
+    assert!(sending.try_wait().is_none(), "it has not given up");
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     listener.set_nonblocking(true).unwrap();
-    until("it comes again", || listener.accept().is_ok());
+    wait_until("it comes again", || listener.accept().is_ok());
 }
 
 #[test]

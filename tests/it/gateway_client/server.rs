@@ -1,4 +1,4 @@
-//! A small HTTP server that keeps every request and answers as a test says: it injects what gateways do on bad days.
+//! A small HTTP server that records requests and sends the replies of a test, including faulty ones.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,7 +31,7 @@ pub(super) enum CannedReply {
 }
 
 impl CannedReply {
-    pub(super) fn of(status: u16, body: Value) -> CannedReply {
+    pub(super) fn with_body(status: u16, body: Value) -> CannedReply {
         CannedReply::Answer(status, Vec::new(), body)
     }
 }
@@ -55,16 +55,16 @@ pub(super) fn records(request: &ReceivedRequest) -> Vec<(Value, Value)> {
 pub(super) fn stored(request: &ReceivedRequest) -> CannedReply {
     let offset = |at: usize| json!({"partition": 0, "offset": at, "error_code": null, "error": null});
     let offsets: Vec<Value> = (0..records(request).len()).map(offset).collect();
-    CannedReply::of(200, json!({"key_schema_id": null, "value_schema_id": null, "offsets": offsets}))
+    CannedReply::with_body(200, json!({"key_schema_id": null, "value_schema_id": null, "offsets": offsets}))
 }
 
 /// What Kinesis says when all is well.
 pub(super) fn put(request: &ReceivedRequest) -> CannedReply {
     let one = json!({"ShardId": "shardId-000000000000", "SequenceNumber": "49590338271490256608559692538361571095921575989136588898"});
     if request.body.get("records").is_none() {
-        return CannedReply::of(200, one);
+        return CannedReply::with_body(200, one);
     }
-    CannedReply::of(200, json!({"FailedRecordCount": 0, "Records": vec![one; records(request).len()]}))
+    CannedReply::with_body(200, json!({"FailedRecordCount": 0, "Records": vec![one; records(request).len()]}))
 }
 
 type RequestHandler = dyn Fn(usize, &ReceivedRequest) -> CannedReply + Send + Sync;
@@ -133,7 +133,7 @@ impl StubGateway {
     }
 
     /// How many requests were under way at once, at the most.
-    pub(super) fn most_abreast(&self) -> usize {
+    pub(super) fn max_concurrent_requests(&self) -> usize {
         self.shared.most_abreast.load(Ordering::Acquire)
     }
 }
@@ -152,14 +152,14 @@ impl StubGatewayState {
         match &self.tls {
             Some(config) => {
                 let connection = rustls::ServerConnection::new(Arc::clone(config)).unwrap();
-                self.converse(rustls::StreamOwned::new(connection, stream));
+                self.serve_connection(rustls::StreamOwned::new(connection, stream));
             }
-            None => self.converse(stream),
+            None => self.serve_connection(stream),
         }
     }
 
     /// Answers one request after the other, until the connection ends.
-    fn converse(&self, stream: impl Read + Write) {
+    fn serve_connection(&self, stream: impl Read + Write) {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read(&mut stream) {
             let abreast = self.abreast.fetch_add(1, Ordering::AcqRel) + 1;

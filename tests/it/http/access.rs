@@ -3,25 +3,25 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::{ServingRun, following};
-use crate::harness::{emit, pinflow, scratch};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, pinflow};
 
-fn serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> ServingRun {
+fn start_serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");
     emit(&recording, 20, 20, 71, &[]);
-    let config = following(place, &recording, serve);
+    let config = configure_followed_recording(place, &recording, serve);
     let serving = ServingRun::start_with(place, &config, &[], env);
-    crate::harness::until("it answers", || serving.http.get("/healthz").status == 200);
+    crate::harness::wait_until("it answers", || serving.http.get("/healthz").status == 200);
     serving
 }
 
 #[test]
 fn unknown_host_or_foreign_origin_is_rejected() {
-    let place = scratch();
-    let serving = serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nhosts = [\"pinflow.test\"]", &[]);
-    serving.until_ready();
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nhosts = [\"pinflow.test\"]", &[]);
+    serving.wait_until_ready();
     let http = serving.http;
-    let status = |headers: &[(&str, &str)]| http.ask("/answers", headers).status;
+    let status = |headers: &[(&str, &str)]| http.get_with_headers("/answers", headers).status;
     assert_eq!(status(&[("host", "pinflow.test")]), 200);
     assert_eq!(status(&[("host", "evil.test")]), 421);
     assert_eq!(status(&[("host", "localhost"), ("origin", "http://evil.test")]), 403);
@@ -32,13 +32,14 @@ fn unknown_host_or_foreign_origin_is_rejected() {
 
 #[test]
 fn token_permits_its_routes_only_and_is_never_logged() {
-    let place = scratch();
+    let place = create_temp_dir();
     let serve = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", metrics = \"env:METRICS\", admin = \"env:ADMIN\" }";
     let env = [("READ", "r-canary"), ("METRICS", "m-canary"), ("ADMIN", "a-canary"), ("RUST_LOG", "trace")];
-    let serving = serving(place.path(), serve, &env);
+    let serving = start_serving(place.path(), serve, &env);
     let http = serving.http;
-    let status = |path: &str, token: &str| http.ask(path, &[("authorization", &format!("Bearer {token}"))]).status;
-    crate::harness::until("it is ready", || status("/readyz", "r-canary") == 200);
+    let status =
+        |path: &str, token: &str| http.get_with_headers(path, &[("authorization", &format!("Bearer {token}"))]).status;
+    crate::harness::wait_until("it is ready", || status("/readyz", "r-canary") == 200);
     let doors = ["/healthz", "/answers", "/changes", "/status", "/metrics", "/rejected", "/openapi.json"];
     let tried = |token: &str| -> Vec<u16> {
         doors.iter().filter(|door| **door != "/changes").map(|door| status(door, token)).collect()
@@ -51,7 +52,8 @@ fn token_permits_its_routes_only_and_is_never_logged() {
         let reply = http.get(door);
         assert_eq!((reply.status, reply.headers["www-authenticate"].as_str()), (401, "Bearer"), "{door}");
     }
-    let shown = String::from_utf8(http.ask("/metrics", &[("authorization", "Bearer a-canary")]).body).unwrap();
+    let shown =
+        String::from_utf8(http.get_with_headers("/metrics", &[("authorization", "Bearer a-canary")]).body).unwrap();
     assert!(!shown.contains("canary"));
     let log = serving.log();
     serving.stop();
@@ -60,9 +62,9 @@ fn token_permits_its_routes_only_and_is_never_logged() {
 
 #[test]
 fn large_or_slow_request_is_ended_and_others_are_served() {
-    let place = scratch();
-    let serving = serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nconnections_max = 1100", &[]);
-    serving.until_ready();
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nconnections_max = 1100", &[]);
+    serving.wait_until_ready();
     let http = serving.http;
     let large = format!("GET /answers HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(20 << 10));
     assert_eq!(http.raw(large.as_bytes()).status, 431);
@@ -107,7 +109,7 @@ fn large_or_slow_request_is_ended_and_others_are_served() {
 
 #[test]
 fn address_beyond_this_machine_needs_tokens_and_tls() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 20, 20, 72, &[]);
     let run = |listen: &str| pinflow(["run", "--listen", listen]).arg(&recording).output().unwrap();

@@ -7,11 +7,11 @@ use std::path::Path;
 use pinflow::dataflows::questions;
 use serde_json::{Value, json};
 
-use super::{HttpClient, ServingRun, following};
-use crate::harness::{emit, scratch, until};
+use super::{HttpClient, ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, wait_until};
 
 /// Texts that could inject HTML, spreadsheet formulas or terminal sequences.
-const HOSTILE: [&str; 30] = [
+const HOSTILE_TEXTS: [&str; 30] = [
     "<script>alert(1)</script>",
     "\"><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -46,15 +46,21 @@ const HOSTILE: [&str; 30] = [
 
 #[test]
 fn every_route_returns_the_run_it_serves() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 400, 1_000, 41, &["--malformed", "0.05"]);
-    let config = following(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.05");
+    let config = configure_followed_recording(
+        place.path(),
+        &recording,
+        "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.05",
+    );
     let serving = ServingRun::start(place.path(), &config, &[]);
-    serving.until_read(3_000);
+    serving.wait_until_read(3_000);
     let http = serving.http;
     assert_eq!((http.get("/healthz").status, http.get("/readyz").status), (200, 200));
-    until("everything is durable", || http.json("/answers?read=durable")["epoch"] == http.json("/answers")["epoch"]);
+    wait_until("everything is durable", || {
+        http.json("/answers?read=durable")["epoch"] == http.json("/answers")["epoch"]
+    });
 
     assert_answers_agree(http);
     let status = http.json("/status");
@@ -171,11 +177,11 @@ fn assert_metrics_are_of(status: &Value, http: HttpClient) {
 
 #[test]
 fn invalid_request_gets_status_and_message() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 42, &[]);
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(300);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(300);
     let http = serving.http;
     for (path, status, word) in [
         ("/nowhere", 404, "/openapi.json"),
@@ -211,25 +217,25 @@ fn invalid_request_gets_status_and_message() {
 
 #[test]
 fn unchanged_answer_is_revalidated_with_304() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 43, &[]);
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(300);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(300);
     let http = serving.http;
     for path in ["/answers", "/answers/users_joined_by_year"] {
         let first = http.get(path);
         let tag = first.headers["etag"].clone();
-        let again = http.ask(path, &[("if-none-match", &tag)]);
+        let again = http.get_with_headers(path, &[("if-none-match", &tag)]);
         assert_eq!((again.status, again.body.len(), &again.headers["etag"]), (304, 0, &tag));
-        assert_eq!(http.ask(path, &[("if-none-match", &format!("\"x\", W/{tag}"))]).status, 304);
-        assert_eq!(http.ask(path, &[("if-none-match", "\"other\"")]).status, 200);
+        assert_eq!(http.get_with_headers(path, &[("if-none-match", &format!("\"x\", W/{tag}"))]).status, 304);
+        assert_eq!(http.get_with_headers(path, &[("if-none-match", "\"other\"")]).status, 200);
     }
     let before = http.get("/answers/users_joined_by_year");
     let mut file = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
     file.write_all(b"{\"ind\":999999,\"first_name\":\"A\",\"last_name\":\"B\",\"age\":20,\"date_joined\":\"2016-02-02T02:02:02\"}\n").unwrap();
-    serving.until_read(301);
-    let after = http.ask("/answers/users_joined_by_year", &[("if-none-match", &before.headers["etag"])]);
+    serving.wait_until_read(301);
+    let after = http.get_with_headers("/answers/users_joined_by_year", &[("if-none-match", &before.headers["etag"])]);
     assert_eq!(after.status, 200);
     assert_ne!(after.body, before.body);
     serving.stop();
@@ -237,11 +243,11 @@ fn unchanged_answer_is_revalidated_with_304() {
 
 #[test]
 fn hostile_texts_are_escaped_in_every_format() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
     let (mut pins, mut geos) = (String::new(), String::new());
-    for (ind, text) in HOSTILE.iter().enumerate() {
+    for (ind, text) in HOSTILE_TEXTS.iter().enumerate() {
         let pin = json!({ "index": ind, "unique_id": text, "title": text, "description": text, "poster_name": text,
             "follower_count": "5k", "tag_list": text, "is_image_or_video": "image", "image_src": text,
             "save_location": "Local save in /data/x", "category": text, "downloaded": 1 });
@@ -254,10 +260,11 @@ fn hostile_texts_are_escaped_in_every_format() {
     std::fs::write(recording.join("pin.jsonl"), pins).unwrap();
     std::fs::write(recording.join("geo.jsonl"), geos).unwrap();
     std::fs::write(recording.join("user.jsonl"), "").unwrap();
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &["--top", "all"]);
-    serving.until_read(90);
+    let serving =
+        ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &["--top", "all"]);
+    serving.wait_until_read(90);
     let http = serving.http;
-    let expected: BTreeSet<&str> = HOSTILE.iter().map(|text| text.trim()).collect();
+    let expected: BTreeSet<&str> = HOSTILE_TEXTS.iter().map(|text| text.trim()).collect();
     let one = http.get("/answers/popular_category_by_country");
     let said = one.json();
     let said: BTreeSet<&str> =
@@ -268,7 +275,7 @@ fn hostile_texts_are_escaped_in_every_format() {
         assert!(!csv.text().contains(&format!(",{cell}")), "a cell begins with {cell}: {}", csv.text());
     }
     let rejected = http.get("/rejected?limit=256");
-    assert_eq!(rejected.json().as_array().unwrap().len(), HOSTILE.len());
+    assert_eq!(rejected.json().as_array().unwrap().len(), HOSTILE_TEXTS.len());
     let events: Vec<_> = http.events("/answers/popular_category_by_country/changes", &[]).take(1).collect();
     assert_eq!(events[0].data["rows"].as_array().unwrap().len(), one.json()["rows"].as_array().unwrap().len());
     for (path, kind) in [

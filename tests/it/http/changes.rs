@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::SseEvent;
-use super::{ServingRun, following};
-use crate::harness::{emit, scratch, until};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, wait_until};
 
 /// Posts of each stream that the slow reader does not read.
-const POSTS: u32 = 9_000;
-const PATH: &str = "/answers/users_joined_by_year/changes";
+const UNREAD_POSTS: u32 = 9_000;
+const CHANGES_PATH: &str = "/answers/users_joined_by_year/changes";
 
 fn join(recording: &Path, ind: u32, year: u32) {
     let row = json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": format!("{year}-02-02T02:02:02") });
@@ -40,13 +40,13 @@ fn apply(rows: &mut Vec<Value>, event: &SseEvent) {
 
 #[test]
 fn subscriber_gets_every_change_and_resumes_after_reconnect() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 51, &[]);
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(300);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(300);
     let http = serving.http;
-    let mut events = http.events(PATH, &[]);
+    let mut events = http.events(CHANGES_PATH, &[]);
     let mut rows = Vec::new();
     let first = events.next().unwrap();
     apply(&mut rows, &first);
@@ -54,7 +54,7 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
     assert!(first.data.get("anew").is_none());
     for ind in 0..20 {
         join(&recording, 1_000_000 + ind, 2015 + ind % 3);
-        serving.until_read(301 + u64::from(ind));
+        serving.wait_until_read(301 + u64::from(ind));
     }
     let current = |path: &str| http.json(path)["rows"].as_array().unwrap().clone();
     let now = current("/answers/users_joined_by_year");
@@ -68,9 +68,9 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
     // It was away, and comes back: what it missed, and nothing twice.
     for ind in 20..40 {
         join(&recording, 1_000_000 + ind, 2015 + ind % 3);
-        serving.until_read(301 + u64::from(ind));
+        serving.wait_until_read(301 + u64::from(ind));
     }
-    let mut resumed = http.events(PATH, &[("last-event-id", last.as_deref().unwrap())]);
+    let mut resumed = http.events(CHANGES_PATH, &[("last-event-id", last.as_deref().unwrap())]);
     let now = current("/answers/users_joined_by_year");
     while rows != now {
         let event = resumed.next().unwrap();
@@ -79,7 +79,7 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
     }
     // With an id of another run, or of no run, it starts anew and is told why.
     for (id, why) in [("1234-5", Some("was restarted")), ("nonsense", None)] {
-        let event = http.events(PATH, &[("last-event-id", id)]).next().unwrap();
+        let event = http.events(CHANGES_PATH, &[("last-event-id", id)]).next().unwrap();
         assert_eq!((event.kind.as_str(), &event.data["rows"]), ("snapshot", &json!(rows)));
         assert_eq!(event.data.get("anew").is_some(), why.is_some(), "{event:?}");
         assert!(why.is_none_or(|why| event.data["anew"].as_str().unwrap().contains(why)), "{event:?}");
@@ -96,22 +96,22 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
 
 #[test]
 fn durable_subscriber_receives_committed_epochs_only() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 100, 52, &[]);
     let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 2";
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
     let http = serving.http;
-    serving.until_read(300);
-    until("the first window is durable", || {
+    serving.wait_until_read(300);
+    wait_until("the first window is durable", || {
         http.json("/answers?read=durable")["answers"] == http.json("/answers")["answers"]
     });
-    let mut events = http.events(&format!("{PATH}?read=durable"), &[]);
+    let mut events = http.events(&format!("{CHANGES_PATH}?read=durable"), &[]);
     let mut rows = Vec::new();
     apply(&mut rows, &events.next().unwrap());
     for ind in 0..5 {
         join(&recording, 1_000_000 + ind, 2016);
-        serving.until_read(301 + u64::from(ind));
+        serving.wait_until_read(301 + u64::from(ind));
         let all = http.json("/answers?read=durable");
         assert!(all["epoch"].as_u64() <= all["durable_epoch"].as_u64(), "{all}");
     }
@@ -125,9 +125,9 @@ fn durable_subscriber_receives_committed_epochs_only() {
     }
     serving.stop();
     // Started again, everything that is read back is durable, and there is nothing new.
-    let again = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
-    again.until_ready();
-    until("it is shown", || again.http.get("/answers?read=durable").status == 200);
+    let again = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
+    again.wait_until_ready();
+    wait_until("it is shown", || again.http.get("/answers?read=durable").status == 200);
     let durable = again.http.json("/answers/users_joined_by_year?read=durable");
     assert_eq!(durable["rows"].as_array().unwrap(), &now);
     again.stop();
@@ -135,12 +135,12 @@ fn durable_subscriber_receives_committed_epochs_only() {
 
 #[test]
 fn slow_subscriber_is_dropped_and_delays_no_other() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
     // Every post changes answers, and every change is long: much more than sockets hold, over many epochs.
     let mut files = ["pin", "geo", "user"].map(|stream| (stream, String::new()));
-    for ind in 0..POSTS {
+    for ind in 0..UNREAD_POSTS {
         let category = format!("{}{}", ind % 5, "c".repeat(4_000));
         let pin =
             json!({ "index": ind, "unique_id": "u", "category": category, "follower_count": ind, "poster_name": "p" });
@@ -159,13 +159,17 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\ntext_bytes_max = 8192\n[questions]\ntop = \"all\"\n";
     std::fs::write(&config, text).unwrap();
     let serving = ServingRun::start(place.path(), &config, &[]);
-    serving.until_ready();
+    serving.wait_until_ready();
     let http = serving.http;
     let mut slow = http.connect();
     slow.write_all(format!("GET /changes HTTP/1.0\r\nhost: {}\r\n\r\n", http.address).as_bytes()).unwrap();
-    let begun = serving.running.memory();
-    serving.until_read(u64::from(POSTS) * 3);
-    assert!(serving.running.memory() < begun + (400 << 20), "memory grew from {begun} to {}", serving.running.memory());
+    let begun = serving.running.memory_bytes();
+    serving.wait_until_read(u64::from(UNREAD_POSTS) * 3);
+    assert!(
+        serving.running.memory_bytes() < begun + (400 << 20),
+        "memory grew from {begun} to {}",
+        serving.running.memory_bytes()
+    );
     // It reads at last: what lay in the sockets, and then the last word.
     slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut heard = Vec::new();

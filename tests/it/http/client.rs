@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Nothing that is asked takes this long; it keeps a fault from hanging the tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server's address.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ impl HttpClient {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
@@ -53,12 +53,12 @@ impl HttpClient {
         reply(&mut BufReader::new(stream))
     }
 
-    pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
+    pub(crate) fn get_with_headers(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
         self.raw(&request(path, headers, "HTTP/1.1", self.address))
     }
 
     pub(crate) fn get(&self, path: &str) -> HttpReply {
-        self.ask(path, &[])
+        self.get_with_headers(path, &[])
     }
 
     /// A reply that must be good, as JSON.
@@ -69,7 +69,7 @@ impl HttpClient {
     }
 
     /// A connection for many requests, one after the other.
-    pub(crate) fn keep(&self) -> KeptConnection {
+    pub(crate) fn open_keep_alive(&self) -> KeptConnection {
         KeptConnection { stream: BufReader::new(self.connect()), address: self.address }
     }
 

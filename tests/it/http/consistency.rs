@@ -14,12 +14,12 @@ use pinflow::dataflows::symbol::Symbol;
 use serde_json::Value;
 
 use super::{HttpClient, ServingRun};
-use crate::harness::{emit, scratch};
+use crate::harness::{create_temp_dir, emit};
 use crate::oracle::SqlOracle;
 
 /// Answers that are looked at. Each request shows all of them.
-const OBSERVED: usize = 100_000;
-const READERS: usize = 2;
+const OBSERVED_ANSWERS: usize = 100_000;
+const READER_COUNT: usize = 2;
 
 /// Puts cleaned rows into the oracle, under the epoch at which they came.
 struct CutPoint<'a>(&'a SqlOracle, u64);
@@ -83,11 +83,11 @@ impl BatchAnswers {
 }
 
 /// What a path shows of each epoch, asked for again and again.
-fn observe(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
-    let mut kept = http.keep();
+fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
+    let mut kept = http.open_keep_alive();
     let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut count = 0;
-    while count < OBSERVED / READERS || !done.load(Ordering::Relaxed) {
+    while count < OBSERVED_ANSWERS / READER_COUNT || !done.load(Ordering::Relaxed) {
         let reply = kept.get(path);
         count += questions::ALL.len();
         if reply.status == 503 {
@@ -131,30 +131,30 @@ fn follow(http: HttpClient) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
 
 #[test]
 fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 700, 2_500, 61, &["--malformed", "0.02"]);
     let config = place.path().join("flow.toml");
     let text = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1\n[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 1200\n[engine]\nepoch_ms = 20\n";
     std::fs::write(&config, text).unwrap();
     let serving = ServingRun::start(place.path(), &config, &[]);
-    serving.until_ready();
+    serving.wait_until_ready();
     let http = serving.http;
     let done = &AtomicBool::new(false);
     let (observed, streamed) = std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..=READERS)
+        let readers: Vec<_> = (0..=READER_COUNT)
             .map(|reader| {
                 // The last one sees what is committed: the same answers of the same cuts, only later.
-                let path = if reader < READERS { "/answers" } else { "/answers?read=durable" };
-                scope.spawn(move || observe(http, path, done))
+                let path = if reader < READER_COUNT { "/answers" } else { "/answers?read=durable" };
+                scope.spawn(move || observe_epochs(http, path, done))
             })
             .collect();
         let follower = scope.spawn(|| follow(http));
-        serving.until_read(7_500);
+        serving.wait_until_read(7_500);
         done.store(true, Ordering::Relaxed);
         let mut observed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-        assert!(seen[READERS].len() > 10, "{} committed cuts were seen", seen[READERS].len());
+        assert!(seen[READER_COUNT].len() > 10, "{} committed cuts were seen", seen[READER_COUNT].len());
         for seen in seen.drain(..) {
             for (epoch, body) in seen {
                 let known = observed.entry(epoch).or_insert_with(|| body.clone());

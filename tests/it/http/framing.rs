@@ -3,22 +3,22 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use super::{ServingRun, following};
-use crate::harness::{emit, scratch, until};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, wait_until};
 
-fn serving(place: &std::path::Path, more: &str, env: &[(&str, &str)]) -> ServingRun {
+fn start_serving(place: &std::path::Path, more: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");
     emit(&recording, 20, 20, 151, &[]);
-    let serving = ServingRun::start_with(place, &following(place, &recording, more), &[], env);
-    until("it answers", || serving.http.get("/healthz").status == 200);
+    let serving = ServingRun::start_with(place, &configure_followed_recording(place, &recording, more), &[], env);
+    wait_until("it answers", || serving.http.get("/healthz").status == 200);
     serving
 }
 
 #[test]
 fn half_closed_request_is_answered() {
-    let place = scratch();
-    let serving = serving(place.path(), "", &[]);
-    serving.until_ready();
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "", &[]);
+    serving.wait_until_ready();
     for _ in 0..20 {
         let mut stream = serving.http.connect();
         stream.write_all(b"GET /answers HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
@@ -32,9 +32,9 @@ fn half_closed_request_is_answered() {
 
 #[test]
 fn ambiguous_request_is_rejected() {
-    let place = scratch();
-    let serving = serving(place.path(), "", &[]);
-    serving.until_ready();
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "", &[]);
+    serving.wait_until_ready();
     let status = |head: &str| serving.http.raw(format!("{head}\r\n\r\n").as_bytes()).status;
     assert_eq!(status("GET /answers HTTP/1.1\r\nhost: localhost\r\nhost: localhost"), 400);
     assert_eq!(status("GET /answers HTTP/1.1\r\nhost: localhost\r\nhost: evil.test"), 400);
@@ -50,9 +50,9 @@ fn ambiguous_request_is_rejected() {
 
 #[test]
 fn http_1_0_probe_without_host_is_served() {
-    let place = scratch();
-    let serving = serving(place.path(), "", &[]);
-    serving.until_ready();
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "", &[]);
+    serving.wait_until_ready();
     let status =
         |path: &str, version: &str| serving.http.raw(format!("GET {path} {version}\r\n\r\n").as_bytes()).status;
     for path in ["/healthz", "/readyz", "/metrics", "/readyz/"] {
@@ -64,12 +64,13 @@ fn http_1_0_probe_without_host_is_served() {
 
 #[test]
 fn trailing_slash_is_ignored() {
-    let place = scratch();
+    let place = create_temp_dir();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", metrics = \"env:METRICS\" }";
-    let serving = serving(place.path(), tokens, &[("READ", "r"), ("METRICS", "m")]);
-    let status =
-        |path: &str, token: &str| serving.http.ask(path, &[("authorization", &format!("Bearer {token}"))]).status;
-    until("it is ready", || status("/readyz", "r") == 200);
+    let serving = start_serving(place.path(), tokens, &[("READ", "r"), ("METRICS", "m")]);
+    let status = |path: &str, token: &str| {
+        serving.http.get_with_headers(path, &[("authorization", &format!("Bearer {token}"))]).status
+    };
+    wait_until("it is ready", || status("/readyz", "r") == 200);
     for path in ["/answers/", "/answers/users_joined_by_year/?read=live", "/status/", "/openapi.json/"] {
         assert_eq!(status(path, "r"), 200, "{path}");
     }
@@ -81,11 +82,11 @@ fn trailing_slash_is_ignored() {
 
 #[test]
 fn address_with_too_many_unknown_tokens_gets_429_with_retry_after() {
-    let place = scratch();
+    let place = create_temp_dir();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }\nfailed_tokens_per_min_max = 3";
-    let serving = serving(place.path(), tokens, &[("READ", "r")]);
-    let ask = |token: &str| serving.http.ask("/answers", &[("authorization", &format!("Bearer {token}"))]);
-    until("it is ready", || ask("r").status == 200);
+    let serving = start_serving(place.path(), tokens, &[("READ", "r")]);
+    let ask = |token: &str| serving.http.get_with_headers("/answers", &[("authorization", &format!("Bearer {token}"))]);
+    wait_until("it is ready", || ask("r").status == 200);
     assert!((0..3).all(|_| ask("wrong").status == 401));
     // The right one, too: else a good guess could be told from a bad one.
     for token in ["wrong", "r"] {
@@ -100,9 +101,9 @@ fn address_with_too_many_unknown_tokens_gets_429_with_retry_after() {
 
 #[test]
 fn csv_uses_the_requested_separator() {
-    let place = scratch();
-    let serving = serving(place.path(), "", &[]);
-    serving.until_read(60);
+    let place = create_temp_dir();
+    let serving = start_serving(place.path(), "", &[]);
+    serving.wait_until_read(60);
     let csv = |query: &str| serving.http.get(&format!("/answers/users_joined_by_year?format=csv{query}"));
     let (comma, semicolon) = (csv(""), csv("&separator=;"));
     assert_eq!((comma.status, semicolon.status), (200, 200));

@@ -19,7 +19,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{RunningProcess, pinflow, until};
+use crate::harness::{RunningProcess, pinflow, wait_until};
 use client::HttpClient;
 
 /// A pinflow process that serves.
@@ -45,7 +45,7 @@ impl ServingRun {
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
         let running = RunningProcess::start(&mut command);
         let mut address = None;
-        until("it says where it serves", || {
+        wait_until("it says where it serves", || {
             address = std::fs::read_to_string(&log).unwrap().lines().find_map(|line| {
                 let line: serde_json::Value = serde_json::from_str(line).ok()?;
                 line["address"].as_str()?.parse::<SocketAddr>().ok()
@@ -55,14 +55,14 @@ impl ServingRun {
         ServingRun { running, http: HttpClient::new(address.unwrap()), log }
     }
 
-    pub(crate) fn until_ready(&self) {
-        until("it is ready", || self.http.get("/readyz").status == 200);
+    pub(crate) fn wait_until_ready(&self) {
+        wait_until("it is ready", || self.http.get("/readyz").status == 200);
     }
 
     /// Waits until this many rows were read.
-    pub(crate) fn until_read(&self, rows: u64) {
-        self.until_ready();
-        until("all is read", || {
+    pub(crate) fn wait_until_read(&self, rows: u64) {
+        self.wait_until_ready();
+        wait_until("all is read", || {
             let status = self.http.json("/status");
             status["sources"].as_array().unwrap().iter().map(|of| of["read"].as_u64().unwrap()).sum::<u64>() >= rows
         });
@@ -81,7 +81,7 @@ impl ServingRun {
 }
 
 /// A configuration that follows a recording; `more` are further lines.
-pub(crate) fn following(place: &Path, recording: &Path, more: &str) -> PathBuf {
+pub(crate) fn configure_followed_recording(place: &Path, recording: &Path, more: &str) -> PathBuf {
     let path = place.join("serve.toml");
     let source = recording.display();
     std::fs::write(&path, format!("[[source]]\nkind = \"recording\"\npath = \"{source}\"\nfollow = true\n{more}\n"))

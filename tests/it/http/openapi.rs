@@ -1,15 +1,15 @@
-//! `/openapi.json`, held against what the server answers, by schemathesis: `tests/openapi/setup.sh` gets it.
+//! The server conforms to its `/openapi.json`, checked by schemathesis, which `tests/openapi/setup.sh` installs.
 //!
 //! `PINFLOW_SKIP_OPENAPI=1` leaves it out.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::{ServingRun, following};
-use crate::harness::{emit, scratch};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit};
 
 /// Requests that are made up for each operation.
-const EXAMPLES: &str = "15";
+const EXAMPLES_PER_OPERATION: &str = "15";
 
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 fn skipped() -> bool {
@@ -27,15 +27,25 @@ fn server_answers_as_its_openapi_document_says() {
     }
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/openapi/python/bin/schemathesis");
     assert!(program.exists(), "no {}: run tests/openapi/setup.sh", program.display());
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
     let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1";
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, more), &[]);
-    serving.until_read(900);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
+    serving.wait_until_read(900);
     let url = format!("http://{}", serving.http.address);
     let output = Command::new(program)
-        .args(["run", "--url", &url, "--max-examples", EXAMPLES, "--seed", "7", "--generation-database", "none"])
+        .args([
+            "run",
+            "--url",
+            &url,
+            "--max-examples",
+            EXAMPLES_PER_OPERATION,
+            "--seed",
+            "7",
+            "--generation-database",
+            "none",
+        ])
         // Streams of events never end; what they say is tested elsewhere.
         .args(["--exclude-path-regex", "changes$", "--phases", "examples,coverage,fuzzing", "--no-color"])
         .arg(format!("{url}/openapi.json"))

@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{ServingRun, following};
-use crate::harness::{emit, scratch, until};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, wait_until};
 
 /// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
-const HOSTILE: &str = include_str!("../../page/hostile.json");
+const HOSTILE_TEXTS: &str = include_str!("../../page/hostile.json");
 
 /// Whether the tests in a browser are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
@@ -58,13 +58,13 @@ fn posts(place: &Path, more: &str) -> (ServingRun, PathBuf) {
     emit(&recording, 2_000, 3_000, 91, &["--malformed", "0.01"]);
     let more = format!("[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1\n{more}");
     let env = [("READ", "r-canary"), ("ADMIN", "a-canary")];
-    let serving = ServingRun::start_with(place, &following(place, &recording, &more), &[], &env);
+    let serving = ServingRun::start_with(place, &configure_followed_recording(place, &recording, &more), &[], &env);
     (serving, recording)
 }
 
 #[test]
 fn assets_need_no_token_and_are_cached_by_content() {
-    let place = scratch();
+    let place = create_temp_dir();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }";
     let (serving, _) = posts(place.path(), tokens);
     let http = serving.http;
@@ -78,13 +78,13 @@ fn assets_need_no_token_and_are_cached_by_content() {
     for path in named {
         let path = &format!("/{path}");
         let plain = http.get(path);
-        let packed = http.ask(path, &[("accept-encoding", "gzip")]);
+        let packed = http.get_with_headers(path, &[("accept-encoding", "gzip")]);
         assert_eq!((plain.status, packed.status), (200, 200), "{path}");
         if let Some(coding) = packed.headers.get("content-encoding") {
             assert_eq!(coding, "gzip");
             assert!(packed.body.len() < plain.body.len(), "{path}");
         }
-        let again = http.ask(path, &[("if-none-match", &plain.headers["etag"])]);
+        let again = http.get_with_headers(path, &[("if-none-match", &plain.headers["etag"])]);
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
     }
     assert_eq!(http.get("/assets/nowhere.js").status, 404);
@@ -97,9 +97,9 @@ fn page_shows_all_answers_sorts_by_keyboard_and_fits_every_width() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     let mut arguments = vec![url(&serving)];
     // For whoever wants to look at it.
     arguments.extend(std::env::var("PINFLOW_PAGE_SHOTS"));
@@ -112,9 +112,9 @@ fn page_passes_accessibility_checks() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     browse("access.mjs", &[&url(&serving)]);
     serving.stop();
 }
@@ -124,9 +124,9 @@ fn new_record_appears_on_the_page() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, recording) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     let report = browse("updates.mjs", &[&url(&serving), recording.to_str().unwrap()]);
     assert!(report["median_ms"].as_u64().unwrap() > 0);
     serving.stop();
@@ -137,9 +137,9 @@ fn page_reports_lost_server_and_reconnects() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, recording) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     let address = serving.http.address.to_string();
     let mut script = node("restart.mjs", &[&url(&serving)]).stdout(Stdio::piped()).spawn().expect("node starts");
     let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
@@ -163,9 +163,9 @@ fn page_reload_and_second_page_show_the_same_history() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     browse("history.mjs", &[&url(&serving)]);
     serving.stop();
 }
@@ -175,9 +175,9 @@ fn silent_server_is_reported_as_a_lost_connection() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     let mut script = node("silence.mjs", &[&url(&serving)]).stdout(Stdio::piped()).spawn().expect("node starts");
     let mut said = BufReader::new(script.stdout.take().unwrap()).lines();
     assert_eq!(said.next().unwrap().unwrap(), "up");
@@ -195,11 +195,11 @@ fn answers_are_filtered_and_saved_as_csv_with_a_token() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }";
     let (serving, _) = posts(place.path(), tokens);
-    until("all is read", || {
-        let status = serving.http.ask("/status", &[("authorization", "Bearer r-canary")]);
+    wait_until("all is read", || {
+        let status = serving.http.get_with_headers("/status", &[("authorization", "Bearer r-canary")]);
         status.status == 200 && status.json()["this_run"]["read"].as_u64() >= Some(9_000)
     });
     browse("filter.mjs", &[&url(&serving), "r-canary"]);
@@ -211,7 +211,7 @@ fn year_without_rows_is_drawn_as_a_gap() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
     let mut users = std::fs::File::create(recording.join("user.jsonl")).unwrap();
@@ -220,8 +220,8 @@ fn year_without_rows_is_drawn_as_a_gap() {
         let row = json!({ "ind": ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": joined });
         writeln!(users, "{row}").unwrap();
     }
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(3);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(3);
     browse("years.mjs", &[&url(&serving)]);
     serving.stop();
 }
@@ -231,9 +231,9 @@ fn hidden_page_disconnects_and_resumes() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path(), "");
-    serving.until_read(9_000);
+    serving.wait_until_read(9_000);
     browse("unseen.mjs", &[&url(&serving)]);
     serving.stop();
 }
@@ -243,10 +243,10 @@ fn hostile_texts_are_shown_as_text() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
-    let hostile: Vec<String> = serde_json::from_str(HOSTILE).unwrap();
+    let hostile: Vec<String> = serde_json::from_str(HOSTILE_TEXTS).unwrap();
     assert_eq!(hostile.len(), 30);
     let [mut pins, mut geos, mut users] =
         ["pin", "geo", "user"].map(|stream| std::fs::File::create(recording.join(format!("{stream}.jsonl"))).unwrap());
@@ -259,8 +259,8 @@ fn hostile_texts_are_shown_as_text() {
         writeln!(geos, "{geo}").unwrap();
         writeln!(users, "{user}").unwrap();
     }
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(120);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(120);
     browse("escapes.mjs", &[&url(&serving)]);
     serving.stop();
 }
@@ -270,7 +270,7 @@ fn page_asks_for_a_token_if_the_server_requires_one() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let tokens = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\", admin = \"env:ADMIN\" }";
     let (serving, _) = posts(place.path(), tokens);
     browse("token.mjs", &[&url(&serving), "r-canary", "a-canary"]);
@@ -282,7 +282,7 @@ fn built_page_equals_a_build_of_its_sources() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let copy = place.path().join("page");
     let page = root().join("page");
     for path in files(&page, &["node_modules", "built"]) {

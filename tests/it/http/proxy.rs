@@ -1,4 +1,5 @@
-//! Behind a real nginx, as it comes: HTTP/1.0 to us, replies buffered. Debian: `apt-get install nginx-light`.
+//! pinflow behind a real nginx with default settings: HTTP/1.0 upstream, buffered replies. Debian: `apt-get install
+//! nginx-light`.
 //!
 //! `PINFLOW_SKIP_NGINX=1` leaves it out.
 
@@ -10,9 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::client::HttpClient;
-use super::{ServingRun, following, page};
-use crate::gateway::{JSON, RunningGateway};
-use crate::harness::{RunningProcess, emit, scratch, until};
+use super::{ServingRun, configure_followed_recording, page};
+use crate::gateway::{JSON_CONTENT_TYPE, RunningGateway};
+use crate::harness::{RunningProcess, create_temp_dir, emit, wait_until};
 
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 fn skipped() -> bool {
@@ -47,9 +48,9 @@ impl NginxProxy {
         let mut command = Command::new(nginx_program());
         command.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "stderr"]);
         let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(log));
-        until("nginx listens", || {
+        wait_until("nginx listens", || {
             let said = std::fs::read_to_string(folder.join("log")).unwrap();
-            assert!(running.ended().is_none(), "nginx has ended: {said}");
+            assert!(running.try_wait().is_none(), "nginx has ended: {said}");
             TcpStream::connect(address).is_ok()
         });
         NginxProxy { _running: running, http: HttpClient::new(address) }
@@ -70,8 +71,8 @@ fn config(address: SocketAddr, locations: &[(&str, String)]) -> String {
 fn posts(place: &Path) -> (ServingRun, PathBuf) {
     let recording = place.join("recording");
     emit(&recording, 100, 100, 141, &[]);
-    let serving = ServingRun::start(place, &following(place, &recording, ""), &[]);
-    serving.until_read(300);
+    let serving = ServingRun::start(place, &configure_followed_recording(place, &recording, ""), &[]);
+    serving.wait_until_read(300);
     (serving, recording)
 }
 
@@ -80,7 +81,7 @@ fn event_stream_behind_nginx_is_not_buffered() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, recording) = posts(place.path());
     let direct = format!("http://{}", serving.http.address);
     let proxy = NginxProxy::start(place.path(), &[("/", direct.clone()), ("/pinflow/", format!("{direct}/"))]);
@@ -110,7 +111,7 @@ fn page_below_a_path_behind_nginx_loads_and_streams_changes() {
     if skipped() || page::skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let (serving, _) = posts(place.path());
     let proxy = NginxProxy::start(place.path(), &[("/pinflow/", format!("http://{}/", serving.http.address))]);
     page::browse("subpath.mjs", &[&format!("http://{}/pinflow/", proxy.http.address)]);
@@ -122,12 +123,12 @@ fn gateway_behind_nginx_accepts_records_and_health_checks() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let gateway = RunningGateway::start(place.path(), "recording = \"posts\"");
     let proxy = NginxProxy::start(place.path(), &[("/gateway/", format!("http://{}/", gateway.http.address))]);
     let body = json!({ "records": [{ "value": { "ind": 7, "country": "Chad" } }] }).to_string();
     let request = format!(
-        "POST /gateway/topics/12ab.geo HTTP/1.1\r\nhost: posts.test\r\nconnection: close\r\ncontent-type: {JSON}\r\n\
+        "POST /gateway/topics/12ab.geo HTTP/1.1\r\nhost: posts.test\r\nconnection: close\r\ncontent-type: {JSON_CONTENT_TYPE}\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use super::{ServingRun, following};
-use crate::harness::{RunningProcess, emit, pinflow, scratch};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow};
 
 fn query(at: &str, arguments: &[&str]) -> Output {
     let mut command = pinflow(["query", "--at", at]);
@@ -21,11 +21,11 @@ fn text(output: &Output) -> &str {
 
 #[test]
 fn answers_are_printed_in_every_format() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 200, 400, 81, &[]);
-    let serving = ServingRun::start(place.path(), &following(place.path(), &recording, ""), &[]);
-    serving.until_read(1_200);
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    serving.wait_until_read(1_200);
     let at = format!("http://{}", serving.http.address);
     let name = "popular_category_by_year";
     let expected = serving.http.json(&format!("/answers/{name}"));
@@ -72,12 +72,13 @@ fn answers_are_printed_in_every_format() {
 
 #[test]
 fn changes_are_followed_over_a_restart() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 50, 82, &[]);
-    let config = following(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1");
+    let config =
+        configure_followed_recording(place.path(), &recording, "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1");
     let serving = ServingRun::start(place.path(), &config, &[]);
-    serving.until_read(150);
+    serving.wait_until_read(150);
     let address = serving.http.address;
     let mut command = pinflow(["query", "--at", &format!("http://{address}"), "users_joined_by_year", "--follow"]);
     let mut following = RunningProcess::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
@@ -98,7 +99,7 @@ fn changes_are_followed_over_a_restart() {
     join(900_001, 2017);
     // At the same port, as a service would be.
     let again = ServingRun::start(place.path(), &config, &["--listen", &address.to_string()]);
-    again.until_ready();
+    again.wait_until_ready();
     let anew: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert!(anew["anew"].as_str().unwrap().contains("was restarted"), "{anew}");
     assert!(anew["rows"].as_array().unwrap().len() >= before);
@@ -108,7 +109,7 @@ fn changes_are_followed_over_a_restart() {
 
 #[test]
 fn query_uses_tls_and_token() {
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 50, 50, 83, &[]);
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -117,7 +118,7 @@ fn query_uses_tls_and_token() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let serve = "[serve]\nlisten = \"127.0.0.1:0\"\ntokens = { read = \"env:READ\" }\ntls = { certificate = \"cert.pem\", key = \"key.pem\" }";
-    let config = following(place.path(), &recording, serve);
+    let config = configure_followed_recording(place.path(), &recording, serve);
     let serving = ServingRun::start_with(place.path(), &config, &[], &[("READ", "r-canary")]);
     let at = format!("https://localhost:{}", serving.http.address.port());
     let ca = place.path().join("cert.pem");
@@ -126,7 +127,7 @@ fn query_uses_tls_and_token() {
         command.args(more).env("PINFLOW_TOKEN", token).output().unwrap()
     };
     let trusting = ["--ca", ca.to_str().unwrap()];
-    crate::harness::until("it answers", || ask(&trusting, "r-canary").status.success());
+    crate::harness::wait_until("it answers", || ask(&trusting, "r-canary").status.success());
     let wrong = ask(&trusting, "x");
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("401"));
     let untrusting = ask(&[], "r-canary");

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{ServingRun, following};
-use crate::harness::{scratch, until};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, wait_until};
 
 /// Countries, each with a row of its own in two answers.
-const COUNTRIES: usize = 10_000;
+const COUNTRY_COUNT: usize = 10_000;
 
 /// A run whose answers take some MiB.
 fn large_answers(place: &Path, more: &str) -> ServingRun {
@@ -18,7 +18,7 @@ fn large_answers(place: &Path, more: &str) -> ServingRun {
     std::fs::create_dir(&recording).unwrap();
     let file = |name: &str| std::io::BufWriter::new(std::fs::File::create(recording.join(name)).unwrap());
     let (mut pins, mut geos) = (file("pin.jsonl"), file("geo.jsonl"));
-    for ind in 0..COUNTRIES {
+    for ind in 0..COUNTRY_COUNT {
         let country = format!("country {ind} {}", "x".repeat(300));
         let pin = json!({ "index": ind, "unique_id": "u", "title": "t", "category": "art", "follower_count": ind, "poster_name": "p" });
         let geo = json!({ "ind": ind, "country": country, "timestamp": "2019-05-05T05:05:05", "latitude": 1, "longitude": 2 });
@@ -27,8 +27,8 @@ fn large_answers(place: &Path, more: &str) -> ServingRun {
     }
     drop((pins, geos));
     join(place, 0);
-    let serving = ServingRun::start(place, &following(place, &recording, more), &[]);
-    serving.until_read(2 * COUNTRIES as u64 + 1);
+    let serving = ServingRun::start(place, &configure_followed_recording(place, &recording, more), &[]);
+    serving.wait_until_read(2 * COUNTRY_COUNT as u64 + 1);
     serving
 }
 
@@ -57,11 +57,11 @@ fn held_bytes(serving: &ServingRun) -> f64 {
 
 #[test]
 fn clients_that_do_not_read_share_one_rendered_reply_per_epoch() {
-    let place = scratch();
+    let place = create_temp_dir();
     let serving = large_answers(place.path(), "");
     let size = serving.http.get("/answers").body.len();
     assert!(size > 5 << 20, "{size} bytes are too few to tell anything");
-    let memory = serving.running.memory();
+    let memory = serving.running.memory_bytes();
     let readers: Vec<_> = ["/answers", "/changes"]
         .into_iter()
         .flat_map(|path| std::iter::repeat_n(path, 25))
@@ -71,7 +71,7 @@ fn clients_that_do_not_read_share_one_rendered_reply_per_epoch() {
             stream
         })
         .collect();
-    let grown = serving.running.memory().saturating_sub(memory);
+    let grown = serving.running.memory_bytes().saturating_sub(memory);
     // Fifty copies would be 250 MiB and more; /answers and the snapshots are one each.
     assert!(grown < 8 * size as u64, "50 readers of {size} bytes hold {grown} bytes more");
     let held = held_bytes(&serving);
@@ -83,7 +83,7 @@ fn clients_that_do_not_read_share_one_rendered_reply_per_epoch() {
 
 #[test]
 fn unread_replies_are_limited_by_a_budget_and_released() {
-    let place = scratch();
+    let place = create_temp_dir();
     let serving = large_answers(place.path(), "[serve]\nlisten = \"127.0.0.1:0\"\nreply_bytes_max = 20000000");
     let (mut held, mut statuses) = (Vec::new(), Vec::new());
     for number in 1..=6 {
@@ -92,13 +92,13 @@ fn unread_replies_are_limited_by_a_budget_and_released() {
         statuses.push(status);
         // Another epoch: the next reader gets another rendering.
         join(place.path(), number);
-        serving.until_read((2 * COUNTRIES + 1 + number) as u64);
+        serving.wait_until_read((2 * COUNTRY_COUNT + 1 + number) as u64);
     }
     assert_eq!((statuses[0].as_str(), statuses[5].as_str()), ("200", "503"), "{statuses:?}");
     assert!(held_bytes(&serving) <= 20_100_000.0);
     // What is small is told in any case.
     assert_eq!((serving.http.get("/healthz").status, serving.http.get("/status").status), (200, 200));
     drop(held);
-    until("what was held is given back", || serving.http.get("/answers").status == 200);
+    wait_until("what was held is given back", || serving.http.get("/answers").status == 200);
     serving.stop();
 }

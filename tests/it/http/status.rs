@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{ServingRun, following};
-use crate::harness::{emit, scratch, until};
+use super::{ServingRun, configure_followed_recording};
+use crate::harness::{create_temp_dir, emit, wait_until};
 
-const READ: u64 = 3_000;
+const RECORDED_LINES: u64 = 3_000;
 
-fn recorded(place: &Path, more: &str) -> PathBuf {
+fn configure_recording(place: &Path, more: &str) -> PathBuf {
     let recording = place.join("recording");
     emit(&recording, 1_000, 1_000, 17, &["--malformed", "0.05"]);
-    following(place, &recording, &format!("{more}\n[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.2"))
+    configure_followed_recording(
+        place,
+        &recording,
+        &format!("{more}\n[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.2"),
+    )
 }
 
 fn number(value: &Value) -> u64 {
@@ -28,42 +32,46 @@ fn logged(serving: &ServingRun, message: &str) -> Value {
 
 #[test]
 fn status_separates_this_run_from_all_runs_after_a_restart() {
-    let place = scratch();
-    let config = recorded(place.path(), "");
+    let place = create_temp_dir();
+    let config = configure_recording(place.path(), "");
     let first = ServingRun::start(place.path(), &config, &[]);
-    first.until_read(READ);
+    first.wait_until_read(RECORDED_LINES);
     let status = first.http.json("/status");
     let rejected = number(&status["this_run"]["rejected"]);
     assert!(rejected > 0, "{status}");
-    assert_eq!(status["all_time"], json!({ "read": READ, "rejected": rejected }));
+    assert_eq!(status["all_time"], json!({ "read": RECORDED_LINES, "rejected": rejected }));
     let by_reason: u64 = status["this_run"]["rejections"].as_object().unwrap().values().map(number).sum();
     assert_eq!(by_reason, rejected, "{status}");
     first.stop();
     let again = ServingRun::start(place.path(), &config, &[]);
-    again.until_ready();
+    again.wait_until_ready();
     let status = again.http.json("/status");
     let empty = json!({
         "read": 0, "written": 0, "rejected": 0, "redelivered": 0, "rejections": {}, "field_faults": [],
         "unknown_fields": 0, "times_ahead": 0
     });
     assert_eq!(status["this_run"], empty);
-    assert_eq!(status["all_time"], json!({ "read": READ, "rejected": rejected }));
-    until("the partitions are known", || again.http.json("/status")["sources"].as_array().unwrap().len() == 3);
+    assert_eq!(status["all_time"], json!({ "read": RECORDED_LINES, "rejected": rejected }));
+    wait_until("the partitions are known", || again.http.json("/status")["sources"].as_array().unwrap().len() == 3);
     let sources = again.http.json("/status")["sources"].clone();
     assert!(sources.as_array().unwrap().iter().all(|source| source["read"] == 0), "{sources}");
     let read: u64 = sources.as_array().unwrap().iter().map(|source| number(&source["read_all_time"])).sum();
-    assert_eq!(read, READ, "{sources}");
+    assert_eq!(read, RECORDED_LINES, "{sources}");
     let open = logged(&again, "the tables are open");
-    assert_eq!((&open["read_all_time"], &open["rejected_all_time"]), (&json!(READ), &json!(rejected)), "{open}");
+    assert_eq!(
+        (&open["read_all_time"], &open["rejected_all_time"]),
+        (&json!(RECORDED_LINES), &json!(rejected)),
+        "{open}"
+    );
     again.stop();
 }
 
 #[test]
 fn status_and_log_name_the_options_in_force() {
-    let place = scratch();
+    let place = create_temp_dir();
     let more = "[questions]\nduplicates = \"keep\"\nties = \"all\"\ntop = \"all\"\nmedian = \"lower\"";
-    let serving = ServingRun::start(place.path(), &recorded(place.path(), more), &[]);
-    serving.until_ready();
+    let serving = ServingRun::start(place.path(), &configure_recording(place.path(), more), &[]);
+    serving.wait_until_ready();
     let options = json!({ "duplicates": "keep", "ties": "all", "top": "all", "median": "lower" });
     assert_eq!(serving.http.json("/status")["options"], options);
     let started = logged(&serving, "sources are started");
@@ -71,9 +79,13 @@ fn status_and_log_name_the_options_in_force() {
         assert_eq!(&started[name], value, "{started}");
     }
     serving.stop();
-    let place = scratch();
-    let again = ServingRun::start(place.path(), &recorded(place.path(), ""), &["--duplicates", "keep", "--top", "3"]);
-    again.until_ready();
+    let place = create_temp_dir();
+    let again = ServingRun::start(
+        place.path(),
+        &configure_recording(place.path(), ""),
+        &["--duplicates", "keep", "--top", "3"],
+    );
+    again.wait_until_ready();
     let options = json!({ "duplicates": "keep", "ties": "first", "top": 3, "median": "exact" });
     assert_eq!(again.http.json("/status")["options"], options);
     again.stop();
@@ -81,10 +93,10 @@ fn status_and_log_name_the_options_in_force() {
 
 #[test]
 fn status_has_latency_and_time_of_last_commit() {
-    let place = scratch();
-    let serving = ServingRun::start(place.path(), &recorded(place.path(), ""), &[]);
-    serving.until_read(READ);
-    until("all is committed", || {
+    let place = create_temp_dir();
+    let serving = ServingRun::start(place.path(), &configure_recording(place.path(), ""), &[]);
+    serving.wait_until_read(RECORDED_LINES);
+    wait_until("all is committed", || {
         let status = serving.http.json("/status");
         status["durable_epoch"] == status["epoch"] && status["commits"]["last_at"].is_string()
     });
@@ -102,13 +114,13 @@ fn status_has_latency_and_time_of_last_commit() {
 
 #[test]
 fn status_history_has_a_sample_per_second_and_is_bounded() {
-    let place = scratch();
-    let serving = ServingRun::start(place.path(), &recorded(place.path(), ""), &[]);
-    serving.until_read(READ);
+    let place = create_temp_dir();
+    let serving = ServingRun::start(place.path(), &configure_recording(place.path(), ""), &[]);
+    serving.wait_until_read(RECORDED_LINES);
     assert!(serving.http.json("/status").get("history").is_none());
     let samples = || serving.http.json("/status?history=600")["history"]["samples"].as_array().unwrap().clone();
-    until("three samples after all was read", || {
-        samples().iter().filter(|sample| number(&sample["read"]) == READ).count() >= 3
+    wait_until("three samples after all was read", || {
+        samples().iter().filter(|sample| number(&sample["read"]) == RECORDED_LINES).count() >= 3
     });
     let all = samples();
     assert_eq!(all[0]["records_per_sec"], Value::Null, "nothing was before the first");

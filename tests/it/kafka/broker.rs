@@ -19,18 +19,18 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 
 use super::certificates::TestCertificates;
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 
 /// Nothing about a broker takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// A port that was free may be taken before the broker has it.
-const ATTEMPTS: usize = 3;
+const MAX_START_ATTEMPTS: usize = 3;
 /// Users that brokers know, all with this password.
 pub(crate) const PASSWORD: &str = "canary-of-the-broker";
 /// The user who may do everything.
 pub(crate) const USER: &str = "posts";
 /// The user who may do nothing.
-pub(crate) const NOBODY: &str = "nobody";
+pub(crate) const DENIED_USER: &str = "nobody";
 
 /// Where a broker listens, and how it proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,14 +103,14 @@ pub(crate) struct KafkaBroker {
 
 impl KafkaBroker {
     /// The one that tests share which do it no harm: with every listener, and rights asked for
-    /// (anonymous clients and [`USER`] have all of them, [`NOBODY`] none).
+    /// (anonymous clients and [`USER`] have all of them, [`DENIED_USER`] none).
     pub(crate) fn shared() -> &'static KafkaBroker {
         static SHARED: OnceLock<KafkaBroker> = OnceLock::new();
         SHARED.get_or_init(|| KafkaBroker::start(&BrokerListener::ALL, ""))
     }
 
     /// One for a single test, unencrypted. `settings` are further lines of `server.properties`.
-    pub(crate) fn alone(settings: &str) -> KafkaBroker {
+    pub(crate) fn start_dedicated(settings: &str) -> KafkaBroker {
         KafkaBroker::start(&[BrokerListener::Plaintext], settings)
     }
 
@@ -121,14 +121,14 @@ impl KafkaBroker {
             broker.format();
             match broker.run() {
                 Ok(()) => return broker,
-                Err(log) => assert!(attempt < ATTEMPTS, "the broker did not start:\n{log}"),
+                Err(log) => assert!(attempt < MAX_START_ATTEMPTS, "the broker did not start:\n{log}"),
             }
         }
         unreachable!("the last attempt panics")
     }
 
     fn new(listeners: &[BrokerListener]) -> KafkaBroker {
-        let folder = scratch();
+        let folder = create_temp_dir();
         // All held at once, so that they differ.
         let held: Vec<_> = (0..=listeners.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut ports = held.iter().map(|held| held.local_addr().unwrap().port());
@@ -179,7 +179,7 @@ impl KafkaBroker {
              listener.name.mutual.ssl.client.auth=required\n\
              sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
              listener.name.sasl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required \
-             user_{USER}=\"{PASSWORD}\" user_{NOBODY}=\"{PASSWORD}\";\n\
+             user_{USER}=\"{PASSWORD}\" user_{DENIED_USER}=\"{PASSWORD}\";\n\
              listener.name.sasl.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
              listener.name.sasl.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n",
             ca = certificates.authority().display()
@@ -200,7 +200,7 @@ impl KafkaBroker {
         if self.certificates.is_some() {
             for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
                 command.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={PASSWORD}]"));
-                command.arg("--add-scram").arg(format!("{mechanism}=[name={NOBODY},password={PASSWORD}]"));
+                command.arg("--add-scram").arg(format!("{mechanism}=[name={DENIED_USER},password={PASSWORD}]"));
             }
         }
         let output = command.output().unwrap();
@@ -219,7 +219,7 @@ impl KafkaBroker {
             if running.broker.try_wait().unwrap().is_some() {
                 return Err(std::fs::read_to_string(&log).unwrap());
             }
-            assert!(start.elapsed() < PATIENCE, "the broker does not listen; see {}", log.display());
+            assert!(start.elapsed() < SERVER_START_TIMEOUT, "the broker does not listen; see {}", log.display());
             std::thread::sleep(Duration::from_millis(50));
         }
         self.running = Some(running);
@@ -231,14 +231,14 @@ impl KafkaBroker {
     }
 
     /// Where a listener listens, as clients write it.
-    pub(crate) fn at(&self, listener: BrokerListener) -> String {
+    pub(crate) fn address(&self, listener: BrokerListener) -> String {
         let port = self.listeners.iter().find(|(known, _)| *known == listener).map(|(_, port)| port);
         format!("localhost:{}", port.expect("the broker has this listener"))
     }
 
     /// Where its unencrypted listener listens.
     pub(crate) fn plaintext(&self) -> String {
-        self.at(BrokerListener::Plaintext)
+        self.address(BrokerListener::Plaintext)
     }
 
     pub(crate) fn certificates(&self) -> &TestCertificates {
@@ -256,7 +256,7 @@ impl KafkaBroker {
         running.signal(Signal::SIGTERM);
         let start = Instant::now();
         while running.broker.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < PATIENCE, "the broker did not end after SIGTERM");
+            assert!(start.elapsed() < SERVER_START_TIMEOUT, "the broker did not end after SIGTERM");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -283,7 +283,9 @@ impl KafkaBroker {
         for (key, value) in config {
             topic = topic.set(key, value);
         }
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(SERVER_START_TIMEOUT))
+            .request_timeout(Some(SERVER_START_TIMEOUT));
         let made = block_on(self.admin().create_topics([&topic], &options)).unwrap();
         assert_eq!(made, [Ok(name.to_owned())]);
     }

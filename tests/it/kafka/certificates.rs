@@ -1,4 +1,4 @@
-//! Certificates for brokers and clients: good ones, and bad in one way each.
+//! Certificates for brokers and clients: valid ones, and others with one defect each.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ impl TestCertificates {
     pub(crate) fn make(folder: &Path) -> TestCertificates {
         std::fs::create_dir_all(folder).unwrap();
         let made = TestCertificates { folder: folder.to_owned() };
-        let mut authority = named("pinflow tests", vec![]);
+        let mut authority = certificate_params("pinflow tests", vec![]);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
@@ -26,15 +26,15 @@ impl TestCertificates {
         let issuer = Issuer::new(authority, key);
 
         let ours = || vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        made.sign("good", named("broker", ours()), &issuer);
-        made.sign("wrong_host", named("broker", vec!["elsewhere.example".to_owned()]), &issuer);
-        let mut expired = named("broker", ours());
+        made.sign("good", certificate_params("broker", ours()), &issuer);
+        made.sign("wrong_host", certificate_params("broker", vec!["elsewhere.example".to_owned()]), &issuer);
+        let mut expired = certificate_params("broker", ours());
         (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         made.sign("expired", expired, &issuer);
-        made.sign("client", named("posts", vec![]), &issuer);
+        made.sign("client", certificate_params("posts", vec![]), &issuer);
 
         let key = KeyPair::generate().unwrap();
-        let certificate = named("broker", ours()).self_signed(&key).unwrap().pem();
+        let certificate = certificate_params("broker", ours()).self_signed(&key).unwrap().pem();
         made.write("self_signed", &certificate, &key);
         made
     }
@@ -75,7 +75,7 @@ impl TestCertificates {
     }
 }
 
-fn named(name: &str, hosts: Vec<String>) -> CertificateParams {
+fn certificate_params(name: &str, hosts: Vec<String>) -> CertificateParams {
     let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);

@@ -1,13 +1,13 @@
-//! What `check` finds of a cluster.
+//! Findings of `pinflow check` about a Kafka cluster.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use pinflow_kafka::{Finding, KafkaConnection, check_cluster};
 
-use super::broker::{BrokerListener, KafkaBroker, NOBODY, PASSWORD};
-use super::{run, shown, skipped};
-use crate::harness::scratch;
+use super::broker::{BrokerListener, DENIED_USER, KafkaBroker, PASSWORD};
+use super::{path_text, run, skipped};
+use crate::harness::create_temp_dir;
 
 fn faults(findings: &[Finding]) -> Vec<&str> {
     findings
@@ -19,7 +19,7 @@ fn faults(findings: &[Finding]) -> Vec<&str> {
         .collect()
 }
 
-fn looked_at(connection: &KafkaConnection, base: &Path, topics: &[&str]) -> Vec<Finding> {
+fn check_topics(connection: &KafkaConnection, base: &Path, topics: &[&str]) -> Vec<Finding> {
     let topics: Vec<_> = topics.iter().map(|topic| (*topic).to_owned()).collect();
     check_cluster(connection, base, &topics, "tests")
 }
@@ -35,7 +35,7 @@ fn check_reads_existing_topics_and_reports_missing_ones() {
     let to = format!("kafka://{}", broker.plaintext());
     assert_eq!(run(["emit", "--inds", "50", "--streams", "geo", "--to", &to, "--topic", "checked.full"]).code, 0);
     let connection = KafkaConnection::plaintext(&broker.plaintext());
-    let findings = looked_at(&connection, Path::new(""), &["checked.full", "checked.empty", "checked.none"]);
+    let findings = check_topics(&connection, Path::new(""), &["checked.full", "checked.empty", "checked.none"]);
     let [Finding::Well(cluster), Finding::Well(full), Finding::Well(empty), Finding::Fault(none)] = &findings[..]
     else {
         panic!("{findings:?}")
@@ -52,7 +52,7 @@ fn check_reports_a_missing_permission() {
         return;
     }
     let broker = KafkaBroker::shared();
-    let place = scratch();
+    let place = create_temp_dir();
     let password = place.path().join("password");
     std::fs::write(&password, PASSWORD).unwrap();
     std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -61,18 +61,18 @@ fn check_reports_a_missing_permission() {
     assert_eq!(run(["emit", "--inds", "5", "--streams", "geo", "--to", &to, "--topic", "rights"]).code, 0);
     let connection: KafkaConnection = toml::from_str(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
-         sasl = {{ mechanism = 'SCRAM-SHA-256', username = '{NOBODY}', password = 'file:password' }}\n",
-        broker.at(BrokerListener::Sasl),
-        shown(&broker.certificates().authority())
+         sasl = {{ mechanism = 'SCRAM-SHA-256', username = '{DENIED_USER}', password = 'file:password' }}\n",
+        broker.address(BrokerListener::Sasl),
+        path_text(&broker.certificates().authority())
     ))
     .unwrap();
     let allow = |operation: &str| {
-        let principal = format!("User:{NOBODY}");
+        let principal = format!("User:{DENIED_USER}");
         let arguments =
             ["--add", "--force", "--allow-principal", &principal, "--operation", operation, "--topic", "rights"];
         broker.tool("org.apache.kafka.tools.AclCommand", &arguments);
     };
-    let look = || looked_at(&connection, place.path(), &["rights"]);
+    let look = || check_topics(&connection, place.path(), &["rights"]);
     let unseen = look();
     assert!(faults(&unseen).iter().any(|fault| fault.contains("Describe")), "{unseen:?}");
     allow("Describe");
@@ -92,12 +92,12 @@ fn invalid_configuration_is_reported_before_connecting() {
         "brokers = 'localhost:x'\nsecurity = 'plaintext'\nsasl = { mechanism = 'MSK_IAM', region = 'eu-west-1' }",
     )
     .unwrap();
-    let findings = looked_at(&connection, Path::new(""), &["a"]);
+    let findings = check_topics(&connection, Path::new(""), &["a"]);
     assert_eq!(faults(&findings).len(), 2, "{findings:?}");
 }
 
 #[test]
 fn unreachable_broker_is_reported_with_its_cause() {
-    let findings = looked_at(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
+    let findings = check_topics(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
     assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens on that port")), "{findings:?}");
 }

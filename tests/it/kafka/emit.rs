@@ -1,10 +1,10 @@
-//! `pinflow emit --to kafka://…`: what it says was acknowledged is there.
+//! `pinflow emit --to kafka://…`: every acknowledged message is stored.
 
 use std::time::Duration;
 
 use super::broker::KafkaBroker;
 use super::{EndedRun, offsets, read_all, run, skipped};
-use crate::harness::{RunningProcess, emit, pinflow, scratch, succeed, until};
+use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 fn to(broker: &KafkaBroker, prefix: &str) -> String {
     format!("kafka://{}/{prefix}", broker.plaintext())
@@ -23,7 +23,7 @@ fn every_message_is_stored_under_its_ind() {
     }
     let broker = KafkaBroker::shared();
     make(broker, "emitted", 4);
-    let folder = scratch();
+    let folder = create_temp_dir();
     emit(folder.path(), 500, 2_000, 5, &[]);
     let flags = ["--inds", "500", "--count", "2000", "--seed", "5", "--order", "emulator"];
     let ended = run(["emit", "--to", &to(broker, "emitted")].into_iter().chain(flags));
@@ -61,7 +61,7 @@ fn recording_is_replayed_byte_for_byte() {
     }
     let broker = KafkaBroker::shared();
     broker.create_topic("again", 1, &[]);
-    let folder = scratch();
+    let folder = create_temp_dir();
     emit(folder.path(), 300, 700, 9, &["--malformed", "0.05", "--wrap", "mixed", "--compress", "zstd"]);
     let from = folder.path().to_str().unwrap();
     let kafka = format!("kafka://{}", broker.plaintext());
@@ -99,7 +99,7 @@ fn oversized_message_is_counted_and_others_are_sent() {
     }
     let broker = KafkaBroker::shared();
     broker.create_topic("narrow", 1, &[("max.message.bytes", "20000")]);
-    let folder = scratch();
+    let folder = create_temp_dir();
     let path = folder.path().join("pin.jsonl");
     // Each alone in its batch, so that the large one takes no other with it.
     let small = |ind| format!("{{\"index\":{ind},\"title\":\"{}\"}}\n", "x".repeat(15_000));
@@ -121,7 +121,7 @@ fn oversized_message_is_counted_and_others_are_sent() {
 }
 
 /// Starts emitting at a pace, and waits until messages have arrived.
-fn emitting(
+fn start_emitting(
     broker: &KafkaBroker,
     place: &std::path::Path,
     inds: &str,
@@ -138,7 +138,7 @@ fn emitting(
     let mut command = pinflow(["emit", "--to", "kafka://", "--topic", "cut", "--inds", inds, "--rate", "10000"]);
     command.arg("--connection").arg(&config).stderr(std::fs::File::create(&log).unwrap());
     let running = RunningProcess::start(&mut command);
-    until("messages arrive", || offsets(broker, "cut").iter().sum::<i64>() > 1_000);
+    wait_until("messages arrive", || offsets(broker, "cut").iter().sum::<i64>() > 1_000);
     (running, log)
 }
 
@@ -148,9 +148,9 @@ fn broker_restarted_after_a_crash_loses_and_repeats_nothing() {
         return;
     }
     // What it acknowledged it has on disk: else a crash of the only copy loses what the page cache held.
-    let mut broker = KafkaBroker::alone("log.flush.interval.messages=1\n");
-    let place = scratch();
-    let (mut running, log) = emitting(&broker, place.path(), "20000", 120_000);
+    let mut broker = KafkaBroker::start_dedicated("log.flush.interval.messages=1\n");
+    let place = create_temp_dir();
+    let (mut running, log) = start_emitting(&broker, place.path(), "20000", 120_000);
     broker.kill();
     std::thread::sleep(Duration::from_millis(500));
     broker.start_again();
@@ -168,9 +168,9 @@ fn broker_that_stays_down_fails_emit_with_a_count_of_lost_messages() {
     if skipped() {
         return;
     }
-    let mut broker = KafkaBroker::alone("");
-    let place = scratch();
-    let (mut running, log) = emitting(&broker, place.path(), "200000", 2_000);
+    let mut broker = KafkaBroker::start_dedicated("");
+    let place = create_temp_dir();
+    let (mut running, log) = start_emitting(&broker, place.path(), "200000", 2_000);
     broker.kill();
     let status = running.wait();
     let said = std::fs::read_to_string(log).unwrap();
@@ -194,7 +194,7 @@ fn unreachable_broker_ends_emit_with_its_cause() {
 /// Needs no broker: the same messages go to files.
 #[test]
 fn replayed_table_rows_are_stored_unchanged() {
-    let place = scratch();
+    let place = create_temp_dir();
     let at = |name: &str| place.path().join(name);
     emit(&at("first"), 800, 2_500, 31, &["--malformed", "0.03", "--wrap", "mixed"]);
     succeed(pinflow(["run"]).arg(at("first")).arg("--tables").arg(at("a")));

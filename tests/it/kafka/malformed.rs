@@ -1,4 +1,4 @@
-//! Bad messages through the broker: each ends as its row in `rejected`, with its reason and its place.
+//! Malformed messages through the broker: each becomes a row of `rejected` with its reason and position.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ fn malformed_message_is_rejected_with_its_reason_and_position() {
         return;
     }
     let broker = KafkaBroker::shared();
-    let site = PostsSite::unmade(&broker.plaintext());
+    let site = PostsSite::without_topics(&broker.plaintext());
     let topic = site.topic("pin");
     broker.create_topic(&topic, 1, &[]);
     let config = site.configure_topics(&format!("pin = \"{topic}\""), "");
@@ -85,7 +85,7 @@ fn malformed_message_is_rejected_with_its_reason_and_position() {
     sending.flush();
     let name = format!("kafka/{topic}/0");
     let live = site.run(&config, &[]);
-    live.until_read(&BTreeMap::from([(name.clone(), messages.len() as u64)]));
+    live.wait_until_read(&BTreeMap::from([(name.clone(), messages.len() as u64)]));
     let snapshot = live.stop();
 
     let mut ended: BTreeMap<u64, Vec<String>> = BTreeMap::new();

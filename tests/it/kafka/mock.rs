@@ -9,9 +9,9 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::site::{PostsSite, STREAMS};
 use super::skipped;
-use crate::harness::until;
+use crate::harness::wait_until;
 
-const BROKERS: i32 = 3;
+const BROKER_COUNT: i32 = 3;
 
 struct MockSite {
     cluster: MockCluster<'static, DefaultProducerContext>,
@@ -20,8 +20,8 @@ struct MockSite {
 
 impl MockSite {
     fn new() -> MockSite {
-        let cluster = MockCluster::new(BROKERS).unwrap();
-        let site = PostsSite::unmade(&cluster.bootstrap_servers());
+        let cluster = MockCluster::new(BROKER_COUNT).unwrap();
+        let site = PostsSite::without_topics(&cluster.bootstrap_servers());
         for stream in STREAMS {
             cluster.create_topic(&site.topic(stream), 4, 3).unwrap();
         }
@@ -29,7 +29,7 @@ impl MockSite {
     }
 
     fn all_brokers(&self, up: bool) {
-        for broker in 1..=BROKERS {
+        for broker in 1..=BROKER_COUNT {
             if up { self.cluster.broker_up(broker).unwrap() } else { self.cluster.broker_down(broker).unwrap() }
         }
     }
@@ -50,7 +50,7 @@ fn transient_broker_errors_lose_and_repeat_nothing() {
     mocked.cluster.request_errors(RDKafkaApiKey::ListOffsets, &moving);
     let live = site.run(&config, &[]);
     site.send(&recording, 4);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     let errors = [
         Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
@@ -66,11 +66,11 @@ fn transient_broker_errors_lose_and_repeat_nothing() {
         mocked.cluster.request_errors(RDKafkaApiKey::Fetch, &[error, error]);
         mocked.cluster.request_errors(RDKafkaApiKey::Metadata, &[Error::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE]);
         site.send(&recording, 4);
-        live.until_read(&site.ends());
+        live.wait_until_read(&site.ends());
     }
     mocked.cluster.clear_request_errors(RDKafkaApiKey::Metadata);
     mocked.cluster.clear_request_errors(RDKafkaApiKey::ListOffsets);
-    site.assert_right(&live.stop());
+    site.assert_answers_and_rows(&live.stop());
 }
 
 #[test]
@@ -86,19 +86,19 @@ fn moved_leaders_and_broker_outages_lose_and_repeat_nothing() {
     for turn in 0..6 {
         for stream in STREAMS {
             for partition in 0..4 {
-                let leader = (turn + partition) % BROKERS + 1;
+                let leader = (turn + partition) % BROKER_COUNT + 1;
                 mocked.cluster.partition_leader(&site.topic(stream), partition, Some(leader)).unwrap();
             }
         }
         site.send(&recording, 4);
     }
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     mocked.all_brokers(false);
-    until("it says that no broker responds", || live.log().contains("no broker responds"));
+    wait_until("it says that no broker responds", || live.log().contains("no broker responds"));
     // Longer than any single request may take.
     std::thread::sleep(Duration::from_secs(12));
     mocked.all_brokers(true);
     site.send(&recording, 4);
-    live.until_read(&site.ends());
-    site.assert_right(&live.stop());
+    live.wait_until_read(&site.ends());
+    site.assert_answers_and_rows(&live.stop());
 }

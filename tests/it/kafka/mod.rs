@@ -1,4 +1,4 @@
-//! Kafka, against a real broker that the tests start themselves: `tests/kafka/setup.sh` gets it.
+//! Kafka, against a real broker that the tests start. `tests/kafka/setup.sh` installs it.
 //!
 //! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
 
@@ -27,11 +27,11 @@ use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::harness::{pinflow, scratch};
+use crate::harness::{create_temp_dir, pinflow};
 use broker::{BrokerListener, KafkaBroker};
 
 /// Nothing that a broker is asked for takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the Kafka tests are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
@@ -80,7 +80,7 @@ pub(crate) struct KafkaConfigFile {
 impl KafkaConfigFile {
     /// `text` is the rest of a kafka source.
     pub(crate) fn new(text: &str) -> KafkaConfigFile {
-        let place = scratch();
+        let place = create_temp_dir();
         let path = place.path().join("kafka.toml");
         std::fs::write(&path, format!("[[source]]\nkind = 'kafka'\n{text}")).unwrap();
         KafkaConfigFile { path, _place: place }
@@ -92,17 +92,17 @@ impl KafkaConfigFile {
 }
 
 /// How to connect to a listener of the shared broker as a user; the password stands in the environment of [`run`].
-pub(crate) fn configured(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
+pub(crate) fn write_connection_config(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
     let broker = KafkaBroker::shared();
     KafkaConfigFile::new(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\n\
          sasl = {{ mechanism = '{mechanism}', username = '{user}', password = 'env:PINFLOW_TEST_PASSWORD' }}\n",
-        broker.at(listener),
-        shown(&broker.certificates().authority())
+        broker.address(listener),
+        path_text(&broker.certificates().authority())
     ))
 }
 
-pub(crate) fn shown(path: &Path) -> &str {
+pub(crate) fn path_text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -115,10 +115,10 @@ fn reader(broker: &KafkaBroker) -> BaseConsumer {
 /// The offset of the next record in each partition of a topic.
 pub(crate) fn offsets(broker: &KafkaBroker, topic: &str) -> Vec<i64> {
     let reader = reader(broker);
-    let metadata = reader.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let metadata = reader.fetch_metadata(Some(topic), REQUEST_TIMEOUT).unwrap();
     let partitions = metadata.topics()[0].partitions().len();
     (0..i32::try_from(partitions).unwrap())
-        .map(|partition| reader.fetch_watermarks(topic, partition, PATIENCE).unwrap().1)
+        .map(|partition| reader.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).unwrap().1)
         .collect()
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn read_all(broker: &KafkaBroker, topic: &str) -> Vec<KafkaMessage> {
     let total: i64 = ends.iter().sum();
     let (mut found, start) = (Vec::new(), Instant::now());
     while i64::try_from(found.len()).unwrap() < total {
-        assert!(start.elapsed() < PATIENCE, "{} of {total} messages of {topic} came", found.len());
+        assert!(start.elapsed() < REQUEST_TIMEOUT, "{} of {total} messages of {topic} came", found.len());
         if let Some(message) = reader.poll(Duration::from_millis(100)) {
             let message = message.unwrap();
             found.push(KafkaMessage {

@@ -1,4 +1,4 @@
-//! Topics are read whole: each record once, whatever happens to us or to the brokers.
+//! Topics are read completely: each record once, through crashes of pinflow and of brokers.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use rdkafka::admin::{AdminOptions, NewPartitions};
 use super::broker::{KafkaBroker, block_on};
 use super::site::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
-use crate::harness::{pinflow, until};
+use crate::harness::{pinflow, wait_until};
 
 /// Posts of each stream that are sent while the program reads, unless `PINFLOW_KAFKA_INDS` says otherwise.
-const INDS: u32 = 10_000;
+const DEFAULT_INDS: u32 = 10_000;
 /// How often it is killed meanwhile, unless `PINFLOW_KAFKA_KILLS` says otherwise.
-const KILLS: u32 = 10;
+const DEFAULT_KILLS: u32 = 10;
 
-fn asked(name: &str, default: u32) -> u32 {
+fn env_or_default(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
@@ -27,10 +27,10 @@ fn posts_sent_during_a_run_are_answered_and_stored_once() {
     let site = PostsSite::new(KafkaBroker::shared(), 4);
     let config = site.configure("");
     let live = site.run(&config, &[]);
-    site.emit(asked("PINFLOW_KAFKA_INDS", INDS), 31, &["--malformed", "0.01", "--order", "emulator"]);
-    live.until_caught_up(&site.ends());
+    site.emit(env_or_default("PINFLOW_KAFKA_INDS", DEFAULT_INDS), 31, &["--malformed", "0.01", "--order", "emulator"]);
+    live.wait_until_caught_up(&site.ends());
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
     let sources = snapshot.cut["sources"].as_array().unwrap();
     assert_eq!(sources.len(), 12);
     for source in sources {
@@ -46,9 +46,9 @@ fn run_killed_at_any_moment_loses_and_repeats_nothing() {
         return;
     }
     let site = PostsSite::new(KafkaBroker::shared(), 4);
-    let recording = site.recording(asked("PINFLOW_KAFKA_INDS", INDS), 32, &["--malformed", "0.01"]);
+    let recording = site.recording(env_or_default("PINFLOW_KAFKA_INDS", DEFAULT_INDS), 32, &["--malformed", "0.01"]);
     let config = site.configure("");
-    let kills = asked("PINFLOW_KAFKA_KILLS", KILLS);
+    let kills = env_or_default("PINFLOW_KAFKA_KILLS", DEFAULT_KILLS);
     let streams = STREAMS.map(|stream| (site.topic(stream), lines(&recording, stream)));
     let share = streams[0].1.len() / kills as usize + 1;
     let mut sending = site.producer();
@@ -73,27 +73,27 @@ fn crashed_or_frozen_broker_is_retried() {
     if skipped() {
         return;
     }
-    let mut broker = KafkaBroker::alone("");
+    let mut broker = KafkaBroker::start_dedicated("");
     let site = PostsSite::new(&broker, 4);
     let recording = site.recording(2_000, 33, &[]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
     site.send(&recording, 4);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     broker.kill();
-    until("it says that no broker responds", || live.log().contains("no broker responds"));
+    wait_until("it says that no broker responds", || live.log().contains("no broker responds"));
     broker.start_again();
     site.send(&recording, 4);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     broker.terminate();
     broker.start_again();
     broker.freeze(true);
     std::thread::sleep(Duration::from_secs(2));
     broker.freeze(false);
     site.send(&recording, 4);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     assert!(live.log().contains("Kafka can be reached again"), "{}", live.log());
-    site.assert_right(&live.stop());
+    site.assert_answers_and_rows(&live.stop());
 }
 
 #[test]
@@ -101,14 +101,14 @@ fn run_stops_within_its_deadline_while_no_broker_responds() {
     if skipped() {
         return;
     }
-    let mut broker = KafkaBroker::alone("");
+    let mut broker = KafkaBroker::start_dedicated("");
     let site = PostsSite::new(&broker, 1);
     let recording = site.recording(100, 34, &[]);
     let config = site.configure("");
     let live = site.run(&config, &[]);
     site.send(&recording, 1);
-    live.until_read(&site.ends());
-    let held = site.held();
+    live.wait_until_read(&site.ends());
+    let held = site.list_stored_positions();
     broker.freeze(true);
     std::thread::sleep(Duration::from_secs(2));
     let asked = Instant::now();
@@ -128,7 +128,7 @@ fn added_partition_is_read_from_its_beginning() {
     let recording = site.recording(500, 35, &[]);
     let config = site.configure("start = \"latest\"");
     let live = site.run(&config, &[]);
-    until("it has begun", || live.source(&format!("kafka/{}/0", site.topic("user"))).is_some());
+    wait_until("it has begun", || live.source(&format!("kafka/{}/0", site.topic("user"))).is_some());
     let add = |count| {
         let topics = STREAMS.map(|stream| site.topic(stream));
         let more: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, count)).collect();
@@ -138,7 +138,7 @@ fn added_partition_is_read_from_its_beginning() {
     add(3);
     // Before the watch has looked: these stand at the beginning of the new partitions.
     site.send(&recording, 3);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     live.stop();
     // And while nobody looks at all.
     add(5);
@@ -174,7 +174,7 @@ fn configured_start_point_is_kept_after_a_crash() {
     let first = || crate::ledger::deliveries(&site.tables()).keys().map(|(_, position, _)| *position).min();
     for (start, begins) in [("earliest", 0), (moment.to_string().as_str(), 10)] {
         let live = site.run(&config_of(start), &[]);
-        until("it has read to the end", || live.position(&name) == Some(20));
+        wait_until("it has read to the end", || live.position(&name) == Some(20));
         live.stop();
         assert_eq!(first(), Some(begins), "{start}");
     }
@@ -183,12 +183,12 @@ fn configured_start_point_is_kept_after_a_crash() {
     let live = site.run(&config, &[]);
     let durable =
         || live.cut().is_some_and(|cut| cut["durable_epoch"] == cut["epoch"] && cut["sources"][0]["position"] == "20");
-    until("it has begun, and that is durable", durable);
+    wait_until("it has begun, and that is durable", durable);
     live.running.signal(Signal::SIGKILL);
     drop(live);
     send(20..25);
     let live = site.run(&config, &[]);
-    until("it has read to the end", || live.position(&name) == Some(25));
+    wait_until("it has read to the end", || live.position(&name) == Some(25));
     live.stop();
     assert_eq!(first(), Some(20));
     assert_eq!(crate::ledger::deliveries(&site.tables()).len(), 5);
@@ -212,9 +212,9 @@ fn slow_sink_pauses_partitions_and_bounds_memory() {
     let mut running = crate::harness::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(site.place.path().join("log")).unwrap();
     let mut most = 0;
-    until("the partitions were paused a few times", || {
-        assert!(running.ended().is_none(), "{}", said());
-        most = most.max(running.memory());
+    wait_until("the partitions were paused a few times", || {
+        assert!(running.try_wait().is_none(), "{}", said());
+        most = most.max(running.memory_bytes());
         said().matches("partitions are paused").count() >= 3
     });
     running.signal(Signal::SIGKILL);

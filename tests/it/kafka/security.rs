@@ -1,8 +1,8 @@
-//! Security: which connections stand, which are refused, and that no secret is ever shown.
+//! Security: accepted and rejected connections, and secrets that are never printed.
 
 use super::broker::{BrokerListener, KafkaBroker, PASSWORD, USER};
-use super::{EndedRun, KafkaConfigFile, configured, run, run_with, shown, skipped};
-use crate::harness::scratch;
+use super::{EndedRun, KafkaConfigFile, path_text, run, run_with, skipped, write_connection_config};
+use crate::harness::create_temp_dir;
 
 /// Lists topics: the least that needs a broker that believes us, and that we believe.
 fn list(place: &KafkaConfigFile) -> EndedRun {
@@ -12,7 +12,11 @@ fn list(place: &KafkaConfigFile) -> EndedRun {
 fn tls(listener: BrokerListener, more: &str) -> KafkaConfigFile {
     let broker = KafkaBroker::shared();
     let ca = broker.certificates().authority();
-    KafkaConfigFile::new(&format!("brokers = '{}'\ntls = {{ ca = '{}'{more} }}\n", broker.at(listener), shown(&ca)))
+    KafkaConfigFile::new(&format!(
+        "brokers = '{}'\ntls = {{ ca = '{}'{more} }}\n",
+        broker.address(listener),
+        path_text(&ca)
+    ))
 }
 
 #[test]
@@ -36,8 +40,10 @@ fn invalid_certificates_are_rejected_with_the_reason() {
         assert!(ended.code == 1 && ended.stderr.contains(says), "{listener:?}: {ended:?}");
     }
     let broker = KafkaBroker::shared();
-    let untrusted =
-        list(&KafkaConfigFile::new(&format!("brokers = '{}'\nsecurity = 'tls'\n", broker.at(BrokerListener::Tls))));
+    let untrusted = list(&KafkaConfigFile::new(&format!(
+        "brokers = '{}'\nsecurity = 'tls'\n",
+        broker.address(BrokerListener::Tls)
+    )));
     assert!(untrusted.code == 1 && untrusted.stderr.contains("tls = { ca"), "{untrusted:?}");
 }
 
@@ -61,7 +67,7 @@ fn client_certificate_is_sent_to_a_broker_that_requires_it() {
     let certificates = KafkaBroker::shared().certificates();
     let ours = |name: &str| {
         let (certificate, key) = (certificates.certificate(name), certificates.key(name));
-        format!(", certificate = '{}', key = '{}'", shown(&certificate), shown(&key))
+        format!(", certificate = '{}', key = '{}'", path_text(&certificate), path_text(&key))
     };
     let ended = list(&tls(BrokerListener::Mutual, &ours("client")));
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -79,7 +85,7 @@ fn correct_password_is_accepted_and_wrong_password_rejected() {
         return;
     }
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] {
-        let place = configured(BrokerListener::Sasl, mechanism, USER);
+        let place = write_connection_config(BrokerListener::Sasl, mechanism, USER);
         let ended = list(&place);
         assert_eq!(ended.code, 0, "{mechanism}: {ended:?}");
         let list = ["topics", "list", "--connection", place.config()];
@@ -94,11 +100,11 @@ fn plaintext_to_a_tls_listener_fails_with_the_setting_to_use() {
     if skipped() {
         return;
     }
-    let ended = run(["topics", "list", "--brokers", &KafkaBroker::shared().at(BrokerListener::Tls)]);
+    let ended = run(["topics", "list", "--brokers", &KafkaBroker::shared().address(BrokerListener::Tls)]);
     assert!(ended.code == 1 && ended.stderr.contains("security = \"tls\""), "{ended:?}");
     let certificates = KafkaBroker::shared().certificates().authority();
     let text =
-        format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", KafkaBroker::shared().plaintext(), shown(&certificates));
+        format!("brokers = '{}'\ntls = {{ ca = '{}' }}\n", KafkaBroker::shared().plaintext(), path_text(&certificates));
     let ended = list(&KafkaConfigFile::new(&text));
     assert!(ended.code == 1 && ended.stderr.contains("the broker does not use TLS on this port"), "{ended:?}");
 }
@@ -110,18 +116,18 @@ fn secrets_are_never_printed() {
         return;
     }
     let broker = KafkaBroker::shared();
-    let place = scratch();
+    let place = create_temp_dir();
     let file = place.path().join("password");
     std::fs::write(&file, PASSWORD).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let ca = broker.certificates().authority();
     for mechanism in ["SCRAM-SHA-256", "PLAIN"] {
-        for from in [format!("file:{}", shown(&file)), "env:PINFLOW_TEST_PASSWORD".to_owned()] {
+        for from in [format!("file:{}", path_text(&file)), "env:PINFLOW_TEST_PASSWORD".to_owned()] {
             let configured = KafkaConfigFile::new(&format!(
                 "brokers = '{}'\ntls = {{ ca = '{}' }}\nproperties = {{ debug = 'all' }}\n\
                  sasl = {{ mechanism = '{mechanism}', username = '{USER}', password = '{from}' }}\n",
-                broker.at(BrokerListener::Sasl),
-                shown(&ca)
+                broker.address(BrokerListener::Sasl),
+                path_text(&ca)
             ));
             let loud = [("RUST_LOG", "trace")];
             let arguments = ["topics", "create", "canary", "--connection", configured.config()];
@@ -142,7 +148,7 @@ fn secrets_are_never_printed() {
     let inline = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = '{PASSWORD}' }}\n\
          properties = {{ 'sasl.password' = '{PASSWORD}' }}\n",
-        broker.at(BrokerListener::Sasl)
+        broker.address(BrokerListener::Sasl)
     ));
     let ended = list(&inline);
     assert!(ended.code == 2 && !ended.stderr.contains(PASSWORD), "{ended:?}");
@@ -150,8 +156,8 @@ fn secrets_are_never_printed() {
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let exposed = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = 'file:{}' }}\n",
-        broker.at(BrokerListener::Sasl),
-        shown(&file)
+        broker.address(BrokerListener::Sasl),
+        path_text(&file)
     ));
     let ended = list(&exposed);
     assert!(ended.code == 2 && ended.stderr.contains("chmod 600") && !ended.stderr.contains(PASSWORD), "{ended:?}");

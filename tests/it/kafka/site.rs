@@ -1,4 +1,4 @@
-//! Posts on their way through a broker, and the program that reads them there.
+//! Posts sent through a broker, and the run that reads them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -18,12 +18,14 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::broker::KafkaBroker;
-use crate::batch::assert_answers_follow;
-use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{
+    ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
+};
 use crate::ledger::deliveries;
 
 pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
-const PATIENCE: Duration = Duration::from_secs(120);
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Three topics with a prefix of their own, and a folder for what reads them.
 pub(crate) struct PostsSite {
@@ -35,7 +37,7 @@ pub(crate) struct PostsSite {
 impl PostsSite {
     /// Makes the topics.
     pub(crate) fn new(broker: &KafkaBroker, partitions: i32) -> PostsSite {
-        let site = PostsSite::unmade(&broker.plaintext());
+        let site = PostsSite::without_topics(&broker.plaintext());
         for stream in STREAMS {
             broker.create_topic(&site.topic(stream), partitions, &[]);
         }
@@ -43,9 +45,9 @@ impl PostsSite {
     }
 
     /// Names topics that nobody has made.
-    pub(crate) fn unmade(brokers: &str) -> PostsSite {
+    pub(crate) fn without_topics(brokers: &str) -> PostsSite {
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
-        PostsSite { place: scratch(), prefix, brokers: brokers.to_owned() }
+        PostsSite { place: create_temp_dir(), prefix, brokers: brokers.to_owned() }
     }
 
     pub(crate) fn topic(&self, stream: &str) -> String {
@@ -116,28 +118,28 @@ impl PostsSite {
     }
 
     /// Every committed record that the broker holds of the three topics: what `_source` and `_position` must say.
-    pub(crate) fn held(&self) -> Vec<(String, u64)> {
+    pub(crate) fn list_stored_positions(&self) -> Vec<(String, u64)> {
         let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
-        held(&self.brokers, &topics)
+        list_stored_positions(&self.brokers, &topics)
     }
 
     /// Demands that the tables hold each record that the broker holds exactly once, and nothing else.
     pub(crate) fn assert_each_once(&self) {
-        assert_each_once(&self.held(), &self.tables());
+        assert_each_once(&self.list_stored_positions(), &self.tables());
     }
 
     /// Reads to the end, stops, and demands that everything is right.
     pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
-        live.until_read(&self.ends());
+        live.wait_until_read(&self.ends());
         let snapshot = live.stop();
-        self.assert_right(&snapshot);
+        self.assert_answers_and_rows(&snapshot);
         snapshot
     }
 
-    pub(crate) fn assert_right(&self, snapshot: &ProcessOutput) {
+    pub(crate) fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
         self.assert_each_once();
-        assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
+        assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }
@@ -153,9 +155,9 @@ pub(crate) fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
     let consumer = reader(brokers);
     let mut ends = BTreeMap::new();
     for topic in topics {
-        let metadata = again(|| consumer.fetch_metadata(Some(topic), PATIENCE));
+        let metadata = retry_transient(|| consumer.fetch_metadata(Some(topic), READ_TIMEOUT));
         for partition in metadata.topics()[0].partitions() {
-            let (_, high) = again(|| consumer.fetch_watermarks(topic, partition.id(), PATIENCE));
+            let (_, high) = retry_transient(|| consumer.fetch_watermarks(topic, partition.id(), READ_TIMEOUT));
             ends.insert(format!("kafka/{topic}/{}", partition.id()), u64::try_from(high).unwrap());
         }
     }
@@ -163,18 +165,18 @@ pub(crate) fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
 }
 
 /// Asks until it is answered: errors that a test has put in the way of the program may meet the test itself.
-fn again<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
+fn retry_transient<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
     let start = std::time::Instant::now();
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+            Err(error) => assert!(start.elapsed() < READ_TIMEOUT, "{error}"),
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
+fn list_stored_positions(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
     let consumer = reader(brokers);
     let mut held = Vec::new();
     for (name, end) in ends(brokers, topics) {
@@ -187,7 +189,7 @@ fn held(brokers: &str, topics: &[String]) -> Vec<(String, u64)> {
             continue;
         }
         loop {
-            match consumer.poll(PATIENCE) {
+            match consumer.poll(READ_TIMEOUT) {
                 Some(Ok(message)) => held.push((name.clone(), u64::try_from(message.offset()).unwrap())),
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
                 other => panic!("{name}: {:?}", other.map(|one| one.map(|_| ()))),
@@ -254,7 +256,7 @@ impl SendingThread {
     }
 
     pub(crate) fn flush(&mut self) {
-        self.producer.flush(PATIENCE).unwrap();
+        self.producer.flush(READ_TIMEOUT).unwrap();
         assert_eq!(self.producer.in_flight_count(), 0, "every record was acknowledged");
     }
 }
@@ -270,11 +272,11 @@ pub(crate) struct LiveSite {
 impl LiveSite {
     pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> LiveSite {
         let mut command = pinflow(["run"]);
-        LiveSite::of(command.arg(config).args(more), log)
+        LiveSite::start_command(command.arg(config).args(more), log)
     }
 
     /// Starts a command that runs the program.
-    pub(crate) fn of(command: &mut std::process::Command, log: &Path) -> LiveSite {
+    pub(crate) fn start_command(command: &mut std::process::Command, log: &Path) -> LiveSite {
         let file = std::fs::File::create(log).unwrap();
         let mut running = RunningProcess::start(command.stdout(Stdio::piped()).stderr(file));
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -311,9 +313,9 @@ impl LiveSite {
     }
 
     /// Waits until it has answered everything before these ends.
-    pub(crate) fn until_read(&self, ends: &BTreeMap<String, u64>) {
+    pub(crate) fn wait_until_read(&self, ends: &BTreeMap<String, u64>) {
         let mut last = None;
-        until(&format!("everything up to {ends:?} is read; {}", self.log.display()), || {
+        wait_until(&format!("everything up to {ends:?} is read; {}", self.log.display()), || {
             let cut = self.cut();
             if cut.is_some() && cut == last {
                 return false;
@@ -325,9 +327,9 @@ impl LiveSite {
     }
 
     /// Waits until it knows of each partition where it ends, and has reached that.
-    pub(crate) fn until_caught_up(&self, ends: &BTreeMap<String, u64>) {
-        self.until_read(ends);
-        until("where partitions end is told", || {
+    pub(crate) fn wait_until_caught_up(&self, ends: &BTreeMap<String, u64>) {
+        self.wait_until_read(ends);
+        wait_until("where partitions end is told", || {
             ends.keys().all(|name| self.source(name).is_some_and(|source| source["lag"] == 0))
         });
     }
@@ -344,7 +346,7 @@ impl LiveSite {
     }
 
     /// Waits until it ends by itself; what it wrote to stderr last.
-    pub(crate) fn fails(mut self) -> String {
+    pub(crate) fn wait_for_failure(mut self) -> String {
         let status: ExitStatus = self.running.wait();
         assert_eq!(status.code(), Some(1), "it ends loudly: {}", self.log());
         self.log().lines().last().unwrap_or_default().to_owned()

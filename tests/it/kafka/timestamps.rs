@@ -1,4 +1,4 @@
-//! Times that producers set: the latest counts, and one that cannot be true does not.
+//! Timestamps set by producers: the latest counts, and an implausible one is ignored.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const YEAR_9999_MS: i64 = 253_402_214_400_000;
 /// Topics that take any time: brokers before Kafka 4 do so by default.
 fn site() -> PostsSite {
     let broker = KafkaBroker::shared();
-    let site = PostsSite::unmade(&broker.plaintext());
+    let site = PostsSite::without_topics(&broker.plaintext());
     for stream in STREAMS {
         let settings = [("message.timestamp.after.max.ms", i64::MAX.to_string())];
         broker.create_topic(&site.topic(stream), 1, &settings.each_ref().map(|(key, value)| (*key, value.as_str())));
@@ -47,12 +47,12 @@ fn age_group(snapshot: &ProcessOutput) -> String {
 /// Reads all there is, and stops.
 fn read_to_end(site: &PostsSite, config: &Path) -> ProcessOutput {
     let live = site.run(config, &[]);
-    live.until_caught_up(&site.ends());
+    live.wait_until_caught_up(&site.ends());
     live.stop()
 }
 
 /// Whether the time of each stored user is known, in the order of their positions.
-fn times_known(site: &PostsSite) -> Vec<bool> {
+fn stored_times_known(site: &PostsSite) -> Vec<bool> {
     let read = ledger::read(&site.tables().join("user"));
     let column = |name: &str| read.columns.iter().position(|column| column == name).unwrap();
     let (position, time) = (column("_position"), column("_arrived_at"));
@@ -81,12 +81,12 @@ fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
 
     let snapshot = read_to_end(&site, &config);
     assert_eq!(age_group(&snapshot), "25-35", "the user who was posted last among those with a time");
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
     let log = std::fs::read_to_string(site.place.path().join("log")).unwrap();
     assert!(log.contains("more than an hour ahead of this machine's clock; such times count as unknown"), "{log}");
     let counted = |line: &str| line.contains("ahead and count as unknown") && line.contains("\"records\":1");
     assert!(log.lines().any(counted), "{log}");
-    assert_eq!(times_known(&site), [false, true, true]);
+    assert_eq!(stored_times_known(&site), [false, true, true]);
 
     // Read back, the tables say the same; and what is posted now takes the place of what was there.
     assert_eq!(age_group(&read_to_end(&site, &config)), "25-35");
@@ -94,7 +94,7 @@ fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
     sending.flush();
     let snapshot = read_to_end(&site, &config);
     assert_eq!(age_group(&snapshot), "50+");
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn time_less_than_an_hour_ahead_is_accepted() {
     sending.send_at(&site.topic("user"), 0, &user(30), now_ms());
     sending.flush();
     assert_eq!(age_group(&read_to_end(&site, &config)), "18-24");
-    assert_eq!(times_known(&site), [true, true]);
+    assert_eq!(stored_times_known(&site), [true, true]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn times_ahead_are_counted_in_status_and_metrics() {
     sending.send(&site.topic("user"), 0, Some(&user(20)));
     sending.flush();
     let serving = ServingRun::start(site.place.path(), &config, &[]);
-    serving.until_read(4);
+    serving.wait_until_read(4);
     assert_eq!(serving.http.json("/status")["this_run"]["times_ahead"], 3);
     let metrics = serving.http.get("/metrics");
     assert!(metrics.text().lines().any(|line| line == "pinflow_times_ahead_total 3"), "{}", metrics.text());

@@ -1,4 +1,4 @@
-//! Topics that are not the ones that were read, and records that are gone: loud, with the range, and never silent.
+//! Recreated topics and expired records: the run ends with an error that names the range.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use rusqlite::types::Value;
 use super::broker::{KafkaBroker, block_on};
 use super::site::{LiveSite, PostsSite, SendingThread};
 use super::skipped;
-use crate::harness::{pinflow, succeed, until};
+use crate::harness::{pinflow, succeed, wait_until};
 use crate::ledger::{deliveries, read};
 
 /// Loud within this long.
-const LOUD: Duration = Duration::from_secs(60);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One topic of one partition with users in it.
 struct UserTopic<'a> {
@@ -26,7 +26,7 @@ struct UserTopic<'a> {
 
 impl<'a> UserTopic<'a> {
     fn new(broker: &'a KafkaBroker) -> UserTopic<'a> {
-        let site = PostsSite::unmade(&broker.plaintext());
+        let site = PostsSite::without_topics(&broker.plaintext());
         let topic = site.topic("user");
         broker.create_topic(&topic, 1, &[]);
         let config = site.configure_topics(&format!("user = \"{topic}\""), "");
@@ -55,7 +55,7 @@ impl<'a> UserTopic<'a> {
     fn recreate(&mut self, count: u32) {
         self.delete();
         // A broker needs a moment to forget a name.
-        until("the topic can be created again", || {
+        wait_until("the topic can be created again", || {
             let topic = rdkafka::admin::NewTopic::new(&self.topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
             let made = block_on(self.broker.admin().create_topics([&topic], &AdminOptions::new())).unwrap();
             made.iter().all(Result::is_ok)
@@ -75,14 +75,14 @@ impl<'a> UserTopic<'a> {
     }
 
     /// Runs until this many are read.
-    fn reading(&self, next: u64) -> LiveSite {
+    fn start_reading(&self, next: u64) -> LiveSite {
         let live = self.run();
-        until("it has read", || live.position(&self.name()) == Some(next));
+        wait_until("it has read", || live.position(&self.name()) == Some(next));
         live
     }
 }
 
-fn assert_says(said: &str, expected: &[&str]) {
+fn assert_reports(said: &str, expected: &[&str]) {
     for expected in expected {
         assert!(said.contains(expected), "no `{expected}` in: {said}");
     }
@@ -91,8 +91,8 @@ fn assert_says(said: &str, expected: &[&str]) {
 /// Ends loudly, in time.
 fn fails_soon(live: LiveSite) -> String {
     let since = Instant::now();
-    let said = live.fails();
-    assert!(since.elapsed() < LOUD, "it took {:?}", since.elapsed());
+    let said = live.wait_for_failure();
+    assert!(since.elapsed() < REPORT_TIMEOUT, "it took {:?}", since.elapsed());
     said
 }
 
@@ -103,11 +103,11 @@ fn deleted_topic_ends_the_run() {
     }
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    let live = users.reading(10);
+    let live = users.start_reading(10);
     users.delete();
     let topic = format!("kafka/{}", users.topic);
-    assert_says(&fails_soon(live), &[&topic, "was deleted"]);
-    assert_says(&users.run().fails(), &[&topic, "was deleted"]);
+    assert_reports(&fails_soon(live), &[&topic, "was deleted"]);
+    assert_reports(&users.run().wait_for_failure(), &[&topic, "was deleted"]);
     assert_eq!(deliveries(&users.site.tables()).len(), 10, "what was read is safe");
 }
 
@@ -118,11 +118,11 @@ fn recreated_topic_with_fewer_records_ends_the_run() {
     }
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    let live = users.reading(10);
+    let live = users.start_reading(10);
     users.recreate(4);
     let name = users.name();
-    assert_says(&fails_soon(live), &[&name]);
-    assert_says(&users.run().fails(), &[&name, "read up to offset 10", "4 to 9 are gone"]);
+    assert_reports(&fails_soon(live), &[&name]);
+    assert_reports(&users.run().wait_for_failure(), &[&name, "read up to offset 10", "4 to 9 are gone"]);
     assert_eq!(deliveries(&users.site.tables()).len(), 10);
 }
 
@@ -133,15 +133,18 @@ fn recreated_topic_with_more_records_ends_the_run() {
     }
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    let live = users.reading(10);
+    let live = users.start_reading(10);
     users.recreate(30);
-    assert_says(&fails_soon(live), &[&users.name(), "re-created", "now holds one with"]);
+    assert_reports(&fails_soon(live), &[&users.name(), "re-created", "now holds one with"]);
     // And between two runs.
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    users.reading(10).stop();
+    users.start_reading(10).stop();
     users.recreate(30);
-    assert_says(&users.run().fails(), &[&users.name(), "offset 9 held a record with fingerprint", "now holds "]);
+    assert_reports(
+        &users.run().wait_for_failure(),
+        &[&users.name(), "offset 9 held a record with fingerprint", "now holds "],
+    );
     assert_eq!(deliveries(&users.site.tables()).len(), 10, "nothing of the new one was read");
 }
 
@@ -156,15 +159,18 @@ fn recreated_topic_with_fewer_partitions_ends_the_run() {
     let config = site.configure("");
     site.send(&recording, 3);
     let live = site.run(&config, &[]);
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     live.stop();
     let topic = site.topic("geo");
     block_on(broker.admin().delete_topics(&[&topic], &AdminOptions::new())).unwrap();
-    until("the topic can be created again", || {
+    wait_until("the topic can be created again", || {
         let made = rdkafka::admin::NewTopic::new(&topic, 2, rdkafka::admin::TopicReplication::Fixed(1));
         block_on(broker.admin().create_topics([&made], &AdminOptions::new())).unwrap()[0].is_ok()
     });
-    assert_says(&site.run(&config, &[]).fails(), &[&format!("kafka/{topic}"), "it has 2 now", "2 to 2 are gone"]);
+    assert_reports(
+        &site.run(&config, &[]).wait_for_failure(),
+        &[&format!("kafka/{topic}"), "it has 2 now", "2 to 2 are gone"],
+    );
 }
 
 #[test]
@@ -174,17 +180,17 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     }
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    users.reading(10).stop();
+    users.start_reading(10).stop();
     users.send(20);
     users.delete_records(25);
     let (name, range) = (users.name(), format!("{}:10-24", users.name()));
     let accept = format!("--accept-loss {range}");
-    assert_says(&users.run().fails(), &[&name, "positions 10 to 24", &accept]);
+    assert_reports(&users.run().wait_for_failure(), &[&name, "positions 10 to 24", &accept]);
     // Another range is not this one.
     let near = format!("{name}:10-25");
-    assert_says(&users.site.run(&users.config, &["--accept-loss", &near]).fails(), &[&accept]);
+    assert_reports(&users.site.run(&users.config, &["--accept-loss", &near]).wait_for_failure(), &[&accept]);
     let live = users.site.run(&users.config, &["--accept-loss", &range]);
-    until("it has read on", || live.position(&name) == Some(30));
+    wait_until("it has read on", || live.position(&name) == Some(30));
     live.stop();
     let found = deliveries(&users.site.tables());
     let positions: Vec<u64> = found.keys().map(|(_, position, _)| *position).collect();
@@ -197,7 +203,7 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     succeed(pinflow(["table"]).arg(users.site.tables()).arg("--verify"));
     // Once is enough: it goes on without the flag.
     users.send(1);
-    users.reading(31).stop();
+    users.start_reading(31).stop();
 }
 
 #[test]
@@ -216,8 +222,8 @@ fn records_expired_during_a_pause_end_the_run() {
     let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
     // More than two windows, and then more than the feed holds.
     let mut sending = SendingThread::new(&users.broker.plaintext(), &[]);
-    until("the partition is paused", || {
-        assert!(running.ended().is_none(), "{}", said());
+    wait_until("the partition is paused", || {
+        assert!(running.try_wait().is_none(), "{}", said());
         (0..500).for_each(|ind| sending.send(&users.topic, 0, Some(format!("{{\"ind\":{ind}}}").as_bytes())));
         sending.flush();
         said().contains("are paused")
@@ -226,7 +232,7 @@ fn records_expired_during_a_pause_end_the_run() {
     users.delete_records(i64::try_from(end).unwrap());
     let status = running.wait();
     assert_eq!(status.code(), Some(1), "{}", said());
-    assert_says(&said(), &[&users.name(), "no longer holds positions", "--accept-loss"]);
+    assert_reports(&said(), &[&users.name(), "no longer holds positions", "--accept-loss"]);
 }
 
 #[test]
@@ -236,12 +242,12 @@ fn other_cluster_with_the_same_topics_ends_the_run() {
     }
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
-    users.reading(10).stop();
-    let other = KafkaBroker::alone("");
+    users.start_reading(10).stop();
+    let other = KafkaBroker::start_dedicated("");
     other.create_topic(&users.topic, 1, &[]);
     let config = std::fs::read_to_string(&users.config).unwrap();
     std::fs::write(&users.config, config.replace(&users.broker.plaintext(), &other.plaintext())).unwrap();
-    assert_says(&users.run().fails(), &[&users.topic, "from cluster", "these brokers are of cluster"]);
+    assert_reports(&users.run().wait_for_failure(), &[&users.topic, "from cluster", "these brokers are of cluster"]);
 }
 
 #[test]
@@ -249,11 +255,11 @@ fn topic_missing_at_the_start_is_reported() {
     if skipped() {
         return;
     }
-    let site = PostsSite::unmade(&KafkaBroker::shared().plaintext());
+    let site = PostsSite::without_topics(&KafkaBroker::shared().plaintext());
     let config = site.configure("");
-    let said = site.run(&config, &[]).fails();
-    assert_says(&said, &[&site.topic("pin"), "is not in the cluster", "pinflow topics create"]);
-    let nowhere = PostsSite::unmade("localhost:1");
+    let said = site.run(&config, &[]).wait_for_failure();
+    assert_reports(&said, &[&site.topic("pin"), "is not in the cluster", "pinflow topics create"]);
+    let nowhere = PostsSite::without_topics("localhost:1");
     let config = nowhere.configure("");
-    assert_says(&nowhere.run(&config, &[]).fails(), &["localhost:1", "Start the brokers"]);
+    assert_reports(&nowhere.run(&config, &[]).wait_for_failure(), &["localhost:1", "Start the brokers"]);
 }

@@ -1,9 +1,9 @@
-//! `pinflow topics`, from the outside.
+//! `pinflow topics`.
 
 use serde_json::Value;
 
-use super::broker::{BrokerListener, KafkaBroker, NOBODY};
-use super::{EndedRun, configured, run, skipped};
+use super::broker::{BrokerListener, DENIED_USER, KafkaBroker};
+use super::{EndedRun, run, skipped, write_connection_config};
 
 fn topics(arguments: &[&str]) -> EndedRun {
     let brokers = KafkaBroker::shared().plaintext();
@@ -85,7 +85,7 @@ fn check_reports_topics_with_create_time() {
     if skipped() {
         return;
     }
-    let site = super::site::PostsSite::unmade(&KafkaBroker::shared().plaintext());
+    let site = super::site::PostsSite::without_topics(&KafkaBroker::shared().plaintext());
     let [pin, geo] = ["pin", "geo"].map(|stream| site.topic(stream));
     assert_eq!(topics(&["create", &pin]).code, 0);
     KafkaBroker::shared().create_topic(&geo, 1, &[]);
@@ -135,7 +135,7 @@ fn missing_permission_is_reported_by_name() {
         return;
     }
     assert_eq!(topics(&["create", "guarded"]).code, 0);
-    let place = configured(BrokerListener::Sasl, "SCRAM-SHA-512", NOBODY);
+    let place = write_connection_config(BrokerListener::Sasl, "SCRAM-SHA-512", DENIED_USER);
     let nobody =
         |arguments: &[&str]| run(["topics"].iter().chain(arguments).copied().chain(["--connection", place.config()]));
     let seen = nobody(&["list"]);

@@ -1,4 +1,4 @@
-//! What was aborted is no record, what is open waits and shows, and the marks of transactions take up offsets.
+//! Transactions: aborted records are skipped, open ones hold back later records, and markers use up offsets.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use rdkafka::util::Timeout;
 use super::broker::KafkaBroker;
 use super::site::{PostsSite, STREAMS, SendingThread, lines};
 use super::skipped;
-use crate::harness::{last_snapshot, pinflow, succeed, until};
+use crate::harness::{last_snapshot, pinflow, succeed, wait_until};
 
-const PATIENCE: Timeout = Timeout::After(Duration::from_secs(60));
+const TRANSACTION_TIMEOUT: Timeout = Timeout::After(Duration::from_secs(60));
 
 fn transactional(broker: &KafkaBroker, id: &str) -> SendingThread {
     let sending =
         SendingThread::new(&broker.plaintext(), &[("transactional.id", id), ("transaction.timeout.ms", "600000")]);
-    sending.producer.init_transactions(PATIENCE).unwrap();
+    sending.producer.init_transactions(TRANSACTION_TIMEOUT).unwrap();
     sending
 }
 
@@ -43,16 +43,16 @@ fn aborted_records_and_transaction_markers_are_skipped() {
         }
         sending.flush();
         if commit {
-            sending.producer.commit_transaction(PATIENCE).unwrap();
+            sending.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
         } else {
-            sending.producer.abort_transaction(PATIENCE).unwrap();
+            sending.producer.abort_transaction(TRANSACTION_TIMEOUT).unwrap();
         }
     }
     // The ends lie behind the marks of the aborted: positions must come there though no record is behind them.
     let ends = site.ends();
-    live.until_read(&ends);
-    assert_eq!(site.held().len(), 3 * 150);
-    site.assert_right(&live.stop());
+    live.wait_until_read(&ends);
+    assert_eq!(site.list_stored_positions().len(), 3 * 150);
+    site.assert_answers_and_rows(&live.stop());
     // A start holds the position against what is there, also where everything before it has expired.
     let mut list = rdkafka::TopicPartitionList::new();
     for (name, end) in &ends {
@@ -66,7 +66,7 @@ fn aborted_records_and_transaction_markers_are_skipped() {
     let mut plain = site.producer();
     plain.send(&site.topic("user"), 0, Some(&user(1)));
     plain.flush();
-    live.until_read(&site.ends());
+    live.wait_until_read(&site.ends());
     live.stop();
 }
 
@@ -76,7 +76,7 @@ fn open_transaction_holds_back_later_records_and_is_reported() {
         return;
     }
     let broker = KafkaBroker::shared();
-    let site = PostsSite::unmade(&broker.plaintext());
+    let site = PostsSite::without_topics(&broker.plaintext());
     let topic = site.topic("user");
     broker.create_topic(&topic, 1, &[]);
     let config = site.configure_topics(&format!("user = \"{topic}\""), "");
@@ -91,12 +91,12 @@ fn open_transaction_holds_back_later_records_and_is_reported() {
     (6..10).for_each(|ind| plain.send(&topic, 0, Some(&user(ind))));
     plain.flush();
     let live = site.run(&config, &[]);
-    until("it has read up to the transaction", || live.position(&name) == Some(5));
-    until("its progress line tells that it is behind", || live.log().contains("\"lag\":5"));
+    wait_until("it has read up to the transaction", || live.position(&name) == Some(5));
+    wait_until("its progress line tells that it is behind", || live.log().contains("\"lag\":5"));
     assert_eq!(live.position(&name), Some(5), "nothing behind an open transaction is read");
-    hanging.producer.commit_transaction(PATIENCE).unwrap();
+    hanging.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
     // Ten records and the mark.
-    until("it goes on", || live.position(&name) == Some(11));
+    wait_until("it goes on", || live.position(&name) == Some(11));
     let snapshot = live.stop();
     assert_eq!(snapshot.cut["sources"][0]["lag"], 0);
     assert_eq!(snapshot.cut["sources"][0]["read"], 10);
@@ -131,16 +131,16 @@ fn run_until_caught_up_reads_committed_records_and_ends() {
             sending.flush();
             // The second part of the last stream stays open: a run that ends does not wait for it.
             if turn == 0 || stream != STREAMS[2] {
-                sending.producer.commit_transaction(PATIENCE).unwrap();
+                sending.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
             }
         }
         let output = succeed(&mut command());
-        site.assert_right(&last_snapshot(&output.stdout));
+        site.assert_answers_and_rows(&last_snapshot(&output.stdout));
     }
-    sending.producer.commit_transaction(PATIENCE).unwrap();
+    sending.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
     let output = succeed(&mut command());
-    assert_eq!(site.held().len(), 600);
-    site.assert_right(&last_snapshot(&output.stdout));
+    assert_eq!(site.list_stored_positions().len(), 600);
+    site.assert_answers_and_rows(&last_snapshot(&output.stdout));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `pinflow check` makes the calls that reading takes, and names the permission that is missing.
+//! `pinflow check` makes the calls that reading needs and reports missing permissions.
 
 use super::emit::run;
 use super::proxy::{KinesisProxy, ProxyFault};
@@ -12,14 +12,14 @@ fn check_tries_every_permission_and_reports_the_missing_one() {
         return;
     }
     let server = KinesisServer::shared();
-    let proxy = KinesisProxy::before(server.port());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let config = site.configure("");
     let check = || run(["check", config.to_str().unwrap()]);
     let (code, said, _) = check();
     assert!(code == 0 && said.matches("1 open shards").count() == 3, "{said}");
     for call in ["DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"] {
-        proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
+        proxy.inject_fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
         assert!(code == 1 && said.contains(&format!("grant kinesis:{call} on it")), "{call}: {said}");
     }
@@ -30,11 +30,11 @@ fn check_tries_every_permission_and_reports_the_missing_one() {
     let (code, said, _) = check();
     assert!(code == 0 && said.matches("consumer mine can subscribe").count() == 1, "{said}");
     for call in ["DescribeStreamConsumer", "SubscribeToShard"] {
-        proxy.fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
+        proxy.inject_fault(call, ProxyFault::Refused("AccessDeniedException"), 1);
         let (code, said, _) = check();
         assert!(code == 0 && said.contains(&format!("grant kinesis:{call} on it")), "{call}: {said}");
     }
-    proxy.fault("DescribeStreamSummary", ProxyFault::Refused("ExpiredTokenException"), 1);
+    proxy.inject_fault("DescribeStreamSummary", ProxyFault::Refused("ExpiredTokenException"), 1);
     let (code, said, _) = check();
     assert!(code == 1 && said.contains("renew the AWS credentials"), "{said}");
 }
@@ -45,7 +45,7 @@ fn missing_stream_is_reported() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     let (code, said, _) = run(["check", site.configure("").to_str().unwrap()]);
     assert!(code == 1 && said.contains("pinflow streams create"), "{said}");
     assert!(!site.tables().exists(), "nothing was written");

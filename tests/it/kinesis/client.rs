@@ -1,4 +1,4 @@
-//! A client of the servers with nothing of pinflow's own: puts records, changes shards, and says what is there.
+//! A Kinesis client independent of pinflow: puts records, reshards streams, and lists records.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,9 +10,9 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{ConsumerStatus, PutRecordsRequestEntry, Shard, ShardIteratorType, StreamStatus};
 
 /// Nothing that a server is asked for takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Who everybody is; kinesis-local takes it for the account, too.
-pub(crate) const ACCOUNT: &str = "000000000000";
+pub(crate) const ACCOUNT_ID: &str = "000000000000";
 
 /// Does something that has to be waited for.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -39,19 +39,19 @@ impl KinesisProbe {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new(ACCOUNT, "secret", None, None, "tests"))
+            .credentials_provider(Credentials::new(ACCOUNT_ID, "secret", None, None, "tests"))
             .build();
         KinesisProbe(Client::from_conf(config))
     }
 
     pub(crate) fn create(&self, stream: &str, shards: i32) {
         block_on(self.0.create_stream().stream_name(stream).shard_count(shards).send()).unwrap();
-        self.until_active(stream);
+        self.wait_until_active(stream);
     }
 
     pub(crate) fn delete(&self, stream: &str) {
         block_on(self.0.delete_stream().stream_name(stream).enforce_consumer_deletion(true).send()).unwrap();
-        crate::harness::until("the stream is gone", || {
+        crate::harness::wait_until("the stream is gone", || {
             block_on(self.0.describe_stream_summary().stream_name(stream).send()).is_err()
         });
     }
@@ -61,15 +61,15 @@ impl KinesisProbe {
         let summary = block_on(self.0.describe_stream_summary().stream_name(stream).send()).unwrap();
         let arn = summary.stream_description_summary.unwrap().stream_arn;
         block_on(self.0.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send()).unwrap();
-        crate::harness::until("the consumer is active", || {
+        crate::harness::wait_until("the consumer is active", || {
             let call = self.0.describe_stream_consumer().stream_arn(&arn).consumer_name(consumer);
             let described = block_on(call.send()).unwrap().consumer_description.unwrap();
             described.consumer_status == ConsumerStatus::Active
         });
     }
 
-    fn until_active(&self, stream: &str) {
-        crate::harness::until("the stream is active", || {
+    fn wait_until_active(&self, stream: &str) {
+        crate::harness::wait_until("the stream is active", || {
             let answer = block_on(self.0.describe_stream_summary().stream_name(stream).send());
             answer.is_ok_and(|answer| {
                 answer.stream_description_summary.is_some_and(|one| one.stream_status == StreamStatus::Active)
@@ -108,18 +108,18 @@ impl KinesisProbe {
         let middle = (first + (last - first) / 2 + 1).to_string();
         let call = self.0.split_shard().stream_name(stream).shard_to_split(&shard.shard_id);
         block_on(call.new_starting_hash_key(middle).send()).unwrap();
-        self.until_active(stream);
+        self.wait_until_active(stream);
     }
 
     /// Merges two open shards with adjacent keys.
     pub(crate) fn merge(&self, stream: &str, one: &Shard, other: &Shard) {
         let call = self.0.merge_shards().stream_name(stream).shard_to_merge(&one.shard_id);
         block_on(call.adjacent_shard_to_merge(&other.shard_id).send()).unwrap();
-        self.until_active(stream);
+        self.wait_until_active(stream);
     }
 
     /// Every record of every shard.
-    pub(crate) fn held(&self, stream: &str) -> BTreeMap<String, Vec<HeldRecord>> {
+    pub(crate) fn list_stored_records(&self, stream: &str) -> BTreeMap<String, Vec<HeldRecord>> {
         self.shards(stream)
             .into_iter()
             .map(|shard| (shard.shard_id.clone(), self.records(stream, &shard.shard_id)))
@@ -131,7 +131,7 @@ impl KinesisProbe {
         let iterator = block_on(call.shard_iterator_type(ShardIteratorType::TrimHorizon).send()).unwrap();
         let (mut iterator, mut records, start) = (iterator.shard_iterator, Vec::new(), Instant::now());
         while let Some(now) = iterator {
-            assert!(start.elapsed() < PATIENCE, "{shard} is read to its end");
+            assert!(start.elapsed() < REQUEST_TIMEOUT, "{shard} is read to its end");
             let answer = block_on(self.0.get_records().shard_iterator(now).send()).unwrap();
             let is_end = answer.records.is_empty() && answer.millis_behind_latest.unwrap_or(0) == 0;
             records.extend(answer.records.into_iter().map(|record| HeldRecord {

@@ -1,4 +1,4 @@
-//! Starts by a moment, where this machine's clock and the service's differ, or the moment lies in the future.
+//! Start timestamps when the local clock and the service clock differ, or when they lie in the future.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::proxy::{KinesisProxy, ProxyFault};
 use super::server::KinesisServer;
 use super::site::KinesisSite;
 use super::skipped;
-use crate::harness::{succeed, until};
+use crate::harness::{succeed, wait_until};
 use crate::idle_starts::assert_no_commits;
 use crate::kafka::site::LiveSite;
 use crate::ledger::places;
@@ -27,7 +27,7 @@ fn latest_with_local_clock_ahead_starts_by_the_kinesis_clock() {
     if skipped() {
         return;
     }
-    let Some(faketime) = crate::harness::faketime() else { return };
+    let Some(faketime) = crate::harness::find_faketime() else { return };
     let endpoint = KinesisServer::shared().endpoint();
     // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
     for ahead in ["+3600s", "+2s"] {
@@ -37,11 +37,11 @@ fn latest_with_local_clock_ahead_starts_by_the_kinesis_clock() {
         std::thread::sleep(Duration::from_millis(1_200));
         let mut command = site.command(&config);
         command.env("LD_PRELOAD", &faketime).env("FAKETIME", ahead).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let live = LiveSite::of(&mut command, &site.place.path().join("log"));
-        until("the clock is reported", || live.log().contains("clock is ahead of Kinesis"));
-        until("the first snapshot is there", || live.cut().is_some_and(|cut| cut["complete"] == true));
+        let live = LiveSite::start_command(&mut command, &site.place.path().join("log"));
+        wait_until("the clock is reported", || live.log().contains("clock is ahead of Kinesis"));
+        wait_until("the first snapshot is there", || live.cut().is_some_and(|cut| cut["complete"] == true));
         put_user(&site, 2);
-        until("the record is read", || {
+        wait_until("the record is read", || {
             let cut = live.cut().unwrap();
             cut["sources"].as_array().unwrap().iter().any(|source| source["read"] == 1)
         });
@@ -56,15 +56,15 @@ fn timestamp_ahead_of_the_kinesis_clock_is_waited_for() {
         return;
     }
     let server = KinesisServer::shared();
-    let proxy = KinesisProxy::before(server.port());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let config = site.configure("start = \"latest\"");
     // As a clock that is a little ahead meets it: more often in a row than any other refusal is forgiven.
-    proxy.fault("GetShardIterator", ProxyFault::Refused("InvalidArgumentException"), 3 * 6);
+    proxy.inject_fault("GetShardIterator", ProxyFault::Refused("InvalidArgumentException"), 3 * 6);
     let live = site.run(&config, &[]);
-    until("the faults have been met", || !proxy.has_faults());
+    wait_until("the faults have been met", || !proxy.has_faults());
     put_user(&site, 2);
-    site.until_durable();
+    site.wait_until_durable();
     assert!(live.log().contains("this machine's clock is ahead of Kinesis; waiting for the start"), "{}", live.log());
     live.stop();
     assert_eq!(rows(&site), 1);
@@ -84,10 +84,10 @@ fn start_timestamp_in_the_future_is_waited_for() {
     succeed(site.command(&config).args(["--until-caught-up", "--output", "none"]));
     assert_eq!(rows(&site), 0);
     let live = site.run(&config, &[]);
-    until("it says what it waits for", || live.log().contains("the start is in the future; waiting for it"));
-    until("the moment has come", || Timestamp::now() > start + Duration::from_secs(1));
+    wait_until("it says what it waits for", || live.log().contains("the start is in the future; waiting for it"));
+    wait_until("the moment has come", || Timestamp::now() > start + Duration::from_secs(1));
     put_user(&site, 2);
-    until("the record is durable", || rows(&site) == 1);
+    wait_until("the record is durable", || rows(&site) == 1);
     live.stop();
 }
 

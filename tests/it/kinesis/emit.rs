@@ -1,4 +1,4 @@
-//! `pinflow emit --to kinesis://…`: what it says was acknowledged is there.
+//! `pinflow emit --to kinesis://…`: every acknowledged message is stored.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -6,12 +6,12 @@ use std::process::Stdio;
 use super::proxy::{KinesisProxy, ProxyFault};
 use super::server::KinesisServer;
 use super::site::{KinesisSite, STREAMS, with_credentials};
-use super::{asked, skipped};
-use crate::harness::{pinflow, until};
+use super::{env_or_default, skipped};
+use crate::harness::{pinflow, wait_until};
 use crate::kafka::site::lines;
 
 /// Posts of each stream in the test of volume, unless `PINFLOW_KINESIS_INDS` says otherwise.
-const INDS: u64 = 20_000;
+const DEFAULT_INDS: u64 = 20_000;
 
 /// Runs pinflow to its end: its exit code, and what it said on stderr.
 pub(super) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
@@ -33,12 +33,12 @@ fn every_message_is_stored_under_its_ind() {
         return;
     }
     let server = KinesisServer::shared();
-    let proxy = KinesisProxy::before(server.port());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &server.endpoint(), 2);
-    proxy.fault("PutRecords", ProxyFault::Half, 3);
-    proxy.fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
-    proxy.fault("PutRecords", ProxyFault::Broken, 1);
-    proxy.fault("PutRecords", ProxyFault::Cut, 1);
+    proxy.inject_fault("PutRecords", ProxyFault::Half, 3);
+    proxy.inject_fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 2);
+    proxy.inject_fault("PutRecords", ProxyFault::Broken, 1);
+    proxy.inject_fault("PutRecords", ProxyFault::Cut, 1);
     let recording = site.recording(700, 61, &[]);
     let (code, said) =
         emit(&site, &proxy.endpoint(), &["--inds", "700", "--count", "700", "--seed", "61", "--order", "emulator"]);
@@ -47,7 +47,7 @@ fn every_message_is_stored_under_its_ind() {
     for stream in STREAMS {
         let mut expected = lines(&recording, stream);
         let mut found = Vec::new();
-        for records in site.probe.held(&site.stream(stream)).values() {
+        for records in site.probe.list_stored_records(&site.stream(stream)).values() {
             for record in records {
                 let row: serde_json::Value = serde_json::from_slice(&record.data).unwrap();
                 assert_eq!(row.get("ind").or(row.get("index")).unwrap().to_string(), record.key);
@@ -66,7 +66,7 @@ fn oversized_record_is_counted_and_others_are_stored() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     site.probe.create(&site.prefix, 1);
     let path = site.place.path().join("pin.jsonl");
     let large = format!("{{\"index\":2,\"title\":\"{}\"}}\n", "x".repeat(1 << 20));
@@ -74,7 +74,7 @@ fn oversized_record_is_counted_and_others_are_stored() {
     let arguments = ["emit", "--from", path.to_str().unwrap(), "--to", "kinesis://", "--topic", &site.prefix];
     let (code, _, said) = run(arguments.into_iter().chain(["--endpoint", &endpoint, "--region", "us-east-1"]));
     assert!(code == 1 && said.contains("1 of 3 messages were not acknowledged"), "{said}");
-    let held = site.probe.held(&site.prefix);
+    let held = site.probe.list_stored_records(&site.prefix);
     let keys: Vec<_> = held.values().flatten().map(|record| record.key.as_str()).collect();
     assert_eq!(keys, ["1", "3"]);
 }
@@ -85,11 +85,11 @@ fn missing_stream_is_reported_before_sending() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     site.probe.create(&site.stream("pin"), 1);
     let (code, said) = emit(&site, &endpoint, &["--inds", "10"]);
     assert!(code == 1 && said.contains(&format!("pinflow streams create {}", site.stream("geo"))), "{said}");
-    assert!(site.probe.held(&site.stream("pin")).values().all(Vec::is_empty));
+    assert!(site.probe.list_stored_records(&site.stream("pin")).values().all(Vec::is_empty));
 }
 
 /// A number of posts that the faithful server would not bear, through four shards of each stream.
@@ -98,10 +98,10 @@ fn many_posts_are_read_during_emit() {
     if skipped() {
         return;
     }
-    let server = KinesisServer::fast();
-    let proxy = KinesisProxy::before(server.port());
+    let server = KinesisServer::start_ministack();
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 4);
-    let inds = asked("PINFLOW_KINESIS_INDS", INDS);
+    let inds = env_or_default("PINFLOW_KINESIS_INDS", DEFAULT_INDS);
     let config = site.configure("");
     let live = site.run(&config, &[]);
     let (code, said) = emit(&site, &server.endpoint(), &["--inds", &inds.to_string()]);
@@ -114,12 +114,12 @@ fn many_posts_are_read_during_emit() {
     // However long it takes, as long as it goes on.
     let mut before = read();
     while before < 3 * inds {
-        until("more has been read", || read() > before);
+        wait_until("more has been read", || read() > before);
         before = read();
     }
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
-    let shards: BTreeMap<_, _> = site.probe.held(&site.stream("pin"));
+    site.assert_answers_and_rows(&snapshot);
+    let shards: BTreeMap<_, _> = site.probe.list_stored_records(&site.stream("pin"));
     assert!(shards.len() == 4 && shards.values().all(|records| !records.is_empty()), "keys spread over all shards");
     assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
 }

@@ -1,4 +1,4 @@
-//! What the service may do to a reader: nothing is lost, nothing comes twice, and limits are kept.
+//! Errors of the service: nothing is lost or repeated, and rate limits are respected.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use pinflow_core::position::Position;
 use super::proxy::{KinesisProxy, ProxyFault};
 use super::server::KinesisServer;
 use super::site::KinesisSite;
-use super::{asked, skipped};
-use crate::harness::{pinflow, succeed, until};
+use super::{env_or_default, skipped};
+use crate::harness::{pinflow, succeed, wait_until};
 use crate::ledger::{places, read};
 
 fn site(shards: i32) -> (KinesisProxy, KinesisSite) {
     let server = KinesisServer::shared();
-    let proxy = KinesisProxy::before(server.port());
+    let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), shards);
     (proxy, site)
 }
@@ -50,14 +50,14 @@ fn every_transient_fault_is_retried() {
             } else {
                 fault
             };
-            proxy.fault(call, fault, 2);
+            proxy.inject_fault(call, fault, 2);
         }
-        proxy.fault("GetRecords", ProxyFault::Cut, 1);
-        until("the faults have been met", || !proxy.has_faults());
+        proxy.inject_fault("GetRecords", ProxyFault::Cut, 1);
+        wait_until("the faults have been met", || !proxy.has_faults());
     }
-    site.until_durable();
+    site.wait_until_durable();
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
     assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
 }
 
@@ -68,7 +68,7 @@ fn resharding_during_random_faults_loses_and_repeats_nothing() {
     }
     let (proxy, site) = site(1);
     let config = site.configure("");
-    proxy.chaos(30);
+    proxy.inject_random_faults(30);
     let live = site.run(&config, &[]);
     for round in 0..6 {
         users(&site, round * 30..round * 30 + 30);
@@ -78,10 +78,10 @@ fn resharding_during_random_faults_loses_and_repeats_nothing() {
         }
         std::thread::sleep(Duration::from_millis(300));
     }
-    site.until_durable();
-    proxy.chaos(0);
+    site.wait_until_durable();
+    proxy.inject_random_faults(0);
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
     assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
     assert!(proxy.calls("GetShardIterator") > 10, "iterators were asked for anew");
 }
@@ -95,26 +95,26 @@ fn unavailable_service_is_retried() {
     let config = site.configure("");
     users(&site, 0..20);
     let live = site.run(&config, &[]);
-    site.until_durable();
-    proxy.chaos(100);
+    site.wait_until_durable();
+    proxy.inject_random_faults(100);
     users(&site, 20..40);
     std::thread::sleep(Duration::from_secs(2));
-    proxy.chaos(0);
-    site.until_durable();
+    proxy.inject_random_faults(0);
+    site.wait_until_durable();
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
 }
 
 /// A pause, unless `PINFLOW_KINESIS_PAUSE_SECS` says otherwise. Iterators and subscriptions live for five minutes: 320 shows
 /// that they are let go.
-const PAUSE_SECS: u64 = 1;
+const DEFAULT_PAUSE_SECS: u64 = 1;
 
 #[test]
 fn reader_stopped_past_iterator_expiry_resumes() {
     if skipped() {
         return;
     }
-    let pause = Duration::from_secs(asked("PINFLOW_KINESIS_PAUSE_SECS", PAUSE_SECS));
+    let pause = Duration::from_secs(env_or_default("PINFLOW_KINESIS_PAUSE_SECS", DEFAULT_PAUSE_SECS));
     let polled = site(2);
     let pushed = site(2);
     pushed.1.probe.register(&pushed.1.stream("user"), "pinflow-posts");
@@ -122,7 +122,7 @@ fn reader_stopped_past_iterator_expiry_resumes() {
     let lives = [(&polled, run(&polled, "")), (&pushed, run(&pushed, "fan_out = true"))];
     for ((_, site), live) in &lives {
         users(site, 0..20);
-        site.until_durable();
+        site.wait_until_durable();
         live.running.signal(Signal::SIGSTOP);
         users(site, 20..40);
     }
@@ -132,8 +132,8 @@ fn reader_stopped_past_iterator_expiry_resumes() {
     for ((_, site), live) in lives {
         live.running.signal(Signal::SIGCONT);
         users(site, 40..60);
-        site.until_durable();
-        site.assert_right(&live.stop());
+        site.wait_until_durable();
+        site.assert_answers_and_rows(&live.stop());
     }
     if pause > Duration::from_secs(300) {
         assert!(calls(&polled.0).0 >= before[0].0 + 6, "every iterator had expired");
@@ -151,16 +151,16 @@ fn recreated_stream_ends_the_run() {
     let config = site.configure("");
     users(&site, 0..10);
     let live = site.run(&config, &[]);
-    site.until_durable();
+    site.wait_until_durable();
     let stream = site.stream("user");
     site.probe.delete(&stream);
-    let said = live.fails();
+    let said = live.wait_for_failure();
     assert!(said.contains(&stream) && said.contains("deleted"), "{said}");
-    let said = site.run(&config, &[]).fails();
+    let said = site.run(&config, &[]).wait_for_failure();
     assert!(said.contains(&stream) && said.contains("was deleted"), "{said}");
     site.probe.create(&stream, 1);
     users(&site, 0..30);
-    let said = site.run(&config, &[]).fails();
+    let said = site.run(&config, &[]).wait_for_failure();
     assert!(said.contains(&stream) && said.contains("re-created"), "{said}");
     assert_eq!(places(&site.tables()).len(), 10, "nothing of the new one was read");
 }
@@ -174,9 +174,9 @@ fn revoked_permission_ends_the_run_and_is_reported() {
     let config = site.configure("");
     users(&site, 0..5);
     let live = site.run(&config, &[]);
-    site.until_durable();
-    proxy.fault("GetRecords", ProxyFault::Refused("AccessDeniedException"), 3);
-    let said = live.fails();
+    site.wait_until_durable();
+    proxy.inject_fault("GetRecords", ProxyFault::Refused("AccessDeniedException"), 3);
+    let said = live.wait_for_failure();
     assert!(said.contains("grant kinesis:GetRecords"), "{said}");
 }
 
@@ -186,8 +186,8 @@ fn stream_missing_at_the_start_is_reported() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
-    let said = site.run(&site.configure(""), &[]).fails();
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
+    let said = site.run(&site.configure(""), &[]).wait_for_failure();
     assert!(said.contains("does not exist") && said.contains("pinflow streams create"), "{said}");
 }
 
@@ -200,21 +200,21 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     let config = site.configure_streams(&format!("user = \"{}\"", site.stream("user")), "");
     users(&site, 0..10);
     let live = site.run(&config, &[]);
-    site.until_durable();
+    site.wait_until_durable();
     live.stop();
     users(&site, 10..30);
     let source = format!("kinesis/{}/shardId-000000000000", site.stream("user"));
-    let numbers: Vec<Position> = held_of(&site, &source);
+    let numbers: Vec<Position> = list_stored_positions_of(&site, &source);
     // The last that was read, and five more.
     proxy.expire(numbers[15]);
     let range = format!("{source}:{}-{}", numbers[9].after(), numbers[15].before());
-    let said = site.run(&config, &[]).fails();
+    let said = site.run(&config, &[]).wait_for_failure();
     assert!(said.contains(&format!("--accept-loss {range}")), "no {range} in {said}");
     // Another range is not this one.
     let near = format!("{source}:{}-{}", numbers[9].after(), numbers[15]);
-    assert!(site.run(&config, &["--accept-loss", &near]).fails().contains(&range));
+    assert!(site.run(&config, &["--accept-loss", &near]).wait_for_failure().contains(&range));
     let live = site.run(&config, &["--accept-loss", &range]);
-    until("it has read on", || site.durable().get(&source) == Some(&numbers[29].after()));
+    wait_until("it has read on", || site.durable().get(&source) == Some(&numbers[29].after()));
     live.stop();
     let found: Vec<_> = places(&site.tables()).into_keys().map(|(_, position, _)| position).collect();
     let mut expected: Vec<_> = numbers[..10].iter().chain(&numbers[15..]).copied().collect();
@@ -228,10 +228,10 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     // Once is enough: the last record is there, so nothing else can have gone.
     users(&site, 30..31);
     let live = site.run(&config, &[]);
-    until("it has read on", || site.durable()[&source] > numbers[29].after());
+    wait_until("it has read on", || site.durable()[&source] > numbers[29].after());
     live.stop();
 }
 
-fn held_of(site: &KinesisSite, source: &str) -> Vec<Position> {
-    site.held().into_iter().filter(|(name, _)| name == source).map(|(_, position)| position).collect()
+fn list_stored_positions_of(site: &KinesisSite, source: &str) -> Vec<Position> {
+    site.list_stored_records().into_iter().filter(|(name, _)| name == source).map(|(_, position)| position).collect()
 }

@@ -1,4 +1,4 @@
-//! Kinesis, against real servers that the tests start themselves: `tests/kinesis/setup.sh` gets them.
+//! Kinesis, against real servers that the tests start. `tests/kinesis/setup.sh` installs them.
 //!
 //! `PINFLOW_SKIP_KINESIS=1` leaves these tests out. Without it a server that cannot be started is a failure.
 
@@ -27,6 +27,6 @@ pub(crate) fn skipped() -> bool {
 }
 
 /// A number that the environment may say.
-fn asked(name: &str, default: u64) -> u64 {
+fn env_or_default(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

@@ -14,7 +14,7 @@ use pinflow_core::position::Position;
 use serde_json::{Value, json};
 
 /// Bytes of a subscription's answer before it is cut: within its first events.
-const CUT_AFTER: usize = 1_500;
+const DISCONNECT_AFTER_BYTES: usize = 1_500;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ struct ProxyAnswer {
 
 impl KinesisProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn before(server: u16) -> KinesisProxy {
+    pub(crate) fn start(server: u16) -> KinesisProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = KinesisProxy { port: listener.local_addr().unwrap().port(), state: Arc::default() };
         let serving = proxy.clone();
@@ -95,7 +95,7 @@ impl KinesisProxy {
     }
 
     /// The next calls of this name meet a fault.
-    pub(crate) fn fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
+    pub(crate) fn inject_fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
         self.state.lock().unwrap().rules.push(KinesisProxyRule { call, fault, times });
     }
 
@@ -110,7 +110,7 @@ impl KinesisProxy {
     }
 
     /// From now on, so many of a hundred calls meet some fault.
-    pub(crate) fn chaos(&self, of_hundred: u64) {
+    pub(crate) fn inject_random_faults(&self, of_hundred: u64) {
         self.state.lock().unwrap().chaos = of_hundred;
     }
 
@@ -134,26 +134,26 @@ impl KinesisProxy {
         let mut to_client = client.try_clone()?;
         let mut from_client = BufReader::new(client);
         while let Some(request) = read_request(&mut from_client)? {
-            let fault = self.note(&request);
+            let fault = self.record_request(&request);
             if request.call == "SubscribeToShard"
                 && matches!(fault, None | Some(ProxyFault::CutAnswer | ProxyFault::Slow(_)))
             {
-                let bytes_max = if fault == Some(ProxyFault::CutAnswer) { CUT_AFTER } else { usize::MAX };
-                return pass_on(&request, server, &mut to_client, bytes_max);
+                let bytes_max = if fault == Some(ProxyFault::CutAnswer) { DISCONNECT_AFTER_BYTES } else { usize::MAX };
+                return forward_response(&request, server, &mut to_client, bytes_max);
             }
             let mut answer = match fault {
                 Some(ProxyFault::Cut) => return Ok(()),
                 Some(ProxyFault::Refused(error)) => error_answer(400, error),
                 Some(ProxyFault::Broken) => error_answer(500, "InternalFailure"),
-                Some(ProxyFault::Half) => half(&request, server)?,
+                Some(ProxyFault::Half) => accept_every_second_record(&request, server)?,
                 Some(ProxyFault::Slow(ms)) => {
                     std::thread::sleep(Duration::from_millis(ms));
                     forward(&request, server)?
                 }
                 Some(ProxyFault::CutAnswer) | None => forward(&request, server)?,
             };
-            self.hide(&request, &mut answer);
-            self.learn(&request, &answer);
+            self.remove_expired(&request, &mut answer);
+            self.learn_iterator_shard(&request, &answer);
             let head = format!(
                 "HTTP/1.1 {} -\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
                 answer.status,
@@ -170,7 +170,7 @@ impl KinesisProxy {
     }
 
     /// Counts a call; what happens to it.
-    fn note(&self, request: &ProxiedRequest) -> Option<ProxyFault> {
+    fn record_request(&self, request: &ProxiedRequest) -> Option<ProxyFault> {
         let mut state = self.state.lock().unwrap();
         *state.calls.entry(request.call.clone()).or_default() += 1;
         if request.call == "GetRecords" {
@@ -206,7 +206,7 @@ impl KinesisProxy {
     }
 
     /// Takes out of an answer what has expired.
-    fn hide(&self, request: &ProxiedRequest, answer: &mut ProxyAnswer) {
+    fn remove_expired(&self, request: &ProxiedRequest, answer: &mut ProxyAnswer) {
         let Some(expired) = self.state.lock().unwrap().expired else { return };
         let Ok(mut said) = serde_json::from_slice::<Value>(&answer.body) else { return };
         match request.call.as_str() {
@@ -222,7 +222,7 @@ impl KinesisProxy {
     }
 
     /// Learns which shard an iterator is of.
-    fn learn(&self, request: &ProxiedRequest, answer: &ProxyAnswer) {
+    fn learn_iterator_shard(&self, request: &ProxiedRequest, answer: &ProxyAnswer) {
         if answer.status != 200 {
             return;
         }
@@ -277,8 +277,13 @@ fn error_answer(status: u16, error: &str) -> ProxyAnswer {
 }
 
 /// Makes the call, and hands its answer on as it comes: so many bytes of it at the most.
-fn pass_on(request: &ProxiedRequest, server: u16, to: &mut TcpStream, bytes_max: usize) -> std::io::Result<()> {
-    let mut from = ask(request, server)?;
+fn forward_response(
+    request: &ProxiedRequest,
+    server: u16,
+    to: &mut TcpStream,
+    bytes_max: usize,
+) -> std::io::Result<()> {
+    let mut from = forward_request(request, server)?;
     from.set_read_timeout(Some(Duration::from_millis(100)))?;
     to.set_read_timeout(Some(Duration::from_millis(1)))?;
     let (mut left, mut some) = (bytes_max, [0; 8 << 10]);
@@ -303,11 +308,11 @@ fn pass_on(request: &ProxiedRequest, server: u16, to: &mut TcpStream, bytes_max:
 
 /// Makes the call, and reads all of the answer.
 fn forward(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
-    read_answer(ask(request, server)?)
+    read_answer(forward_request(request, server)?)
 }
 
 /// Makes the call.
-fn ask(request: &ProxiedRequest, server: u16) -> std::io::Result<TcpStream> {
+fn forward_request(request: &ProxiedRequest, server: u16) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", server))?;
     let mut text = request.head[0].clone() + "\r\n";
     for line in &request.head[1..] {
@@ -357,7 +362,7 @@ fn read_answer(stream: TcpStream) -> std::io::Result<ProxyAnswer> {
 }
 
 /// Takes every second record, and refuses the others.
-fn half(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
+fn accept_every_second_record(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
     let mut asked: Value = serde_json::from_slice(&request.body)?;
     let all = asked["Records"].as_array().cloned().unwrap_or_default();
     asked["Records"] = all.iter().step_by(2).cloned().collect();

@@ -1,4 +1,4 @@
-//! Streams are read whole: each record once, parents before children, whatever the shape of a record.
+//! Streams are read completely: each record once, parents before children, for every record format.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::emit::run;
 use super::server::KinesisServer;
 use super::site::{KinesisSite, STREAMS, assert_each_once};
 use super::skipped;
-use crate::harness::{last_snapshot, pinflow, succeed, until};
+use crate::harness::{last_snapshot, pinflow, succeed, wait_until};
 use crate::ledger::{places, read};
 
 #[test]
@@ -20,12 +20,12 @@ fn posts_put_during_a_run_are_answered_and_stored_once() {
     let config = site.configure("");
     let live = site.run(&config, &[]);
     site.send(&recording);
-    site.until_durable();
-    until("nothing is behind", || {
+    site.wait_until_durable();
+    wait_until("nothing is behind", || {
         live.cut().is_some_and(|cut| cut["sources"].as_array().unwrap().iter().all(|source| source["lag"] == 0))
     });
     let snapshot = live.stop();
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
     let sources = snapshot.cut["sources"].as_array().unwrap();
     assert_eq!(sources.len(), 9);
     assert!(sources.iter().all(|source| source["lag_ms"] == 0), "{sources:?}");
@@ -62,11 +62,11 @@ fn resharded_stream_is_read_in_parent_before_child_order() {
     assert_eq!(ended, 3, "{:?}", site.durable());
     let again = site.run(&site.configure(""), &[]);
     site.probe.put(&stream, &age(23));
-    site.until_durable();
+    site.wait_until_durable();
     let snapshot = again.stop();
     let sources = snapshot.cut["sources"].as_array().unwrap();
     assert_eq!(sources.iter().filter(|source| source["source"].as_str().unwrap().contains("-user/")).count(), 2);
-    site.assert_right(&snapshot);
+    site.assert_answers_and_rows(&snapshot);
 }
 
 #[test]
@@ -86,14 +86,14 @@ fn latest_means_the_first_start_for_later_shards_too() {
     let config = site.configure("start = \"latest\"");
     let live = site.run(&config, &[]);
     let begun = || site.durable().len() == 3;
-    until("it has begun", begun);
+    wait_until("it has begun", begun);
     put(10..20);
     // Gone before it has read on; the moment of the start stays.
     drop(live);
     site.probe.split(&stream, &site.probe.open(&stream)[0]);
     put(20..30);
     let live = site.run(&config, &[]);
-    until("all that was put since is durable", || places(&site.tables()).len() >= 20);
+    wait_until("all that was put since is durable", || places(&site.tables()).len() >= 20);
     live.stop();
     let users = read(&site.tables().join("user"));
     let at = users.columns.iter().position(|column| column == "ind").unwrap();
@@ -120,7 +120,7 @@ fn aggregated_records_are_split_into_rows() {
     let put: Vec<_> = [whole, broken, base64].into_iter().map(|data| ("key".to_owned(), data)).collect();
     site.probe.put(&stream, &put);
     let live = site.run(&site.configure(""), &[]);
-    site.until_durable();
+    site.wait_until_durable();
     live.stop();
     let subs: Vec<i64> = places(&site.tables()).keys().map(|(_, _, sub)| *sub).collect();
     // Four of the first, in three parts; the second as one that is no text; the third in base64.
@@ -149,7 +149,7 @@ fn shared_stream_is_routed_by_fields() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     site.probe.create(&site.prefix, 2);
     let recording = site.recording(60, 53, &[]);
     let config = site.configure_streams(&format!("auto = \"{}\"", site.prefix), "");
@@ -159,15 +159,15 @@ fn shared_stream_is_routed_by_fields() {
         site.probe.put(&site.prefix, &put);
     }
     let live = site.run(&config, &[]);
-    until("all is durable", || places_of(&site) == 180);
+    wait_until("all is durable", || places_of(&site) == 180);
     let snapshot = live.stop();
     let mut held = Vec::new();
-    for (shard, records) in site.probe.held(&site.prefix) {
+    for (shard, records) in site.probe.list_stored_records(&site.prefix) {
         let source = format!("kinesis/{}/{shard}", site.prefix);
         held.extend(records.iter().map(|record| (source.clone(), record.number.parse().unwrap())));
     }
     assert_each_once(&held, &site.tables());
-    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn shared_stream_is_routed_by_partition_keys() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     let shared = site.prefix.as_str();
     site.probe.create(shared, 3);
     let own = |stream: &str| format!("streaming-me-{stream}");
@@ -202,9 +202,9 @@ fn shared_stream_is_routed_by_partition_keys() {
         ],
     );
     let live = site.run(&config, &[]);
-    until("all is durable", || places_of(&site) == 246);
+    wait_until("all is durable", || places_of(&site) == 246);
     let snapshot = live.stop();
-    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
     let rows = |table: &str| read(&site.tables().join(table)).rows.len();
     assert_eq!(["pin", "geo", "user"].map(rows), [80, 81, 82]);
     let rejected = read(&site.tables().join("rejected"));
@@ -217,7 +217,7 @@ fn shared_stream_is_routed_by_partition_keys() {
     // From where it stands, nothing comes twice.
     let live = site.run(&config, &[]);
     site.probe.put(shared, &[(own("pin"), b"{\"index\":5,\"title\":\"a\"}".to_vec())]);
-    until("it has read on", || places_of(&site) == 247);
+    wait_until("it has read on", || places_of(&site) == 247);
     live.stop();
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
@@ -241,9 +241,9 @@ fn posts_from_a_recording_and_kinesis_are_joined_in_one_run() {
         format!("[[source]]\nkind = \"recording\"\npath = \"{}\"\n", recording.file_name().unwrap().to_str().unwrap());
     std::fs::write(&config, more + &text).unwrap();
     let live = site.run(&config, &[]);
-    until("all is durable", || places_of(&site) == 600);
+    wait_until("all is durable", || places_of(&site) == 600);
     let snapshot = live.stop();
-    crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
     assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
@@ -272,14 +272,14 @@ fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
                 site.probe.put(&site.stream("pin"), &puts);
                 std::fs::write(recording.join("pin.jsonl"), "").unwrap();
                 topics.send(&recording, 2);
-                until("some are durable", || places_of(&site) > 0);
+                wait_until("some are durable", || places_of(&site) > 0);
                 live.running.signal(nix::sys::signal::Signal::SIGKILL);
             }
             false => {
                 // All may have been durable when it was killed: then nothing happens before it has shown something.
-                until("all is durable and shown", || live.cut().is_some() && places_of(&site) == 450);
+                wait_until("all is durable and shown", || live.cut().is_some() && places_of(&site) == 450);
                 let snapshot = live.stop();
-                crate::batch::assert_answers_follow(&site.tables(), Default::default(), &snapshot);
+                crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
                 assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
             }
         }
@@ -310,6 +310,6 @@ fn run_until_caught_up_reads_existing_records_and_ends() {
             site.send(&site.recording(60, 64, &[]));
         }
         let output = succeed(site.command(&config).args(["--until-caught-up", "--output", "snapshots"]));
-        site.assert_right(&last_snapshot(&output.stdout));
+        site.assert_answers_and_rows(&last_snapshot(&output.stdout));
     }
 }

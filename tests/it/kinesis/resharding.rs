@@ -14,21 +14,21 @@ use rusqlite::types::Value;
 use super::client::keys;
 use super::server::KinesisServer;
 use super::site::{KinesisSite, STREAMS};
-use super::{asked, skipped};
+use super::{env_or_default, skipped};
 use crate::harness::RunningProcess;
 use crate::ledger::read;
 
 /// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
-const ROUNDS: u64 = 12;
+const DEFAULT_ROUNDS: u64 = 12;
 /// The same with records that are pushed.
-const ROUNDS_PUSHED: u64 = 6;
+const DEFAULT_FAN_OUT_ROUNDS: u64 = 6;
 /// Streams are begun anew after so many rounds: kinesis-local slows down with all that it holds.
-const ROUNDS_A_SITE: u64 = 25;
+const ROUNDS_PER_STREAM: u64 = 25;
 /// Keys of each stream.
-const KEYS: u64 = 12;
+const KEYS_PER_STREAM: u64 = 12;
 
 /// A small generator of test choices (splitmix64): the same rounds in every run.
-fn choice(round: u64, what: u64) -> u64 {
+fn random_choice(round: u64, what: u64) -> u64 {
     let mut z = (round * 31 + what).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -60,18 +60,19 @@ impl CountingWriter {
                 "geo" => format!("{{\"ind\":{ind},\"country\":\"{count}\"}}"),
                 _ => format!("{{\"ind\":{ind},\"first_name\":\"{count}\"}}"),
             };
-            let records: Vec<_> = (0..KEYS).map(|ind| (format!("key {ind}"), message(ind).into_bytes())).collect();
+            let records: Vec<_> =
+                (0..KEYS_PER_STREAM).map(|ind| (format!("key {ind}"), message(ind).into_bytes())).collect();
             self.site.probe.put(&self.site.stream(stream), &records);
         }
     }
 
     /// Splits a shard, or merges two.
     fn reshard(&self, round: u64) {
-        let stream = self.site.stream(STREAMS[choice(round, 1) as usize % 3]);
+        let stream = self.site.stream(STREAMS[random_choice(round, 1) as usize % 3]);
         let mut open = self.site.probe.open(&stream);
         open.sort_by_key(keys);
-        let at = choice(round, 2) as usize % open.len();
-        if open.len() > 1 && (open.len() > 4 || choice(round, 3).is_multiple_of(2)) {
+        let at = random_choice(round, 2) as usize % open.len();
+        if open.len() > 1 && (open.len() > 4 || random_choice(round, 3).is_multiple_of(2)) {
             let at = at.min(open.len() - 2);
             self.site.probe.merge(&stream, &open[at], &open[at + 1]);
         } else {
@@ -80,20 +81,20 @@ impl CountingWriter {
     }
 
     /// One life of the process, in which records are put and shards change.
-    fn live(&mut self, round: u64) {
+    fn run_until_killed(&mut self, round: u64) {
         let mut command = self.site.command(&self.config);
         let log = std::fs::File::create(self.site.place.path().join("log")).unwrap();
         command.args(["--output", "none"]).stderr(log);
         if round.is_multiple_of(2) {
-            let name = FAILPOINTS[choice(round, 4) as usize % FAILPOINTS.len()];
-            let passes = choice(round, 5) % 6;
+            let name = FAILPOINTS[random_choice(round, 4) as usize % FAILPOINTS.len()];
+            let passes = random_choice(round, 5) % 6;
             command.env("FAILPOINTS", format!("{name}={passes}*off->1*return(abort)"));
         }
         let mut running = RunningProcess::start(&mut command);
-        let (born, life) = (Instant::now(), Duration::from_millis(100 + choice(round, 6) % 1_200));
-        let change = life.mul_f64((choice(round, 7) % 100) as f64 / 100.0);
+        let (born, life) = (Instant::now(), Duration::from_millis(100 + random_choice(round, 6) % 1_200));
+        let change = life.mul_f64((random_choice(round, 7) % 100) as f64 / 100.0);
         let mut changed = false;
-        while born.elapsed() < life && running.ended().is_none() {
+        while born.elapsed() < life && running.try_wait().is_none() {
             self.put();
             if !changed && born.elapsed() >= change {
                 self.reshard(round);
@@ -104,7 +105,7 @@ impl CountingWriter {
         if !changed {
             self.reshard(round);
         }
-        if running.ended().is_none() {
+        if running.try_wait().is_none() {
             running.signal(Signal::SIGKILL);
         }
         let status = running.wait();
@@ -150,7 +151,7 @@ fn assert_in_order(table: &Path, counter: &str, count: u64) {
         let place = place.iter().map(|at| format!("{:?}", row[*at])).collect();
         keys.entry(format!("{:?}", row[at("ind")])).or_default().push((place, number.parse().unwrap()));
     }
-    assert_eq!(keys.len() as u64, KEYS);
+    assert_eq!(keys.len() as u64, KEYS_PER_STREAM);
     for (key, mut deliveries) in keys {
         deliveries.sort();
         let said: Vec<u64> = deliveries.into_iter().map(|(_, number)| number).collect();
@@ -160,36 +161,36 @@ fn assert_in_order(table: &Path, counter: &str, count: u64) {
 
 /// Lives rounds, on several pipelines side by side where `PINFLOW_KINESIS_ABREAST` says so. `source` are further lines of
 /// the source.
-fn survive(rounds: u64, source: &str) {
+fn survive_kills(rounds: u64, source: &str) {
     let next = AtomicU64::new(0);
     let live_some = || {
         let mut counting: Option<CountingWriter> = None;
         for lived in 0.. {
             let round = next.fetch_add(1, Ordering::Relaxed);
-            if lived % ROUNDS_A_SITE == 0 || round >= rounds {
+            if lived % ROUNDS_PER_STREAM == 0 || round >= rounds {
                 counting.take().iter().for_each(CountingWriter::finish);
             }
             if round >= rounds {
                 break;
             }
-            counting.get_or_insert_with(|| CountingWriter::new(source)).live(round);
+            counting.get_or_insert_with(|| CountingWriter::new(source)).run_until_killed(round);
         }
     };
     std::thread::scope(|scope| {
-        (0..asked("PINFLOW_KINESIS_ABREAST", 1)).for_each(|_| drop(scope.spawn(live_some)));
+        (0..env_or_default("PINFLOW_KINESIS_ABREAST", 1)).for_each(|_| drop(scope.spawn(live_some)));
     });
 }
 
 #[test]
 fn run_killed_during_resharding_loses_repeats_and_reorders_nothing() {
     if !skipped() {
-        survive(asked("PINFLOW_KINESIS_ROUNDS", ROUNDS), "");
+        survive_kills(env_or_default("PINFLOW_KINESIS_ROUNDS", DEFAULT_ROUNDS), "");
     }
 }
 
 #[test]
 fn run_killed_during_fan_out_loses_repeats_and_reorders_nothing() {
     if !skipped() {
-        survive(asked("PINFLOW_KINESIS_ROUNDS_PUSHED", ROUNDS_PUSHED), "fan_out = true");
+        survive_kills(env_or_default("PINFLOW_KINESIS_ROUNDS_PUSHED", DEFAULT_FAN_OUT_ROUNDS), "fan_out = true");
     }
 }

@@ -11,12 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 
 /// Nothing about a server takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A port that was free may be taken before the server has it.
-const ATTEMPTS: usize = 3;
+const MAX_START_ATTEMPTS: usize = 3;
 
 /// A server; ended when dropped.
 pub(crate) struct KinesisServer {
@@ -31,17 +31,17 @@ impl KinesisServer {
     /// The faithful one, which tests share.
     pub(crate) fn shared() -> &'static KinesisServer {
         static SHARED: OnceLock<KinesisServer> = OnceLock::new();
-        SHARED.get_or_init(KinesisServer::faithful)
+        SHARED.get_or_init(KinesisServer::start_kinesis_local)
     }
 
     /// A kinesis-local.
-    pub(crate) fn faithful() -> KinesisServer {
+    pub(crate) fn start_kinesis_local() -> KinesisServer {
         KinesisServer::kinesis_local(None)
     }
 
     /// One with a certificate and its key, as PEM texts.
-    pub(crate) fn certified(certificate: &str, key: &str) -> KinesisServer {
-        let folder = scratch();
+    pub(crate) fn start_with_certificate(certificate: &str, key: &str) -> KinesisServer {
+        let folder = create_temp_dir();
         let path = folder.path().join("server.json");
         let both = serde_json::json!({ "server": { "key": key, "cert": certificate } });
         std::fs::write(&path, both.to_string()).unwrap();
@@ -65,7 +65,7 @@ impl KinesisServer {
     }
 
     /// A MiniStack.
-    pub(crate) fn fast() -> KinesisServer {
+    pub(crate) fn start_ministack() -> KinesisServer {
         KinesisServer::start("ministack", |command, ports| {
             let root = Path::new(env!("CARGO_MANIFEST_DIR"));
             command.arg(root.join("target/ministack/python/bin/python3")).arg(root.join("tests/ministack/kinesis.py"));
@@ -80,7 +80,7 @@ impl KinesisServer {
             let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
             let ports = held.each_ref().map(|held| held.local_addr().unwrap().port());
             drop(held);
-            let folder = scratch();
+            let folder = create_temp_dir();
             let log = folder.path().join("log");
             let mut command = Command::new("sh");
             command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
@@ -93,14 +93,14 @@ impl KinesisServer {
                 return server;
             }
             let said = std::fs::read_to_string(&log).unwrap();
-            assert!(attempt < ATTEMPTS, "{name} did not start (tests/kinesis/setup.sh gets it):\n{said}");
+            assert!(attempt < MAX_START_ATTEMPTS, "{name} did not start (tests/kinesis/setup.sh gets it):\n{said}");
         }
         unreachable!("the last attempt panics")
     }
 
     fn answers(&self) -> bool {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < SERVER_START_TIMEOUT {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;
             }

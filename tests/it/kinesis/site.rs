@@ -1,4 +1,4 @@
-//! Posts on their way through streams, and the program that reads them there.
+//! Posts sent through streams, and the run that reads them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow_core::position::Position;
 use pinflow_delta::inspect;
 
-use super::client::{ACCOUNT, KinesisProbe, block_on};
-use crate::batch::assert_answers_follow;
-use crate::harness::{ProcessOutput, emit, pinflow, scratch, succeed, until};
+use super::client::{ACCOUNT_ID, KinesisProbe, block_on};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{ProcessOutput, create_temp_dir, emit, pinflow, succeed, wait_until};
 use crate::kafka::site::{LiveSite, lines};
 use crate::ledger::places;
 
@@ -28,15 +28,15 @@ pub(crate) struct KinesisSite {
 impl KinesisSite {
     /// Makes the streams at one address; the program is led to another, where something may stand between.
     pub(crate) fn new(real: &str, endpoint: &str, shards: i32) -> KinesisSite {
-        let site = KinesisSite::unmade(real, endpoint);
+        let site = KinesisSite::without_streams(real, endpoint);
         STREAMS.iter().for_each(|stream| site.probe.create(&site.stream(stream), shards));
         site
     }
 
     /// Names streams that nobody has made.
-    pub(crate) fn unmade(real: &str, endpoint: &str) -> KinesisSite {
+    pub(crate) fn without_streams(real: &str, endpoint: &str) -> KinesisSite {
         let prefix = format!("streaming-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        KinesisSite { place: scratch(), prefix, probe: KinesisProbe::new(real), endpoint: endpoint.to_owned() }
+        KinesisSite { place: create_temp_dir(), prefix, probe: KinesisProbe::new(real), endpoint: endpoint.to_owned() }
     }
 
     pub(crate) fn stream(&self, stream: &str) -> String {
@@ -74,7 +74,7 @@ impl KinesisSite {
     }
 
     pub(crate) fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
-        LiveSite::of(self.command(config).args(more), &self.place.path().join("log"))
+        LiveSite::start_command(self.command(config).args(more), &self.place.path().join("log"))
     }
 
     /// Puts every line of a recording into the stream of its kind, each under its number.
@@ -94,10 +94,10 @@ impl KinesisSite {
     }
 
     /// Every record that the server holds: what `_source` and `_position` must say.
-    pub(crate) fn held(&self) -> Vec<(String, Position)> {
+    pub(crate) fn list_stored_records(&self) -> Vec<(String, Position)> {
         let mut held = Vec::new();
         for stream in STREAMS {
-            for (shard, records) in self.probe.held(&self.stream(stream)) {
+            for (shard, records) in self.probe.list_stored_records(&self.stream(stream)) {
                 let source = format!("kinesis/{}/{shard}", self.stream(stream));
                 held.extend(records.iter().map(|record| (source.clone(), record.number.parse().unwrap())));
             }
@@ -114,10 +114,10 @@ impl KinesisSite {
     }
 
     /// Waits until everything that the server holds is durable.
-    pub(crate) fn until_durable(&self) {
-        let held = self.held();
+    pub(crate) fn wait_until_durable(&self) {
+        let held = self.list_stored_records();
         let log = self.place.path().join("log");
-        until(&format!("{} records are durable; {}", held.len(), log.display()), || {
+        wait_until(&format!("{} records are durable; {}", held.len(), log.display()), || {
             let durable = self.durable();
             let behind =
                 |(source, position): &(String, Position)| durable.get(source).is_none_or(|next| next <= position);
@@ -128,15 +128,15 @@ impl KinesisSite {
     /// Reads to the end, stops, and demands that everything is right.
     pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
-        self.until_durable();
+        self.wait_until_durable();
         let snapshot = live.stop();
-        self.assert_right(&snapshot);
+        self.assert_answers_and_rows(&snapshot);
         snapshot
     }
 
-    pub(crate) fn assert_right(&self, snapshot: &ProcessOutput) {
-        assert_each_once(&self.held(), &self.tables());
-        assert_answers_follow(&self.tables(), GraphOptions::default(), snapshot);
+    pub(crate) fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
+        assert_each_once(&self.list_stored_records(), &self.tables());
+        assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
     }
 }
@@ -155,7 +155,7 @@ pub(crate) fn assert_each_once(held: &[(String, Position)], tables: &Path) {
 /// Says who we are.
 pub(crate) fn with_credentials(mut command: std::process::Command) -> std::process::Command {
     command
-        .env("AWS_ACCESS_KEY_ID", ACCOUNT)
+        .env("AWS_ACCESS_KEY_ID", ACCOUNT_ID)
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_EC2_METADATA_DISABLED", "true");
     command

@@ -22,7 +22,7 @@ fn streams_are_created_resharded_and_deleted() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
-    let site = KinesisSite::unmade(&endpoint, &endpoint);
+    let site = KinesisSite::without_streams(&endpoint, &endpoint);
     let made = |shards: &str| streams(&endpoint, &["create", "--prefix", &site.prefix, "--shards", shards]);
     let (code, said, _) = made("2");
     assert!(code == 0 && said.matches(": created").count() == 3, "{said}");

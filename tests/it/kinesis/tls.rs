@@ -1,10 +1,10 @@
-//! Another endpoint over TLS, with a certificate of an authority of one's own. HTTP/2 is spoken there.
+//! A custom endpoint over TLS and HTTP/2 with a private certificate authority.
 
 use super::emit::run;
 use super::server::KinesisServer;
 use super::site::{KinesisSite, STREAMS, with_credentials};
 use super::skipped;
-use crate::harness::{pinflow, until};
+use crate::harness::{pinflow, wait_until};
 use crate::kafka::certificates::TestCertificates;
 use crate::kafka::site::LiveSite;
 
@@ -17,9 +17,10 @@ fn configured_certificate_authority_is_trusted() {
     if skipped() {
         return;
     }
-    let folder = crate::harness::scratch();
+    let folder = crate::harness::create_temp_dir();
     let certificates = TestCertificates::make(folder.path());
-    let server = KinesisServer::certified(&read(certificates.certificate("good")), &read(certificates.key("good")));
+    let server =
+        KinesisServer::start_with_certificate(&read(certificates.certificate("good")), &read(certificates.key("good")));
     for fan_out in ["", "fan_out = true"] {
         let site = KinesisSite::new(&server.endpoint(), &server.tls_endpoint(), 1);
         STREAMS.iter().for_each(|stream| site.probe.register(&site.stream(stream), "pinflow-posts"));
@@ -29,13 +30,13 @@ fn configured_certificate_authority_is_trusted() {
         assert!(code == 1 && said.contains("UnknownIssuer"), "{said}");
         let mut command = with_credentials(pinflow(["run"]));
         command.arg(&config).env("SSL_CERT_FILE", certificates.authority());
-        let live = LiveSite::of(&mut command, &site.place.path().join("log"));
-        site.until_durable();
+        let live = LiveSite::start_command(&mut command, &site.place.path().join("log"));
+        site.wait_until_durable();
         site.probe.put(&site.stream("geo"), &[("8".to_owned(), b"{\"ind\":8,\"country\":\"Chad\"}".to_vec())]);
-        site.until_durable();
-        until("it is answered", || live.cut().is_some());
+        site.wait_until_durable();
+        wait_until("it is answered", || live.cut().is_some());
         assert!(!live.log().contains("refused"), "{}", live.log());
-        site.assert_right(&live.stop());
+        site.assert_answers_and_rows(&live.stop());
     }
 }
 
@@ -44,11 +45,11 @@ fn certificate_of_another_host_is_rejected() {
     if skipped() {
         return;
     }
-    let folder = crate::harness::scratch();
+    let folder = crate::harness::create_temp_dir();
     let certificates = TestCertificates::make(folder.path());
     let (certificate, key) = (certificates.certificate("wrong_host"), certificates.key("wrong_host"));
-    let server = KinesisServer::certified(&read(certificate), &read(key));
-    let site = KinesisSite::unmade(&server.endpoint(), &server.tls_endpoint());
+    let server = KinesisServer::start_with_certificate(&read(certificate), &read(key));
+    let site = KinesisSite::without_streams(&server.endpoint(), &server.tls_endpoint());
     let mut command = with_credentials(pinflow(["check"]));
     command.arg(site.configure("")).env("SSL_CERT_FILE", certificates.authority());
     let output = command.output().unwrap();

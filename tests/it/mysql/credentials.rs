@@ -1,12 +1,12 @@
-//! Who asks: by the URL, a file and the environment; and that nobody sees the password.
+//! Credentials from URL, file and environment, and passwords that are never printed.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::server::{MysqlServer, PASSWORD, PASSWORD_IN_URL, USER};
 use super::{EndedRun, run, run_with, skipped};
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 
-fn draw(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> EndedRun {
+fn emit_from(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> EndedRun {
     let arguments = ["emit", "--from", url, "--to", "-", "--count", "2", "--rate", "1000"];
     let ended = run_with(arguments.into_iter().chain(flags.iter().copied()), environment);
     for secret in [PASSWORD, PASSWORD_IN_URL] {
@@ -20,13 +20,13 @@ fn credentials_are_read_from_url_file_and_environment() {
     if skipped() {
         return;
     }
-    let (server, place) = (MysqlServer::shared(), scratch());
+    let (server, place) = (MysqlServer::shared(), create_temp_dir());
     let database = server.database();
     database.fill(30);
     let (port, name) = (server.port(), database.name.as_str());
-    let in_url = draw(&database.url(), &[], &[]);
+    let in_url = emit_from(&database.url(), &[], &[]);
     assert!(in_url.code == 0 && in_url.stderr.contains("can see the password in the URL"), "{in_url:?}");
-    let in_environment = draw(&database.url_with(USER), &[], &[("MYSQL_PWD", PASSWORD)]);
+    let in_environment = emit_from(&database.url_with(USER), &[], &[("MYSQL_PWD", PASSWORD)]);
     assert!(in_environment.code == 0 && !in_environment.stderr.contains("warning"), "{in_environment:?}");
     let port_text = port.to_string();
     let all = [
@@ -36,7 +36,7 @@ fn credentials_are_read_from_url_file_and_environment() {
         ("MYSQL_PWD", PASSWORD),
         ("MYSQL_DATABASE", name),
     ];
-    assert_eq!(draw("mysql://", &[], &all).code, 0);
+    assert_eq!(emit_from("mysql://", &[], &all).code, 0);
 
     let file = place.path().join("db_creds.yaml");
     let path = file.to_str().unwrap();
@@ -48,10 +48,10 @@ fn credentials_are_read_from_url_file_and_environment() {
     ] {
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let by_file = draw("mysql://", &["--creds", path], &[]);
+        let by_file = emit_from("mysql://", &["--creds", path], &[]);
         assert!(by_file.code == 0 && by_file.stdout.lines().count() == 6, "{by_file:?}");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let exposed = draw("mysql://", &["--creds", path], &[]);
+        let exposed = emit_from("mysql://", &["--creds", path], &[]);
         assert!(exposed.code == 2 && exposed.stderr.contains("chmod 600"), "{exposed:?}");
     }
 }
@@ -68,17 +68,17 @@ fn rejected_credentials_are_reported_with_a_hint() {
         (format!("{USER}:"), "Access denied"),
         (format!("nobody:{PASSWORD_IN_URL}"), "GRANT SELECT to read"),
     ] {
-        let refused = draw(&database.url_with(&who), &[], &[]);
+        let refused = emit_from(&database.url_with(&who), &[], &[]);
         assert!(refused.code == 1 && refused.stderr.contains(said), "{who}: {refused:?}");
         assert!(!refused.stderr.contains("canary"), "{refused:?}");
     }
-    let nowhere = draw(&format!("{}x", database.url()), &[], &[]);
+    let nowhere = emit_from(&format!("{}x", database.url()), &[], &[]);
     assert!(nowhere.code == 1 && nowhere.stderr.contains("CREATE DATABASE"), "{nowhere:?}");
     let reader = database.url_with(&format!("reader:{PASSWORD_IN_URL}"));
-    assert_eq!(draw(&reader, &[], &[]).code, 0, "to read is enough to draw");
+    assert_eq!(emit_from(&reader, &[], &[]).code, 0, "to read is enough to draw");
     let refused = run(["emit", "--init-mysql", &reader, "--replace", "--inds", "5"]);
     assert!(refused.code == 1 && refused.stderr.contains("INSERT, DROP and SELECT for --init-mysql"), "{refused:?}");
     assert_eq!(database.count("user_data"), 5);
-    let unsaid = draw("mysql://127.0.0.1", &[], &[]);
+    let unsaid = emit_from("mysql://127.0.0.1", &[], &[]);
     assert!(unsaid.code == 2 && unsaid.stderr.contains("no user is given"), "{unsaid:?}");
 }

@@ -1,16 +1,16 @@
-//! `pinflow emit --from mysql://…`: what is drawn, in which order, and what becomes of it.
+//! `pinflow emit --from mysql://…`: which rows are drawn, in which order, and how they are written.
 
 use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
 use super::server::MysqlServer;
-use super::{STREAMS, ind, recorded, run, skipped};
-use crate::batch::assert_answers_follow;
-use crate::harness::{RunningProcess, last_snapshot, pinflow, real_posts, scratch, succeed, until};
+use super::{STREAMS, ind, read_messages, run, skipped};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{RunningProcess, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed, wait_until};
 
 /// The first draws of the original with its own seed, as Python makes them.
-const ORIGINAL: [usize; 24] = [
+const ORIGINAL_DRAWS: [usize; 24] = [
     7528, 2863, 5730, 8304, 8731, 1313, 4315, 10794, 5494, 5069, 2923, 3089, 6063, 3454, 7554, 6145, 10625, 2959, 9875,
     2418, 3156, 428, 7343, 2074,
 ];
@@ -21,18 +21,18 @@ fn original_draws_match_the_python_emulator() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(11_149);
     let to = place.path().join("drawn");
     let flags = ["--draws", "original", "--seed", "100", "--rate", "1M", "--count", "20000"];
     let ended = run(["emit", "--from", &database.url(), "--to", to.to_str().unwrap()].into_iter().chain(flags));
     assert_eq!(ended.code, 0, "{ended:?}");
-    let drawn: Vec<usize> = recorded(&to, "pin").iter().map(ind).collect();
-    assert_eq!(drawn[..ORIGINAL.len()], ORIGINAL);
+    let drawn: Vec<usize> = read_messages(&to, "pin").iter().map(ind).collect();
+    assert_eq!(drawn[..ORIGINAL_DRAWS.len()], ORIGINAL_DRAWS);
     for stream in ["geo", "user"] {
-        assert!(recorded(&to, stream).iter().map(ind).eq(drawn.iter().copied()), "{stream} takes the rows of pin");
+        assert!(read_messages(&to, stream).iter().map(ind).eq(drawn.iter().copied()), "{stream} takes the rows of pin");
     }
-    let Some(real) = real_posts() else {
+    let Some(real) = find_real_posts() else {
         eprintln!("no recorded order beside this checkout: only the first draws are compared");
         return;
     };
@@ -100,17 +100,17 @@ fn missing_rows_are_reported_and_skipped() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(600);
     database.sql("DELETE FROM geolocation_data WHERE ind >= 500");
     let to = place.path().join("drawn");
     let flags = ["--count", "900", "--rate", "1M"];
     let ended = run(["emit", "--from", &database.url(), "--to", to.to_str().unwrap()].into_iter().chain(flags));
     assert_eq!(ended.code, 0, "{ended:?}");
-    let drawn: Vec<usize> = recorded(&to, "user").iter().map(ind).collect();
+    let drawn: Vec<usize> = read_messages(&to, "user").iter().map(ind).collect();
     let expected: Vec<usize> = drawn.iter().copied().filter(|ind| *ind < 500).collect();
     assert!(drawn.len() == 900 && expected.len() < 900);
-    assert_eq!(recorded(&to, "geo").iter().map(ind).collect::<Vec<_>>(), expected);
+    assert_eq!(read_messages(&to, "geo").iter().map(ind).collect::<Vec<_>>(), expected);
     let missing = format!("geolocation_data: {} rows that were drawn are not there", 900 - expected.len());
     assert!(ended.stderr.contains(&missing) && ended.stderr.contains("geolocation_data has no row 5"), "{ended:?}");
     database.sql("DELETE FROM pinterest_data; DELETE FROM geolocation_data; DELETE FROM user_data");
@@ -147,18 +147,18 @@ fn table_changed_during_emit_is_read_in_its_current_state() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(2000);
     let to = place.path().join("drawn");
     let mut drawing = RunningProcess::start(
         pinflow(["emit", "--from", &database.url(), "--rate", "6000", "--count", "6000", "--to"]).arg(&to),
     );
     let lines = || std::fs::read_to_string(to.join("user.jsonl")).map_or(0, |text| text.lines().count());
-    until("some rows are drawn", || lines() > 500);
+    wait_until("some rows are drawn", || lines() > 500);
     database.sql("UPDATE user_data SET age = 99; DELETE FROM user_data WHERE ind % 2 = 0");
     let changed = lines();
     assert!(drawing.wait().success());
-    let rows = recorded(&to, "user");
+    let rows = read_messages(&to, "user");
     assert!(changed < 5500, "it goes on after the change");
     let after = &rows[changed + 300..];
     assert!(after.iter().all(|row| row["age"] == 99 && ind(row) % 2 == 1), "no row is drawn from memory");
@@ -169,7 +169,7 @@ fn signal_ends_emit_at_default_rate_and_skip_continues() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(400);
     let to = place.path().join("drawn");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -180,17 +180,17 @@ fn signal_ends_emit_at_default_rate_and_skip_continues() {
         let mut command = pinflow(arguments);
         command.arg(&to).stderr(std::fs::File::create(&log).unwrap());
         let mut drawing = RunningProcess::start(&mut command);
-        until("three draws are made", || {
+        wait_until("three draws are made", || {
             std::fs::read_to_string(to.join("user.jsonl")).is_ok_and(|text| text.lines().count() >= before + 3)
         });
         drawing.signal(signal);
         assert!(drawing.wait().success());
         let said = std::fs::read_to_string(log).unwrap();
-        let drawn = STREAMS.map(|stream| recorded(&to, stream).len());
+        let drawn = STREAMS.map(|stream| read_messages(&to, stream).len());
         assert!(drawn.iter().all(|count| *count == drawn[0]), "whole draws: {drawn:?}");
         assert!(said.contains(&format!("--skip {} continues with the next draw", drawn[0])), "{said}");
     }
-    let drawn: Vec<usize> = recorded(&to, "pin").iter().map(ind).collect();
+    let drawn: Vec<usize> = read_messages(&to, "pin").iter().map(ind).collect();
     let count = drawn.len().to_string();
     let at_once =
         run(["emit", "--from", &database.url(), "--to", "-", "--streams", "pin", "--rate", "1M", "--count", &count]);
@@ -203,7 +203,7 @@ fn answers_over_drawn_rows_equal_a_batch_query() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(1500);
     let to = place.path().join("drawn");
     let flags = ["--draws", "original", "--rate", "1M", "--count", "9000"];
@@ -213,5 +213,5 @@ fn answers_over_drawn_rows_equal_a_batch_query() {
     let output = succeed(pinflow(["run"]).arg(&to).arg("--tables").arg(&tables).args(["--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
-    assert_answers_follow(&tables, GraphOptions::default(), &snapshot);
+    assert_answers_equal_batch(&tables, GraphOptions::default(), &snapshot);
 }

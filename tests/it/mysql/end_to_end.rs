@@ -1,4 +1,4 @@
-//! The whole way of the original: a database, the emulator, the gateway, a broker or streams, the answers, and the archive.
+//! The pipeline end to end: database, emulator, gateway, broker or streams, answers, and archive.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,17 +6,17 @@ use std::process::Command;
 use pinflow::dataflows::graph::GraphOptions;
 
 use super::server::MysqlServer;
-use super::{EndedRun, STREAMS, recorded, run, skipped};
-use crate::batch::assert_answers_follow;
+use super::{EndedRun, STREAMS, read_messages, run, skipped};
+use crate::batch::assert_answers_equal_batch;
 use crate::gateway::RunningGateway;
-use crate::harness::{ProcessOutput, last_snapshot, pinflow, scratch, succeed};
+use crate::harness::{ProcessOutput, create_temp_dir, last_snapshot, pinflow, succeed};
 use crate::kafka::broker::KafkaBroker;
 use crate::kafka::site::PostsSite as Topics;
 use crate::kinesis::server::KinesisServer as Kinesis;
 use crate::kinesis::site::KinesisSite as Streams;
 
 /// Draws of each test; the tables have 900 rows.
-const DRAWS: usize = 4000;
+const EMITTED_DRAWS: usize = 4000;
 
 /// The stage that Amazon's gateway has in its URLs.
 fn stage(gateway: &RunningGateway) -> String {
@@ -24,13 +24,13 @@ fn stage(gateway: &RunningGateway) -> String {
 }
 
 /// Draws from a database of made posts.
-fn draw(to: &str, flags: &[&str]) -> EndedRun {
+fn emit_from(to: &str, flags: &[&str]) -> EndedRun {
     let database = MysqlServer::shared().database();
     database.fill(900);
-    let count = DRAWS.to_string();
+    let count = EMITTED_DRAWS.to_string();
     let arguments = ["emit", "--from", &database.url(), "--to", to, "--rate", "1M", "--count", &count];
     let ended = run(arguments.into_iter().chain(flags.iter().copied()));
-    assert!(ended.code == 0 && ended.stderr.contains(&format!("{} messages", 3 * DRAWS)), "{ended:?}");
+    assert!(ended.code == 0 && ended.stderr.contains(&format!("{} messages", 3 * EMITTED_DRAWS)), "{ended:?}");
     ended
 }
 
@@ -39,13 +39,13 @@ fn assert_answers(command: &mut Command, tables: &Path) -> ProcessOutput {
     let output = succeed(command.args(["--until-caught-up", "--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
     assert!(!snapshot.answers["popular_category_by_country"].is_empty());
-    assert_answers_follow(tables, GraphOptions::default(), &snapshot);
+    assert_answers_equal_batch(tables, GraphOptions::default(), &snapshot);
     succeed(pinflow(["table"]).arg(tables).arg("--verify"));
     snapshot
 }
 
 /// Has the run of a configuration keep every message as it came.
-fn archived(config: &Path) {
+fn enable_archive(config: &Path) {
     let text = std::fs::read_to_string(config).unwrap();
     std::fs::write(config, text + "[archive]\nurl = \"raw\"\nrotate_secs = 0\ncompression = \"zstd\"\n").unwrap();
 }
@@ -64,13 +64,13 @@ fn emulator_through_gateway_and_files_gives_batch_answers() {
     if skipped() {
         return;
     }
-    let place = scratch();
+    let place = create_temp_dir();
     let recording = place.path().join("recording");
     let gateway = RunningGateway::start(place.path(), "recording = \"recording\"");
-    draw(&stage(&gateway), &["--prefix", "12e255fc4fcd"]);
+    emit_from(&stage(&gateway), &["--prefix", "12e255fc4fcd"]);
     gateway.stop();
     for stream in STREAMS {
-        assert_eq!(recorded(&recording, stream).len(), DRAWS, "{stream}");
+        assert_eq!(read_messages(&recording, stream).len(), EMITTED_DRAWS, "{stream}");
     }
     let tables = place.path().join("tables");
     assert_answers(pinflow(["run"]).arg(&recording).arg("--tables").arg(&tables), &tables);
@@ -85,11 +85,11 @@ fn emulator_through_gateway_and_kafka_gives_batch_answers() {
     let topics = Topics::new(broker, 3);
     let kafka = format!("kafka = {{ brokers = \"{}\" }}", broker.plaintext());
     let gateway = RunningGateway::start(topics.place.path(), &kafka);
-    draw(&stage(&gateway), &["--prefix", &topics.prefix, "--key", "ind"]);
+    emit_from(&stage(&gateway), &["--prefix", &topics.prefix, "--key", "ind"]);
     gateway.stop();
-    assert_eq!(topics.ends().values().sum::<u64>(), 3 * DRAWS as u64);
+    assert_eq!(topics.ends().values().sum::<u64>(), 3 * EMITTED_DRAWS as u64);
     let config = topics.configure("");
-    archived(&config);
+    enable_archive(&config);
     let said = assert_answers(pinflow(["run"]).arg(config), &topics.tables());
     topics.assert_each_once();
     assert_replays(topics.place.path(), &said);
@@ -101,15 +101,15 @@ fn emulator_through_gateway_and_kinesis_gives_batch_answers() {
         return;
     }
     // The fast one: what is put is many records.
-    let (place, server) = (scratch(), Kinesis::fast());
+    let (place, server) = (create_temp_dir(), Kinesis::start_ministack());
     let streams = Streams::new(&server.endpoint(), &server.endpoint(), 2);
     let kinesis = format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{}\" }}", server.endpoint());
     let gateway = RunningGateway::start(place.path(), &kinesis);
-    draw(&stage(&gateway), &["--gateway", "kinesis", "--prefix", &streams.prefix]);
+    emit_from(&stage(&gateway), &["--gateway", "kinesis", "--prefix", &streams.prefix]);
     gateway.stop();
-    assert_eq!(streams.held().len(), 3 * DRAWS);
+    assert_eq!(streams.list_stored_records().len(), 3 * EMITTED_DRAWS);
     let config = streams.configure("");
-    archived(&config);
+    enable_archive(&config);
     let said = assert_answers(&mut streams.command(&config), &streams.tables());
     assert_replays(streams.place.path(), &said);
 }

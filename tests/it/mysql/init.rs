@@ -1,12 +1,12 @@
-//! `pinflow emit --init-mysql`: the three tables, whole or not at all.
+//! `pinflow emit --init-mysql`: the three tables are created completely or not at all.
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::server::MysqlServer;
-use super::{STREAMS, TABLES, made, recorded, run, skipped};
-use crate::harness::{RunningProcess, pinflow, scratch, until};
+use super::{STREAMS, TABLES, generate_posts, read_messages, run, skipped};
+use crate::harness::{RunningProcess, create_temp_dir, pinflow, wait_until};
 
 #[test]
 fn existing_tables_are_replaced_on_request_only() {
@@ -38,7 +38,7 @@ fn old_tables_stay_until_new_ones_are_complete() {
     database.fill(300);
     let mut filling =
         RunningProcess::start(&mut pinflow(["emit", "--init-mysql", &database.url(), "--inds", "150k", "--replace"]));
-    until("the last table is being filled", || {
+    wait_until("the last table is being filled", || {
         database.sql("SHOW TABLES").iter().any(|table| table == "user_data_pinflow_new")
     });
     std::thread::sleep(Duration::from_millis(20));
@@ -68,16 +68,16 @@ fn every_drawn_row_equals_the_generated_post() {
     if skipped() {
         return;
     }
-    let (place, database) = (scratch(), MysqlServer::shared().database());
+    let (place, database) = (create_temp_dir(), MysqlServer::shared().database());
     database.fill(3000);
-    let posts = made(&place.path().join("made"), 3000, 100);
+    let posts = generate_posts(&place.path().join("made"), 3000, 100);
     let to = place.path().join("drawn");
     let ended =
         run(["emit", "--from", &database.url(), "--to", to.to_str().unwrap(), "--count", "20000", "--rate", "1M"]);
     assert!(ended.code == 0 && ended.stderr.contains("20000 draws, 60000 messages"), "{ended:?}");
     let mut seen = std::collections::BTreeSet::new();
     for (stream, posts) in STREAMS.iter().zip(&posts) {
-        let drawn = recorded(&to, stream);
+        let drawn = read_messages(&to, stream);
         assert_eq!(drawn.len(), 20_000);
         for row in &drawn {
             assert_eq!(*row, posts[super::ind(row)], "{stream}");

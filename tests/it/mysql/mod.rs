@@ -1,4 +1,4 @@
-//! Posts drawn from a database, against a real MariaDB that the tests start themselves: `tests/mysql/setup.sh` makes it.
+//! Posts drawn from a real MariaDB that the tests start. `tests/mysql/setup.sh` installs it.
 //!
 //! `PINFLOW_SKIP_MYSQL=1` leaves these tests out. Without it a server that cannot be started is a failure.
 
@@ -31,18 +31,18 @@ const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const TABLES: [&str; 3] = ["pinterest_data", "geolocation_data", "user_data"];
 
 /// The messages of a stream in a folder, as values.
-fn recorded(folder: &Path, stream: &str) -> Vec<Value> {
+fn read_messages(folder: &Path, stream: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join(format!("{stream}.jsonl"))).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{stream} ends within a message");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The posts that fill a table, each at its ind, with a `T` in their times.
-fn made(folder: &Path, inds: u32, seed: u32) -> [Vec<Value>; 3] {
+fn generate_posts(folder: &Path, inds: u32, seed: u32) -> [Vec<Value>; 3] {
     let (inds, seed) = (inds.to_string(), seed.to_string());
     succeed(pinflow(["emit", "--inds", &inds, "--seed", &seed, "--to"]).arg(folder));
     STREAMS.map(|stream| {
-        let mut rows = recorded(folder, stream);
+        let mut rows = read_messages(folder, stream);
         for row in &mut rows {
             for name in ["timestamp", "date_joined"] {
                 if let Some(Value::String(time)) = row.get_mut(name) {

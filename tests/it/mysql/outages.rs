@@ -1,13 +1,13 @@
-//! A database that goes away and comes back.
+//! A database that goes down and comes back.
 
 use nix::sys::signal::Signal;
 
 use super::server::MysqlServer;
-use super::{STREAMS, ind, recorded, run, skipped};
-use crate::harness::{RunningProcess, pinflow, scratch, until};
+use super::{STREAMS, ind, read_messages, run, skipped};
+use crate::harness::{RunningProcess, create_temp_dir, pinflow, wait_until};
 
 /// A server of its own with so many rows in each table, and where it is.
-fn filled(rows: u32) -> (MysqlServer, String) {
+fn start_filled(rows: u32) -> (MysqlServer, String) {
     let server = MysqlServer::start(None);
     let url = {
         let database = server.database();
@@ -22,8 +22,8 @@ fn killed_database_is_retried_and_no_draw_is_lost_or_repeated() {
     if skipped() {
         return;
     }
-    let place = scratch();
-    let (mut server, url) = filled(800);
+    let place = create_temp_dir();
+    let (mut server, url) = start_filled(800);
     let flags = ["--draws", "original", "--rate", "3000", "--count", "4000"];
     let (to, log) = (place.path().join("drawn"), place.path().join("log"));
     let mut command = pinflow(["emit", "--from", &url, "--to"]);
@@ -35,11 +35,11 @@ fn killed_database_is_retried_and_no_draw_is_lost_or_repeated() {
     for _ in 0..2 {
         let before = count();
         // Of 11,001 offsets the tables have 800: one draw in 14 finds something.
-        until("rows are drawn", || count() > before + 20);
+        wait_until("rows are drawn", || count() > before + 20);
         let noticed = || std::fs::read_to_string(&log).unwrap().matches("trying again until it is back").count();
         let times = noticed();
         server.kill();
-        until("its absence is noticed", || noticed() > times);
+        wait_until("its absence is noticed", || noticed() > times);
         server.restart();
     }
     assert!(drawing.wait().success(), "{}", std::fs::read_to_string(&log).unwrap());
@@ -49,7 +49,10 @@ fn killed_database_is_retried_and_no_draw_is_lost_or_repeated() {
     let undisturbed = run(["emit", "--from", &url, "--to", whole.to_str().unwrap()].into_iter().chain(flags));
     assert_eq!(undisturbed.code, 0, "{undisturbed:?}");
     for stream in STREAMS {
-        assert!(recorded(&to, stream) == recorded(&whole, stream), "{stream}: each draw once, and in its order");
+        assert!(
+            read_messages(&to, stream) == read_messages(&whole, stream),
+            "{stream}: each draw once, and in its order"
+        );
     }
 }
 
@@ -58,18 +61,18 @@ fn database_not_yet_up_is_retried() {
     if skipped() {
         return;
     }
-    let place = scratch();
-    let (mut server, url) = filled(50);
+    let place = create_temp_dir();
+    let (mut server, url) = start_filled(50);
     server.kill();
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--count", "100", "--rate", "1M", "--to"]);
     command.arg(place.path().join("drawn")).stderr(std::fs::File::create(&log).unwrap());
     let mut drawing = RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(&log).unwrap();
-    until("it says that nobody answers", || said().contains("trying again"));
+    wait_until("it says that nobody answers", || said().contains("trying again"));
     server.restart();
     assert!(drawing.wait().success(), "{}", said());
-    let rows = recorded(&place.path().join("drawn"), "user");
+    let rows = read_messages(&place.path().join("drawn"), "user");
     assert!(rows.len() == 100 && rows.iter().all(|row| ind(row) < 50));
 }
 
@@ -78,20 +81,20 @@ fn signal_ends_emit_while_the_database_is_down() {
     if skipped() {
         return;
     }
-    let place = scratch();
-    let (mut server, url) = filled(50);
+    let place = create_temp_dir();
+    let (mut server, url) = start_filled(50);
     let log = place.path().join("log");
     let mut command = pinflow(["emit", "--from", &url, "--rate", "300", "--to"]);
     command.arg(place.path().join("drawn")).stderr(std::fs::File::create(&log).unwrap());
     let mut drawing = RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(&log).unwrap();
-    until("it draws", || {
+    wait_until("it draws", || {
         std::fs::read_to_string(place.path().join("drawn/user.jsonl")).is_ok_and(|text| !text.is_empty())
     });
     server.kill();
-    until("its absence is noticed", || said().contains("trying again until it is back"));
+    wait_until("its absence is noticed", || said().contains("trying again until it is back"));
     drawing.signal(Signal::SIGTERM);
     assert!(drawing.wait().success(), "{}", said());
-    let drawn = recorded(&place.path().join("drawn"), "user").len();
+    let drawn = read_messages(&place.path().join("drawn"), "user").len();
     assert!(said().contains(&format!("--skip {drawn} continues with the next draw")), "{drawn}: {}", said());
 }

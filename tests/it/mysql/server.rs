@@ -15,13 +15,13 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
 use super::run;
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 use crate::kafka::certificates::TestCertificates;
 
 /// Nothing about a server takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// A port that was free may be taken before the server has it.
-const ATTEMPTS: usize = 3;
+const MAX_START_ATTEMPTS: usize = 3;
 
 /// Who may do everything, without TLS, too.
 pub(super) const USER: &str = "posts";
@@ -47,13 +47,13 @@ impl MysqlServer {
     }
 
     /// One that shows the certificate of a name.
-    pub(super) fn certified(certificates: &TestCertificates, name: &str) -> MysqlServer {
+    pub(super) fn start_with_certificate(certificates: &TestCertificates, name: &str) -> MysqlServer {
         MysqlServer::start(Some((certificates.certificate(name), certificates.key(name))))
     }
 
     /// A new one.
     pub(super) fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
-        let folder = scratch();
+        let folder = create_temp_dir();
         let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mysql/data");
         assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
         let copied = Command::new("cp").arg("-r").arg(empty).arg(folder.path().join("data")).status().unwrap();
@@ -74,7 +74,10 @@ impl MysqlServer {
                 break;
             }
             let said = std::fs::read_to_string(server.folder.path().join("log")).unwrap();
-            assert!(attempt < ATTEMPTS, "mariadbd did not start (tests/mysql/setup.sh makes its data):\n{said}");
+            assert!(
+                attempt < MAX_START_ATTEMPTS,
+                "mariadbd did not start (tests/mysql/setup.sh makes its data):\n{said}"
+            );
         }
         server
     }
@@ -120,7 +123,7 @@ impl MysqlServer {
         command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
         self.shell = Some(command.spawn().unwrap());
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < SERVER_START_TIMEOUT {
             if self.try_sql("mysql", "DO 1").is_ok() {
                 return true;
             }

@@ -1,4 +1,4 @@
-//! The raw archive: each message once, whatever dies, in objects that never change, and read back to the same answers.
+//! The raw archive: each message once in immutable objects through crashes, and a replay with the same answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,10 @@ use super::proxy::{StoreFault, StoreProxy};
 use super::site::with_credentials;
 use super::skipped;
 use super::store::{self, TestBucket};
-use crate::batch::assert_answers_follow;
-use crate::harness::{ProcessOutput, RunningProcess, emit, last_snapshot, pinflow, scratch, succeed, until};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{
+    ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
+};
 use crate::kafka;
 use crate::kafka::site::{STREAMS, lines};
 
@@ -33,7 +35,7 @@ struct ArchiveSite {
 
 impl ArchiveSite {
     fn new(draws: u32, bucket: Option<TestBucket>, endpoint: &str) -> ArchiveSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 41, &["--malformed", "0.05"]);
         ArchiveSite { place, bucket, endpoint: endpoint.to_owned() }
     }
@@ -86,7 +88,7 @@ impl ArchiveSite {
     }
 
     /// Every object; nothing else may be there.
-    fn archived(&self) -> ArchiveObjects {
+    fn read_archive(&self) -> ArchiveObjects {
         let folder = self.path("fetched");
         let root = match &self.bucket {
             Some(bucket) => {
@@ -101,7 +103,7 @@ impl ArchiveSite {
 
     /// Demands that the archive holds each line of the recording once, in order, in objects that begin where they say.
     fn assert_each_once(&self) {
-        let objects = self.archived();
+        let objects = self.read_archive();
         assert_eq!(objects.len(), 3);
         for stream in STREAMS {
             let file = format!("{stream}.jsonl");
@@ -199,7 +201,7 @@ fn replayed_archive_gives_the_same_answers() {
         let config = site.configure("rate_per_sec = 9000", &format!("compression = \"{compression}\""));
         let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
         site.assert_each_once();
-        let objects = site.archived();
+        let objects = site.read_archive();
         assert!(objects.values().all(|objects| (2..200).contains(&objects.len())), "neither one nor one a message");
         site.assert_replays(&answered);
     }
@@ -216,7 +218,7 @@ fn one_record_per_object_matches_the_original_layout() {
 
 #[test]
 fn objects_of_the_original_connector_are_read() {
-    let place = scratch();
+    let place = create_temp_dir();
     emit(&place.path().join("recording"), 20, 60, 43, &[]);
     for stream in STREAMS {
         let folder = place.path().join(format!("raw/topics/12e2.{stream}/partition=0"));
@@ -247,7 +249,7 @@ fn objects_of_the_original_connector_are_read() {
 }
 
 /// Kills the program at every step and at any moment, and looks at the archive after each death.
-fn killed(site: &ArchiveSite, rounds: usize) {
+fn kill_at_every_step(site: &ArchiveSite, rounds: usize) {
     let config = site.configure("rate_per_sec = 9000", "flush_records = 90");
     for round in 0..rounds {
         let mut command = site.run(&config);
@@ -260,13 +262,13 @@ fn killed(site: &ArchiveSite, rounds: usize) {
         let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         if round % 2 == 1 {
             std::thread::sleep(Duration::from_millis(90 + 53 * (round as u64 % 11)));
-            if running.ended().is_none() {
+            if running.try_wait().is_none() {
                 running.signal(Signal::SIGKILL);
             }
         }
         let status = running.wait();
         assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
-        for (partition, objects) in site.archived() {
+        for (partition, objects) in site.read_archive() {
             let stream = &partition.topic[..partition.topic.find('.').unwrap()];
             let wanted = lines(&site.recording(), stream);
             let found = messages(&objects, 1);
@@ -279,19 +281,19 @@ fn killed(site: &ArchiveSite, rounds: usize) {
     let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
     site.assert_each_once();
     crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
-    assert_answers_follow(&site.path("tables"), GraphOptions::default(), &answered);
+    assert_answers_equal_batch(&site.path("tables"), GraphOptions::default(), &answered);
     site.assert_replays(&answered);
 }
 
 #[test]
 fn run_killed_at_any_moment_archives_each_message_once_on_disk() {
-    killed(&ArchiveSite::on_disk(8_000), 24);
+    kill_at_every_step(&ArchiveSite::on_disk(8_000), 24);
 }
 
 #[test]
 fn run_killed_at_any_moment_archives_each_message_once_in_a_bucket() {
     if !skipped() {
-        killed(&ArchiveSite::in_bucket(8_000, &store::endpoint()), 24);
+        kill_at_every_step(&ArchiveSite::in_bucket(8_000, &store::endpoint()), 24);
     }
 }
 
@@ -309,12 +311,12 @@ fn puts_with_unknown_outcome_are_archived_once() {
         (StoreFault::Broken(503), 12),
     ];
     for (fault, times) in faults {
-        let proxy = StoreProxy::before(store::port());
+        let proxy = StoreProxy::start(store::port());
         let site = ArchiveSite::in_bucket(300, &proxy.endpoint());
         let config = site.configure("rate_per_sec = 3000", "flush_records = 50");
         proxy.plan(("PUT", "geo.jsonl"), fault, 2, times);
         let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
-        assert_eq!(proxy.calm(), 0, "{fault:?} did not happen");
+        assert_eq!(proxy.clear_faults(), 0, "{fault:?} did not happen");
         site.assert_each_once();
         site.assert_replays(&answered);
     }
@@ -328,12 +330,12 @@ fn second_writer_takes_over_and_archives_each_message_once() {
     let site = ArchiveSite::in_bucket(3_000, &store::endpoint());
     let config = site.configure("rate_per_sec = 3000", "flush_records = 70");
     let mut first = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
-    until("the first one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > 6);
+    wait_until("the first one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > 6);
     // It falls asleep, and wakes when another one has taken over.
     first.signal(Signal::SIGSTOP);
     let mut second = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     let before = site.bucket.as_ref().unwrap().keys("raw").len();
-    until("the second one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > before + 6);
+    wait_until("the second one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > before + 6);
     first.signal(Signal::SIGCONT);
     assert_eq!(first.wait().code(), Some(75));
     assert!(second.wait().success());
@@ -346,19 +348,19 @@ fn recreated_tables_archive_nothing_twice() {
     let site = ArchiveSite::on_disk(300);
     let config = site.configure("rate_per_sec = 9000", "flush_records = 40");
     succeed(&mut site.run(&config));
-    let before = site.archived();
+    let before = site.read_archive();
     std::fs::remove_dir_all(site.path("tables")).unwrap();
     // Larger objects now, and other windows.
     let config = site.configure("", "flush_records = 1000\ncompression = \"gzip\"");
     succeed(&mut site.run(&config));
-    assert_eq!(site.archived(), before);
+    assert_eq!(site.read_archive(), before);
     // Other messages under the same names are no archive of these.
     std::fs::remove_dir_all(site.path("tables")).unwrap();
     emit(&site.recording(), 60, 300, 44, &["--force"]);
     let refused = site.run(&config).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(1) && said.contains("choose another [archive] url"), "{said}");
-    assert_eq!(site.archived(), before);
+    assert_eq!(site.read_archive(), before);
 }
 
 #[test]
@@ -376,7 +378,7 @@ fn kafka_run_is_archived_in_a_bucket_and_replayed() {
     std::fs::write(&config, text + &archive).unwrap();
     let log = site.place.path().join("log");
     let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
-    let live = kafka::site::LiveSite::of(command.arg(&config), &log);
+    let live = kafka::site::LiveSite::start_command(command.arg(&config), &log);
     site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
     // What no JSON line can be: nothing, no text, several lines, a tombstone.
     let mut sending = site.producer();
@@ -384,9 +386,9 @@ fn kafka_run_is_archived_in_a_bucket_and_replayed() {
         sending.send(&site.topic("geo"), 1, payload);
     }
     sending.flush();
-    live.until_caught_up(&site.ends());
+    live.wait_until_caught_up(&site.ends());
     let answered = live.stop();
-    site.assert_right(&answered);
+    site.assert_answers_and_rows(&answered);
 
     let fetched = site.place.path().join("fetched");
     bucket.download("", &fetched);
@@ -409,13 +411,13 @@ fn kafka_run_is_archived_in_a_bucket_and_replayed() {
     assert_eq!(replayed.answers, answered.answers);
     let replayed_tables = site.place.path().join("replayed");
     assert_eq!(rows(&replayed_tables), rows(&site.tables()));
-    assert_answers_follow(&replayed_tables, GraphOptions::default(), &replayed);
+    assert_answers_equal_batch(&replayed_tables, GraphOptions::default(), &replayed);
     succeed(pinflow(["table", "--verify"]).arg(&replayed_tables));
 }
 
 #[test]
 fn conflicting_options_are_usage_errors() {
-    let place = scratch();
+    let place = create_temp_dir();
     let config = place.path().join("run.toml");
     let tables = "[tables]\nurl = \"tables\"\n";
     for (text, said) in [
@@ -442,7 +444,7 @@ fn conflicting_options_are_usage_errors() {
 
 #[test]
 fn folder_that_is_no_archive_is_refused_by_name() {
-    let place = scratch();
+    let place = create_temp_dir();
     let config = place.path().join("run.toml");
     std::fs::create_dir_all(place.path().join("raw/topics/pin/partition=0")).unwrap();
     let check = |more: &str| {

@@ -1,16 +1,16 @@
-//! Stores that cannot be used: each is refused with what is wrong and what to do, before anything is entrusted to it.
+//! Unusable stores: each is refused with the cause and a hint before anything is written.
 
 use std::process::Command;
 
 use super::proxy::{StoreFault, StoreProxy};
-use super::site::{ObjectsSite, alone, with_credentials};
+use super::site::{ObjectsSite, with_credentials, without_aws_environment};
 use super::tls::TlsProxy;
 use super::{skipped, store};
-use crate::harness::{pinflow, scratch, succeed};
+use crate::harness::{create_temp_dir, pinflow, succeed};
 use crate::kafka::certificates::TestCertificates;
 
 /// What a command that must fail says, on both of its ways.
-fn fails(command: &mut Command, code: i32) -> String {
+fn fail_with(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let said = [&output.stderr[..], &output.stdout].map(String::from_utf8_lossy).concat();
     assert_eq!(output.status.code(), Some(code), "{said}");
@@ -37,11 +37,11 @@ fn store_rejection_is_reported_with_a_hint() {
         (400, "AuthorizationHeaderMalformed", "region"),
         (403, "RequestTimeTooSkewed", "clock"),
     ] {
-        let proxy = StoreProxy::before(store::port());
+        let proxy = StoreProxy::start(store::port());
         let site = ObjectsSite::new(1, &proxy.endpoint());
         proxy.plan(("GET", ""), StoreFault::Refused(status, code), 0, u32::MAX);
         for command in [&mut site.run(), &mut check(&site), &mut site.table([])] {
-            let said = fails(command, 1);
+            let said = fail_with(command, 1);
             assert!(said.contains(mend) && said.contains(&site.url()), "{code}: {said}");
         }
     }
@@ -52,10 +52,10 @@ fn read_only_store_is_reported_when_tables_are_opened() {
     if skipped() {
         return;
     }
-    let proxy = StoreProxy::before(store::port());
+    let proxy = StoreProxy::start(store::port());
     let site = ObjectsSite::new(1, &proxy.endpoint());
     proxy.plan(("PUT", ""), StoreFault::Refused(403, "AccessDenied"), 0, u32::MAX);
-    assert!(fails(&mut site.run(), 1).contains("allow s3:ListBucket"));
+    assert!(fail_with(&mut site.run(), 1).contains("allow s3:ListBucket"));
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn store_that_ignores_conditional_puts_is_refused() {
     if skipped() {
         return;
     }
-    let proxy = StoreProxy::before(store::port());
+    let proxy = StoreProxy::start(store::port());
     let site = ObjectsSite::new(1, &proxy.endpoint());
     proxy.plan(("PUT", ""), StoreFault::Unconditional, 0, u32::MAX);
-    let said = fails(&mut site.run(), 1);
+    let said = fail_with(&mut site.run(), 1);
     assert!(said.contains("If-None-Match") && said.contains("overwrite each other's commits"), "{said}");
     assert!(site.bucket.keys("").is_empty(), "nothing is left there");
 }
@@ -79,11 +79,11 @@ fn missing_bucket_and_unreachable_server_are_reported() {
     let site = ObjectsSite::new(1, &store::endpoint());
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace(&site.bucket.name, "nobodys")).unwrap();
-    assert!(fails(&mut site.run(), 1).contains("create the bucket"));
+    assert!(fail_with(&mut site.run(), 1).contains("create the bucket"));
     // A port that was free a moment ago.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = ObjectsSite::new(1, &format!("http://{nobody}"));
-    let said = fails(&mut check(&site), 1);
+    let said = fail_with(&mut check(&site), 1);
     assert!(said.contains("cannot be reached"), "{said}");
 }
 
@@ -93,9 +93,9 @@ fn missing_credentials_are_reported_with_their_sources() {
         return;
     }
     let site = ObjectsSite::new(1, &store::endpoint());
-    let mut command = alone(pinflow(["run"]));
+    let mut command = without_aws_environment(pinflow(["run"]));
     command.arg(site.config()).env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_PROFILE");
-    let said = fails(&mut command, 1);
+    let said = fail_with(&mut command, 1);
     assert!(said.contains("AWS_PROFILE") && said.contains("give the machine a role"), "{said}");
 }
 
@@ -104,12 +104,12 @@ fn expired_credentials_are_retried() {
     if skipped() {
         return;
     }
-    let proxy = StoreProxy::before(store::port());
+    let proxy = StoreProxy::start(store::port());
     let site = ObjectsSite::new(200, &proxy.endpoint());
     site.configure(60, "rate_per_sec = 1500");
     proxy.plan(("PUT", "pin/_delta_log"), StoreFault::Refused(403, "ExpiredToken"), 3, 8);
     site.finish();
-    assert_eq!(proxy.calm(), 0);
+    assert_eq!(proxy.clear_faults(), 0);
 }
 
 #[test]
@@ -117,20 +117,20 @@ fn untrusted_certificate_is_rejected() {
     if skipped() {
         return;
     }
-    let folder = scratch();
+    let folder = create_temp_dir();
     let certificates = TestCertificates::make(folder.path());
     for (name, trusted) in [("good", true), ("self_signed", false), ("wrong_host", false), ("expired", false)] {
-        let tls = TlsProxy::before(store::port(), &certificates.certificate(name), &certificates.key(name));
+        let tls = TlsProxy::start(store::port(), &certificates.certificate(name), &certificates.key(name));
         let site = ObjectsSite::new(20, &tls.endpoint());
-        let said = fails(&mut check(&site), 1);
+        let said = fail_with(&mut check(&site), 1);
         assert!(said.contains("SSL_CERT_FILE"), "{name}: {said}");
         let mut command = site.run();
         command.env("SSL_CERT_FILE", certificates.authority());
         if trusted {
             succeed(&mut command);
-            site.assert_whole();
+            site.assert_each_line_once_in_tables();
         } else {
-            let said = fails(&mut command, 1);
+            let said = fail_with(&mut command, 1);
             assert!(said.contains("certificate is not trusted"), "{name}: {said}");
         }
     }
@@ -138,7 +138,7 @@ fn untrusted_certificate_is_rejected() {
 
 #[test]
 fn invalid_store_configuration_is_a_usage_error() {
-    let site = scratch();
+    let site = create_temp_dir();
     let config = site.path().join("run.toml");
     for (text, said) in [
         ("[tables]\nurl = \"s3://P/x\"", "a bucket's name is"),
@@ -154,10 +154,14 @@ fn invalid_store_configuration_is_a_usage_error() {
     ] {
         let source = format!("[[source]]\nkind = \"recording\"\npath = \"recording\"\n{text}\n");
         std::fs::write(&config, source).unwrap();
-        let told = fails(pinflow(["check"]).arg(&config), 2);
+        let told = fail_with(pinflow(["check"]).arg(&config), 2);
         assert!(told.contains(said), "{text}: {told}");
     }
-    let told =
-        fails(alone(pinflow(["table", "s3://posts/x"])).env_remove("AWS_REGION").env_remove("AWS_ENDPOINT_URL"), 2);
+    let told = fail_with(
+        without_aws_environment(pinflow(["table", "s3://posts/x"]))
+            .env_remove("AWS_REGION")
+            .env_remove("AWS_ENDPOINT_URL"),
+        2,
+    );
     assert!(told.contains("no AWS region"), "{told}");
 }

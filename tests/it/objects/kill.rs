@@ -1,4 +1,4 @@
-//! kill -9 with tables in a bucket, and two that write to the same ones.
+//! kill -9 with tables in a bucket, and two writers of the same tables.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use pinflow_delta::FAILPOINTS;
 
 use super::site::ObjectsSite;
 use super::{skipped, store};
-use crate::harness::{RunningProcess, until};
+use crate::harness::{RunningProcess, wait_until};
 
 /// Rounds, unless `PINFLOW_KILLS` says otherwise.
-const ROUNDS: usize = 40;
+const DEFAULT_KILL_ROUNDS: usize = 40;
 
 #[test]
 fn run_killed_at_any_moment_loses_and_repeats_nothing_in_a_bucket() {
     if skipped() {
         return;
     }
-    let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(ROUNDS, |n| n.parse().unwrap());
+    let rounds = std::env::var("PINFLOW_KILLS").ok().map_or(DEFAULT_KILL_ROUNDS, |n| n.parse().unwrap());
     let mut site = ObjectsSite::new(4_000, &store::endpoint());
     site.configure(300, "rate_per_sec = 20000");
     for round in 0..rounds {
@@ -30,7 +30,7 @@ fn run_killed_at_any_moment_loses_and_repeats_nothing_in_a_bucket() {
         let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         if round % 2 == 1 {
             std::thread::sleep(Duration::from_millis(100 + 37 * (round as u64 % 23)));
-            if running.ended().is_none() {
+            if running.try_wait().is_none() {
                 running.signal(Signal::SIGKILL);
             }
         }
@@ -55,9 +55,9 @@ fn second_writer_takes_over_and_first_is_fenced() {
     let log = site.place.path().join("log");
     let out = std::fs::File::create(&log).unwrap();
     let mut first = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(out));
-    until("the first one has committed", || site.bucket.keys("lake/posts/pin").len() > 8);
+    wait_until("the first one has committed", || site.bucket.keys("lake/posts/pin").len() > 8);
     site.configure(200, "");
     site.finish();
     assert_eq!(first.wait().code(), Some(75), "{}", std::fs::read_to_string(&log).unwrap());
-    site.assert_whole();
+    site.assert_each_line_once_in_tables();
 }

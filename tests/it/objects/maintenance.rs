@@ -1,18 +1,18 @@
-//! Tables in a bucket are looked at, joined, swept and read by others as those on the disk are.
+//! Tables in a bucket are compacted, vacuumed and read like tables on disk.
 
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::site::{ObjectsSite, PREFIX, with_credentials};
+use super::site::{ObjectsSite, TABLES_PREFIX, with_credentials};
 use super::{skipped, store};
 use crate::delta::readers::python;
-use crate::harness::{RunningProcess, emit, pinflow, succeed, until};
+use crate::harness::{RunningProcess, emit, pinflow, succeed, wait_until};
 use crate::ledger::assert_each_line_once;
 
 /// What another engine reads of all four tables, straight from the bucket.
-fn read_by_another(site: &ObjectsSite) -> Option<Value> {
+fn read_by_other_engine(site: &ObjectsSite) -> Option<Value> {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let mut command = with_credentials(Command::new(python()?));
     command.arg(script).arg(site.url()).args(["pin", "geo", "user", "rejected"]);
@@ -28,20 +28,24 @@ fn optimized_and_vacuumed_tables_read_the_same_in_other_engines() {
     let site = ObjectsSite::new(1_000, &store::endpoint());
     site.configure(60, "rate_per_sec = 3000");
     site.finish();
-    let before = read_by_another(&site);
+    let before = read_by_other_engine(&site);
     let files = |table: &str| {
-        site.bucket.keys(&format!("{PREFIX}/{table}")).into_iter().filter(|key| key.ends_with(".parquet")).count()
+        site.bucket
+            .keys(&format!("{TABLES_PREFIX}/{table}"))
+            .into_iter()
+            .filter(|key| key.ends_with(".parquet"))
+            .count()
     };
     assert!(files("pin") > 5 && files("geo") > 5);
     succeed(&mut site.table(["optimize"]));
     // What nobody committed, and what is no longer part of the newest version.
-    site.bucket.put(&format!("{PREFIX}/pin/part-00000-left-c000.snappy.parquet"), b"");
+    site.bucket.put(&format!("{TABLES_PREFIX}/pin/part-00000-left-c000.snappy.parquet"), b"");
     succeed(&mut site.table(["vacuum", "--keep", "0", "--nothing-writes"]));
     assert_eq!((files("pin"), files("geo"), files("user")), (1, 1, 1));
     let said = String::from_utf8(succeed(&mut site.table(["doctor"])).stdout).unwrap();
     assert!(said.contains("none lost, none twice"), "{said}");
-    assert_eq!(read_by_another(&site), before);
-    assert_each_line_once(&site.recording(), &site.copied());
+    assert_eq!(read_by_other_engine(&site), before);
+    assert_each_line_once(&site.recording(), &site.copy_tables());
 }
 
 #[test]
@@ -52,10 +56,10 @@ fn long_run_creates_checkpoints_and_compacts_in_the_background() {
     let site = ObjectsSite::new(200, &store::endpoint());
     site.configure(20, "follow = true");
     let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
-    let keys = |ends: &str| site.bucket.keys(PREFIX).iter().filter(|key| key.ends_with(ends)).count();
-    until("checkpoints are made and files joined", || {
+    let keys = |ends: &str| site.bucket.keys(TABLES_PREFIX).iter().filter(|key| key.ends_with(ends)).count();
+    wait_until("checkpoints are made and files joined", || {
         emit(&site.recording(), 40, 40, 29, &["--append"]);
-        let log = site.bucket.keys(&format!("{PREFIX}/geo/_delta_log"));
+        let log = site.bucket.keys(&format!("{TABLES_PREFIX}/geo/_delta_log"));
         let joined =
             log.iter().rev().take(40).any(|key| {
                 key.ends_with(".json") && String::from_utf8(site.bucket.get(key)).unwrap().contains("OPTIMIZE")
@@ -75,11 +79,11 @@ fn damaged_checkpoint_is_moved_aside_by_repair() {
     }
     let site = ObjectsSite::new(100, &store::endpoint());
     site.finish();
-    let hint = format!("{PREFIX}/pin/_delta_log/_last_checkpoint");
+    let hint = format!("{TABLES_PREFIX}/pin/_delta_log/_last_checkpoint");
     site.bucket.put(&hint, b"garbage");
     let said = String::from_utf8(succeed(&mut site.table(["--repair"])).stdout).unwrap();
     assert!(said.contains("_damaged/_last_checkpoint"), "{said}");
-    assert!(!site.bucket.keys(PREFIX).contains(&hint));
+    assert!(!site.bucket.keys(TABLES_PREFIX).contains(&hint));
     site.finish();
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct StoreProxy {
 
 impl StoreProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn before(server: u16) -> StoreProxy {
+    pub(crate) fn start(server: u16) -> StoreProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = StoreProxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
         let serving = proxy.clone();
@@ -72,7 +72,7 @@ impl StoreProxy {
     }
 
     /// Forgets what is planned; how many faults did not happen.
-    pub(crate) fn calm(&self) -> u32 {
+    pub(crate) fn clear_faults(&self) -> u32 {
         self.rules.lock().unwrap().drain(..).map(|rule| rule.times).sum()
     }
 

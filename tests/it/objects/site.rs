@@ -1,4 +1,4 @@
-//! A recording, a bucket, and a configuration that reads one into tables in the other.
+//! A recording, a bucket, and a configuration that reads the recording into tables in the bucket.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use pinflow::dataflows::graph::GraphOptions;
 use serde_json::Value;
 
 use super::store::{self, TestBucket};
-use crate::batch::assert_answers_follow;
-use crate::harness::{ProcessOutput, emit, last_snapshot, pinflow, scratch, succeed};
+use crate::batch::assert_answers_equal_batch;
+use crate::harness::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::{TABLES, assert_each_line_once};
 
 /// Where the tables lie in the bucket.
-pub(crate) const PREFIX: &str = "lake/posts";
+pub(crate) const TABLES_PREFIX: &str = "lake/posts";
 
 pub(crate) struct ObjectsSite {
     pub(crate) place: tempfile::TempDir,
@@ -23,12 +23,12 @@ pub(crate) struct ObjectsSite {
 
 /// Says who we are, and keeps what else the machine would say out of it.
 pub(crate) fn with_credentials(mut command: Command) -> Command {
-    command.env("AWS_ACCESS_KEY_ID", store::KEY).env("AWS_SECRET_ACCESS_KEY", "secret");
-    alone(command)
+    command.env("AWS_ACCESS_KEY_ID", store::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "secret");
+    without_aws_environment(command)
 }
 
 /// Keeps out what the machine says of AWS.
-pub(crate) fn alone(mut command: Command) -> Command {
+pub(crate) fn without_aws_environment(mut command: Command) -> Command {
     let nothing = "/dev/null";
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", nothing);
     command.env("AWS_SHARED_CREDENTIALS_FILE", nothing);
@@ -38,7 +38,7 @@ pub(crate) fn alone(mut command: Command) -> Command {
 impl ObjectsSite {
     /// A recording of so many draws, three lines each, read through this endpoint.
     pub(crate) fn new(draws: u32, endpoint: &str) -> ObjectsSite {
-        let place = scratch();
+        let place = create_temp_dir();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 23, &["--malformed", "0.02"]);
         let site = ObjectsSite { place, bucket: TestBucket::new(), endpoint: endpoint.to_owned() };
         site.configure(100, "");
@@ -62,7 +62,7 @@ impl ObjectsSite {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("s3://{}/{PREFIX}", self.bucket.name)
+        format!("s3://{}/{TABLES_PREFIX}", self.bucket.name)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -87,12 +87,12 @@ impl ObjectsSite {
     }
 
     /// The tables, copied to a folder.
-    pub(crate) fn copied(&self) -> PathBuf {
+    pub(crate) fn copy_tables(&self) -> PathBuf {
         let folder = self.place.path().join("copied");
         if folder.exists() {
             std::fs::remove_dir_all(&folder).unwrap();
         }
-        self.bucket.download(PREFIX, &folder);
+        self.bucket.download(TABLES_PREFIX, &folder);
         folder
     }
 
@@ -105,14 +105,14 @@ impl ObjectsSite {
     pub(crate) fn finish(&self) {
         let answered = last_snapshot(&succeed(&mut self.run()).stdout);
         assert_eq!(answered.answers, self.expected().answers);
-        self.assert_whole();
-        assert_answers_follow(&self.place.path().join("copied"), GraphOptions::default(), &answered);
+        self.assert_each_line_once_in_tables();
+        assert_answers_equal_batch(&self.place.path().join("copied"), GraphOptions::default(), &answered);
         succeed(&mut self.table(["--verify"]));
     }
 
     /// Demands that each line stands in the tables once, and that no commit did land twice.
-    pub(crate) fn assert_whole(&self) {
-        let copied = self.copied();
+    pub(crate) fn assert_each_line_once_in_tables(&self) {
+        let copied = self.copy_tables();
         assert_each_line_once(&self.recording(), &copied);
         TABLES.iter().for_each(|table| assert_no_commit_twice(&copied.join(table)));
     }

@@ -16,15 +16,15 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use crate::harness::scratch;
+use crate::harness::create_temp_dir;
 
 /// Nothing about a server takes longer on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A port that was free may be taken before the server has it.
-const ATTEMPTS: usize = 3;
+const MAX_START_ATTEMPTS: usize = 3;
 
 /// Who the tests say they are; the server believes everybody.
-pub(crate) const KEY: &str = "testing";
+pub(crate) const ACCESS_KEY: &str = "testing";
 /// Where the tests say the buckets are.
 pub(crate) const REGION: &str = "us-east-1";
 
@@ -46,7 +46,7 @@ fn start() -> ObjectStoreServer {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = held.local_addr().unwrap().port();
         drop(held);
-        let folder = scratch();
+        let folder = create_temp_dir();
         let log = folder.path().join("log");
         let out = File::create(&log).unwrap();
         let mut command = Command::new("sh");
@@ -57,14 +57,14 @@ fn start() -> ObjectStoreServer {
         command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
         let server = ObjectStoreServer { port, _shell: command.spawn().unwrap(), _folder: folder };
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < SERVER_START_TIMEOUT {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         let said = std::fs::read_to_string(&log).unwrap();
-        assert!(attempt < ATTEMPTS, "MiniStack did not start (tests/ministack/setup.sh gets it):\n{said}");
+        assert!(attempt < MAX_START_ATTEMPTS, "MiniStack did not start (tests/ministack/setup.sh gets it):\n{said}");
     }
     unreachable!("the last attempt panics")
 }
@@ -89,7 +89,7 @@ impl TestBucket {
             .with_endpoint(endpoint())
             .with_allow_http(true)
             .with_region(REGION)
-            .with_access_key_id(KEY)
+            .with_access_key_id(ACCESS_KEY)
             .with_secret_access_key("secret")
             .build()
             .unwrap();

@@ -1,4 +1,4 @@
-//! TLS before a server that speaks none.
+//! A TLS proxy in front of a server without TLS.
 
 use std::net::TcpListener as StdListener;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) struct TlsProxy {
 
 impl TlsProxy {
     /// Listens before a server on this machine, with a certificate and its key in PEM files.
-    pub(crate) fn before(server: u16, certificate: &Path, key: &Path) -> TlsProxy {
+    pub(crate) fn start(server: u16, certificate: &Path, key: &Path) -> TlsProxy {
         // Another one may have been here first.
         let _ = aws_lc_rs::default_provider().install_default();
         let chain = CertificateDer::pem_file_iter(certificate).unwrap().collect::<Result<_, _>>().unwrap();

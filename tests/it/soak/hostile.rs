@@ -1,4 +1,4 @@
-//! Hostile senders and readers, each at a bounded rate and from a loopback address of its own.
+//! Hostile senders and readers, each at a bounded rate and from its own loopback address.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::keys::colliding_keys;
 use super::senders::produce_request;
 use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
-use crate::gateway::JSON;
+use crate::gateway::JSON_CONTENT_TYPE;
 
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that one attack holds at the most.
-const HELD_MAX: usize = 40;
+const MAX_HELD_CONNECTIONS: usize = 40;
 /// Groups that an attack makes up, all distinct.
-const GROUPS: u64 = 5_000;
-const COLLIDING_KEYS: usize = 5_000;
+const GROUP_COUNT: u64 = 5_000;
+const COLLIDING_KEY_COUNT: usize = 5_000;
 /// Keys of the attacks; ordinary senders have smaller ones.
 const TEXTS_IND: u64 = 5_000_000;
 const GROUPS_IND: u64 = 6_000_000;
@@ -41,7 +41,7 @@ const ATTACKS: [AttackKind; 10] = [
     ("malformed requests", Duration::from_millis(200), send_malformed_request),
 ];
 /// Attacks whose records are well-formed requests, and so are acknowledged.
-const ACKNOWLEDGED: [&str; 4] = ["texts of one ind", "distinct groups", "colliding inds", "malformed records"];
+const ACKNOWLEDGED_ATTACKS: [&str; 4] = ["texts of one ind", "distinct groups", "colliding inds", "malformed records"];
 
 /// What became of an attack: how often each status, or error, was the outcome of a step.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ struct HostileSender {
 }
 
 pub(super) fn start(site: &Arc<SoakSite>) -> Vec<JoinHandle<AttackOutcome>> {
-    let keys = colliding_keys(COLLIDING_KEYS);
+    let keys = colliding_keys(COLLIDING_KEY_COUNT);
     let attack = |(number, attack): (u8, AttackKind)| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let address = Ipv4Addr::new(127, 0, 1, number).into();
@@ -84,7 +84,7 @@ pub(super) fn assert_outcomes(attacks: &[AttackOutcome]) {
         let all: u64 = outcomes.values().sum();
         assert!(all > 0, "{name} took place");
         match *name {
-            name if ACKNOWLEDGED.contains(&name) => assert!(of("200") > 0, "{name}: {outcomes:?}"),
+            name if ACKNOWLEDGED_ATTACKS.contains(&name) => assert!(of("200") > 0, "{name}: {outcomes:?}"),
             "unknown tokens" => assert_eq!(of("401") + of("429"), all, "{name}: {outcomes:?}"),
             "malformed requests" => assert!(of("200") == 0 && of("400") > 0, "{name}: {outcomes:?}"),
             _ => assert!(of("0") > 0, "{name}: {outcomes:?}"),
@@ -95,7 +95,7 @@ pub(super) fn assert_outcomes(attacks: &[AttackOutcome]) {
 impl HostileSender {
     fn run(mut self, (name, interval, step): AttackKind) -> AttackOutcome {
         let mut outcomes = BTreeMap::new();
-        while !self.site.is_over() {
+        while !self.site.has_ended() {
             if self.site.phase() == SoakPhase::Hostile {
                 let outcome = step(&mut self);
                 let outcome = outcome.map_or_else(|error| format!("{:?}", error.kind()), |status| status.to_string());
@@ -148,7 +148,7 @@ impl HostileSender {
         let mut stream = self.connect(to)?;
         let sent = stream.write_all(request);
         self.held.push_back(stream);
-        if self.held.len() > HELD_MAX {
+        if self.held.len() > MAX_HELD_CONNECTIONS {
             self.held.pop_front();
         }
         sent.map(|()| 0)
@@ -173,7 +173,7 @@ fn send_texts_of_one_ind(attacker: &mut HostileSender) -> io::Result<u16> {
 
 fn send_distinct_groups(attacker: &mut HostileSender) -> io::Result<u16> {
     let first = attacker.step / 2 * 10;
-    let inds = (first..first + 10).map(|number| number % GROUPS);
+    let inds = (first..first + 10).map(|number| number % GROUP_COUNT);
     let (stream, values): (_, Vec<_>) = if attacker.step.is_multiple_of(2) {
         let geo = |group| {
             json!({ "ind": GROUPS_IND + group, "timestamp": "2019-08-28T03:52:47", "latitude": 1,
@@ -194,7 +194,7 @@ fn send_distinct_groups(attacker: &mut HostileSender) -> io::Result<u16> {
 fn send_colliding_inds(attacker: &mut HostileSender) -> io::Result<u16> {
     let first = attacker.step as usize * 10;
     let user = |at: usize| {
-        json!({ "ind": attacker.keys[at % COLLIDING_KEYS], "first_name": "C", "last_name": "D", "age": 30,
+        json!({ "ind": attacker.keys[at % COLLIDING_KEY_COUNT], "first_name": "C", "last_name": "D", "age": 30,
             "date_joined": "2017-10-24T11:23:51" })
     };
     attacker.produce("user", &(first..first + 10).map(user).collect::<Vec<_>>())
@@ -217,7 +217,7 @@ fn send_malformed_records(attacker: &mut HostileSender) -> io::Result<u16> {
 fn announce_body(attacker: &mut HostileSender) -> io::Result<u16> {
     let head = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
-         content-type: {JSON}\r\ncontent-length: {}\r\n\r\n{}",
+         content-type: {JSON_CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n{}",
         10 << 20,
         " ".repeat(100)
     );
@@ -229,7 +229,7 @@ fn leave_replies_unread(attacker: &mut HostileSender) -> io::Result<u16> {
     let body = format!("{{\"records\":[{}]}}", vec!["1"; 2_000].join(","));
     let request = format!(
         "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
-         content-type: {JSON}\r\ncontent-length: {}\r\n\r\n{body}",
+         content-type: {JSON_CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     attacker.hold(attacker.gateway(), request.repeat(20).as_bytes())
@@ -255,15 +255,16 @@ fn try_tokens(attacker: &mut HostileSender) -> io::Result<u16> {
         let request = format!("GET /answers HTTP/1.1\r\n{token}\r\n\r\n");
         attacker.exchange(attacker.run_server(), request.as_bytes())
     } else {
-        let request =
-            format!("POST /topics/geo HTTP/1.1\r\n{token}\r\ncontent-type: {JSON}\r\ncontent-length: 0\r\n\r\n");
+        let request = format!(
+            "POST /topics/geo HTTP/1.1\r\n{token}\r\ncontent-type: {JSON_CONTENT_TYPE}\r\ncontent-length: 0\r\n\r\n"
+        );
         attacker.exchange(attacker.gateway(), request.as_bytes())
     }
 }
 
 fn send_malformed_request(attacker: &mut HostileSender) -> io::Result<u16> {
     let post = format!(
-        "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\ncontent-type: {JSON}\r\n"
+        "POST /topics/geo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\ncontent-type: {JSON_CONTENT_TYPE}\r\n"
     );
     let requests = [
         "rubbish\r\n\r\n".to_owned(),

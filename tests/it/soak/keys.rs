@@ -1,7 +1,7 @@
-//! Keys that once fell on one place of a table: the ones of the collision test in `dataflows/src/hash.rs`.
+//! Keys that collided under the former hash function: those of the test in `dataflows/src/hash.rs`.
 
 /// Bits of a table's place that the keys share.
-const PLACE_BITS: u32 = 21;
+const SHARED_BUCKET_BITS: u32 = 21;
 /// Secret summand and factor of the tables before they were drawn for each process.
 const OLD_SUMMAND: u64 = 0x082e_fa98_ec4e_6c89 ^ 0x0069_6e64;
 const OLD_FACTOR: u64 = 0xc0ac_29b7_c97c_50dd;
@@ -13,19 +13,19 @@ fn old_hash(key: u64) -> u64 {
 
 /// Keys with one place and one tag: each solves `y × factor = place` in the low bits of both halves.
 pub(super) fn colliding_keys(count: usize) -> Vec<u64> {
-    let width = 1_u64 << (64 - PLACE_BITS);
+    let width = 1_u64 << (64 - SHARED_BUCKET_BITS);
     let least = |step: u64| (1_u64..).find(|q| q.wrapping_mul(step) < width).unwrap();
     let (up, down) = (least(OLD_FACTOR), least(OLD_FACTOR.wrapping_neg()));
     let mut keys = Vec::new();
     for residue in 0_u64.. {
-        let low = residue.wrapping_mul(OLD_FACTOR) & ((1 << PLACE_BITS) - 1);
-        let start = ((u128::from(residue) * u128::from(OLD_FACTOR)) >> PLACE_BITS) as u64;
-        let at = |z: u64| start.wrapping_add(z.wrapping_mul(OLD_FACTOR)).wrapping_sub(low << (64 - PLACE_BITS));
+        let low = residue.wrapping_mul(OLD_FACTOR) & ((1 << SHARED_BUCKET_BITS) - 1);
+        let start = ((u128::from(residue) * u128::from(OLD_FACTOR)) >> SHARED_BUCKET_BITS) as u64;
+        let at = |z: u64| start.wrapping_add(z.wrapping_mul(OLD_FACTOR)).wrapping_sub(low << (64 - SHARED_BUCKET_BITS));
         let mut z = (0_u64..).find(|z| at(*z) < width).unwrap();
-        while z < 1 << (63 - PLACE_BITS) {
-            let key = (residue | z << PLACE_BITS) ^ OLD_SUMMAND;
+        while z < 1 << (63 - SHARED_BUCKET_BITS) {
+            let key = (residue | z << SHARED_BUCKET_BITS) ^ OLD_SUMMAND;
             let hash = old_hash(key);
-            if hash & ((1 << PLACE_BITS) - 1) == 0 && hash >> 57 == 0x2a && key >> 63 == 0 {
+            if hash & ((1 << SHARED_BUCKET_BITS) - 1) == 0 && hash >> 57 == 0x2a && key >> 63 == 0 {
                 keys.push(key);
                 if keys.len() == count {
                     return keys;

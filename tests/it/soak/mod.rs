@@ -1,7 +1,7 @@
 //! A soak test: ordinary senders beside hostile ones, at a real gateway and a real run that follows what it writes.
 //!
 //! Calm and hostile phases alternate, so that other load on the machine affects both alike. Memory limits, answers and
-//! tables are asserted in every run. The ratio of the latencies is asserted only in a long run ([`LONG_SECS`]).
+//! tables are asserted in every run. The ratio of the latencies is asserted only in a long run ([`MIN_RATIO_SECS`]).
 
 mod hostile;
 mod keys;
@@ -18,16 +18,16 @@ use serde_json::Value;
 
 use crate::file_calls::rounds;
 use crate::gateway::RunningGateway;
-use crate::harness::{last_snapshot, pinflow, scratch, succeed, until};
+use crate::harness::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
 use crate::http::client::HttpClient;
-use crate::http::{ServingRun, following};
+use crate::http::{ServingRun, configure_followed_recording};
 use crate::ledger::assert_each_line_once;
 use senders::{LatencySamples, SentRecord};
 
 /// Seconds, unless `PINFLOW_SOAK_SECS` says otherwise.
-const SECS: u64 = 25;
+const DEFAULT_SOAK_SECS: u64 = 25;
 /// From here on the ratio of the latencies is asserted.
-const LONG_SECS: u64 = 1_800;
+const MIN_RATIO_SECS: u64 = 1_800;
 /// Seconds of one round: a calm phase and a hostile one.
 const ROUND_SECS: u64 = 300;
 /// `memory_max` of the run, and its resident memory at the most, bytes.
@@ -68,7 +68,7 @@ impl SoakSite {
         phases[usize::from(self.phase.load(Ordering::SeqCst))]
     }
 
-    fn is_over(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.phase() == SoakPhase::Over
     }
 }
@@ -92,14 +92,14 @@ fn start_run(place: &Path) -> ServingRun {
         "[tables]\nurl = \"tables\"\n[engine]\nmemory_max = {RUN_MEMORY_MAX}\n\
          [serve]\nlisten = \"127.0.0.1:0\"\ntokens = {{ read = \"env:READ\" }}"
     );
-    let config = following(place, &place.join("posts"), &more);
+    let config = configure_followed_recording(place, &place.join("posts"), &more);
     let serving = ServingRun::start_with(place, &config, &[], &[("READ", READ_TOKEN)]);
-    until("it is ready", || ask(serving.http, "/readyz").0 == 200);
+    wait_until("it is ready", || query_json(serving.http, "/readyz").0 == 200);
     serving
 }
 
-fn ask(http: HttpClient, path: &str) -> (u16, Value) {
-    let reply = http.ask(path, &[("authorization", &format!("Bearer {READ_TOKEN}"))]);
+fn query_json(http: HttpClient, path: &str) -> (u16, Value) {
+    let reply = http.get_with_headers(path, &[("authorization", &format!("Bearer {READ_TOKEN}"))]);
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
 
@@ -112,10 +112,10 @@ struct MemoryPeaks {
 
 impl MemoryPeaks {
     fn check(&mut self, gateway: &mut RunningGateway, run: &mut ServingRun) {
-        assert!(gateway.running.ended().is_none(), "the gateway ended: {}", gateway.log());
-        assert!(run.running.ended().is_none(), "the run ended: {}", run.log());
-        self.gateway = self.gateway.max(gateway.running.memory());
-        self.run = self.run.max(run.running.memory());
+        assert!(gateway.running.try_wait().is_none(), "the gateway ended: {}", gateway.log());
+        assert!(run.running.try_wait().is_none(), "the run ended: {}", run.log());
+        self.gateway = self.gateway.max(gateway.running.memory_bytes());
+        self.run = self.run.max(run.running.memory_bytes());
         assert!(self.gateway <= GATEWAY_MEMORY_MAX, "the gateway holds {} bytes", self.gateway);
         assert!(self.run <= RUN_MEMORY_MAX, "the run holds {} bytes", self.run);
     }
@@ -123,8 +123,8 @@ impl MemoryPeaks {
 
 #[test]
 fn ordinary_senders_are_served_during_attacks_within_memory_limits() {
-    let secs = rounds("PINFLOW_SOAK_SECS", SECS);
-    let place = scratch();
+    let secs = rounds("PINFLOW_SOAK_SECS", DEFAULT_SOAK_SECS);
+    let place = create_temp_dir();
     let mut gateway = start_gateway(place.path());
     let mut run = start_run(place.path());
     let site =
@@ -145,7 +145,7 @@ fn ordinary_senders_are_served_during_attacks_within_memory_limits() {
     gateway.stop();
     let posts = place.path().join("posts");
     assert_every_line_is_answered(&posts, run.http);
-    peaks.run = peaks.run.max(run.running.memory());
+    peaks.run = peaks.run.max(run.running.memory_bytes());
     run.stop();
     succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
     assert_each_line_once(&posts, &place.path().join("tables"));
@@ -157,12 +157,12 @@ fn ordinary_senders_are_served_during_attacks_within_memory_limits() {
 /// Waits until the run has read all lines, and compares its answers with those of a batch run over the same files.
 fn assert_every_line_is_answered(posts: &Path, run: HttpClient) {
     let lines: u64 = senders::STREAMS.iter().map(|stream| senders::stored_lines(posts, stream).len() as u64).sum();
-    until("all lines are read", || {
-        let status = ask(run, "/status").1;
+    wait_until("all lines are read", || {
+        let status = query_json(run, "/status").1;
         status["sources"].as_array().unwrap().iter().map(|of| of["read"].as_u64().unwrap()).sum::<u64>() == lines
     });
     let batch = last_snapshot(&succeed(pinflow(["run", "--output", "snapshots"]).arg(posts)).stdout).answers;
-    let shown = ask(run, "/answers").1;
+    let shown = query_json(run, "/answers").1;
     let shown: BTreeMap<String, Vec<Value>> = shown["answers"].as_array().unwrap().iter().map(named_rows).collect();
     assert_eq!(shown, batch);
 }
@@ -192,9 +192,9 @@ fn report(
         println!("hostile: {}: {:?}", attack.name, attack.outcomes);
     }
     for (what, latencies) in [("request to reply", &sent.latencies), ("append to changed answer", answered)] {
-        println!("{what}: calm {}; hostile {}", latencies.calm(), latencies.hostile());
+        println!("{what}: calm {}; hostile {}", latencies.calm_percentiles(), latencies.hostile_percentiles());
         let ratio = latencies.p99_ratio();
         println!("{what}: p99 beside hostile senders is {ratio:.2} × calm");
-        assert!(secs < LONG_SECS || ratio <= P99_RATIO_MAX, "{what}: p99 is {ratio:.2} × calm");
+        assert!(secs < MIN_RATIO_SECS || ratio <= P99_RATIO_MAX, "{what}: p99 is {ratio:.2} × calm");
     }
 }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
-use crate::gateway::JSON;
+use crate::gateway::JSON_CONTENT_TYPE;
 use crate::http::client::{KeptConnection, SseEvent};
 
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
-const SENDERS: u64 = 8;
+const SENDER_COUNT: u64 = 8;
 /// Between two requests of a sender.
 const SEND_INTERVAL: Duration = Duration::from_millis(100);
 /// After a reply that asks to send again later.
@@ -62,16 +62,16 @@ impl LatencySamples {
         }
     }
 
-    pub(super) fn calm(&self) -> LatencyPercentiles {
+    pub(super) fn calm_percentiles(&self) -> LatencyPercentiles {
         self.percentiles(SoakPhase::Calm)
     }
 
-    pub(super) fn hostile(&self) -> LatencyPercentiles {
+    pub(super) fn hostile_percentiles(&self) -> LatencyPercentiles {
         self.percentiles(SoakPhase::Hostile)
     }
 
     pub(super) fn p99_ratio(&self) -> f64 {
-        self.hostile().p99.as_secs_f64() / self.calm().p99.as_secs_f64()
+        self.hostile_percentiles().p99.as_secs_f64() / self.calm_percentiles().p99.as_secs_f64()
     }
 
     fn percentiles(&self, phase: SoakPhase) -> LatencyPercentiles {
@@ -137,7 +137,7 @@ struct OrdinarySender {
 
 impl OrdinarySender {
     fn new(site: &Arc<SoakSite>) -> OrdinarySender {
-        let connection = site.gateway.keep();
+        let connection = site.gateway.open_keep_alive();
         OrdinarySender { site: Arc::clone(site), connection, due: Instant::now(), sent: SentRecord::default() }
     }
 
@@ -170,7 +170,7 @@ pub(super) fn produce_request(stream: &str, values: &[Value]) -> Vec<u8> {
     let body = json!({ "records": records }).to_string();
     let head = format!(
         "POST /topics/{stream} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {WRITE_TOKEN}\r\n\
-         content-type: {JSON}\r\ncontent-length: {}\r\n\r\n",
+         content-type: {JSON_CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     format!("{head}{body}").into_bytes()
@@ -188,7 +188,7 @@ pub(super) fn start(site: &Arc<SoakSite>) -> OrdinarySenders {
         let (site, probes) = (Arc::clone(site), Arc::clone(&probes));
         thread::spawn(move || read_changes(&site, &probes))
     };
-    let mut senders: Vec<_> = (0..SENDERS)
+    let mut senders: Vec<_> = (0..SENDER_COUNT)
         .map(|number| {
             let site = Arc::clone(site);
             thread::spawn(move || send_posts(&site, number))
@@ -213,7 +213,7 @@ impl OrdinarySenders {
 fn send_posts(site: &Arc<SoakSite>, number: u64) -> SentRecord {
     let mut sender = OrdinarySender::new(site);
     for post in 0.. {
-        if site.is_over() {
+        if site.has_ended() {
             break;
         }
         sender.wait();
@@ -225,7 +225,7 @@ fn send_posts(site: &Arc<SoakSite>, number: u64) -> SentRecord {
 
 fn ordinary_post(sender: u64, post: u64) -> (&'static str, Value) {
     // Spreads over all posts, and repeats them.
-    let ind = (post / 3 * SENDERS + sender).wrapping_mul(7_919) % INDS;
+    let ind = (post / 3 * SENDER_COUNT + sender).wrapping_mul(7_919) % INDS;
     let mark = format!("{sender}-{post}");
     match post % 3 {
         0 => {
@@ -259,7 +259,7 @@ fn send_probes(site: &Arc<SoakSite>, probes: &LatencyProbes) -> SentRecord {
     sender.send("geo", &geo);
     loop {
         sender.wait();
-        let is_last = site.is_over();
+        let is_last = site.has_ended();
         let number = {
             let mut probes = probes.lock().unwrap();
             probes.push((site.phase(), sender.due));

@@ -14,8 +14,8 @@ use pinflow_kafka::{KafkaConnection, fetch_metadata};
 use rdkafka::consumer::Consumer;
 
 use super::certificates::TestCertificates;
-use super::{EndedRun, KafkaConfigFile, run_with, shown};
-use crate::harness::scratch;
+use super::{EndedRun, KafkaConfigFile, path_text, run_with};
+use crate::harness::create_temp_dir;
 use signature::TopicRights;
 use stub::MskStub;
 
@@ -35,13 +35,13 @@ fn rights() -> TopicRights {
 
 /// A stub, and how to connect to it.
 fn site(rights: TopicRights, session: Duration, more: &str) -> (MskStub, KafkaConfigFile, tempfile::TempDir) {
-    let place = scratch();
+    let place = create_temp_dir();
     let certificates = TestCertificates::make(place.path());
     let stub = MskStub::start(&certificates, rights, session);
     let configured = KafkaConfigFile::new(&format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1' }}\n{more}",
-        stub.at(),
-        shown(&certificates.authority())
+        stub.address(),
+        path_text(&certificates.authority())
     ));
     (stub, configured, place)
 }
@@ -88,7 +88,7 @@ fn expired_token_is_rejected() {
 #[test]
 fn missing_credentials_are_reported_with_their_possible_sources() {
     let (_stub, configured, place) = site(rights(), Duration::ZERO, "");
-    let nothing = shown(place.path()).to_owned() + "/none";
+    let nothing = path_text(place.path()).to_owned() + "/none";
     let environment = [
         ("AWS_CONFIG_FILE", nothing.as_str()),
         ("AWS_SHARED_CREDENTIALS_FILE", nothing.as_str()),
@@ -123,31 +123,31 @@ fn credentials_and_tokens_are_never_printed() {
 }
 
 /// A profile whose credentials come from a process and end seconds later; each call of it is noted in a file.
-fn short_lived(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
+fn write_short_lived_profile(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
     let (process, calls, config) = (place.join("credentials"), place.join("calls"), place.join("config"));
     let script = format!(
         "#!/bin/sh\necho called >> '{}'\n\
          printf '{{\"Version\":1,\"AccessKeyId\":\"{ACCESS_KEY}\",\"SecretAccessKey\":\"{SECRET_KEY}\",\
          \"SessionToken\":\"{SESSION_TOKEN}\",\"Expiration\":\"%s\"}}' \"$(date -u -d '+{secs} seconds' +%Y-%m-%dT%H:%M:%SZ)\"\n",
-        shown(&calls)
+        path_text(&calls)
     );
     std::fs::write(&process, script).unwrap();
     std::fs::set_permissions(&process, std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::fs::write(&config, format!("[profile brief]\ncredential_process = {}\n", shown(&process))).unwrap();
+    std::fs::write(&config, format!("[profile brief]\ncredential_process = {}\n", path_text(&process))).unwrap();
     (config, calls)
 }
 
 /// An idle client must renew its token before the credentials end, and its session before the broker ends it.
 #[test]
 fn idle_connection_reauthenticates_with_new_tokens() {
-    let place = scratch();
+    let place = create_temp_dir();
     let certificates = TestCertificates::make(place.path());
     let stub = MskStub::start(&certificates, rights(), Duration::from_secs(2));
-    let (config, calls) = short_lived(place.path(), 6);
+    let (config, calls) = write_short_lived_profile(place.path(), 6);
     let connection = format!(
         "brokers = '{}'\ntls = {{ ca = '{}' }}\nsasl = {{ mechanism = 'MSK_IAM', region = 'eu-west-1', profile = 'brief' }}\n",
-        stub.at(),
-        shown(&certificates.authority())
+        stub.address(),
+        path_text(&certificates.authority())
     );
     // In a process of its own, for its environment is another.
     let output = Command::new(std::env::current_exe().unwrap())

@@ -75,7 +75,7 @@ impl MskStub {
         MskStub { port, seen }
     }
 
-    pub(crate) fn at(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
