@@ -1,8 +1,11 @@
 //! The dataflow graph of one worker, and the only entry point for the engine.
 //!
-//! ```text pin ──┐ ┌─ pin ⋈ geo ────────┐ geo ──┼─► rows by key ┼─ pin ⋈ user ───────┼─► aggregate inputs ──►
-//! aggregates ──► answer changes ──► probe user ─┘ ├─ pin ⋈ geo ⋈ user ─┤ (exchanged by group) (exchanged by ind) └─
-//! user ─────────────┘ ```
+//! ```text
+//! pin ──┐                 ┌─ pin ⋈ geo ────────┐
+//! geo ──┼─► rows by key ──┼─ pin ⋈ user ───────┼─► aggregate inputs ──► aggregates ──► answer changes ──► probe
+//! user ─┘                 ├─ pin ⋈ geo ⋈ user ─┤   (exchanged by group)
+//!   (exchanged by ind)    └─ user ─────────────┘
+//! ```
 //!
 //! There are two exchanges, and two operators that wait until an epoch is complete on all workers: the joins (with
 //! `duplicates = "latest"`) and the aggregates. Everything between them streams.

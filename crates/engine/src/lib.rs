@@ -10,8 +10,8 @@
 //!                               └──── EpochFrame ──▶ serving
 //! ```
 //!
-//! The [`scheduler`] decides: when to close an epoch, cut a window, take a block and stop. It is a pure state machine, whose
-//! laws a simulation checks. The [`driver`] does the I/O around it. [`protocol`] has what the threads say to each other.
+//! The `scheduler` decides: when to close an epoch, cut a window, take a block and stop. It is a pure state machine, whose
+//! laws a simulation checks. The `driver` does the I/O around it. `protocol` has what the threads say to each other.
 //!
 //! Only the scheduler closes epochs. It gives the blocks of the open epoch to the worker that has least of it, then tells all
 //! workers to close the epoch. So several workers may read one partition at once, and yet an epoch covers a whole prefix of

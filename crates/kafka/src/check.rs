@@ -18,7 +18,7 @@ use pinflow_core::finding::Finding;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to a cluster, describes each topic and reads one record of it. Changes nothing. Blocks for up to
-/// [`CHECK_TIMEOUT`] for each request that gets no response. `group` is the reader's consumer group; no permission
+/// `CHECK_TIMEOUT` for each request that gets no response. `group` is the reader's consumer group; no permission
 /// depends on it.
 #[must_use]
 pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {

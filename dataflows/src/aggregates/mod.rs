@@ -7,7 +7,7 @@
 //!
 //! The cost of one update is logarithmic in the size of its group, never linear: a ranking is an ordered set with a
 //! boundary that moves by neighbours, a median is an ordered map of counts with a cursor that does the same. Where only
-//! the first ranks are listed, a [bounded buffer](top_k_buffer) keeps only the top of the ranking in order.
+//! the first ranks are listed, a bounded buffer (`top_k_buffer`) keeps only the top of the ranking in order.
 
 mod aggregate_input;
 mod combine;

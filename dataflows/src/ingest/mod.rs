@@ -2,9 +2,11 @@
 //!
 //! A message holds one or several rows, wrapped in the ways that producers are known to wrap them:
 //!
-//! ```text text = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once, strings are
-//! counted again) wrapper = {"value": text} | {"payload": text, "schema": …} aggregate = {"records": [wrapper, …]} |
-//! [wrapper, …] not within another aggregate ```
+//! ```text
+//! text      = row | wrapper | aggregate | string of text (twice at most) | base64 of text (once; strings are counted again)
+//! wrapper   = {"value": text} | {"payload": text, "schema": …}
+//! aggregate = {"records": [wrapper, …]} | [wrapper, …]         not within another aggregate
+//! ```
 //!
 //! An object is a wrapper if it has no field of a row. A row is checked in this order: its text, duplicate keys, its
 //! key, its stream, the types of its fields. An error in the text or a limit rejects the whole message as one row. Any
