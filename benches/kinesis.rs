@@ -248,28 +248,28 @@ fn with_credentials(mut command: Command) -> Command {
 }
 
 /// A pinflow that runs; killed when dropped.
-struct RunningPipeline(Child);
+struct BenchPipeline(Child);
 
-impl RunningPipeline {
+impl BenchPipeline {
     fn stop(&mut self) {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(self.0.wait().unwrap().success());
     }
 }
 
-impl Drop for RunningPipeline {
+impl Drop for BenchPipeline {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn start(config: &Path, output: &str) -> (RunningPipeline, BufReader<std::process::ChildStdout>) {
+fn start(config: &Path, output: &str) -> (BenchPipeline, BufReader<std::process::ChildStdout>) {
     let mut command = with_credentials(Command::new(PINFLOW));
     command.arg("run").arg(config).args(["--output", output]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
-    (RunningPipeline(child), lines)
+    (BenchPipeline(child), lines)
 }
 
 /// Runs until everything is answered, then until everything is durable; seconds.
