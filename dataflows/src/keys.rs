@@ -16,7 +16,7 @@ use crate::version::VersionedRow;
 pub(crate) type KeyId = u32;
 
 /// A change of arranged rows: ((key, row), epoch, change of multiplicity).
-pub(crate) type RowChange<R> = ((KeyId, R), u64, i64);
+pub(crate) type KeyedUpdate<R> = ((KeyId, R), u64, i64);
 
 /// The distinct `ind`s on a worker, each with its key id.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::trace_layout::{KeyArrangement, TraceBuilder};
 use super::{GeoProjection, JoinOutputs, PinProjection, UpdateStream, UserProjection};
-use crate::keys::{KeyId, KeyInterner, RowChange, route_by_ind};
+use crate::keys::{KeyId, KeyInterner, KeyedUpdate, route_by_ind};
 use crate::version::VersionedRow;
 
 /// The arrangements of the three streams by key, which all joins share.
@@ -37,9 +37,9 @@ pub struct KeepAllJoins<'s> {
 impl<'s> KeepAllJoins<'s> {
     /// Arranges the rows of each stream. They must already be on the worker of their `ind`.
     pub fn arrange(
-        pins: StreamVec<'s, u64, RowChange<PinProjection>>,
-        geos: StreamVec<'s, u64, RowChange<GeoProjection>>,
-        users: StreamVec<'s, u64, RowChange<UserProjection>>,
+        pins: StreamVec<'s, u64, KeyedUpdate<PinProjection>>,
+        geos: StreamVec<'s, u64, KeyedUpdate<GeoProjection>>,
+        users: StreamVec<'s, u64, KeyedUpdate<UserProjection>>,
     ) -> KeepAllJoins<'s> {
         KeepAllJoins {
             pins: arrange_by_key(pins, "Arrange: pin"),
@@ -103,7 +103,7 @@ impl<'s> KeepAllJoins<'s> {
     }
 }
 
-fn arrange_by_key<'s, R>(rows: StreamVec<'s, u64, RowChange<R>>, name: &str) -> KeyArrangement<'s, R>
+fn arrange_by_key<'s, R>(rows: StreamVec<'s, u64, KeyedUpdate<R>>, name: &str) -> KeyArrangement<'s, R>
 where
     R: Ord + Clone + std::fmt::Debug + 'static,
 {
@@ -130,7 +130,7 @@ where
 fn join_rows<'s, A, B>(
     one: &KeyArrangement<'s, A>,
     other: &KeyArrangement<'s, B>,
-) -> StreamVec<'s, u64, RowChange<(A, B)>>
+) -> StreamVec<'s, u64, KeyedUpdate<(A, B)>>
 where
     A: Ord + Copy + 'static,
     B: Ord + Copy + 'static,
@@ -152,7 +152,7 @@ pub(crate) fn keep_all<'s, R>(
     deliveries: StreamVec<'s, u64, VersionedRow<R>>,
     keys: Rc<RefCell<KeyInterner>>,
     held: Rc<Cell<usize>>,
-) -> StreamVec<'s, u64, RowChange<R>>
+) -> StreamVec<'s, u64, KeyedUpdate<R>>
 where
     R: ExchangeData + Copy,
 {

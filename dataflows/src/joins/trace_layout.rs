@@ -13,13 +13,13 @@ use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
 use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
 
-use crate::keys::{KeyId, RowChange};
+use crate::keys::{KeyId, KeyedUpdate};
 
 /// The containers of keys, values, times, counts and offsets.
 type TraceLayout<R> = (Vec<KeyId>, Vec<R>, UnreservedVec<u64>, UnreservedVec<i64>, OffsetRuns);
 
 /// Builds batches of sorted changes.
-pub(super) type TraceBuilder<R> = RcBuilder<OrdValBuilder<TraceLayout<R>, Vec<RowChange<R>>>>;
+pub(super) type TraceBuilder<R> = RcBuilder<OrdValBuilder<TraceLayout<R>, Vec<KeyedUpdate<R>>>>;
 
 /// Rows arranged by key id.
 pub(super) type KeyArrangement<'s, R> = Arranged<'s, TraceAgent<Spine<Rc<OrdValBatch<TraceLayout<R>>>>>>;

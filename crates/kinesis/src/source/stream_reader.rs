@@ -11,9 +11,9 @@
 //! Guarantees, whenever the process dies:
 //!
 //! 1. A shard's start is durable before any of its records is read. The starts of its children are durable before its
-//! end, or in the same commit: at a shard's end the stream is listed again before the end is delivered.
+//!    end, or in the same commit: at a shard's end the stream is listed again before the end is delivered.
 //! 2. A child's first record is delivered after its parents' ends. Commits cover prefixes of the deliveries, so a
-//! child's progress is durable only in or after the commit that ends its parents.
+//!    child's progress is durable only in or after the commit that ends its parents.
 //! 3. A shard that has ended is stored as ended (`Position::END`) and never read again.
 
 use std::collections::BTreeMap;
