@@ -90,7 +90,7 @@ fn existing_recording_is_not_changed_without_force() {
     let refused = format!("{:#}", emit(folder.path(), "--inds 10").unwrap_err());
     assert!(refused.contains("user.jsonl already exists: --force"), "{refused}");
     assert!(!folder.path().join("pin.jsonl").exists(), "a refusal leaves nothing behind");
-    let refused = format!("{:#}", emit(folder.path(), "--inds 10 --append").unwrap_err());
+    let refused = pinflow_core::error_text::error_text(&emit(folder.path(), "--inds 10 --append").unwrap_err());
     assert!(refused.contains("it ends within a message"), "{refused}");
     assert_eq!(read(folder.path(), "user.jsonl"), b"{\"ind\":1");
     emit(folder.path(), "--inds 10 --force").unwrap();

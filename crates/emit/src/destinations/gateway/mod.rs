@@ -277,7 +277,7 @@ mod tests {
         let problem = |url: &str| check_url(&Url::parse(url).expect("a URL")).err();
         for (url, fault) in [
             ("https://me:canary@a/test", "--token"),
-            ("https://a/test?x=1", "behind ?"),
+            ("https://a/test?x=1", "after ?"),
             ("https://a/test/topics/12e.pin", "ends before /topics"),
         ] {
             let problem = problem(url).map(|error| error.to_string()).unwrap_or_default();
