@@ -244,7 +244,7 @@ fn token_is_sent_to_its_gateway_only() {
         "{stranger:?}"
     );
     let abroad = run_with(arguments("http://192.0.2.1/test"), &[("PINFLOW_TOKEN", "canary")]);
-    assert!(abroad.code == 1 && abroad.stderr.contains("unencrypted; use https"), "{abroad:?}");
+    assert!(abroad.code == 2 && abroad.stderr.contains("unencrypted; use https"), "{abroad:?}");
     assert!([known, named, stranger, abroad].iter().all(|ended| !ended.stderr.contains("canary")));
 }
 
