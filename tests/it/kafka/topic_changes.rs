@@ -135,7 +135,7 @@ fn recreated_topic_with_more_records_ends_the_run() {
     users.send(10);
     let live = users.start_reading(10);
     users.recreate(30);
-    assert_reports(&fails_soon(live), &[&users.name(), "re-created", "now holds one with"]);
+    assert_reports(&fails_soon(live), &[&users.name(), "re-created", "and now holds"]);
     // And between two runs.
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
@@ -247,7 +247,7 @@ fn other_cluster_with_the_same_topics_ends_the_run() {
     other.create_topic(&users.topic, 1, &[]);
     let config = std::fs::read_to_string(&users.config).unwrap();
     std::fs::write(&users.config, config.replace(&users.broker.plaintext(), &other.plaintext())).unwrap();
-    assert_reports(&users.run().wait_for_failure(), &[&users.topic, "from cluster", "these brokers are of cluster"]);
+    assert_reports(&users.run().wait_for_failure(), &[&users.topic, "from cluster", "these brokers belong to cluster"]);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn topic_missing_at_the_start_is_reported() {
     let site = PostsSite::without_topics(&KafkaBroker::shared().plaintext());
     let config = site.configure("");
     let said = site.run(&config, &[]).wait_for_failure();
-    assert_reports(&said, &[&site.topic("pin"), "is not in the cluster", "pinflow topics create"]);
+    assert_reports(&said, &[&site.topic("pin"), "does not exist or is not visible", "pinflow topics create"]);
     let nowhere = PostsSite::without_topics("localhost:1");
     let config = nowhere.configure("");
     assert_reports(&nowhere.run(&config, &[]).wait_for_failure(), &["localhost:1", "Start the brokers"]);

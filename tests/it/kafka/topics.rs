@@ -72,7 +72,8 @@ fn topic_with_create_time_is_created_on_request_and_otherwise_reported_as_a_risk
     );
 
     let again = topics(&["create", "sender-times"]);
-    let risk = "risk: topic sender-times: senders set the times of its records (message.timestamp.type=CreateTime)";
+    let risk =
+        "risk: topic sender-times: producers set the timestamps of its records (message.timestamp.type=CreateTime)";
     assert!(again.code == 0 && again.stdout.contains(risk), "{again:?}");
     let again: Value = serde_json::from_str(&topics(&["create", "sender-times", "--format", "json"]).stdout).unwrap();
     assert_eq!(again["outcome"], "exists");
@@ -92,7 +93,7 @@ fn check_reports_topics_with_create_time() {
     let config = site.configure_topics(&format!("pin = \"{pin}\", geo = \"{geo}\""), "");
     let checked = run(["check", config.to_str().unwrap()]);
     let risks: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with("risk")).collect();
-    assert!(matches!(risks[..], [risk] if risk.contains(&format!("topic {geo}: senders set"))), "{checked:?}");
+    assert!(matches!(risks[..], [risk] if risk.contains(&format!("topic {geo}: producers set"))), "{checked:?}");
     assert_eq!(checked.code, 0, "{checked:?}");
 }
 

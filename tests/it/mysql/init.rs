@@ -21,7 +21,7 @@ fn existing_tables_are_replaced_on_request_only() {
     let first = || database.sql("SELECT unique_id FROM pinterest_data ORDER BY `index` LIMIT 1");
     let before = first();
     let refused = run(["emit", "--init-mysql", &url, "--inds", "10", "--seed", "7"]);
-    assert!(refused.code == 1 && refused.stderr.contains("--replace takes new ones"), "{refused:?}");
+    assert!(refused.code == 1 && refused.stderr.contains("--replace replaces them"), "{refused:?}");
     assert_eq!((first(), database.count("user_data")), (before.clone(), 700), "a refusal changes nothing");
     let replaced = run(["emit", "--init-mysql", &url, "--inds", "10", "--seed", "7", "--replace"]);
     assert!(replaced.code == 0 && TABLES.iter().all(|table| database.count(table) == 10), "{replaced:?}");
