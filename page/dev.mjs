@@ -1,4 +1,4 @@
-// The page while it is worked on: built anew at each load, the rest is asked of a running pinflow.
+// The page while it is worked on: rebuilt at each load; all other requests go to a running pinflow.
 //
 //     node dev.mjs http://127.0.0.1:7461 [GRAPH.json]      then open http://127.0.0.1:7400
 import { createServer, request } from "node:http";

@@ -1,4 +1,4 @@
-//! Wrong configurations: what is said of each, that everything is said at once, and that no damage goes unnoticed.
+//! Wrong configurations: the messages for each, that all are reported at once, and that no damage goes unnoticed.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

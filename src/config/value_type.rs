@@ -6,7 +6,7 @@ pub(super) use pinflow_connect::config_key::{ConfigKey, ValueType};
 
 /// What is wrong with a value of another type than the key's, and what to write.
 ///
-/// `written` is the value as it stands in the file.
+/// `written` is the value as it is written in the file.
 pub(super) fn type_error(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> String {
     let found = describe(value, written, key.value.is_secret());
     let remedy = remedy(key, value, written).unwrap_or_else(|| format!("write {} = {}", key.name, key.example));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-/// Letters of a message: it is the same each time, and what differs stands in fields.
+/// Letters of a message: it is the same each time, and what differs is in fields.
 const MESSAGE_CHARS_MAX: usize = 120;
 
 /// Every line of a log.

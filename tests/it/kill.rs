@@ -28,7 +28,7 @@ fn random_choice(round: u64) -> u64 {
 struct KillSite {
     place: tempfile::TempDir,
     recording: PathBuf,
-    /// How often the tables were begun anew.
+    /// How often the tables were created again.
     generation: u32,
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn read(table: &Path) -> TableRows {
     read
 }
 
-/// How often each (`_source`, `_position`, `_sub`) stands in the four tables, where positions fit 64 bits.
+/// How often each (`_source`, `_position`, `_sub`) is in the four tables, where positions fit 64 bits.
 pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
     let number = |((source, position, sub), times): ((String, String, i64), usize)| {
         ((source, position.parse().expect("a number"), sub), times)
@@ -66,7 +66,7 @@ pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
     places(root).into_iter().map(number).collect()
 }
 
-/// How often each (`_source`, `_position`, `_sub`) stands in the four tables, positions as they are written.
+/// How often each (`_source`, `_position`, `_sub`) is in the four tables, positions as they are written.
 pub(crate) fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     let mut found = BTreeMap::new();
     for table in TABLES {
@@ -87,7 +87,7 @@ pub(crate) fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     found
 }
 
-/// Demands that every line of every file of a recording (one row each) stands in the tables exactly once, and nothing else.
+/// Demands that every line of every file of a recording (one row each) is in the tables exactly once, and nothing else.
 pub(crate) fn assert_each_line_once(recording: &Path, root: &Path) {
     let found = deliveries(root);
     let mut lines = 0;

@@ -103,7 +103,7 @@ fn run_compacts_files_in_the_background() {
 
 /// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
 #[test]
-#[allow(clippy::print_stderr, reason = "figures for whoever asks for them with --nocapture")]
+#[allow(clippy::print_stderr, reason = "figures for people who pass --nocapture")]
 fn many_commits_leave_few_files_and_bounded_memory() {
     let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
     let place = create_temp_dir();

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 /// Whether the terminal tests are left out.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_TERMINAL").is_some();
     if skipped {
@@ -132,7 +132,7 @@ fn live_tables_fit_the_screen_and_leave_a_short_summary() {
     assert_fits(&terminal, 80);
     // Smaller, and larger again, while it runs.
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
-    wait_until("it is drawn anew", || terminal.screen_contains("more answers") && terminal.screen_contains(" read, "));
+    wait_until("it is redrawn", || terminal.screen_contains("more answers") && terminal.screen_contains(" read, "));
     assert_fits(&terminal, 40);
     terminal.tmux(&["resize-window", "-x", "120", "-y", "60"]);
     wait_until("there is room for more", || terminal.screen_contains(" of ") && terminal.screen().len() > 24);

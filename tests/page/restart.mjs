@@ -1,7 +1,7 @@
 // The server goes and comes back. The page says the one and the other, keeps what it had, draws the time between as a gap,
 // and then shows what is new, with the counts of this run and of all runs.
 //
-// Speaks with whoever runs it: `up`, `lost` and `back` are printed when they are seen.
+// Reports to the test that runs it: `up`, `lost` and `back` are printed when they are seen.
 import { chartWords, demand, open, run, untilDrawn, untilSampled, untilState } from "./browser.mjs";
 
 run(async (browser, [url]) => {

@@ -1,6 +1,6 @@
 // The server is there and says nothing, as behind a network that was cut: no connection is closed, and yet it is called lost.
 //
-// Speaks with whoever runs it: `up` and `lost` are printed when they are seen.
+// Reports to the test that runs it: `up` and `lost` are printed when they are seen.
 import { demand, open, run, untilDrawn, untilSampled, untilState } from "./browser.mjs";
 
 run(async (browser, [url]) => {

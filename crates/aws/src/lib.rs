@@ -5,7 +5,7 @@ use url::{Host, Url};
 
 use pinflow_core::key_problem::KeyProblem;
 
-/// The SDK's default chain, with what is said of region and profile. Credentials are looked for at the first call.
+/// The SDK's default chain, with the configured region and profile. Credentials are looked up at the first call.
 pub fn config_loader(region: Option<&str>, profile: Option<&str>) -> ConfigLoader {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = region {
@@ -17,7 +17,7 @@ pub fn config_loader(region: Option<&str>, profile: Option<&str>) -> ConfigLoade
     }
 }
 
-/// What is wrong with region and endpoint, each with its mend.
+/// What is wrong with region and endpoint, each with its remedy.
 pub fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
     let mut faults = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -30,7 +30,7 @@ pub fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<Ke
     faults
 }
 
-/// An endpoint's address; what is wrong with it, with its mend, if it is none.
+/// An endpoint's address; what is wrong with it and its remedy, if it is none.
 pub fn parse_endpoint(endpoint: &str) -> Result<Url, String> {
     let url = Url::parse(endpoint)
         .map_err(|error| format!("{endpoint:?} is not a URL ({error}); write https://HOST or http://HOST:PORT"))?;

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+    #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
     fn installed_python_draws_the_same() {
         let script = "import random,sys\nrandom.seed(int(sys.argv[1]))\n\
                       for _ in range(3000): print(random.randrange(0, 2), random.randint(0, 11000))";
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+    #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
     fn recorded_order_of_the_emulator_is_repeated() {
         let path =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/real/emulator_order.csv");

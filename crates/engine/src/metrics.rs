@@ -67,7 +67,7 @@ pub struct EngineMetrics {
 }
 
 impl EngineMetrics {
-    /// Keeps the last rejections and logs of the workers, for whoever inspects the run. To be called before it starts.
+    /// Keeps the last rejections and logs of the workers, so that the run can be inspected. Call this before the run starts.
     pub fn enable_inspection(&self) {
         let _ = self.rejection_log.set(RejectionLog::default());
         let _ = self.worker_logs.set(Mutex::default());

@@ -78,7 +78,7 @@ pub(super) async fn get_metrics(State(state): State<SharedGatewayState>) -> Resp
     let open = metrics.connections.open.load(Relaxed) as f64;
     page.start_metric("pinflow_http_connections", "gauge", "Connections now.").write_single(open);
     let refused = metrics.connections.refused.load(Relaxed) as f64;
-    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.")
+    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections rejected over the limits.")
         .write_single(refused);
     let requests = metrics.requests.lock().clone();
     let mut metric = page.start_metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");

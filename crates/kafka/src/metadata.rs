@@ -78,7 +78,7 @@ fn is_retryable(error: &KafkaError) -> bool {
 
 /// An error of librdkafka, followed by a hint.
 pub(crate) fn with_hint(error: &str) -> String {
-    let mends = [
+    let hints = [
         (
             "certificate verify failed",
             "the certificate has expired, is for another host, or its authority is not trusted; set the authority \
@@ -101,8 +101,8 @@ pub(crate) fn with_hint(error: &str) -> String {
         ("Connection refused", "nothing listens on that port; correct brokers, or start the broker"),
         ("resolve", "no such host; correct brokers"),
     ];
-    match mends.iter().find(|(sign, _)| error.contains(sign)) {
-        Some((_, mend)) => format!("{error} ({mend})"),
+    match hints.iter().find(|(sign, _)| error.contains(sign)) {
+        Some((_, hint)) => format!("{error} ({hint})"),
         None => error.to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use super::{JSON_CONTENT_TYPE, RunningGateway};
 use crate::batch::assert_answers_equal_batch;
 use crate::harness::{create_temp_dir, emit, find_real_posts, last_snapshot, pinflow, succeed};
 
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_REQUESTS").is_some_and(|skip| skip == "1");
     if skipped {

@@ -84,7 +84,7 @@ fn large_or_slow_request_is_ended_and_others_are_served() {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    // Others than that many are turned away at once, and are told so.
+    // Connections over the limit are rejected at once, with a response.
     let more: Vec<_> = (0..200).map(|_| http.connect()).collect();
     let turned_away = more
         .into_iter()

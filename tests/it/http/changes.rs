@@ -77,7 +77,7 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
         assert_eq!(event.kind, "change", "no snapshot: {event:?}");
         apply(&mut rows, &event);
     }
-    // With an id of another run, or of no run, it starts anew and is told why.
+    // With an id of another run, or of no run, it starts from a snapshot and is told why.
     for (id, why) in [("1234-5", Some("was restarted")), ("nonsense", None)] {
         let event = http.events(CHANGES_PATH, &[("last-event-id", id)]).next().unwrap();
         assert_eq!((event.kind.as_str(), &event.data["rows"]), ("snapshot", &json!(rows)));

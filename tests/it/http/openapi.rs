@@ -11,7 +11,7 @@ use crate::harness::{create_temp_dir, emit};
 /// Requests that are made up for each operation.
 const EXAMPLES_PER_OPERATION: &str = "15";
 
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_OPENAPI").is_some_and(|skip| skip == "1");
     if skipped {

@@ -1,7 +1,7 @@
 //! The web page at `/` in a real Chromium, installed by `tests/page/setup.sh`.
 //!
 //! `PINFLOW_SKIP_PAGE=1` leaves out what needs a browser or npm. Without it a browser that cannot be started is a
-//! failure. What is done in the browser stands in `tests/page/*.mjs`, one script each.
+//! failure. What is done in the browser is in `tests/page/*.mjs`, one script each.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::harness::{create_temp_dir, emit, wait_until};
 const HOSTILE_TEXTS: &str = include_str!("../../page/hostile.json");
 
 /// Whether the tests in a browser are to be left out; says so.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub(super) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_PAGE").is_some_and(|skip| skip == "1");
     if skipped {
@@ -39,7 +39,7 @@ fn node(script: &str, arguments: &[&str]) -> Command {
 }
 
 /// Runs a script to its end; what it reports.
-#[allow(clippy::print_stderr, reason = "what was measured is for whoever runs the tests")]
+#[allow(clippy::print_stderr, reason = "what was measured is for the people who run the tests")]
 pub(super) fn browse(script: &str, arguments: &[&str]) -> Value {
     let output = node(script, arguments).output().expect("node starts");
     let [said, failed] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -101,7 +101,7 @@ fn page_shows_all_answers_sorts_by_keyboard_and_fits_every_width() {
     let (serving, _) = posts(place.path(), "");
     serving.wait_until_read(9_000);
     let mut arguments = vec![url(&serving)];
-    // For whoever wants to look at it.
+    // For people who want to look at it.
     arguments.extend(std::env::var("PINFLOW_PAGE_SHOTS"));
     browse("shows.mjs", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     serving.stop();

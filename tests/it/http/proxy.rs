@@ -15,7 +15,7 @@ use super::{ServingRun, configure_followed_recording, page};
 use crate::gateway::{JSON_CONTENT_TYPE, RunningGateway};
 use crate::harness::{RunningProcess, create_temp_dir, emit, wait_until};
 
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_NGINX").is_some_and(|skip| skip == "1");
     if skipped {

@@ -34,7 +34,7 @@ use broker::{BrokerListener, KafkaBroker};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the Kafka tests are to be left out; says so.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KAFKA").is_some_and(|skip| skip == "1");
     if skipped {
@@ -91,7 +91,7 @@ impl KafkaConfigFile {
     }
 }
 
-/// How to connect to a listener of the shared broker as a user; the password stands in the environment of [`run`].
+/// How to connect to a listener of the shared broker as a user; the password is in the environment of [`run`].
 pub(crate) fn write_connection_config(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
     let broker = KafkaBroker::shared();
     KafkaConfigFile::new(&format!(

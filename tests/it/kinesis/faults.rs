@@ -83,7 +83,7 @@ fn resharding_during_random_faults_loses_and_repeats_nothing() {
     let snapshot = live.stop();
     site.assert_answers_and_rows(&snapshot);
     assert!(proxy.reads_per_second() <= 5, "{} calls for the records of a shard in a second", proxy.reads_per_second());
-    assert!(proxy.calls("GetShardIterator") > 10, "iterators were asked for anew");
+    assert!(proxy.calls("GetShardIterator") > 10, "iterators were requested again");
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod streams;
 mod tls;
 
 /// Whether the Kinesis tests are to be left out; says so.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub(crate) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
     if skipped {

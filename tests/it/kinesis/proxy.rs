@@ -294,7 +294,7 @@ fn forward_response(
                 to.write_all(&some[..read.min(left)])?;
                 left -= read.min(left);
             }
-            // Nothing comes; whoever hung up meanwhile gets no more.
+            // Nothing comes; a client that hung up meanwhile gets no more.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if matches!(to.peek(&mut some), Ok(0)) {
                     break;

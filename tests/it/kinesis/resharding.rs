@@ -22,7 +22,7 @@ use crate::ledger::read;
 const DEFAULT_ROUNDS: u64 = 12;
 /// The same with records that are pushed.
 const DEFAULT_FAN_OUT_ROUNDS: u64 = 6;
-/// Streams are begun anew after so many rounds: kinesis-local slows down with all that it holds.
+/// Streams are created again after this many rounds: kinesis-local slows down with all that it holds.
 const ROUNDS_PER_STREAM: u64 = 25;
 /// Keys of each stream.
 const KEYS_PER_STREAM: u64 = 12;

@@ -16,7 +16,7 @@ const ORIGINAL_DRAWS: [usize; 24] = [
 ];
 
 #[test]
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn original_draws_match_the_python_emulator() {
     if skipped() {
         return;

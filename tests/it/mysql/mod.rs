@@ -18,7 +18,7 @@ use crate::harness::{pinflow, succeed};
 pub(crate) use crate::kafka::{EndedRun, run, run_with};
 
 /// Whether the tests with a database are to be left out; says so.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_MYSQL").is_some_and(|skip| skip == "1");
     if skipped {

@@ -29,8 +29,8 @@ fn certificate_is_verified_according_to_ssl_mode() {
     let ca = format!("ssl-ca={}", certificates.authority().display());
     let server = MysqlServer::start_with_certificate(&certificates, "good");
     for (query, is_well, words) in [
-        ("", true, "TLS, whoever answers (ssl-mode=PREFERRED)"),
-        ("ssl-mode=REQUIRED", true, "TLS, whoever answers"),
+        ("", true, "TLS, server not verified (ssl-mode=PREFERRED)"),
+        ("ssl-mode=REQUIRED", true, "TLS, server not verified"),
         (&format!("ssl-mode=VERIFY_CA&{ca}"), true, "TLS, verified (VERIFY_CA)"),
         (&ca, true, "TLS, verified (VERIFY_CA)"),
         (&format!("ssl-mode=VERIFY_IDENTITY&{ca}"), true, "TLS, verified (VERIFY_IDENTITY)"),
@@ -44,7 +44,7 @@ fn certificate_is_verified_according_to_ssl_mode() {
     let verified = format!("{}?ssl-mode=VERIFY_IDENTITY", database.url_with("posts"));
     let trusted = emit_from(&verified, &[("SSL_CERT_FILE", certificates.authority().to_str().unwrap())]);
     assert!(trusted.code == 0 && trusted.stderr.contains("TLS, verified (VERIFY_IDENTITY)"), "{trusted:?}");
-    assert_connection(&server, "encrypted", "", true, "TLS, whoever answers");
+    assert_connection(&server, "encrypted", "", true, "TLS, server not verified");
     assert_connection(&server, "encrypted", "ssl-mode=DISABLED", false, "Access denied");
 }
 
@@ -60,7 +60,7 @@ fn invalid_certificate_is_rejected_by_verifying_modes() {
     assert_connection(&elsewhere, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), true, "TLS, verified (VERIFY_CA)");
     assert_connection(&elsewhere, "posts", &format!("ssl-mode=VERIFY_IDENTITY&{ca}"), false, "ssl-mode=VERIFY_CA");
     let unsigned = MysqlServer::start_with_certificate(&certificates, "self_signed");
-    assert_connection(&unsigned, "posts", "ssl-mode=REQUIRED", true, "TLS, whoever answers");
+    assert_connection(&unsigned, "posts", "ssl-mode=REQUIRED", true, "TLS, server not verified");
     assert_connection(&unsigned, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "TLS");
     let expired = MysqlServer::start_with_certificate(&certificates, "expired");
     assert_connection(&expired, "posts", &format!("ssl-mode=VERIFY_CA&{ca}"), false, "expired");

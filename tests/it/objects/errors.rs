@@ -28,7 +28,7 @@ fn store_rejection_is_reported_with_a_hint() {
     if skipped() {
         return;
     }
-    for (status, code, mend) in [
+    for (status, code, hint) in [
         (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
         (400, "ExpiredToken", "renew"),
@@ -42,7 +42,7 @@ fn store_rejection_is_reported_with_a_hint() {
         proxy.plan(("GET", ""), StoreFault::Refused(status, code), 0, u32::MAX);
         for command in [&mut site.run(), &mut check(&site), &mut site.table([])] {
             let said = fail_with(command, 1);
-            assert!(said.contains(mend) && said.contains(&site.url()), "{code}: {said}");
+            assert!(said.contains(hint) && said.contains(&site.url()), "{code}: {said}");
         }
     }
 }

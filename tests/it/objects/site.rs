@@ -110,7 +110,7 @@ impl ObjectsSite {
         succeed(&mut self.table(["--verify"]));
     }
 
-    /// Demands that each line stands in the tables once, and that no commit did land twice.
+    /// Demands that each line is in the tables once, and that no commit did land twice.
     pub(crate) fn assert_each_line_once_in_tables(&self) {
         let copied = self.copy_tables();
         assert_each_line_once(&self.recording(), &copied);

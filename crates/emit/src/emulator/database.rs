@@ -213,7 +213,7 @@ impl<'d> SourceDatabase<'d> {
         let mode = self.address.tls.mode;
         let protection = match &self.client {
             Some(client) if client.is_encrypted() && mode.verifies() => format!("TLS, verified ({})", mode.name()),
-            Some(client) if client.is_encrypted() => format!("TLS, whoever answers (ssl-mode={})", mode.name()),
+            Some(client) if client.is_encrypted() => format!("TLS, server not verified (ssl-mode={})", mode.name()),
             _ => format!("not encrypted (ssl-mode={})", mode.name()),
         };
         write_line(&format!("{}: {}; {protection}", self.address.redacted_url(), rows.join(", ")));

@@ -9,7 +9,7 @@ use super::stats::StreamStats;
 use super::wrap::WrapMode;
 use crate::rng::{RngPurpose, SeededRng};
 
-/// What to generate, for all streams. Which draws is said for each [`MessageComposer`].
+/// What to generate, for all streams. Each [`MessageComposer`] says which draws it makes.
 #[derive(Debug)]
 pub(crate) struct ComposerConfig {
     seed: u64,

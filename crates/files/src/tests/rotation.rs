@@ -177,7 +177,7 @@ fn sequences() -> Vec<(&'static str, Vec<Vec<FileStep>>, ExpectedLines, Expected
         ("truncated and refilled", vec![vec![Rewrite("x\ny\nz\nmore\n")]], Err("line 3 held"), Err("line 3 held")),
         ("rotated by renaming", vec![vec![RenameTo("pin.jsonl.1"), Replace("n\n")]], OTHER_BEGINNING, OTHER_BEGINNING),
         (
-            "rotated, and made anew later",
+            "rotated, and created again later",
             vec![vec![RenameTo("pin.jsonl.1")], vec![Replace("n\n")]],
             GONE,
             OTHER_BEGINNING,

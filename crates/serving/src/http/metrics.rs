@@ -191,7 +191,7 @@ fn write_serving_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     let connections = metrics.connections.open.load(Relaxed) as f64;
     page.start_metric("pinflow_http_connections", "gauge", "Connections now.").write_single(connections);
     let refused = metrics.connections.refused.load(Relaxed) as f64;
-    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections turned away.")
+    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections rejected over the limits.")
         .write_single(refused);
     let held = shared.shared_replies.reserved_bytes() as f64;
     page.start_metric("pinflow_http_reply_bytes", "gauge", "Bytes of replies that are held for their readers now.")

@@ -1,6 +1,6 @@
 //! MSK's access control by IAM, against a stub that looks into tokens as MSK does.
 //!
-//! No broker is needed. What only Amazon's own service can prove stands in the README.
+//! No broker is needed. What only Amazon's own service can prove is described in the README.
 
 mod signature;
 mod stub;

@@ -24,7 +24,7 @@ const SASL_AUTHENTICATION_FAILED: i16 = 58;
 pub(crate) struct SeenRequests {
     /// Times that somebody signed in on a new connection.
     pub(crate) signed_in: u32,
-    /// Times that somebody signed in anew on a connection that stood.
+    /// Times that somebody authenticated again on an open connection.
     pub(crate) signed_in_anew: u32,
     /// Tokens that were accepted, each once, in the order of their first use.
     pub(crate) tokens: Vec<String>,
