@@ -20,20 +20,6 @@
     reason = "a bench prints its figures, and ends where it cannot go on"
 )]
 
-#[allow(dead_code)]
-#[path = "../tests/it/kafka/broker.rs"]
-mod broker;
-#[allow(dead_code)]
-#[path = "../tests/it/kafka/certificates.rs"]
-mod certificates;
-
-/// What the broker's own module asks of a test's surroundings.
-mod harness {
-    pub(crate) fn create_temp_dir() -> tempfile::TempDir {
-        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-    }
-}
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -41,10 +27,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::KafkaBroker;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pinflow_testkit::kafka::broker::KafkaBroker;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;

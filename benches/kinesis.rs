@@ -20,17 +20,6 @@
     reason = "a bench prints its figures, and ends where it cannot go on"
 )]
 
-#[allow(dead_code)]
-#[path = "../tests/it/kinesis/server.rs"]
-mod server;
-
-/// What the server's own module asks of a test's surroundings.
-mod harness {
-    pub(crate) fn create_temp_dir() -> tempfile::TempDir {
-        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-    }
-}
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,8 +32,8 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pinflow_testkit::kinesis::server::KinesisServer;
 use serde_json::Value;
-use server::KinesisServer;
 use tokio::runtime::Runtime;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");

@@ -9,8 +9,8 @@ use std::process::Command;
 use pinflow::dataflows::questions;
 use serde_json::Value;
 
-use crate::harness::{PINFLOW, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{create_temp_dir, emit, last_snapshot, pinflow, program, succeed};
 
 fn airflow() -> Option<PathBuf> {
     if std::env::var_os("PINFLOW_SKIP_AIRFLOW").is_some_and(|skip| skip == "1") {
@@ -56,7 +56,7 @@ fn dag_ingests_cleans_and_writes_every_answer() {
         command.args(arguments).env("AIRFLOW_HOME", at("airflow")).env("AIRFLOW__CORE__DAGS_FOLDER", &dags);
         command.env("AIRFLOW__CORE__LOAD_EXAMPLES", "False").env("AIRFLOW__USAGE_DATA_COLLECTION__ENABLED", "False");
         // Compiled Python does not belong beside the example.
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PINFLOW", PINFLOW).env("PINFLOW_CONFIG", &config);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PINFLOW", program()).env("PINFLOW_CONFIG", &config);
         succeed(command.env("PINFLOW_TABLES", at("tables")).env("PINFLOW_RESULTS", at("results")))
     };
     run(&["db", "migrate"]);

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
-use crate::delta::readers::python;
-use crate::harness::{
+use pinflow_testkit::readers::python;
+use pinflow_testkit::{
     ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
 };
 

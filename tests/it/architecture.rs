@@ -48,6 +48,7 @@ const CRATES: Rules = &[
     ("gateway", &["core", "http", "kafka", "kinesis", "storage"]),
     ("mysql", &["core"]),
     ("emit", &["connect", "core", "delta", "files", "kafka", "kinesis", "mysql", "storage", "terminal"]),
+    ("testkit", &["core", "delta"]),
 ];
 
 /// Modules of `src`, the program, and which of one another they may name. Crates are not restricted here.
@@ -73,7 +74,8 @@ const PROGRAM_MODULES: Rules = &[
 const IO_CRATES: [&str; 10] =
     ["tokio", "deltalake", "arrow", "parquet", "object_store", "reqwest", "rdkafka", "aws", "hyper", "mio"];
 
-/// Large or low-level dependencies, and the only crates of ours that may name them.
+/// Large or low-level dependencies, and the only crates of ours that may name them. `testkit`, which no crate has in its
+/// build, talks to the same servers and reads the same tables, and is not held to this.
 const LARGE_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("deltalake", &["delta"]),
     ("timely", &["dataflows", "engine"]),
@@ -158,12 +160,14 @@ fn module_violations(source: &Path, rules: Rules) -> Vec<String> {
 
 /// The normal dependencies that a manifest lists.
 fn manifest_dependencies(manifest: &Path) -> Vec<String> {
+    dependencies_of_kind(manifest, "dependencies")
+}
+
+/// The names in one of a manifest's tables of dependencies.
+fn dependencies_of_kind(manifest: &Path, kind: &str) -> Vec<String> {
     let text = std::fs::read_to_string(manifest).expect("a manifest");
     let manifest: toml::Table = text.parse().expect("a manifest is TOML");
-    manifest
-        .get("dependencies")
-        .and_then(toml::Value::as_table)
-        .map_or_else(Vec::new, |list| list.keys().cloned().collect())
+    manifest.get(kind).and_then(toml::Value::as_table).map_or_else(Vec::new, |list| list.keys().cloned().collect())
 }
 
 /// The crates of the workspace but for the program, by their names without the prefix.
@@ -185,7 +189,7 @@ fn modules_name_only_what_they_may() {
 #[test]
 fn crates_depend_only_on_what_they_may() {
     for (name, folder) in crate_folders() {
-        if name == "dataflows" || name == "testkit" {
+        if name == "dataflows" {
             continue;
         }
         let (_, allowed) =
@@ -246,11 +250,24 @@ fn dataflows_crate_is_pure() {
 #[test]
 fn large_dependencies_stay_in_their_crates() {
     let program = ("program".to_owned(), root().to_path_buf());
-    for (name, folder) in crate_folders().into_iter().chain([program]) {
+    for (name, folder) in crate_folders().into_iter().chain([program]).filter(|(name, _)| name != "testkit") {
         let dependencies = manifest_dependencies(&folder.join("Cargo.toml"));
         for (large, users) in LARGE_DEPENDENCIES {
             let named = dependencies.iter().any(|dependency| dependency == large);
             assert!(!named || users.contains(&name.as_str()), "{name} depends on {large}, which only {users:?} may");
         }
     }
+}
+
+#[test]
+fn only_tests_of_the_program_depend_on_the_testkit() {
+    let is_testkit = |dependency: &String| dependency == "pinflow-testkit";
+    for (name, folder) in crate_folders() {
+        // Not as a development dependency, either: Cargo would compile the crates below `testkit` twice.
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let listed = dependencies_of_kind(&folder.join("Cargo.toml"), kind);
+            assert!(!listed.iter().any(is_testkit), "{name} names pinflow-testkit in {kind}");
+        }
+    }
+    assert!(!manifest_dependencies(&root().join("Cargo.toml")).iter().any(is_testkit), "the program names it");
 }

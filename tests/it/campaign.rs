@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::file_calls::{FaultChoices, rounds};
-use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Configurations, unless `PINFLOW_CAMPAIGN` says otherwise. `PINFLOW_CAMPAIGN_SEED` draws others.
 const DEFAULT_CONFIGURATIONS: u64 = 8;

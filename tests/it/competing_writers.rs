@@ -12,10 +12,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::delta::readers::python;
 use crate::file_calls::{FaultChoices, rounds};
-use crate::harness::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::readers::python;
+use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Rounds, unless `PINFLOW_COMPETING_ROUNDS` says otherwise: one of each [`DELTA_RS_OPERATIONS`].
 const DEFAULT_ROUNDS: u64 = 5;

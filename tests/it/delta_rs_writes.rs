@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::delta::readers::python;
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::readers::python;
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 struct EnginesSite {
     place: tempfile::TempDir,
@@ -125,7 +125,7 @@ fn concurrent_compactions_of_the_same_files_are_detected() {
     let optimize = format!(
         "import subprocess\nsubprocess.run([{:?}, 'table', {:?}, 'optimize'], check=True, stdout=subprocess.DEVNULL)\n\
          dt.optimize.compact()\nprint(dt.to_pyarrow_table().num_rows)",
-        crate::harness::PINFLOW,
+        pinflow_testkit::program(),
         site.path("tables")
     );
     let rows: u64 = site.run_python("pin", &optimize).trim().parse().unwrap();

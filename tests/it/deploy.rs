@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{create_temp_dir, pinflow};
+use pinflow_testkit::{create_temp_dir, pinflow};
 
 fn unit() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/pinflow.service")).unwrap()

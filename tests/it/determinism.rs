@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
-use crate::harness::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::read;
+use pinflow_testkit::ledger::read;
+use pinflow_testkit::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 fn run(place: &Path, source: &str, engine: &str, flags: &[&str]) -> ProcessOutput {
     let config = place.join("run.toml");

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
-use crate::kafka::broker::KafkaBroker;
-use crate::kafka::offsets;
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::offsets;
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 /// A signal ends an emit within this time, whatever its destination does.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -270,7 +270,7 @@ fn later_second_signal_stops_at_once() {
 fn kinesis_endpoint_down_is_reported_at_once_and_a_signal_ends_emit() {
     let place = create_temp_dir();
     let endpoint = CLOSED_ENDPOINT.to_owned();
-    let mut command = crate::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
+    let mut command = pinflow_testkit::kinesis::site::with_credentials(pinflow(["emit", "--inds", "3"]));
     command.args(["--to", "kinesis://x", "--region", "us-east-1", "--endpoint", &endpoint]);
     let mut emitting = RunningEmit::start_with(place.path(), &mut command);
     emitting.wait_for_log("retrying");
@@ -280,7 +280,7 @@ fn kinesis_endpoint_down_is_reported_at_once_and_a_signal_ends_emit() {
 
 #[test]
 fn signal_while_kafka_is_down_reports_acknowledged_records() {
-    if crate::kafka::skipped() {
+    if pinflow_testkit::kafka::skipped() {
         return;
     }
     let mut broker = KafkaBroker::start_dedicated("");

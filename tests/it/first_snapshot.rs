@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
-use crate::http::ServingRun;
-use crate::http::client::HttpClient;
+use pinflow_testkit::http_client::HttpClient;
+use pinflow_testkit::serving::ServingRun;
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
 /// Eleven answers and their cut.
 const SNAPSHOT_LINES: usize = 12;
@@ -87,7 +87,7 @@ fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
     let ended: Value = serde_json::from_str(ended).unwrap();
     assert!(ended["url"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{ended}");
     // Everything is committed before it waits.
-    crate::ledger::assert_each_line_once(&recording, &tables);
+    pinflow_testkit::ledger::assert_each_line_once(&recording, &tables);
     let durable = serving.http.json("/answers?read=durable");
     assert!(durable.to_string().contains("category_count"), "{durable}");
     serving.stop();
@@ -112,7 +112,7 @@ fn live_example_generates_posts_and_serves_answers() {
     }
     let log = place.path().join("log");
     let mut command = Command::new(place.path().join("scripts/live.sh"));
-    command.args(["--listen", "127.0.0.1:0"]).env("PINFLOW", crate::harness::PINFLOW);
+    command.args(["--listen", "127.0.0.1:0"]).env("PINFLOW", pinflow_testkit::program());
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     let mut running = RunningProcess::start(&mut command);
     let mut address = None;

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, create_temp_dir, pinflow, succeed, wait_until};
+use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, succeed, wait_until};
 
 /// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
 struct FollowedFolder {

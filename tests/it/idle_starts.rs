@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 /// Starts that find nothing new.
 const IDLE_STARTS: usize = 3;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 /// Letters of a message: it is the same each time, and what differs is in fields.
 const MESSAGE_CHARS_MAX: usize = 120;

@@ -8,9 +8,9 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow_delta::FAILPOINTS;
 
-use crate::batch::assert_answers_equal_batch;
-use crate::harness::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Draws in the recording; three lines each.
 const RECORDED_DRAWS: u32 = 20_000;

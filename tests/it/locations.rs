@@ -7,7 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Names of folders, each of them odd in its own way.
 fn odd_names() -> Vec<String> {

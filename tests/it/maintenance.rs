@@ -8,10 +8,10 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow_delta::failpoints::COMPACT_FAILPOINTS;
 use serde_json::Value;
 
-use crate::batch::assert_answers_equal_batch;
-use crate::delta::readers::python;
-use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::readers::python;
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
 struct UpkeepSite {
     place: tempfile::TempDir,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::harness::{create_temp_dir, last_snapshot, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed};
 
 /// Writes a recording: one pin per category, each joined with a geo post of one country.
 fn record_categories(folder: &Path, categories: &[String]) {

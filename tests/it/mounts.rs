@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, skip_without_tmpfs, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, program, skip_without_tmpfs, succeed};
 
 /// Runs pinflow where `/etc/fstab` is this file, after some commands of a shell; nothing outside of it sees either.
 fn run_with_fstab(fstab: &Path, before: &str, arguments: &[&str]) -> Output {
     let script = format!("mount --bind \"$1\" /etc/fstab && {before} && shift && exec \"$@\"");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(fstab).arg(PINFLOW).args(arguments);
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(fstab).arg(program()).args(arguments);
     command.output().expect("util-linux' unshare")
 }
 

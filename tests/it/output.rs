@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 /// Runs a command whose stdout is closed after the first byte, or before it; its exit code.
 fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i32> {

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use pinflow::cli::command_line;
 
-use crate::harness::{RunningProcess, create_temp_dir, pinflow, succeed};
-use crate::http::ServingRun;
+use pinflow_testkit::serving::ServingRun;
+use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, succeed};
 
 /// Commands that are not run here, by how they begin, and why not.
 const NOT_RUN: &[(&str, &str)] = &[

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{PINFLOW, RunningProcess, create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
+use pinflow_testkit::{RunningProcess, create_temp_dir, last_snapshot, pinflow, program, succeed, wait_until};
 
 fn user(ind: u32) -> String {
     format!(
@@ -110,7 +110,8 @@ fn too_many_followed_files_fail_with_the_limit_and_a_hint() {
     let config = place.path().join("run.toml");
     fs::write(&config, "[[source]]\nkind = \"recording\"\npath = \"posts\"\nfollow = true\n").expect("written");
     let limited = |limits: &str, command: &str| {
-        let script = format!("ulimit {limits} && exec {PINFLOW} {command} {}", config.display());
+        let (program, config) = (program().display(), config.display());
+        let script = format!("ulimit {limits} && exec {program} {command} {config}");
         let mut shell = Command::new("bash");
         shell.args(["-c", &script]).env_remove("RUST_LOG").stdin(Stdio::null());
         shell

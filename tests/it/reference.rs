@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{ProcessOutput, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed};
+use pinflow_testkit::{ProcessOutput, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed};
 
 /// A row by which it can be compared: whole numbers and decimals alike, the label of the oldest group as we write it.
 fn comparable(cells: &[Value]) -> Vec<String> {

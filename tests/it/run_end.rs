@@ -7,10 +7,10 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{
     RunningProcess, SmallDisk, create_temp_dir, emit, last_snapshot, pinflow, skip_without_tmpfs, succeed, wait_until,
 };
-use crate::ledger::assert_each_line_once;
 
 fn configure(place: &Path, source: &str, tables: &str) -> std::path::PathBuf {
     let config = place.join("run.toml");
@@ -176,7 +176,7 @@ fn run_until_caught_up_reads_existing_lines_and_ends() {
 
 #[test]
 fn clock_before_1970_is_reported_without_a_panic() {
-    let Some(faketime) = crate::harness::find_faketime() else { return };
+    let Some(faketime) = pinflow_testkit::find_faketime() else { return };
     let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 10, 10, 1, &[]);

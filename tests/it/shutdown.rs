@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::gateway::RunningGateway;
-use crate::harness::{RunningProcess, SmallDisk, create_temp_dir, emit, pinflow, succeed, wait_until};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::gateway::RunningGateway;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{RunningProcess, SmallDisk, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 /// What README promises, and some time for a busy machine.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20 + 10);
@@ -87,7 +87,7 @@ fn ignored_hangup_does_not_stop_a_run() {
     let config = configure_followed_recording(place.path(), 30, "");
     let log = place.path().join("log");
     let mut command = std::process::Command::new("nohup");
-    command.arg(crate::harness::PINFLOW).args(["run", "--output", "none"]).arg(&config);
+    command.arg(pinflow_testkit::program()).args(["run", "--output", "none"]).arg(&config);
     command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     let mut running = RunningProcess::start(&mut command);
     wait_until("it runs", || std::fs::read_to_string(&log).unwrap().contains("sources are started"));
@@ -125,7 +125,7 @@ fn start_on_full_disk(place: &Path) -> (LoggedRun, SmallDisk) {
 
 #[test]
 fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
-    if crate::harness::skip_without_tmpfs() {
+    if pinflow_testkit::skip_without_tmpfs() {
         return;
     }
     let place = create_temp_dir();
@@ -142,7 +142,7 @@ fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
 
 #[test]
 fn signal_more_than_a_second_after_the_first_stops_at_once() {
-    if crate::harness::skip_without_tmpfs() {
+    if pinflow_testkit::skip_without_tmpfs() {
         return;
     }
     let place = create_temp_dir();
@@ -190,7 +190,7 @@ fn signal_while_tables_are_unreachable_ends_the_run_at_once() {
     );
     std::fs::write(&config, text).unwrap();
     let log = place.path().join("log");
-    let mut command = crate::kinesis::site::with_credentials(pinflow(["run", "--output", "none"]));
+    let mut command = pinflow_testkit::kinesis::site::with_credentials(pinflow(["run", "--output", "none"]));
     command.arg(&config).stderr(std::fs::File::create(&log).unwrap());
     let mut running = RunningProcess::start(&mut command);
     let connection = silent.accept().unwrap();

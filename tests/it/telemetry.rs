@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 /// The least of a collector: takes every request, and keeps it.
 #[derive(Clone, Default)]

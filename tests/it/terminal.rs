@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, succeed, wait_until};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, program, succeed, wait_until};
 
 /// Whether the terminal tests are left out.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
@@ -99,9 +99,9 @@ fn live_script(place: &Path, environment: &str, more: &str) -> String {
     let config = place.join("run.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 500\n[output]\nevery_ms = 50\n";
     std::fs::write(&config, text).unwrap();
-    let (config, pid) = (config.display(), place.join("pid").display().to_string());
+    let (config, pid, program) = (config.display(), place.join("pid").display().to_string(), program().display());
     format!(
-        "echo BEFORE; {environment} {PINFLOW} run {config} --output tables {more} & echo $! > {pid}; wait $!; \
+        "echo BEFORE; {environment} {program} run {config} --output tables {more} & echo $! > {pid}; wait $!; \
          echo AFTER $?; sleep 1000"
     )
 }
@@ -399,7 +399,8 @@ fn query_escapes_data_on_a_terminal_and_not_in_a_pipe() {
     let at = format!("http://127.0.0.1:{port}");
     let output = succeed(&mut pinflow(["query", "x", "--format", "json", "--at", &at]));
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), body);
-    let script = format!("{PINFLOW} query x --format json --at {at}; echo AFTER $?; sleep 1000");
+    let program = program().display();
+    let script = format!("{program} query x --format json --at {at}; echo AFTER $?; sleep 1000");
     let terminal = TmuxTerminal::start(&script, 80, 24);
     terminal.wait_for_text("AFTER 0");
     assert!(terminal.screen_contains("x\\u202ey\\u009b31m"), "{:?}", terminal.screen());
@@ -417,7 +418,7 @@ impl OutputSink {
     /// Runs a command line with `descriptor` (1 or 2) going to the sink; the exit code.
     fn run(self, descriptor: u8, arguments: &[&str]) -> i32 {
         let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        let command = format!("{PINFLOW} {}", quoted.join(" "));
+        let command = format!("{} {}", program().display(), quoted.join(" "));
         let other = if descriptor == 1 { "2>/dev/null" } else { "1>/dev/null" };
         let script = match self {
             OutputSink::Full => format!("{command} {other} {descriptor}>/dev/full"),
@@ -472,11 +473,11 @@ fn fenced_run_exits_with_75_when_standard_error_is_full() {
     std::fs::write(&config, text).unwrap();
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = pinflow(["run", "--output", "none"]);
-    let mut first = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
+    let mut first = pinflow_testkit::RunningProcess::start(command.arg(&config).stderr(full()));
     wait_until("the first one writes", || place.path().join("tables/pin/_delta_log").is_dir());
     std::thread::sleep(std::time::Duration::from_secs(1));
     let mut command = pinflow(["run", "--output", "none"]);
-    let mut second = crate::harness::RunningProcess::start(command.arg(&config).stderr(full()));
+    let mut second = pinflow_testkit::RunningProcess::start(command.arg(&config).stderr(full()));
     assert_eq!(first.wait().code(), Some(75), "the second one has taken the tables over");
     second.signal(Signal::SIGTERM);
     assert_eq!(second.wait().code(), Some(0));

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
-use crate::http::{ServingRun, configure_followed_recording};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 /// What a failing command prints on stderr; its exit code must be this one.
 fn stderr_of(command: &mut Command, code: i32) -> String {

@@ -1,15 +1,11 @@
 //! The reference: the SQL beside each question, run by SQLite over the cleaned rows.
 //!
 //! Which rows count is computed in SQL too, so nothing here is shared with the graph but the question's text and
-//! its column types. Tests of other packages include this file:
-//!
-//! ```ignore
-//! #[path = "../dataflows/tests/oracle/mod.rs"]
-//! mod oracle;
-//! ```
+//! its column types. `crates/testkit` includes this file: if this crate's own tests took it from there, Cargo would compile
+//! this crate twice.
 
-// Each test that includes this file uses a part of it.
-#![allow(dead_code)]
+// Each test that includes this file uses a part of it, and only `testkit` publishes it.
+#![allow(dead_code, unreachable_pub)]
 
 use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, RankLimit};
@@ -20,7 +16,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params};
 
 /// An SQLite database with the cleaned rows, their lineage and epoch, and the views that the questions read.
-pub(crate) struct SqlOracle(Connection);
+pub struct SqlOracle(Connection);
 
 const LINEAGE: &str = "epoch INTEGER, _arrived_at INTEGER, _source TEXT, _position TEXT, _sub INTEGER";
 
@@ -59,19 +55,19 @@ impl Default for SqlOracle {
 
 impl SqlOracle {
     /// Adds a cleaned pin of an epoch.
-    pub(crate) fn insert_pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
+    pub fn insert_pin(&self, epoch: u64, lineage: Lineage, row: &Pin<'_>) {
         let Pin { ind, follower_count, poster_name, category, .. } = row;
         let values = params![ind.cast_signed(), *follower_count, poster_name.as_deref(), category.as_deref()];
         self.insert("pin", epoch, lineage, values);
     }
 
     /// Adds a cleaned geo post of an epoch.
-    pub(crate) fn insert_geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
+    pub fn insert_geo(&self, epoch: u64, lineage: Lineage, row: &Geo<'_>) {
         self.insert("geo", epoch, lineage, params![row.ind.cast_signed(), row.country.as_deref(), row.timestamp]);
     }
 
     /// Adds a cleaned user of an epoch.
-    pub(crate) fn insert_user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
+    pub fn insert_user(&self, epoch: u64, lineage: Lineage, row: &User<'_>) {
         self.insert(
             "user",
             epoch,
@@ -81,7 +77,7 @@ impl SqlOracle {
     }
 
     /// The result of the question's SQL over the rows up to an epoch, in its order.
-    pub(crate) fn query_answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
+    pub fn query_answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
         let every = options.duplicates == DuplicatePolicy::Keep;
         self.0.execute("DELETE FROM cut", []).expect("a table");
         self.0.execute("INSERT INTO cut VALUES (?, ?)", params![epoch.cast_signed(), every]).expect("a table");
@@ -98,7 +94,7 @@ impl SqlOracle {
     }
 
     /// The column names of the question's SQL.
-    pub(crate) fn columns(&self, question: &Question) -> Vec<String> {
+    pub fn columns(&self, question: &Question) -> Vec<String> {
         let statement = self.0.prepare(question.sql).expect("the question's SQL");
         statement.column_names().map(str::to_owned).collect()
     }

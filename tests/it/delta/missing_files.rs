@@ -12,7 +12,7 @@ use pinflow_delta::{
 use super::conflicts::commit_as_other_writer;
 use super::model::{ModelEngine, assert_every_row_once, handle, partitions};
 use super::readers::assert_other_engines_read;
-use crate::harness::{pinflow, succeed};
+use pinflow_testkit::{pinflow, succeed};
 
 const RECORDS: u64 = 120;
 /// Records that are written before the first compaction.

@@ -1,7 +1,7 @@
 //! delta-rs and DuckDB (from Python) read the tables: their rows equal the rows written.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use pinflow_dataflows::ingest::RowSink;
@@ -11,6 +11,8 @@ use pinflow_dataflows::symbol::Symbol;
 use pinflow_delta::Table;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use pinflow_testkit::readers::python;
 
 use super::model::{ModelEngine, ModelPartition, append, expected, partitions};
 
@@ -89,18 +91,6 @@ fn columns(table: Table) -> Vec<&'static str> {
         Table::Rejected => "stream reason detail payload payload_bytes payload_sha256",
     };
     own.split(' ').chain(["_source", "_position", "_sub", "_arrived_at"]).collect()
-}
-
-/// The Python that `tests/readers/setup.sh` has set up; `None` if the check is switched off.
-pub(crate) fn python() -> Option<PathBuf> {
-    if std::env::var_os("PINFLOW_SKIP_READERS").is_some_and(|skip| skip == "1") {
-        return None;
-    }
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/readers-venv");
-    let venv = std::env::var_os("PINFLOW_READERS_VENV").map_or_else(built, PathBuf::from);
-    let python = venv.join("bin/python");
-    assert!(python.exists(), "no {}: run tests/readers/setup.sh, or set PINFLOW_SKIP_READERS=1", python.display());
-    Some(python)
 }
 
 #[tokio::test(flavor = "multi_thread")]

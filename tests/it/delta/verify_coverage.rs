@@ -12,7 +12,7 @@ use pinflow_delta::{ColumnScope, Table, TableFinding, VerifyReport, diagnose, in
 
 use super::conflicts::commit_as_other_writer;
 use super::model::{ModelEngine, batches, handle, partitions};
-use crate::harness::{create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
 const RECORDS: u64 = 60;
 

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use super::{FaultChoices, preload, rounds};
-use crate::harness::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Faulty runs, unless `PINFLOW_FILE_FAULTS` says otherwise.
 const DEFAULT_FILE_FAULT_RUNS: u64 = 25;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::journal::UnsyncedState;
 use super::{FaultChoices, library};
-use crate::gateway::RunningGateway;
-use crate::harness::create_temp_dir;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::gateway::RunningGateway;
 
 #[test]
 fn acknowledged_record_survives_power_loss_in_folders_that_the_gateway_made() {

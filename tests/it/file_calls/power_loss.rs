@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::journal::UnsyncedState;
 use super::{FaultChoices, preload, rounds};
-use crate::harness::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Losses of power, unless `PINFLOW_POWER_LOSSES` says otherwise.
 const DEFAULT_POWER_LOSSES: u64 = 25;

@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
-use crate::batch::assert_answers_equal_batch;
-use crate::harness::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::gateway::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
+use pinflow_testkit::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
@@ -119,8 +119,12 @@ fn acknowledged_records_survive_kill_9() {
                     for request in 0.. {
                         let value = json!({ "ind": format!("{round}/{sender}/{request}") });
                         let body = json!({ "records": [{ "value": value }] }).to_string();
-                        let wire =
-                            super::request("POST", "/topics/user", &[("content-type", JSON_CONTENT_TYPE)], &body);
+                        let wire = pinflow_testkit::gateway::request(
+                            "POST",
+                            "/topics/user",
+                            &[("content-type", JSON_CONTENT_TYPE)],
+                            &body,
+                        );
                         // The connection breaks in the middle of it all.
                         let Some(reply) = exchange_bytes(gateway.http.address, &wire) else { break };
                         if !reply.starts_with("HTTP/1.1 200") || over.load(Ordering::Relaxed) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{JSON_CONTENT_TYPE, RunningGateway, code, request};
-use crate::harness::{create_temp_dir, wait_until};
+use pinflow_testkit::gateway::{JSON_CONTENT_TYPE, RunningGateway, code, request};
+use pinflow_testkit::{create_temp_dir, wait_until};
 
 const ONE_RECORD_BODY: &str = "{\"records\":[{\"value\":1}]}";
 

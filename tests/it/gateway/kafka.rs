@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
-use crate::harness::{create_temp_dir, wait_until};
-use crate::kafka::broker::{BrokerListener, KafkaBroker};
-use crate::kafka::site::PostsSite;
-use crate::kafka::{offsets, read_all, run, skipped};
+use pinflow_testkit::gateway::{BINARY_CONTENT_TYPE, JSON_CONTENT_TYPE, RunningGateway, code};
+use pinflow_testkit::kafka::broker::{BrokerListener, KafkaBroker};
+use pinflow_testkit::kafka::site::PostsSite;
+use pinflow_testkit::kafka::{offsets, read_all, skipped};
+use pinflow_testkit::run;
+use pinflow_testkit::{create_temp_dir, wait_until};
 
 fn start_gateway(broker: &KafkaBroker, place: &std::path::Path, more: &str) -> RunningGateway {
     RunningGateway::start(place, &format!("kafka = {{ brokers = \"{}\" }}\n{more}", broker.plaintext()))
@@ -168,9 +169,10 @@ fn gateway_authenticates_to_a_secured_broker() {
         broker.address(BrokerListener::Sasl),
         broker.certificates().authority().display()
     );
-    let gateway = RunningGateway::start_with(place.path(), &more, &[("WORD", crate::kafka::broker::PASSWORD)]);
+    let gateway =
+        RunningGateway::start_with(place.path(), &more, &[("WORD", pinflow_testkit::kafka::broker::PASSWORD)]);
     let values: Vec<Value> = (0..10).map(Value::from).collect();
     let places = gateway.produce(&topic, &values);
     assert_eq!(places, (0..10).map(|offset| (0, offset)).collect::<Vec<_>>());
-    assert!(!gateway.log().contains(crate::kafka::broker::PASSWORD));
+    assert!(!gateway.log().contains(pinflow_testkit::kafka::broker::PASSWORD));
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{RunningGateway, code};
-use crate::harness::create_temp_dir;
-use crate::kinesis::proxy::{KinesisProxy, ProxyFault};
-use crate::kinesis::server::KinesisServer;
-use crate::kinesis::site::KinesisSite;
-use crate::kinesis::skipped;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::gateway::{RunningGateway, code};
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::KinesisSite;
+use pinflow_testkit::kinesis::skipped;
 
 fn start_gateway(endpoint: &str, place: &std::path::Path, more: &str) -> RunningGateway {
     RunningGateway::start(place, &format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{endpoint}\" }}\n{more}"))

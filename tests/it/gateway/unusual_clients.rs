@@ -5,8 +5,8 @@ use std::net::Shutdown;
 
 use serde_json::json;
 
-use super::{JSON_CONTENT_TYPE, RunningGateway, code, request};
-use crate::harness::create_temp_dir;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::gateway::{JSON_CONTENT_TYPE, RunningGateway, code, request};
 
 const ONE_RECORD_BODY: &str = "{\"records\":[{\"value\":{\"ind\":7,\"country\":\"Chad\"}}]}";
 

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::{JSON_CONTENT_TYPE, RunningGateway};
-use crate::batch::assert_answers_equal_batch;
-use crate::harness::{create_temp_dir, emit, find_real_posts, last_snapshot, pinflow, succeed};
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::gateway::{JSON_CONTENT_TYPE, RunningGateway};
+use pinflow_testkit::{create_temp_dir, emit, find_real_posts, last_snapshot, pinflow, succeed};
 
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {

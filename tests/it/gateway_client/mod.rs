@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, wait_until};
-use crate::kafka::certificates::TestCertificates;
-use crate::kafka::{EndedRun, run, run_with};
+use pinflow_testkit::certificates::TestCertificates;
+use pinflow_testkit::{EndedRun, run, run_with};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, wait_until};
 use server::{CannedReply, ReceivedRequest, StubGateway, put, records, stored};
 
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];

@@ -3,15 +3,15 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, pinflow};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, pinflow};
 
 fn start_serving(place: &std::path::Path, serve: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");
     emit(&recording, 20, 20, 71, &[]);
     let config = configure_followed_recording(place, &recording, serve);
     let serving = ServingRun::start_with(place, &config, &[], env);
-    crate::harness::wait_until("it answers", || serving.http.get("/healthz").status == 200);
+    pinflow_testkit::wait_until("it answers", || serving.http.get("/healthz").status == 200);
     serving
 }
 
@@ -39,7 +39,7 @@ fn token_permits_its_routes_only_and_is_never_logged() {
     let http = serving.http;
     let status =
         |path: &str, token: &str| http.get_with_headers(path, &[("authorization", &format!("Bearer {token}"))]).status;
-    crate::harness::wait_until("it is ready", || status("/readyz", "r-canary") == 200);
+    pinflow_testkit::wait_until("it is ready", || status("/readyz", "r-canary") == 200);
     let doors = ["/healthz", "/answers", "/changes", "/status", "/metrics", "/rejected", "/openapi.json"];
     let tried = |token: &str| -> Vec<u16> {
         doors.iter().filter(|door| **door != "/changes").map(|door| status(door, token)).collect()

@@ -7,8 +7,9 @@ use std::path::Path;
 use pinflow::dataflows::questions;
 use serde_json::{Value, json};
 
-use super::{HttpClient, ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, wait_until};
+use pinflow_testkit::http_client::HttpClient;
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 /// Texts that could inject HTML, spreadsheet formulas or terminal sequences.
 const HOSTILE_TEXTS: [&str; 30] = [

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::SseEvent;
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, wait_until};
+use pinflow_testkit::http_client::SseEvent;
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 /// Posts of each stream that the slow reader does not read.
 const UNREAD_POSTS: u32 = 9_000;

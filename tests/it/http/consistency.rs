@@ -13,9 +13,10 @@ use pinflow::dataflows::rejection::Rejection;
 use pinflow::dataflows::symbol::Symbol;
 use serde_json::Value;
 
-use super::{HttpClient, ServingRun};
-use crate::harness::{create_temp_dir, emit};
-use crate::oracle::SqlOracle;
+use pinflow_testkit::http_client::HttpClient;
+use pinflow_testkit::oracle::SqlOracle;
+use pinflow_testkit::serving::ServingRun;
+use pinflow_testkit::{create_temp_dir, emit};
 
 /// Answers that are looked at. Each request shows all of them.
 const OBSERVED_ANSWERS: usize = 100_000;

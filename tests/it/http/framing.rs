@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, wait_until};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 fn start_serving(place: &std::path::Path, more: &str, env: &[(&str, &str)]) -> ServingRun {
     let recording = place.join("recording");

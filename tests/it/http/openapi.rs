@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit};
 
 /// Requests that are made up for each operation.
 const EXAMPLES_PER_OPERATION: &str = "15";

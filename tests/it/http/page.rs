@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, wait_until};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 /// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
 const HOSTILE_TEXTS: &str = include_str!("../../page/hostile.json");

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::HttpClient;
-use super::{ServingRun, configure_followed_recording, page};
-use crate::gateway::{JSON_CONTENT_TYPE, RunningGateway};
-use crate::harness::{RunningProcess, create_temp_dir, emit, wait_until};
+use super::page;
+use pinflow_testkit::gateway::{JSON_CONTENT_TYPE, RunningGateway};
+use pinflow_testkit::http_client::HttpClient;
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, wait_until};
 
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {

@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow};
 
 fn query(at: &str, arguments: &[&str]) -> Output {
     let mut command = pinflow(["query", "--at", at]);
@@ -127,7 +127,7 @@ fn query_uses_tls_and_token() {
         command.args(more).env("PINFLOW_TOKEN", token).output().unwrap()
     };
     let trusting = ["--ca", ca.to_str().unwrap()];
-    crate::harness::wait_until("it answers", || ask(&trusting, "r-canary").status.success());
+    pinflow_testkit::wait_until("it answers", || ask(&trusting, "r-canary").status.success());
     let wrong = ask(&trusting, "x");
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("401"));
     let untrusting = ask(&[], "r-canary");

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, wait_until};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, wait_until};
 
 /// Countries, each with a row of its own in two answers.
 const COUNTRY_COUNT: usize = 10_000;

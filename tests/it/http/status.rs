@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{ServingRun, configure_followed_recording};
-use crate::harness::{create_temp_dir, emit, wait_until};
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 const RECORDED_LINES: u64 = 3_000;
 

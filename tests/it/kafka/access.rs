@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::broker::{BrokerListener, DENIED_USER, KafkaBroker, PASSWORD};
-use super::{path_text, run, skipped};
-use crate::harness::{create_temp_dir, wait_until};
-use crate::http::ServingRun;
+use pinflow_testkit::kafka::broker::{BrokerListener, DENIED_USER, KafkaBroker, PASSWORD};
+use pinflow_testkit::kafka::{path_text, skipped};
+use pinflow_testkit::run;
+use pinflow_testkit::serving::ServingRun;
+use pinflow_testkit::{create_temp_dir, wait_until};
 
 const REVOKED_TOPIC: &str = "revoked.geo";
 

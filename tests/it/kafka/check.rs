@@ -5,9 +5,10 @@ use std::path::Path;
 
 use pinflow_kafka::{Finding, KafkaConnection, check_cluster};
 
-use super::broker::{BrokerListener, DENIED_USER, KafkaBroker, PASSWORD};
-use super::{path_text, run, skipped};
-use crate::harness::create_temp_dir;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::kafka::broker::{BrokerListener, DENIED_USER, KafkaBroker, PASSWORD};
+use pinflow_testkit::kafka::{path_text, skipped};
+use pinflow_testkit::run;
 
 fn faults(findings: &[Finding]) -> Vec<&str> {
     findings

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::broker::KafkaBroker;
-use super::{EndedRun, offsets, read_all, run, skipped};
-use crate::harness::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::{offsets, read_all, skipped};
+use pinflow_testkit::{EndedRun, run};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
 fn to(broker: &KafkaBroker, prefix: &str) -> String {
     format!("kafka://{}/{prefix}", broker.plaintext())
@@ -202,7 +203,7 @@ fn replayed_table_rows_are_stored_unchanged() {
     succeed(pinflow(["run"]).arg(at("second")).arg("--tables").arg(at("b")));
     for table in ["pin", "geo", "user"] {
         let rows = |tables: &str| {
-            let read = crate::ledger::read(&at(tables).join(table));
+            let read = pinflow_testkit::ledger::read(&at(tables).join(table));
             let own = read.columns.iter().position(|column| column == "_source").expect("lineage");
             let position = read.columns.iter().position(|column| column == "_position").expect("lineage");
             let sub = read.columns.iter().position(|column| column == "_sub").expect("lineage");
@@ -216,6 +217,6 @@ fn replayed_table_rows_are_stored_unchanged() {
         // In the order in which they came, too.
         assert_eq!(first, second, "{table}");
     }
-    let rejected = crate::ledger::read(&at("b").join("rejected"));
+    let rejected = pinflow_testkit::ledger::read(&at("b").join("rejected"));
     assert_eq!(rejected.rows.len(), 0, "a cleaned row is never rejected");
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
 
-use super::broker::KafkaBroker;
-use super::site::PostsSite;
-use super::skipped;
-use crate::ledger::read;
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::site::PostsSite;
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::ledger::read;
 
 /// What is sent on the pin topic, and what becomes of it: a reason, or a row.
 fn messages() -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
@@ -111,5 +111,5 @@ fn malformed_message_is_rejected_with_its_reason_and_position() {
     let source = &snapshot.cut["sources"][0];
     let rows: u64 = ended.values().map(|of| of.len() as u64).sum();
     assert_eq!(source["read"], rows);
-    crate::harness::succeed(crate::harness::pinflow(["table"]).arg(site.tables()).arg("--verify"));
+    pinflow_testkit::succeed(pinflow_testkit::pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }

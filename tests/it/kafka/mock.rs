@@ -7,9 +7,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::site::{PostsSite, STREAMS};
-use super::skipped;
-use crate::harness::wait_until;
+use pinflow_testkit::kafka::site::{PostsSite, STREAMS};
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::wait_until;
 
 const BROKER_COUNT: i32 = 3;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminOptions, NewPartitions};
 
-use super::broker::{KafkaBroker, block_on};
-use super::site::{PostsSite, STREAMS, SendingThread, lines};
-use super::skipped;
-use crate::harness::{pinflow, wait_until};
+use pinflow_testkit::kafka::broker::{KafkaBroker, block_on};
+use pinflow_testkit::kafka::site::{PostsSite, STREAMS, SendingThread, lines};
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::{pinflow, wait_until};
 
 /// Posts of each stream that are sent while the program reads, unless `PINFLOW_KAFKA_INDS` says otherwise.
 const DEFAULT_INDS: u32 = 10_000;
@@ -114,7 +114,7 @@ fn run_stops_within_its_deadline_while_no_broker_responds() {
     let asked = Instant::now();
     live.stop();
     assert!(asked.elapsed() < Duration::from_secs(25), "it took {:?}", asked.elapsed());
-    super::site::assert_each_once(&held, &site.tables());
+    pinflow_testkit::kafka::site::assert_each_once(&held, &site.tables());
     broker.kill();
 }
 
@@ -171,7 +171,7 @@ fn configured_start_point_is_kept_after_a_crash() {
     std::thread::sleep(Duration::from_millis(50));
     send(10..20);
     let name = format!("kafka/{topic}/0");
-    let first = || crate::ledger::deliveries(&site.tables()).keys().map(|(_, position, _)| *position).min();
+    let first = || pinflow_testkit::ledger::deliveries(&site.tables()).keys().map(|(_, position, _)| *position).min();
     for (start, begins) in [("earliest", 0), (moment.to_string().as_str(), 10)] {
         let live = site.run(&config_of(start), &[]);
         wait_until("it has read to the end", || live.position(&name) == Some(20));
@@ -191,7 +191,7 @@ fn configured_start_point_is_kept_after_a_crash() {
     wait_until("it has read to the end", || live.position(&name) == Some(25));
     live.stop();
     assert_eq!(first(), Some(20));
-    assert_eq!(crate::ledger::deliveries(&site.tables()).len(), 5);
+    assert_eq!(pinflow_testkit::ledger::deliveries(&site.tables()).len(), 5);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn slow_sink_pauses_partitions_and_bounds_memory() {
     command.arg(&config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
     // Each commit takes its time: far longer than a short wait.
     command.env("FAILPOINTS", "engine::commit=sleep(2500)");
-    let mut running = crate::harness::RunningProcess::start(&mut command);
+    let mut running = pinflow_testkit::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(site.place.path().join("log")).unwrap();
     let mut most = 0;
     wait_until("the partitions were paused a few times", || {

@@ -1,8 +1,9 @@
 //! Security: accepted and rejected connections, and secrets that are never printed.
 
-use super::broker::{BrokerListener, KafkaBroker, PASSWORD, USER};
-use super::{EndedRun, KafkaConfigFile, path_text, run, run_with, skipped, write_connection_config};
-use crate::harness::create_temp_dir;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::kafka::broker::{BrokerListener, KafkaBroker, PASSWORD, USER};
+use pinflow_testkit::kafka::{KafkaConfigFile, path_text, skipped, write_connection_config};
+use pinflow_testkit::{EndedRun, run, run_with};
 
 /// Lists topics: the least that needs a broker that believes us, and that we believe.
 fn list(place: &KafkaConfigFile) -> EndedRun {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
-use super::broker::KafkaBroker;
-use super::site::{PostsSite, STREAMS};
-use super::skipped;
-use crate::harness::ProcessOutput;
-use crate::http::ServingRun;
-use crate::ledger;
+use pinflow_testkit::ProcessOutput;
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::site::{PostsSite, STREAMS};
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::ledger;
+use pinflow_testkit::serving::ServingRun;
 
 /// 9999-12-31T00:00:00Z, milliseconds.
 const YEAR_9999_MS: i64 = 253_402_214_400_000;

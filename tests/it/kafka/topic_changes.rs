@@ -6,11 +6,11 @@ use rdkafka::admin::AdminOptions;
 use rdkafka::{Offset, TopicPartitionList};
 use rusqlite::types::Value;
 
-use super::broker::{KafkaBroker, block_on};
-use super::site::{LiveSite, PostsSite, SendingThread};
-use super::skipped;
-use crate::harness::{pinflow, succeed, wait_until};
-use crate::ledger::{deliveries, read};
+use pinflow_testkit::kafka::broker::{KafkaBroker, block_on};
+use pinflow_testkit::kafka::site::{LiveSite, PostsSite, SendingThread};
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::ledger::{deliveries, read};
+use pinflow_testkit::{pinflow, succeed, wait_until};
 
 /// Loud within this long.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -218,7 +218,7 @@ fn records_expired_during_a_pause_end_the_run() {
     let log = std::fs::File::create(users.site.place.path().join("log")).unwrap();
     command.arg(&users.config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
     command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(8000)");
-    let mut running = crate::harness::RunningProcess::start(&mut command);
+    let mut running = pinflow_testkit::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
     // More than two windows, and then more than the feed holds.
     let mut sending = SendingThread::new(&users.broker.plaintext(), &[]);
@@ -228,7 +228,8 @@ fn records_expired_during_a_pause_end_the_run() {
         sending.flush();
         said().contains("are paused")
     });
-    let end = super::site::ends(&users.broker.plaintext(), std::slice::from_ref(&users.topic))[&users.name()];
+    let end = pinflow_testkit::kafka::site::ends(&users.broker.plaintext(), std::slice::from_ref(&users.topic))
+        [&users.name()];
     users.delete_records(i64::try_from(end).unwrap());
     let status = running.wait();
     assert_eq!(status.code(), Some(1), "{}", said());

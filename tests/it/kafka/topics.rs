@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::broker::{BrokerListener, DENIED_USER, KafkaBroker};
-use super::{EndedRun, run, skipped, write_connection_config};
+use pinflow_testkit::kafka::broker::{BrokerListener, DENIED_USER, KafkaBroker};
+use pinflow_testkit::kafka::{skipped, write_connection_config};
+use pinflow_testkit::{EndedRun, run};
 
 fn topics(arguments: &[&str]) -> EndedRun {
     let brokers = KafkaBroker::shared().plaintext();
@@ -86,7 +87,7 @@ fn check_reports_topics_with_create_time() {
     if skipped() {
         return;
     }
-    let site = super::site::PostsSite::without_topics(&KafkaBroker::shared().plaintext());
+    let site = pinflow_testkit::kafka::site::PostsSite::without_topics(&KafkaBroker::shared().plaintext());
     let [pin, geo] = ["pin", "geo"].map(|stream| site.topic(stream));
     assert_eq!(topics(&["create", &pin]).code, 0);
     KafkaBroker::shared().create_topic(&geo, 1, &[]);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rdkafka::producer::Producer;
 use rdkafka::util::Timeout;
 
-use super::broker::KafkaBroker;
-use super::site::{PostsSite, STREAMS, SendingThread, lines};
-use super::skipped;
-use crate::harness::{last_snapshot, pinflow, succeed, wait_until};
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::site::{PostsSite, STREAMS, SendingThread, lines};
+use pinflow_testkit::kafka::skipped;
+use pinflow_testkit::{last_snapshot, pinflow, succeed, wait_until};
 
 const TRANSACTION_TIMEOUT: Timeout = Timeout::After(Duration::from_secs(60));
 
@@ -61,7 +61,8 @@ fn aborted_records_and_transaction_markers_are_skipped() {
         list.add_partition_offset(topic, number.parse().unwrap(), end).unwrap();
     }
     let admin = broker.admin();
-    super::broker::block_on(admin.delete_records(&list, &rdkafka::admin::AdminOptions::new())).unwrap();
+    pinflow_testkit::kafka::broker::block_on(admin.delete_records(&list, &rdkafka::admin::AdminOptions::new()))
+        .unwrap();
     let live = site.run(&config, &[]);
     let mut plain = site.producer();
     plain.send(&site.topic("user"), 0, Some(&user(1)));

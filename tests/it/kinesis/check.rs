@@ -1,10 +1,10 @@
 //! `pinflow check` makes the calls that reading needs and reports missing permissions.
 
 use super::emit::run;
-use super::proxy::{KinesisProxy, ProxyFault};
-use super::server::KinesisServer;
-use super::site::KinesisSite;
-use super::skipped;
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::KinesisSite;
+use pinflow_testkit::kinesis::skipped;
 
 #[test]
 fn check_tries_every_permission_and_reports_the_missing_one() {

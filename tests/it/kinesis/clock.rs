@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::proxy::{KinesisProxy, ProxyFault};
-use super::server::KinesisServer;
-use super::site::KinesisSite;
-use super::skipped;
-use crate::harness::{succeed, wait_until};
 use crate::idle_starts::assert_no_commits;
-use crate::kafka::site::LiveSite;
-use crate::ledger::places;
+use pinflow_testkit::kafka::site::LiveSite;
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::KinesisSite;
+use pinflow_testkit::kinesis::skipped;
+use pinflow_testkit::ledger::places;
+use pinflow_testkit::{succeed, wait_until};
 
 fn put_user(site: &KinesisSite, ind: u32) {
     site.probe.put(&site.stream("user"), &[("k".to_owned(), format!("{{\"ind\":{ind}}}").into_bytes())]);
@@ -27,7 +27,7 @@ fn latest_with_local_clock_ahead_starts_by_the_kinesis_clock() {
     if skipped() {
         return;
     }
-    let Some(faketime) = crate::harness::find_faketime() else { return };
+    let Some(faketime) = pinflow_testkit::find_faketime() else { return };
     let endpoint = KinesisServer::shared().endpoint();
     // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
     for ahead in ["+3600s", "+2s"] {

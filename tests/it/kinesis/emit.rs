@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use super::proxy::{KinesisProxy, ProxyFault};
-use super::server::KinesisServer;
-use super::site::{KinesisSite, STREAMS, with_credentials};
-use super::{env_or_default, skipped};
-use crate::harness::{pinflow, wait_until};
-use crate::kafka::site::lines;
+use pinflow_testkit::kafka::site::lines;
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS, with_credentials};
+use pinflow_testkit::kinesis::{env_or_default, skipped};
+use pinflow_testkit::{pinflow, wait_until};
 
 /// Posts of each stream in the test of volume, unless `PINFLOW_KINESIS_INDS` says otherwise.
 const DEFAULT_INDS: u64 = 20_000;

@@ -1,10 +1,10 @@
 //! Enhanced fan-out: shards are read by subscription, and by polling if subscription is refused.
 
-use super::proxy::{KinesisProxy, ProxyFault};
-use super::server::KinesisServer;
-use super::site::{KinesisSite, STREAMS};
-use super::skipped;
-use crate::harness::wait_until;
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS};
+use pinflow_testkit::kinesis::skipped;
+use pinflow_testkit::wait_until;
 
 /// Streams with a consumer, behind a proxy.
 fn site(consumer: Option<&str>, shards: i32) -> (KinesisProxy, KinesisSite) {

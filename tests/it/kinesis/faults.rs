@@ -5,12 +5,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use pinflow_core::position::Position;
 
-use super::proxy::{KinesisProxy, ProxyFault};
-use super::server::KinesisServer;
-use super::site::KinesisSite;
-use super::{env_or_default, skipped};
-use crate::harness::{pinflow, succeed, wait_until};
-use crate::ledger::{places, read};
+use pinflow_testkit::kinesis::proxy::{KinesisProxy, ProxyFault};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::KinesisSite;
+use pinflow_testkit::kinesis::{env_or_default, skipped};
+use pinflow_testkit::ledger::{places, read};
+use pinflow_testkit::{pinflow, succeed, wait_until};
 
 fn site(shards: i32) -> (KinesisProxy, KinesisSite) {
     let server = KinesisServer::shared();

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::emit::run;
-use super::server::KinesisServer;
-use super::site::{KinesisSite, STREAMS, assert_each_once};
-use super::skipped;
-use crate::harness::{last_snapshot, pinflow, succeed, wait_until};
-use crate::ledger::{places, read};
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS, assert_each_once};
+use pinflow_testkit::kinesis::skipped;
+use pinflow_testkit::ledger::{places, read};
+use pinflow_testkit::{last_snapshot, pinflow, succeed, wait_until};
 
 #[test]
 fn posts_put_during_a_run_are_answered_and_stored_once() {
@@ -50,7 +50,7 @@ fn resharded_stream_is_read_in_parent_before_child_order() {
     site.probe.split(&stream, &open[0]);
     site.probe.put(&stream, &age(21));
     let mut open = site.probe.open(&stream);
-    open.sort_by_key(super::client::keys);
+    open.sort_by_key(pinflow_testkit::kinesis::client::keys);
     site.probe.merge(&stream, &open[1], &open[2]);
     site.probe.put(&stream, &age(22));
     let snapshot = site.finish(&site.configure(""));
@@ -154,7 +154,7 @@ fn shared_stream_is_routed_by_fields() {
     let recording = site.recording(60, 53, &[]);
     let config = site.configure_streams(&format!("auto = \"{}\"", site.prefix), "");
     for stream in STREAMS {
-        let lines = crate::kafka::site::lines(&recording, stream);
+        let lines = pinflow_testkit::kafka::site::lines(&recording, stream);
         let put: Vec<_> = lines.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
         site.probe.put(&site.prefix, &put);
     }
@@ -167,7 +167,7 @@ fn shared_stream_is_routed_by_fields() {
         held.extend(records.iter().map(|record| (source.clone(), record.number.parse().unwrap())));
     }
     assert_each_once(&held, &site.tables());
-    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
+    pinflow_testkit::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn shared_stream_is_routed_by_partition_keys() {
     let live = site.run(&config, &[]);
     wait_until("all is durable", || places_of(&site) == 246);
     let snapshot = live.stop();
-    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
+    pinflow_testkit::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
     let rows = |table: &str| read(&site.tables().join(table)).rows.len();
     assert_eq!(["pin", "geo", "user"].map(rows), [80, 81, 82]);
     let rejected = read(&site.tables().join("rejected"));
@@ -231,7 +231,7 @@ fn posts_from_a_recording_and_kinesis_are_joined_in_one_run() {
     let site = KinesisSite::new(&endpoint, &endpoint, 1);
     let recording = site.recording(200, 54, &[]);
     // Pins come from the stream, the others from the recording.
-    let pins: Vec<_> = crate::kafka::site::lines(&recording, "pin");
+    let pins: Vec<_> = pinflow_testkit::kafka::site::lines(&recording, "pin");
     std::fs::remove_file(recording.join("pin.jsonl")).unwrap();
     let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
     site.probe.put(&site.stream("pin"), &puts);
@@ -243,22 +243,22 @@ fn posts_from_a_recording_and_kinesis_are_joined_in_one_run() {
     let live = site.run(&config, &[]);
     wait_until("all is durable", || places_of(&site) == 600);
     let snapshot = live.stop();
-    crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
+    pinflow_testkit::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
     assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
 
 #[test]
 fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
-    if skipped() || crate::kafka::skipped() {
+    if skipped() || pinflow_testkit::kafka::skipped() {
         return;
     }
     let endpoint = KinesisServer::shared().endpoint();
     let site = KinesisSite::new(&endpoint, &endpoint, 2);
-    let topics = crate::kafka::site::PostsSite::new(crate::kafka::broker::KafkaBroker::shared(), 2);
+    let topics = pinflow_testkit::kafka::site::PostsSite::new(pinflow_testkit::kafka::broker::KafkaBroker::shared(), 2);
     let recording = site.recording(150, 55, &[]);
     // Pins come from Kinesis, the others from Kafka.
-    let pins = crate::kafka::site::lines(&recording, "pin");
+    let pins = pinflow_testkit::kafka::site::lines(&recording, "pin");
     let puts: Vec<_> = pins.into_iter().enumerate().map(|(at, line)| (at.to_string(), line)).collect();
     let config = site.configure("");
     let kafka = std::fs::read_to_string(topics.configure("")).unwrap();
@@ -279,7 +279,7 @@ fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
                 // All may have been durable when it was killed: then nothing happens before it has shown something.
                 wait_until("all is durable and shown", || live.cut().is_some() && places_of(&site) == 450);
                 let snapshot = live.stop();
-                crate::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
+                pinflow_testkit::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
                 assert!(!snapshot.answers["most_followed_user_by_country"].is_empty(), "all three streams have met");
             }
         }

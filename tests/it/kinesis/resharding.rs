@@ -11,12 +11,12 @@ use pinflow_core::position::Position;
 use pinflow_delta::FAILPOINTS;
 use rusqlite::types::Value;
 
-use super::client::keys;
-use super::server::KinesisServer;
-use super::site::{KinesisSite, STREAMS};
-use super::{env_or_default, skipped};
-use crate::harness::RunningProcess;
-use crate::ledger::read;
+use pinflow_testkit::RunningProcess;
+use pinflow_testkit::kinesis::client::keys;
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS};
+use pinflow_testkit::kinesis::{env_or_default, skipped};
+use pinflow_testkit::ledger::read;
 
 /// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
 const DEFAULT_ROUNDS: u64 = 12;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::emit::run;
-use super::server::KinesisServer;
-use super::site::KinesisSite;
-use super::skipped;
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::KinesisSite;
+use pinflow_testkit::kinesis::skipped;
 
 fn streams(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
     run(["streams"].into_iter().chain(arguments.iter().copied()).chain([

@@ -1,12 +1,12 @@
 //! A custom endpoint over TLS and HTTP/2 with a private certificate authority.
 
 use super::emit::run;
-use super::server::KinesisServer;
-use super::site::{KinesisSite, STREAMS, with_credentials};
-use super::skipped;
-use crate::harness::{pinflow, wait_until};
-use crate::kafka::certificates::TestCertificates;
-use crate::kafka::site::LiveSite;
+use pinflow_testkit::certificates::TestCertificates;
+use pinflow_testkit::kafka::site::LiveSite;
+use pinflow_testkit::kinesis::server::KinesisServer;
+use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS, with_credentials};
+use pinflow_testkit::kinesis::skipped;
+use pinflow_testkit::{pinflow, wait_until};
 
 fn read(path: std::path::PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
@@ -17,7 +17,7 @@ fn configured_certificate_authority_is_trusted() {
     if skipped() {
         return;
     }
-    let folder = crate::harness::create_temp_dir();
+    let folder = pinflow_testkit::create_temp_dir();
     let certificates = TestCertificates::make(folder.path());
     let server =
         KinesisServer::start_with_certificate(&read(certificates.certificate("good")), &read(certificates.key("good")));
@@ -45,7 +45,7 @@ fn certificate_of_another_host_is_rejected() {
     if skipped() {
         return;
     }
-    let folder = crate::harness::create_temp_dir();
+    let folder = pinflow_testkit::create_temp_dir();
     let certificates = TestCertificates::make(folder.path());
     let (certificate, key) = (certificates.certificate("wrong_host"), certificates.key("wrong_host"));
     let server = KinesisServer::start_with_certificate(&read(certificate), &read(key));

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::server::{MysqlServer, PASSWORD, PASSWORD_IN_URL, USER};
 use super::{EndedRun, run, run_with, skipped};
-use crate::harness::create_temp_dir;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::mysql::{MysqlServer, PASSWORD, PASSWORD_IN_URL, USER};
 
 fn emit_from(url: &str, flags: &[&str], environment: &[(&str, &str)]) -> EndedRun {
     let arguments = ["emit", "--from", url, "--to", "-", "--count", "2", "--rate", "1000"];

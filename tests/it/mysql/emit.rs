@@ -4,10 +4,10 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use serde_json::{Value, json};
 
-use super::server::MysqlServer;
 use super::{STREAMS, ind, read_messages, run, skipped};
-use crate::batch::assert_answers_equal_batch;
-use crate::harness::{RunningProcess, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed, wait_until};
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::mysql::MysqlServer;
+use pinflow_testkit::{RunningProcess, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed, wait_until};
 
 /// The first draws of the original with its own seed, as Python makes them.
 const ORIGINAL_DRAWS: [usize; 24] = [

@@ -5,15 +5,15 @@ use std::process::Command;
 
 use pinflow::dataflows::graph::GraphOptions;
 
-use super::server::MysqlServer;
 use super::{EndedRun, STREAMS, read_messages, run, skipped};
-use crate::batch::assert_answers_equal_batch;
-use crate::gateway::RunningGateway;
-use crate::harness::{ProcessOutput, create_temp_dir, last_snapshot, pinflow, succeed};
-use crate::kafka::broker::KafkaBroker;
-use crate::kafka::site::PostsSite as Topics;
-use crate::kinesis::server::KinesisServer as Kinesis;
-use crate::kinesis::site::KinesisSite as Streams;
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::gateway::RunningGateway;
+use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::site::PostsSite as Topics;
+use pinflow_testkit::kinesis::server::KinesisServer as Kinesis;
+use pinflow_testkit::kinesis::site::KinesisSite as Streams;
+use pinflow_testkit::mysql::MysqlServer;
+use pinflow_testkit::{ProcessOutput, create_temp_dir, last_snapshot, pinflow, succeed};
 
 /// Draws of each test; the tables have 900 rows.
 const EMITTED_DRAWS: usize = 4000;
@@ -78,7 +78,7 @@ fn emulator_through_gateway_and_files_gives_batch_answers() {
 
 #[test]
 fn emulator_through_gateway_and_kafka_gives_batch_answers() {
-    if skipped() || crate::kafka::skipped() {
+    if skipped() || pinflow_testkit::kafka::skipped() {
         return;
     }
     let broker = KafkaBroker::shared();
@@ -97,7 +97,7 @@ fn emulator_through_gateway_and_kafka_gives_batch_answers() {
 
 #[test]
 fn emulator_through_gateway_and_kinesis_gives_batch_answers() {
-    if skipped() || crate::kinesis::skipped() {
+    if skipped() || pinflow_testkit::kinesis::skipped() {
         return;
     }
     // The fast one: what is put is many records.

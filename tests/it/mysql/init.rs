@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::server::MysqlServer;
 use super::{STREAMS, TABLES, generate_posts, read_messages, run, skipped};
-use crate::harness::{RunningProcess, create_temp_dir, pinflow, wait_until};
+use pinflow_testkit::mysql::MysqlServer;
+use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, wait_until};
 
 #[test]
 fn existing_tables_are_replaced_on_request_only() {

@@ -7,15 +7,14 @@ mod emit;
 mod end_to_end;
 mod init;
 mod outages;
-mod server;
 mod tls;
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{pinflow, succeed};
-pub(crate) use crate::kafka::{EndedRun, run, run_with};
+use pinflow_testkit::{EndedRun, run, run_with};
+use pinflow_testkit::{pinflow, succeed};
 
 /// Whether the tests with a database are to be left out; says so.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]

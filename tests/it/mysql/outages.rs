@@ -2,9 +2,9 @@
 
 use nix::sys::signal::Signal;
 
-use super::server::MysqlServer;
 use super::{STREAMS, ind, read_messages, run, skipped};
-use crate::harness::{RunningProcess, create_temp_dir, pinflow, wait_until};
+use pinflow_testkit::mysql::MysqlServer;
+use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, wait_until};
 
 /// A server of its own with so many rows in each table, and where it is.
 fn start_filled(rows: u32) -> (MysqlServer, String) {

@@ -1,9 +1,9 @@
 //! TLS to a database, with the modes of the MySQL client.
 
-use super::server::{MysqlServer, PASSWORD};
 use super::{EndedRun, run_with, skipped};
-use crate::harness::create_temp_dir;
-use crate::kafka::certificates::TestCertificates;
+use pinflow_testkit::certificates::TestCertificates;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::mysql::{MysqlServer, PASSWORD};
 
 fn emit_from(url: &str, environment: &[(&str, &str)]) -> EndedRun {
     let arguments = ["emit", "--from", url, "--to", "-", "--count", "1", "--rate", "1000"];

@@ -1,10 +1,10 @@
 //! Commits whose outcome nobody tells: stored, but the answer fails, is cut, or never comes; or not stored, or stored
 //! later. Every row is in the tables once, no version too many, and the run goes on.
 
-use super::proxy::{StoreFault, StoreProxy};
-use super::site::{ObjectsSite, TABLES_PREFIX};
-use super::{skipped, store};
-use crate::ledger::TABLES;
+use pinflow_testkit::ledger::TABLES;
+use pinflow_testkit::objects::proxy::{StoreFault, StoreProxy};
+use pinflow_testkit::objects::site::{ObjectsSite, TABLES_PREFIX};
+use pinflow_testkit::objects::{skipped, store};
 
 /// One fault after so many puts that pass, for each table.
 fn assert_survives(faults: &[(StoreFault, u32)], passes: u32, what: &str) {

@@ -11,16 +11,16 @@ use pinflow::dataflows::graph::GraphOptions;
 use pinflow_archive::object_name::ArchivePartition;
 use pinflow_archive::{decompress_object, envelope};
 
-use super::proxy::{StoreFault, StoreProxy};
-use super::site::with_credentials;
-use super::skipped;
-use super::store::{self, TestBucket};
-use crate::batch::assert_answers_equal_batch;
-use crate::harness::{
+use pinflow_testkit::batch::assert_answers_equal_batch;
+use pinflow_testkit::kafka;
+use pinflow_testkit::kafka::site::{STREAMS, lines};
+use pinflow_testkit::objects::proxy::{StoreFault, StoreProxy};
+use pinflow_testkit::objects::site::with_credentials;
+use pinflow_testkit::objects::skipped;
+use pinflow_testkit::objects::store::{self, TestBucket};
+use pinflow_testkit::{
     ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
 };
-use crate::kafka;
-use crate::kafka::site::{STREAMS, lines};
 
 /// Objects by partition and first offset.
 type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
@@ -184,14 +184,14 @@ fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>
 /// The rows of the cleaned tables and the rejections, without where and when they came, in order.
 fn rows(tables: &Path) -> BTreeMap<&'static str, Vec<String>> {
     let of = |table: &&'static str| {
-        let read = crate::ledger::read(&tables.join(table));
+        let read = pinflow_testkit::ledger::read(&tables.join(table));
         let kept: Vec<usize> = (0..read.columns.len()).filter(|at| !read.columns[*at].starts_with('_')).collect();
         let mut rows: Vec<String> =
             read.rows.iter().map(|row| format!("{:?}", kept.iter().map(|at| &row[*at]).collect::<Vec<_>>())).collect();
         rows.sort();
         (*table, rows)
     };
-    crate::ledger::TABLES.iter().map(of).collect()
+    pinflow_testkit::ledger::TABLES.iter().map(of).collect()
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn kill_at_every_step(site: &ArchiveSite, rounds: usize) {
     }
     let answered = last_snapshot(&succeed(&mut site.run(&config)).stdout);
     site.assert_each_once();
-    crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
+    pinflow_testkit::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
     assert_answers_equal_batch(&site.path("tables"), GraphOptions::default(), &answered);
     site.assert_replays(&answered);
 }
@@ -340,7 +340,7 @@ fn second_writer_takes_over_and_archives_each_message_once() {
     assert_eq!(first.wait().code(), Some(75));
     assert!(second.wait().success());
     site.assert_each_once();
-    crate::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
+    pinflow_testkit::ledger::assert_each_line_once(&site.recording(), &site.path("tables"));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use super::proxy::{StoreFault, StoreProxy};
-use super::site::{ObjectsSite, with_credentials, without_aws_environment};
 use super::tls::TlsProxy;
-use super::{skipped, store};
-use crate::harness::{create_temp_dir, pinflow, succeed};
-use crate::kafka::certificates::TestCertificates;
+use pinflow_testkit::certificates::TestCertificates;
+use pinflow_testkit::objects::proxy::{StoreFault, StoreProxy};
+use pinflow_testkit::objects::site::{ObjectsSite, with_credentials, without_aws_environment};
+use pinflow_testkit::objects::{skipped, store};
+use pinflow_testkit::{create_temp_dir, pinflow, succeed};
 
 /// What a command that must fail says, on both of its ways.
 fn fail_with(command: &mut Command, code: i32) -> String {

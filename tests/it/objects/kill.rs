@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use pinflow_delta::FAILPOINTS;
 
-use super::site::ObjectsSite;
-use super::{skipped, store};
-use crate::harness::{RunningProcess, wait_until};
+use pinflow_testkit::objects::site::ObjectsSite;
+use pinflow_testkit::objects::{skipped, store};
+use pinflow_testkit::{RunningProcess, wait_until};
 
 /// Rounds, unless `PINFLOW_KILLS` says otherwise.
 const DEFAULT_KILL_ROUNDS: usize = 40;

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::site::{ObjectsSite, TABLES_PREFIX, with_credentials};
-use super::{skipped, store};
-use crate::delta::readers::python;
-use crate::harness::{RunningProcess, emit, pinflow, succeed, wait_until};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::objects::site::{ObjectsSite, TABLES_PREFIX, with_credentials};
+use pinflow_testkit::objects::{skipped, store};
+use pinflow_testkit::readers::python;
+use pinflow_testkit::{RunningProcess, emit, pinflow, succeed, wait_until};
 
 /// What another engine reads of all four tables, straight from the bucket.
 fn read_by_other_engine(site: &ObjectsSite) -> Option<Value> {
@@ -99,7 +99,7 @@ fn answers_tables_are_written_to_a_bucket() {
     std::fs::write(site.config(), text + &more).unwrap();
     let checked = succeed(with_credentials(pinflow(["check"])).arg(site.config()));
     assert!(String::from_utf8_lossy(&checked.stdout).contains("answers' tables will be created at s3://"));
-    let answered = crate::harness::last_snapshot(&succeed(&mut site.run()).stdout);
+    let answered = pinflow_testkit::last_snapshot(&succeed(&mut site.run()).stdout);
     // Nothing has changed since: nothing is written.
     let before = site.bucket.keys("answers").len();
     site.finish();
@@ -107,6 +107,6 @@ fn answers_tables_are_written_to_a_bucket() {
     let copied = site.place.path().join("answers");
     site.bucket.download("answers", &copied);
     for (name, rows) in &answered.answers {
-        assert_eq!(crate::ledger::read(&copied.join(name)).rows.len(), rows.len(), "{name}");
+        assert_eq!(pinflow_testkit::ledger::read(&copied.join(name)).rows.len(), rows.len(), "{name}");
     }
 }

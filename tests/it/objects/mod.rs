@@ -5,12 +5,4 @@ mod archive;
 mod errors;
 mod kill;
 mod maintenance;
-mod proxy;
-mod site;
-mod store;
 mod tls;
-
-/// Whether tests that need the object store are switched off.
-fn skipped() -> bool {
-    std::env::var_os("PINFLOW_SKIP_OBJECTS").is_some_and(|skip| skip == "1")
-}

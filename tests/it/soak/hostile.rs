@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::keys::colliding_keys;
 use super::senders::produce_request;
 use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
-use crate::gateway::JSON_CONTENT_TYPE;
+use pinflow_testkit::gateway::JSON_CONTENT_TYPE;
 
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that one attack holds at the most.

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::file_calls::rounds;
-use crate::gateway::RunningGateway;
-use crate::harness::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
-use crate::http::client::HttpClient;
-use crate::http::{ServingRun, configure_followed_recording};
-use crate::ledger::assert_each_line_once;
+use pinflow_testkit::gateway::RunningGateway;
+use pinflow_testkit::http_client::HttpClient;
+use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
+use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
 use senders::{LatencySamples, SentRecord};
 
 /// Seconds, unless `PINFLOW_SOAK_SECS` says otherwise.

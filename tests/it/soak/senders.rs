@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
-use crate::gateway::JSON_CONTENT_TYPE;
-use crate::http::client::{KeptConnection, SseEvent};
+use pinflow_testkit::gateway::JSON_CONTENT_TYPE;
+use pinflow_testkit::http_client::{KeptConnection, SseEvent};
 
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const SENDER_COUNT: u64 = 8;

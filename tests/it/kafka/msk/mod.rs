@@ -2,9 +2,6 @@
 //!
 //! No broker is needed. What only Amazon's own service can prove is described in the README.
 
-mod signature;
-mod stub;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,11 +10,11 @@ use std::time::{Duration, Instant};
 use pinflow_kafka::{KafkaConnection, fetch_metadata};
 use rdkafka::consumer::Consumer;
 
-use super::certificates::TestCertificates;
-use super::{EndedRun, KafkaConfigFile, path_text, run_with};
-use crate::harness::create_temp_dir;
-use signature::TopicRights;
-use stub::MskStub;
+use pinflow_testkit::certificates::TestCertificates;
+use pinflow_testkit::create_temp_dir;
+use pinflow_testkit::kafka::msk_stub::{MskStub, TopicRights};
+use pinflow_testkit::kafka::{KafkaConfigFile, path_text};
+use pinflow_testkit::{EndedRun, run_with};
 
 const ACCESS_KEY: &str = "AKIACANARYACCESSKEY";
 const SECRET_KEY: &str = "canary/secret+key";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreFault {
+pub enum StoreFault {
     /// The store does it, and the answer is 500.
     StoredBroken,
     /// The store does it, and the connection is cut before the answer.
@@ -41,14 +41,14 @@ struct StoreProxyRule {
 
 /// A proxy; it ends with the process.
 #[derive(Clone)]
-pub(crate) struct StoreProxy {
+pub struct StoreProxy {
     port: u16,
     rules: Arc<Mutex<Vec<StoreProxyRule>>>,
 }
 
 impl StoreProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn start(server: u16) -> StoreProxy {
+    pub fn start(server: u16) -> StoreProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = StoreProxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
         let serving = proxy.clone();
@@ -62,17 +62,18 @@ impl StoreProxy {
         proxy
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    /// Its URL.
+    pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Lets `passes` calls of a method to paths that contain a text pass, and does this to the next `times`.
-    pub(crate) fn plan(&self, (method, path): (&'static str, &str), fault: StoreFault, passes: u32, times: u32) {
+    pub fn plan(&self, (method, path): (&'static str, &str), fault: StoreFault, passes: u32, times: u32) {
         self.rules.lock().unwrap().push(StoreProxyRule { method, path: path.to_owned(), fault, passes, times });
     }
 
     /// Forgets what is planned; how many faults did not happen.
-    pub(crate) fn clear_faults(&self) -> u32 {
+    pub fn clear_faults(&self) -> u32 {
         self.rules.lock().unwrap().drain(..).map(|rule| rule.times).sum()
     }
 

@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::harness::create_temp_dir;
+use crate::paths::{create_temp_dir, workspace_root};
+use crate::process::server_command;
 
 /// Nothing about a server takes longer on the slowest machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,7 +20,7 @@ const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_START_ATTEMPTS: usize = 3;
 
 /// A server; ended when dropped.
-pub(crate) struct KinesisServer {
+pub struct KinesisServer {
     port: u16,
     /// Where it speaks TLS, if it does.
     tls_port: u16,
@@ -29,18 +30,18 @@ pub(crate) struct KinesisServer {
 
 impl KinesisServer {
     /// The faithful one, which tests share.
-    pub(crate) fn shared() -> &'static KinesisServer {
+    pub fn shared() -> &'static KinesisServer {
         static SHARED: OnceLock<KinesisServer> = OnceLock::new();
         SHARED.get_or_init(KinesisServer::start_kinesis_local)
     }
 
     /// A kinesis-local.
-    pub(crate) fn start_kinesis_local() -> KinesisServer {
+    pub fn start_kinesis_local() -> KinesisServer {
         KinesisServer::kinesis_local(None)
     }
 
     /// One with a certificate and its key, as PEM texts.
-    pub(crate) fn start_with_certificate(certificate: &str, key: &str) -> KinesisServer {
+    pub fn start_with_certificate(certificate: &str, key: &str) -> KinesisServer {
         let folder = create_temp_dir();
         let path = folder.path().join("server.json");
         let both = serde_json::json!({ "server": { "key": key, "cert": certificate } });
@@ -52,7 +53,7 @@ impl KinesisServer {
     fn kinesis_local(certificate: Option<&Path>) -> KinesisServer {
         KinesisServer::start("kinesis-local", |command, ports| {
             let home = home().join("npm/node_modules/kinesis-local");
-            let bind = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kinesis/bind_loopback.js");
+            let bind = workspace_root().join("tests/kinesis/bind_loopback.js");
             command.current_dir(home).arg("node").arg("-r").arg(bind).args(["--max-old-space-size=1024", "main.js"]);
             command.env("KINESIS_MOCK_PLAIN_PORT", ports[0].to_string());
             command.env("KINESIS_MOCK_TLS_PORT", ports[1].to_string()).env("LOG_LEVEL", "ERROR");
@@ -65,9 +66,9 @@ impl KinesisServer {
     }
 
     /// A MiniStack.
-    pub(crate) fn start_ministack() -> KinesisServer {
+    pub fn start_ministack() -> KinesisServer {
         KinesisServer::start("ministack", |command, ports| {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let root = workspace_root();
             command.arg(root.join("target/ministack/python/bin/python3")).arg(root.join("tests/ministack/kinesis.py"));
             command.env("GATEWAY_PORT", ports[0].to_string());
             command.env("BIND_HOST", "127.0.0.1").env("SERVICES", "kinesis").env("LOG_LEVEL", "WARNING");
@@ -82,8 +83,7 @@ impl KinesisServer {
             drop(held);
             let folder = create_temp_dir();
             let log = folder.path().join("log");
-            let mut command = Command::new("sh");
-            command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+            let mut command = server_command();
             configure(&mut command, ports);
             let out = File::create(&log).unwrap();
             command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
@@ -109,15 +109,18 @@ impl KinesisServer {
         false
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port without TLS.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn tls_endpoint(&self) -> String {
+    /// Its URL with TLS.
+    pub fn tls_endpoint(&self) -> String {
         format!("https://localhost:{}", self.tls_port)
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    /// Its URL without TLS.
+    pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }
@@ -131,5 +134,5 @@ impl Drop for KinesisServer {
 }
 
 fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kinesis")
+    workspace_root().join("target/kinesis")
 }

@@ -3,57 +3,63 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pinflow::dataflows::graph::GraphOptions;
 use pinflow_core::position::Position;
+use pinflow_dataflows::graph::GraphOptions;
 use pinflow_delta::inspect;
 
 use super::client::{ACCOUNT_ID, KinesisProbe, block_on};
 use crate::batch::assert_answers_equal_batch;
-use crate::harness::{ProcessOutput, create_temp_dir, emit, pinflow, succeed, wait_until};
 use crate::kafka::site::{LiveSite, lines};
 use crate::ledger::places;
+use crate::{ProcessOutput, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+/// The streams of posts, by which Kinesis streams are named.
+pub const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Three streams with a prefix of their own, and a folder for what reads them.
-pub(crate) struct KinesisSite {
-    pub(crate) place: tempfile::TempDir,
-    pub(crate) prefix: String,
+pub struct KinesisSite {
+    /// A folder for configuration, log and tables.
+    pub place: tempfile::TempDir,
+    /// What the names of its streams begin with.
+    pub prefix: String,
     /// Where the streams really are.
-    pub(crate) probe: KinesisProbe,
+    pub probe: KinesisProbe,
     /// Where the program is told they are.
     endpoint: String,
 }
 
 impl KinesisSite {
     /// Makes the streams at one address; the program is led to another, where something may stand between.
-    pub(crate) fn new(real: &str, endpoint: &str, shards: i32) -> KinesisSite {
+    pub fn new(real: &str, endpoint: &str, shards: i32) -> KinesisSite {
         let site = KinesisSite::without_streams(real, endpoint);
         STREAMS.iter().for_each(|stream| site.probe.create(&site.stream(stream), shards));
         site
     }
 
     /// Names streams that nobody has made.
-    pub(crate) fn without_streams(real: &str, endpoint: &str) -> KinesisSite {
+    pub fn without_streams(real: &str, endpoint: &str) -> KinesisSite {
         let prefix = format!("streaming-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         KinesisSite { place: create_temp_dir(), prefix, probe: KinesisProbe::new(real), endpoint: endpoint.to_owned() }
     }
 
-    pub(crate) fn stream(&self, stream: &str) -> String {
+    /// The name of the Kinesis stream of a stream of posts.
+    pub fn stream(&self, stream: &str) -> String {
         format!("{}-{stream}", self.prefix)
     }
 
-    pub(crate) fn tables(&self) -> PathBuf {
+    /// Where the tables are.
+    pub fn tables(&self) -> PathBuf {
         self.place.path().join("tables")
     }
 
     /// Writes a configuration that reads the three streams; `source` are further lines of it.
-    pub(crate) fn configure(&self, source: &str) -> PathBuf {
+    pub fn configure(&self, source: &str) -> PathBuf {
         let streams: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.stream(stream))).to_vec();
         self.configure_streams(&streams.join(", "), source)
     }
 
-    pub(crate) fn configure_streams(&self, streams: &str, source: &str) -> PathBuf {
+    /// The same with these streams.
+    pub fn configure_streams(&self, streams: &str, source: &str) -> PathBuf {
         let path = self.place.path().join("run.toml");
         let text = format!(
             "[[source]]\nkind = \"kinesis\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\nstreams = {{ {streams} }}\n\
@@ -67,18 +73,19 @@ impl KinesisSite {
     }
 
     /// The program on a configuration, with credentials.
-    pub(crate) fn command(&self, config: &Path) -> std::process::Command {
+    pub fn command(&self, config: &Path) -> std::process::Command {
         let mut command = with_credentials(pinflow(["run"]));
         command.arg(config);
         command
     }
 
-    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
+    /// Starts the program on a configuration.
+    pub fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
         LiveSite::start_command(self.command(config).args(more), &self.place.path().join("log"))
     }
 
     /// Puts every line of a recording into the stream of its kind, each under its number.
-    pub(crate) fn send(&self, recording: &Path) {
+    pub fn send(&self, recording: &Path) {
         for stream in STREAMS {
             let records: Vec<_> =
                 (0..).zip(lines(recording, stream)).map(|(at, line): (u32, _)| (at.to_string(), line)).collect();
@@ -87,14 +94,14 @@ impl KinesisSite {
     }
 
     /// A generated recording, to be sent.
-    pub(crate) fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
+    pub fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
         let folder = self.place.path().join(format!("recording-{seed}"));
         emit(&folder, inds, inds, seed, more);
         folder
     }
 
     /// Every record that the server holds: what `_source` and `_position` must say.
-    pub(crate) fn list_stored_records(&self) -> Vec<(String, Position)> {
+    pub fn list_stored_records(&self) -> Vec<(String, Position)> {
         let mut held = Vec::new();
         for stream in STREAMS {
             for (shard, records) in self.probe.list_stored_records(&self.stream(stream)) {
@@ -106,7 +113,7 @@ impl KinesisSite {
     }
 
     /// How far each shard is durable, by the table of its stream.
-    pub(crate) fn durable(&self) -> BTreeMap<String, Position> {
+    pub fn durable(&self) -> BTreeMap<String, Position> {
         let Ok(tables) = block_on(inspect(&self.tables(), 0)) else { return BTreeMap::new() };
         let cleaned = tables.iter().filter(|table| table.table != "rejected");
         let positions = cleaned.flat_map(|table| table.positions.iter());
@@ -114,7 +121,7 @@ impl KinesisSite {
     }
 
     /// Waits until everything that the server holds is durable.
-    pub(crate) fn wait_until_durable(&self) {
+    pub fn wait_until_durable(&self) {
         let held = self.list_stored_records();
         let log = self.place.path().join("log");
         wait_until(&format!("{} records are durable; {}", held.len(), log.display()), || {
@@ -126,7 +133,7 @@ impl KinesisSite {
     }
 
     /// Reads to the end, stops, and demands that everything is right.
-    pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
+    pub fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         self.wait_until_durable();
         let snapshot = live.stop();
@@ -134,7 +141,8 @@ impl KinesisSite {
         snapshot
     }
 
-    pub(crate) fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
+    /// Demands that the tables hold each record once, and that the answers equal the batch answers.
+    pub fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
         assert_each_once(&self.list_stored_records(), &self.tables());
         assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
@@ -142,7 +150,7 @@ impl KinesisSite {
 }
 
 /// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
-pub(crate) fn assert_each_once(held: &[(String, Position)], tables: &Path) {
+pub fn assert_each_once(held: &[(String, Position)], tables: &Path) {
     let found = places(tables);
     for (source, position) in held {
         let key = (source.clone(), format!("{position:056}"), 0);
@@ -153,7 +161,7 @@ pub(crate) fn assert_each_once(held: &[(String, Position)], tables: &Path) {
 }
 
 /// Says who we are.
-pub(crate) fn with_credentials(mut command: std::process::Command) -> std::process::Command {
+pub fn with_credentials(mut command: std::process::Command) -> std::process::Command {
     command
         .env("AWS_ACCESS_KEY_ID", ACCOUNT_ID)
         .env("AWS_SECRET_ACCESS_KEY", "secret")

@@ -5,7 +5,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
-use super::run;
-use crate::harness::create_temp_dir;
-use crate::kafka::certificates::TestCertificates;
+use crate::certificates::TestCertificates;
+use crate::paths::{create_temp_dir, workspace_root};
+use crate::process::{run, server_command};
 
 /// Nothing about a server takes longer on the slowest machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -24,14 +24,14 @@ const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_START_ATTEMPTS: usize = 3;
 
 /// Who may do everything, without TLS, too.
-pub(super) const USER: &str = "posts";
+pub const USER: &str = "posts";
 /// The password of every user; nothing that pinflow says may hold it.
-pub(super) const PASSWORD: &str = "c%na/r:y@é";
+pub const PASSWORD: &str = "c%na/r:y@é";
 /// The same in a URL.
-pub(super) const PASSWORD_IN_URL: &str = "c%25na%2Fr%3Ay%40%C3%A9";
+pub const PASSWORD_IN_URL: &str = "c%25na%2Fr%3Ay%40%C3%A9";
 
 /// A server; ended when dropped.
-pub(super) struct MysqlServer {
+pub struct MysqlServer {
     port: u16,
     folder: tempfile::TempDir,
     certificate: Option<(PathBuf, PathBuf)>,
@@ -41,20 +41,20 @@ pub(super) struct MysqlServer {
 
 impl MysqlServer {
     /// One without TLS, which tests share.
-    pub(super) fn shared() -> &'static MysqlServer {
+    pub fn shared() -> &'static MysqlServer {
         static SHARED: OnceLock<MysqlServer> = OnceLock::new();
         SHARED.get_or_init(|| MysqlServer::start(None))
     }
 
     /// One that shows the certificate of a name.
-    pub(super) fn start_with_certificate(certificates: &TestCertificates, name: &str) -> MysqlServer {
+    pub fn start_with_certificate(certificates: &TestCertificates, name: &str) -> MysqlServer {
         MysqlServer::start(Some((certificates.certificate(name), certificates.key(name))))
     }
 
     /// A new one.
-    pub(super) fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
+    pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
         let folder = create_temp_dir();
-        let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mysql/data");
+        let empty = workspace_root().join("target/mysql/data");
         assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
         let copied = Command::new("cp").arg("-r").arg(empty).arg(folder.path().join("data")).status().unwrap();
         assert!(copied.success());
@@ -83,7 +83,7 @@ impl MysqlServer {
     }
 
     /// Kills it as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut shell) = self.shell.take() {
             // The pipe closes, and the shell kills the server.
             drop(shell.stdin.take());
@@ -92,7 +92,7 @@ impl MysqlServer {
     }
 
     /// Starts it again, with what it holds and on its port.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.kill();
         assert!(self.spawn(), "it starts again:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
     }
@@ -100,8 +100,7 @@ impl MysqlServer {
     fn spawn(&mut self) -> bool {
         let folder = self.folder.path();
         let at = |name: &str| folder.join(name).display().to_string();
-        let mut command = Command::new("sh");
-        command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+        let mut command = server_command();
         // Debian's place for it, which is not in everybody's path.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         command.args(["mariadbd", "--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
@@ -136,12 +135,13 @@ impl MysqlServer {
         false
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A database of its own for a test.
-    pub(super) fn database(&self) -> TestDatabase<'_> {
+    pub fn database(&self) -> TestDatabase<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.try_sql("mysql", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).unwrap();
@@ -173,34 +173,37 @@ impl Drop for MysqlServer {
 }
 
 /// A database of a server.
-pub(super) struct TestDatabase<'s> {
+pub struct TestDatabase<'s> {
     server: &'s MysqlServer,
-    pub(super) name: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl TestDatabase<'_> {
     /// Its URL for a user, with the password.
-    pub(super) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.url_with(&format!("{USER}:{PASSWORD_IN_URL}"))
     }
 
-    pub(super) fn url_with(&self, who: &str) -> String {
+    /// Its URL for `user:password`.
+    pub fn url_with(&self, who: &str) -> String {
         format!("mysql://{who}@127.0.0.1:{}/{}", self.server.port, self.name)
     }
 
     /// Does something; the first column of what is answered.
-    pub(super) fn sql(&self, sql: &str) -> Vec<String> {
+    pub fn sql(&self, sql: &str) -> Vec<String> {
         self.server.try_sql(&self.name, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Fills it with made posts.
-    pub(super) fn fill(&self, inds: u32) {
+    pub fn fill(&self, inds: u32) {
         let inds = inds.to_string();
         let ended = run(["emit", "--init-mysql", &self.url(), "--inds", &inds]);
         assert!(ended.code == 0, "{ended:?}");
     }
 
-    pub(super) fn count(&self, table: &str) -> u64 {
+    /// The rows of a table.
+    pub fn count(&self, table: &str) -> u64 {
         self.sql(&format!("SELECT COUNT(*) FROM {table}"))[0].parse().unwrap()
     }
 }

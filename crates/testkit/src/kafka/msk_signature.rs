@@ -10,18 +10,21 @@ use sha2::{Digest, Sha256};
 
 /// Whose requests are accepted, and where.
 #[derive(Debug, Clone)]
-pub(crate) struct TopicRights {
-    pub(crate) region: &'static str,
-    pub(crate) access_key: &'static str,
-    pub(crate) secret_key: &'static str,
+pub struct TopicRights {
+    /// The region of the cluster.
+    pub region: &'static str,
+    /// The id of the key that may connect.
+    pub access_key: &'static str,
+    /// The secret that requests are signed with.
+    pub secret_key: &'static str,
     /// The session token that belongs to the keys, if they are short-lived.
-    pub(crate) session_token: Option<&'static str>,
+    pub session_token: Option<&'static str>,
     /// How far the clock of the one who looks goes ahead.
-    pub(crate) clock_ahead: Duration,
+    pub clock_ahead: Duration,
 }
 
 /// Until when the token is good, or what is wrong with it.
-pub(crate) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, String> {
+pub(super) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, String> {
     let url = URL_SAFE_NO_PAD.decode(token).map_err(|_| "no URL-safe base64")?;
     let url = url::Url::parse(std::str::from_utf8(&url).map_err(|_| "no text")?).map_err(|_| "no URL")?;
     let host = url.host_str().unwrap_or_default();

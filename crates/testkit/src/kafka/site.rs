@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::graph::GraphOptions;
+use pinflow_dataflows::graph::GraphOptions;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -19,24 +19,25 @@ use serde_json::Value;
 
 use super::broker::KafkaBroker;
 use crate::batch::assert_answers_equal_batch;
-use crate::harness::{
-    ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until,
-};
 use crate::ledger::deliveries;
+use crate::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
-pub(crate) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
+/// The streams, by which topics are named.
+pub const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Three topics with a prefix of their own, and a folder for what reads them.
-pub(crate) struct PostsSite {
-    pub(crate) place: tempfile::TempDir,
-    pub(crate) prefix: String,
+pub struct PostsSite {
+    /// A folder for configuration, log and tables.
+    pub place: tempfile::TempDir,
+    /// What the names of its topics begin with.
+    pub prefix: String,
     brokers: String,
 }
 
 impl PostsSite {
     /// Makes the topics.
-    pub(crate) fn new(broker: &KafkaBroker, partitions: i32) -> PostsSite {
+    pub fn new(broker: &KafkaBroker, partitions: i32) -> PostsSite {
         let site = PostsSite::without_topics(&broker.plaintext());
         for stream in STREAMS {
             broker.create_topic(&site.topic(stream), partitions, &[]);
@@ -45,26 +46,29 @@ impl PostsSite {
     }
 
     /// Names topics that nobody has made.
-    pub(crate) fn without_topics(brokers: &str) -> PostsSite {
+    pub fn without_topics(brokers: &str) -> PostsSite {
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
         PostsSite { place: create_temp_dir(), prefix, brokers: brokers.to_owned() }
     }
 
-    pub(crate) fn topic(&self, stream: &str) -> String {
+    /// The topic of a stream.
+    pub fn topic(&self, stream: &str) -> String {
         format!("{}.{stream}", self.prefix)
     }
 
-    pub(crate) fn tables(&self) -> PathBuf {
+    /// Where the tables are.
+    pub fn tables(&self) -> PathBuf {
         self.place.path().join("tables")
     }
 
     /// Writes a configuration that reads the three topics; `source` are further lines of it.
-    pub(crate) fn configure(&self, source: &str) -> PathBuf {
+    pub fn configure(&self, source: &str) -> PathBuf {
         let topics: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.topic(stream))).to_vec();
         self.configure_topics(&topics.join(", "), source)
     }
 
-    pub(crate) fn configure_topics(&self, topics: &str, source: &str) -> PathBuf {
+    /// The same with these topics.
+    pub fn configure_topics(&self, topics: &str, source: &str) -> PathBuf {
         let path = self.place.path().join("run.toml");
         let text = format!(
             "[[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntopics = {{ {topics} }}\nwatch_secs = 0.5\n{source}\n\
@@ -77,23 +81,24 @@ impl PostsSite {
     }
 
     /// A generated recording, to be sent.
-    pub(crate) fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
+    pub fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
         let folder = self.place.path().join(format!("recording-{seed}"));
         emit(&folder, inds, inds, seed, more);
         folder
     }
 
     /// Starts the program on a configuration.
-    pub(crate) fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
+    pub fn run(&self, config: &Path, more: &[&str]) -> LiveSite {
         LiveSite::start(config, more, &self.place.path().join("log"))
     }
 
-    pub(crate) fn producer(&self) -> SendingThread {
+    /// A producer of records.
+    pub fn producer(&self) -> SendingThread {
         SendingThread::new(&self.brokers, &[])
     }
 
     /// Has `pinflow emit` send generated posts to the topics.
-    pub(crate) fn emit(&self, inds: u32, seed: u32, more: &[&str]) {
+    pub fn emit(&self, inds: u32, seed: u32, more: &[&str]) {
         let (inds, seed) = (inds.to_string(), seed.to_string());
         let to = format!("kafka://{}/{}", self.brokers, self.prefix);
         let mut command = pinflow(["emit", "--to", &to, "--inds", &inds, "--count", &inds, "--seed", &seed]);
@@ -101,7 +106,7 @@ impl PostsSite {
     }
 
     /// Sends every line of a recording to the topic of its stream, over all partitions in turn.
-    pub(crate) fn send(&self, recording: &Path, partitions: i32) {
+    pub fn send(&self, recording: &Path, partitions: i32) {
         let mut sending = self.producer();
         for stream in STREAMS {
             for (number, line) in (0..).zip(lines(recording, stream)) {
@@ -112,24 +117,24 @@ impl PostsSite {
     }
 
     /// Where each partition of the three topics ends, as readers of committed records see it.
-    pub(crate) fn ends(&self) -> BTreeMap<String, u64> {
+    pub fn ends(&self) -> BTreeMap<String, u64> {
         let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
         ends(&self.brokers, &topics)
     }
 
     /// Every committed record that the broker holds of the three topics: what `_source` and `_position` must say.
-    pub(crate) fn list_stored_positions(&self) -> Vec<(String, u64)> {
+    pub fn list_stored_positions(&self) -> Vec<(String, u64)> {
         let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
         list_stored_positions(&self.brokers, &topics)
     }
 
     /// Demands that the tables hold each record that the broker holds exactly once, and nothing else.
-    pub(crate) fn assert_each_once(&self) {
+    pub fn assert_each_once(&self) {
         assert_each_once(&self.list_stored_positions(), &self.tables());
     }
 
     /// Reads to the end, stops, and demands that everything is right.
-    pub(crate) fn finish(&self, config: &Path) -> ProcessOutput {
+    pub fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         live.wait_until_read(&self.ends());
         let snapshot = live.stop();
@@ -137,7 +142,8 @@ impl PostsSite {
         snapshot
     }
 
-    pub(crate) fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
+    /// Demands that the tables hold each record once, and that the answers equal the batch answers.
+    pub fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
         self.assert_each_once();
         assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
         succeed(pinflow(["table"]).arg(self.tables()).arg("--verify"));
@@ -145,13 +151,13 @@ impl PostsSite {
 }
 
 /// The lines of one stream of a recording.
-pub(crate) fn lines(recording: &Path, stream: &str) -> Vec<Vec<u8>> {
+pub fn lines(recording: &Path, stream: &str) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(recording.join(format!("{stream}.jsonl"))).unwrap();
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
 /// Each partition's end, by its name.
-pub(crate) fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
+pub fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
     let consumer = reader(brokers);
     let mut ends = BTreeMap::new();
     for topic in topics {
@@ -210,7 +216,7 @@ fn reader(brokers: &str) -> BaseConsumer {
 }
 
 /// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
-pub(crate) fn assert_each_once(held: &[(String, u64)], tables: &Path) {
+pub fn assert_each_once(held: &[(String, u64)], tables: &Path) {
     let found = deliveries(tables);
     for (source, position) in held {
         let times = found.get(&(source.clone(), *position, 0)).copied().unwrap_or_default();
@@ -220,12 +226,14 @@ pub(crate) fn assert_each_once(held: &[(String, u64)], tables: &Path) {
 }
 
 /// Sends records and demands that each is acknowledged.
-pub(crate) struct SendingThread {
-    pub(crate) producer: BaseProducer,
+pub struct SendingThread {
+    /// For what a test does with it beyond sending.
+    pub producer: BaseProducer,
 }
 
 impl SendingThread {
-    pub(crate) fn new(brokers: &str, settings: &[(&str, &str)]) -> SendingThread {
+    /// A producer with further settings of librdkafka.
+    pub fn new(brokers: &str, settings: &[(&str, &str)]) -> SendingThread {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
         for (name, value) in settings {
@@ -235,14 +243,14 @@ impl SendingThread {
     }
 
     /// Queues one record; `None` is a tombstone.
-    pub(crate) fn send(&mut self, topic: &str, partition: i32, payload: Option<&[u8]>) {
+    pub fn send(&mut self, topic: &str, partition: i32, payload: Option<&[u8]>) {
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
         record.payload = payload;
         self.queue(record);
     }
 
     /// Queues one record with a time of its own, milliseconds since 1970.
-    pub(crate) fn send_at(&mut self, topic: &str, partition: i32, payload: &[u8], time_ms: i64) {
+    pub fn send_at(&mut self, topic: &str, partition: i32, payload: &[u8], time_ms: i64) {
         self.queue(BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(payload).timestamp(time_ms));
     }
 
@@ -255,28 +263,31 @@ impl SendingThread {
         self.producer.poll(Duration::ZERO);
     }
 
-    pub(crate) fn flush(&mut self) {
+    /// Waits until all that was queued is acknowledged.
+    pub fn flush(&mut self) {
         self.producer.flush(READ_TIMEOUT).unwrap();
         assert_eq!(self.producer.in_flight_count(), 0, "every record was acknowledged");
     }
 }
 
 /// The program, reading; killed when dropped.
-pub(crate) struct LiveSite {
-    pub(crate) running: RunningProcess,
+pub struct LiveSite {
+    /// The process.
+    pub running: RunningProcess,
     said: Arc<Mutex<Vec<u8>>>,
     log: PathBuf,
     listening: Option<std::thread::JoinHandle<()>>,
 }
 
 impl LiveSite {
-    pub(crate) fn start(config: &Path, more: &[&str], log: &Path) -> LiveSite {
+    /// Runs a configuration; `more` are further flags.
+    pub fn start(config: &Path, more: &[&str], log: &Path) -> LiveSite {
         let mut command = pinflow(["run"]);
         LiveSite::start_command(command.arg(config).args(more), log)
     }
 
     /// Starts a command that runs the program.
-    pub(crate) fn start_command(command: &mut std::process::Command, log: &Path) -> LiveSite {
+    pub fn start_command(command: &mut std::process::Command, log: &Path) -> LiveSite {
         let file = std::fs::File::create(log).unwrap();
         let mut running = RunningProcess::start(command.stdout(Stdio::piped()).stderr(file));
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -292,28 +303,30 @@ impl LiveSite {
     }
 
     /// The cut of the last whole snapshot.
-    pub(crate) fn cut(&self) -> Option<Value> {
+    pub fn cut(&self) -> Option<Value> {
         let said = self.said.lock().unwrap();
         let mut lines = said.split(|byte| *byte == b'\n').rev().filter(|line| line.starts_with(b"{\"epoch\""));
         lines.next().map(|line| serde_json::from_slice(line).unwrap())
     }
 
     /// What it says of a partition by now.
-    pub(crate) fn source(&self, name: &str) -> Option<Value> {
+    pub fn source(&self, name: &str) -> Option<Value> {
         let cut = self.cut()?;
         cut["sources"].as_array().unwrap().iter().find(|source| source["source"] == name).cloned()
     }
 
-    pub(crate) fn position(&self, name: &str) -> Option<u64> {
+    /// The next position that it reads in a partition.
+    pub fn position(&self, name: &str) -> Option<u64> {
         self.source(name).map(|source| source["position"].as_str().unwrap().parse().unwrap())
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits until it has answered everything before these ends.
-    pub(crate) fn wait_until_read(&self, ends: &BTreeMap<String, u64>) {
+    pub fn wait_until_read(&self, ends: &BTreeMap<String, u64>) {
         let mut last = None;
         wait_until(&format!("everything up to {ends:?} is read; {}", self.log.display()), || {
             let cut = self.cut();
@@ -327,7 +340,7 @@ impl LiveSite {
     }
 
     /// Waits until it knows of each partition where it ends, and has reached that.
-    pub(crate) fn wait_until_caught_up(&self, ends: &BTreeMap<String, u64>) {
+    pub fn wait_until_caught_up(&self, ends: &BTreeMap<String, u64>) {
         self.wait_until_read(ends);
         wait_until("where partitions end is told", || {
             ends.keys().all(|name| self.source(name).is_some_and(|source| source["lag"] == 0))
@@ -335,7 +348,7 @@ impl LiveSite {
     }
 
     /// SIGTERM; the last snapshot, which must be durable.
-    pub(crate) fn stop(mut self) -> ProcessOutput {
+    pub fn stop(mut self) -> ProcessOutput {
         self.running.signal(Signal::SIGTERM);
         let status = self.running.wait();
         assert_eq!(status.code(), Some(0), "an orderly stop is a success: {}", self.log());
@@ -346,7 +359,7 @@ impl LiveSite {
     }
 
     /// Waits until it ends by itself; what it wrote to stderr last.
-    pub(crate) fn wait_for_failure(mut self) -> String {
+    pub fn wait_for_failure(mut self) -> String {
         let status: ExitStatus = self.running.wait();
         assert_eq!(status.code(), Some(1), "it ends loudly: {}", self.log());
         self.log().lines().last().unwrap_or_default().to_owned()

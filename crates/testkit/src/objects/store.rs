@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use crate::harness::create_temp_dir;
+use crate::paths::{create_temp_dir, workspace_root};
+use crate::process::server_command;
 
 /// Nothing about a server takes longer on the slowest machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,9 +25,9 @@ const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_START_ATTEMPTS: usize = 3;
 
 /// Who the tests say they are; the server believes everybody.
-pub(crate) const ACCESS_KEY: &str = "testing";
+pub const ACCESS_KEY: &str = "testing";
 /// Where the tests say the buckets are.
-pub(crate) const REGION: &str = "us-east-1";
+pub const REGION: &str = "us-east-1";
 
 /// The server; ended when this process is.
 struct ObjectStoreServer {
@@ -41,7 +42,7 @@ fn shared() -> &'static ObjectStoreServer {
 }
 
 fn start() -> ObjectStoreServer {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ministack/python/bin/ministack");
+    let program = workspace_root().join("target/ministack/python/bin/ministack");
     for attempt in 1.. {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = held.local_addr().unwrap().port();
@@ -49,8 +50,7 @@ fn start() -> ObjectStoreServer {
         let folder = create_temp_dir();
         let log = folder.path().join("log");
         let out = File::create(&log).unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);
+        let mut command = server_command();
         command.arg(&program).env("GATEWAY_PORT", port.to_string()).env("BIND_HOST", "127.0.0.1");
         command.env("SERVICES", "s3").env("LOG_LEVEL", "WARNING").env("S3_PERSIST", "0");
         command.env("S3_DATA_DIR", folder.path().join("s3"));
@@ -70,15 +70,16 @@ fn start() -> ObjectStoreServer {
 }
 
 /// A bucket, as a test looks into it: past everything that stands between the program and the store.
-pub(crate) struct TestBucket {
-    pub(crate) name: String,
+pub struct TestBucket {
+    /// Its name.
+    pub name: String,
     store: AmazonS3,
     runtime: tokio::runtime::Runtime,
 }
 
 impl TestBucket {
     /// A new one.
-    pub(crate) fn new() -> TestBucket {
+    pub fn new() -> TestBucket {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -97,7 +98,7 @@ impl TestBucket {
     }
 
     /// The keys under a prefix, in order.
-    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
         let listed = self.store.list(Some(&Location::from(prefix)));
         let listed: Vec<_> = self.runtime.block_on(listed.try_collect()).unwrap();
         let mut keys: Vec<String> = listed.into_iter().map(|object| object.location.to_string()).collect();
@@ -106,18 +107,18 @@ impl TestBucket {
     }
 
     /// An object.
-    pub(crate) fn get(&self, key: &str) -> Vec<u8> {
+    pub fn get(&self, key: &str) -> Vec<u8> {
         let got = self.runtime.block_on(async { self.store.get(&Location::from(key)).await?.bytes().await });
         got.unwrap().to_vec()
     }
 
     /// Stores an object.
-    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+    pub fn put(&self, key: &str, bytes: &[u8]) {
         self.runtime.block_on(self.store.put(&Location::from(key), bytes.to_vec().into())).unwrap();
     }
 
     /// Copies what lies under a prefix into a folder.
-    pub(crate) fn download(&self, prefix: &str, folder: &Path) {
+    pub fn download(&self, prefix: &str, folder: &Path) {
         for key in self.keys(prefix) {
             let path = folder.join(key.strip_prefix(prefix).unwrap().trim_start_matches('/'));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -127,11 +128,11 @@ impl TestBucket {
 }
 
 /// The server's port.
-pub(crate) fn port() -> u16 {
+pub fn port() -> u16 {
     shared().port
 }
 
 /// The server's address.
-pub(crate) fn endpoint() -> String {
+pub fn endpoint() -> String {
     format!("http://127.0.0.1:{}", port())
 }

@@ -18,7 +18,7 @@ const DISCONNECT_AFTER_BYTES: usize = 1_500;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProxyFault {
+pub enum ProxyFault {
     /// It is refused with this error; the server never hears of it.
     Refused(&'static str),
     /// The service fails; the server never hears of it.
@@ -58,7 +58,7 @@ struct ProxyState {
 
 /// A proxy; it ends with the process.
 #[derive(Clone)]
-pub(crate) struct KinesisProxy {
+pub struct KinesisProxy {
     port: u16,
     state: Arc<Mutex<ProxyState>>,
 }
@@ -76,7 +76,7 @@ struct ProxyAnswer {
 
 impl KinesisProxy {
     /// Listens before a server on this machine.
-    pub(crate) fn start(server: u16) -> KinesisProxy {
+    pub fn start(server: u16) -> KinesisProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = KinesisProxy { port: listener.local_addr().unwrap().port(), state: Arc::default() };
         let serving = proxy.clone();
@@ -90,37 +90,38 @@ impl KinesisProxy {
         proxy
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    /// Its URL.
+    pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The next calls of this name meet a fault.
-    pub(crate) fn inject_fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
+    pub fn inject_fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
         self.state.lock().unwrap().rules.push(KinesisProxyRule { call, fault, times });
     }
 
     /// Whether a fault is still to come.
-    pub(crate) fn has_faults(&self) -> bool {
+    pub fn has_faults(&self) -> bool {
         !self.state.lock().unwrap().rules.is_empty()
     }
 
     /// From now on records before this number are gone, and the stream is said to keep none for long.
-    pub(crate) fn expire(&self, before: Position) {
+    pub fn expire(&self, before: Position) {
         self.state.lock().unwrap().expired = Some(before);
     }
 
     /// From now on, so many of a hundred calls meet some fault.
-    pub(crate) fn inject_random_faults(&self, of_hundred: u64) {
+    pub fn inject_random_faults(&self, of_hundred: u64) {
         self.state.lock().unwrap().chaos = of_hundred;
     }
 
     /// How often a call was made.
-    pub(crate) fn calls(&self, call: &str) -> u64 {
+    pub fn calls(&self, call: &str) -> u64 {
         self.state.lock().unwrap().calls.get(call).copied().unwrap_or(0)
     }
 
     /// The most calls for the records of one shard that were made within a second, whenever that began.
-    pub(crate) fn reads_per_second(&self) -> usize {
+    pub fn reads_per_second(&self) -> usize {
         let state = self.state.lock().unwrap();
         let most = |times: &Vec<Instant>| {
             let within =

@@ -9,12 +9,15 @@ use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicro
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::types::Value;
 
-pub(crate) const TABLES: [&str; 4] = ["pin", "geo", "user", "rejected"];
+/// The tables of a run.
+pub const TABLES: [&str; 4] = ["pin", "geo", "user", "rejected"];
 
 /// A table's rows, with the names of its columns. Lists are left out, moments are ISO 8601 text.
-pub(crate) struct TableRows {
-    pub(crate) columns: Vec<String>,
-    pub(crate) rows: Vec<Vec<Value>>,
+pub struct TableRows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The cells of each row, in the order of the columns.
+    pub rows: Vec<Vec<Value>>,
 }
 
 fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
@@ -36,7 +39,7 @@ fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
 }
 
 /// Every row that a table's log says is there.
-pub(crate) fn read(table: &Path) -> TableRows {
+pub fn read(table: &Path) -> TableRows {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let files = runtime.block_on(async {
         let url = deltalake::ensure_table_uri(table.to_str().expect("a path in UTF-8")).expect("a place");
@@ -59,7 +62,7 @@ pub(crate) fn read(table: &Path) -> TableRows {
 }
 
 /// How often each (`_source`, `_position`, `_sub`) is in the four tables, where positions fit 64 bits.
-pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
+pub fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
     let number = |((source, position, sub), times): ((String, String, i64), usize)| {
         ((source, position.parse().expect("a number"), sub), times)
     };
@@ -67,7 +70,7 @@ pub(crate) fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
 }
 
 /// How often each (`_source`, `_position`, `_sub`) is in the four tables, positions as they are written.
-pub(crate) fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
+pub fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     let mut found = BTreeMap::new();
     for table in TABLES {
         let rows = read(&root.join(table));
@@ -88,7 +91,7 @@ pub(crate) fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
 }
 
 /// Demands that every line of every file of a recording (one row each) is in the tables exactly once, and nothing else.
-pub(crate) fn assert_each_line_once(recording: &Path, root: &Path) {
+pub fn assert_each_line_once(recording: &Path, root: &Path) {
     let found = deliveries(root);
     let mut lines = 0;
     for stream in ["pin", "geo", "user"] {

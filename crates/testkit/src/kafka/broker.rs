@@ -18,23 +18,25 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 
-use super::certificates::TestCertificates;
-use crate::harness::create_temp_dir;
+use crate::certificates::TestCertificates;
+use crate::paths::{create_temp_dir, workspace_root};
+use crate::process::TEST_PASSWORD;
 
 /// Nothing about a broker takes longer on the slowest machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// A port that was free may be taken before the broker has it.
 const MAX_START_ATTEMPTS: usize = 3;
 /// Users that brokers know, all with this password.
-pub(crate) const PASSWORD: &str = "canary-of-the-broker";
+pub const PASSWORD: &str = TEST_PASSWORD;
 /// The user who may do everything.
-pub(crate) const USER: &str = "posts";
+pub const USER: &str = "posts";
 /// The user who may do nothing.
-pub(crate) const DENIED_USER: &str = "nobody";
+pub const DENIED_USER: &str = "nobody";
 
 /// Where a broker listens, and how it proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BrokerListener {
+pub enum BrokerListener {
+    /// No encryption, and no authentication.
     Plaintext,
     /// A good certificate.
     Tls,
@@ -92,7 +94,7 @@ impl BrokerListener {
 }
 
 /// A broker; ended, and its folder removed, when dropped.
-pub(crate) struct KafkaBroker {
+pub struct KafkaBroker {
     // Ended first: a watcher that outlived its broker could kill a stranger.
     running: Option<BrokerProcess>,
     listeners: Vec<(BrokerListener, u16)>,
@@ -104,13 +106,13 @@ pub(crate) struct KafkaBroker {
 impl KafkaBroker {
     /// The one that tests share which do it no harm: with every listener, and rights asked for
     /// (anonymous clients and [`USER`] have all of them, [`DENIED_USER`] none).
-    pub(crate) fn shared() -> &'static KafkaBroker {
+    pub fn shared() -> &'static KafkaBroker {
         static SHARED: OnceLock<KafkaBroker> = OnceLock::new();
         SHARED.get_or_init(|| KafkaBroker::start(&BrokerListener::ALL, ""))
     }
 
     /// One for a single test, unencrypted. `settings` are further lines of `server.properties`.
-    pub(crate) fn start_dedicated(settings: &str) -> KafkaBroker {
+    pub fn start_dedicated(settings: &str) -> KafkaBroker {
         KafkaBroker::start(&[BrokerListener::Plaintext], settings)
     }
 
@@ -231,27 +233,28 @@ impl KafkaBroker {
     }
 
     /// Where a listener listens, as clients write it.
-    pub(crate) fn address(&self, listener: BrokerListener) -> String {
+    pub fn address(&self, listener: BrokerListener) -> String {
         let port = self.listeners.iter().find(|(known, _)| *known == listener).map(|(_, port)| port);
         format!("localhost:{}", port.expect("the broker has this listener"))
     }
 
     /// Where its unencrypted listener listens.
-    pub(crate) fn plaintext(&self) -> String {
+    pub fn plaintext(&self) -> String {
         self.address(BrokerListener::Plaintext)
     }
 
-    pub(crate) fn certificates(&self) -> &TestCertificates {
+    /// The certificates of its secure listeners.
+    pub fn certificates(&self) -> &TestCertificates {
         self.certificates.as_ref().expect("the broker has secure listeners")
     }
 
     /// A crash: kill -9.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.running = None;
     }
 
     /// An orderly end: SIGTERM, and waits for it.
-    pub(crate) fn terminate(&mut self) {
+    pub fn terminate(&mut self) {
         let mut running = self.running.take().expect("the broker runs");
         running.signal(Signal::SIGTERM);
         let start = Instant::now();
@@ -262,23 +265,23 @@ impl KafkaBroker {
     }
 
     /// Runs again, with the same data on the same ports.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         assert!(self.running.is_none(), "the broker runs already");
         self.run().unwrap_or_else(|log| panic!("the broker did not start again:\n{log}"));
     }
 
     /// Holds it still, as a machine that hangs, or lets it go on.
-    pub(crate) fn freeze(&self, freeze: bool) {
+    pub fn freeze(&self, freeze: bool) {
         self.running.as_ref().expect("the broker runs").signal(if freeze { Signal::SIGSTOP } else { Signal::SIGCONT });
     }
 
     /// An admin client, for what a test needs beside pinflow.
-    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new().set("bootstrap.servers", self.plaintext()).create().unwrap()
     }
 
     /// Makes a topic, and waits until it is there.
-    pub(crate) fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+    pub fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in config {
             topic = topic.set(key, value);
@@ -291,7 +294,7 @@ impl KafkaBroker {
     }
 
     /// Runs a class of Kafka's own tools against the unencrypted listener; its output.
-    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> String {
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
         let mut command = java(class);
         let output = command.args(["--bootstrap-server", &self.plaintext()]).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -339,13 +342,13 @@ impl Drop for BrokerProcess {
 }
 
 /// Waits for an answer of an admin client.
-pub(crate) fn block_on<T>(answer: impl Future<Output = T>) -> T {
+pub fn block_on<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
 }
 
 /// A class of the broker's jars.
 fn java(class: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = workspace_root();
     let jars = root.join("target/kafka/lib");
     assert!(jars.is_dir(), "no {}: run tests/kafka/setup.sh, or set PINFLOW_SKIP_KAFKA=1", jars.display());
     let mut command = Command::new("java");

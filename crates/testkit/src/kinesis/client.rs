@@ -12,10 +12,10 @@ use aws_sdk_kinesis::types::{ConsumerStatus, PutRecordsRequestEntry, Shard, Shar
 /// Nothing that a server is asked for takes longer on the slowest machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Who everybody is; kinesis-local takes it for the account, too.
-pub(crate) const ACCOUNT_ID: &str = "000000000000";
+pub const ACCOUNT_ID: &str = "000000000000";
 
 /// Does something that has to be waited for.
-pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     let start = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     RUNTIME.get_or_init(start).block_on(work)
@@ -23,18 +23,22 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// A record that a server holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeldRecord {
-    pub(crate) number: String,
-    pub(crate) key: String,
-    pub(crate) data: Vec<u8>,
+pub struct HeldRecord {
+    /// Its sequence number.
+    pub number: String,
+    /// Its partition key.
+    pub key: String,
+    /// Its payload.
+    pub data: Vec<u8>,
 }
 
 /// A client of one server.
 #[derive(Clone)]
-pub(crate) struct KinesisProbe(Client);
+pub struct KinesisProbe(Client);
 
 impl KinesisProbe {
-    pub(crate) fn new(endpoint: &str) -> KinesisProbe {
+    /// A client of the server at this address.
+    pub fn new(endpoint: &str) -> KinesisProbe {
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -44,24 +48,26 @@ impl KinesisProbe {
         KinesisProbe(Client::from_conf(config))
     }
 
-    pub(crate) fn create(&self, stream: &str, shards: i32) {
+    /// Makes a stream, and waits until it is active.
+    pub fn create(&self, stream: &str, shards: i32) {
         block_on(self.0.create_stream().stream_name(stream).shard_count(shards).send()).unwrap();
         self.wait_until_active(stream);
     }
 
-    pub(crate) fn delete(&self, stream: &str) {
+    /// Deletes a stream, and waits until it is gone.
+    pub fn delete(&self, stream: &str) {
         block_on(self.0.delete_stream().stream_name(stream).enforce_consumer_deletion(true).send()).unwrap();
-        crate::harness::wait_until("the stream is gone", || {
+        crate::wait_until("the stream is gone", || {
             block_on(self.0.describe_stream_summary().stream_name(stream).send()).is_err()
         });
     }
 
     /// Registers a consumer, so that it is there from the outset.
-    pub(crate) fn register(&self, stream: &str, consumer: &str) {
+    pub fn register(&self, stream: &str, consumer: &str) {
         let summary = block_on(self.0.describe_stream_summary().stream_name(stream).send()).unwrap();
         let arn = summary.stream_description_summary.unwrap().stream_arn;
         block_on(self.0.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send()).unwrap();
-        crate::harness::wait_until("the consumer is active", || {
+        crate::wait_until("the consumer is active", || {
             let call = self.0.describe_stream_consumer().stream_arn(&arn).consumer_name(consumer);
             let described = block_on(call.send()).unwrap().consumer_description.unwrap();
             described.consumer_status == ConsumerStatus::Active
@@ -69,7 +75,7 @@ impl KinesisProbe {
     }
 
     fn wait_until_active(&self, stream: &str) {
-        crate::harness::wait_until("the stream is active", || {
+        crate::wait_until("the stream is active", || {
             let answer = block_on(self.0.describe_stream_summary().stream_name(stream).send());
             answer.is_ok_and(|answer| {
                 answer.stream_description_summary.is_some_and(|one| one.stream_status == StreamStatus::Active)
@@ -78,7 +84,7 @@ impl KinesisProbe {
     }
 
     /// Puts records in one call; each must be taken.
-    pub(crate) fn put(&self, stream: &str, records: &[(String, Vec<u8>)]) {
+    pub fn put(&self, stream: &str, records: &[(String, Vec<u8>)]) {
         for some in records.chunks(500) {
             let entry = |(key, data): &(String, Vec<u8>)| {
                 let data = Blob::new(data.clone());
@@ -91,11 +97,12 @@ impl KinesisProbe {
     }
 
     /// All shards, open and closed.
-    pub(crate) fn shards(&self, stream: &str) -> Vec<Shard> {
+    pub fn shards(&self, stream: &str) -> Vec<Shard> {
         block_on(self.0.list_shards().stream_name(stream).send()).unwrap().shards.unwrap()
     }
 
-    pub(crate) fn open(&self, stream: &str) -> Vec<Shard> {
+    /// The shards that take records.
+    pub fn open(&self, stream: &str) -> Vec<Shard> {
         let is_open = |shard: &Shard| {
             shard.sequence_number_range.as_ref().is_none_or(|numbers| numbers.ending_sequence_number.is_none())
         };
@@ -103,7 +110,7 @@ impl KinesisProbe {
     }
 
     /// Splits an open shard in the middle.
-    pub(crate) fn split(&self, stream: &str, shard: &Shard) {
+    pub fn split(&self, stream: &str, shard: &Shard) {
         let (first, last) = keys(shard);
         let middle = (first + (last - first) / 2 + 1).to_string();
         let call = self.0.split_shard().stream_name(stream).shard_to_split(&shard.shard_id);
@@ -112,14 +119,14 @@ impl KinesisProbe {
     }
 
     /// Merges two open shards with adjacent keys.
-    pub(crate) fn merge(&self, stream: &str, one: &Shard, other: &Shard) {
+    pub fn merge(&self, stream: &str, one: &Shard, other: &Shard) {
         let call = self.0.merge_shards().stream_name(stream).shard_to_merge(&one.shard_id);
         block_on(call.adjacent_shard_to_merge(&other.shard_id).send()).unwrap();
         self.wait_until_active(stream);
     }
 
     /// Every record of every shard.
-    pub(crate) fn list_stored_records(&self, stream: &str) -> BTreeMap<String, Vec<HeldRecord>> {
+    pub fn list_stored_records(&self, stream: &str) -> BTreeMap<String, Vec<HeldRecord>> {
         self.shards(stream)
             .into_iter()
             .map(|shard| (shard.shard_id.clone(), self.records(stream, &shard.shard_id)))
@@ -146,7 +153,7 @@ impl KinesisProbe {
 }
 
 /// The hash keys that a shard takes.
-pub(crate) fn keys(shard: &Shard) -> (u128, u128) {
+pub fn keys(shard: &Shard) -> (u128, u128) {
     let keys = shard.hash_key_range.as_ref().unwrap();
     (keys.starting_hash_key.parse().unwrap(), keys.ending_hash_key.parse().unwrap())
 }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use pinflow::dataflows::graph::GraphOptions;
-use pinflow::dataflows::questions;
-use pinflow::dataflows::record::{Geo, Lineage, Pin, User};
-use pinflow::dataflows::symbol::Symbol;
+use pinflow_dataflows::graph::GraphOptions;
+use pinflow_dataflows::questions;
+use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow_dataflows::symbol::Symbol;
 use rusqlite::types::Value;
 
-use crate::harness::ProcessOutput;
+use crate::ProcessOutput;
 use crate::ledger::{TableRows, read};
 use crate::oracle::SqlOracle;
 
@@ -52,7 +52,7 @@ impl NamedAnswer<'_> {
 }
 
 /// Demands that a snapshot says exactly what the batch engine says of the tables.
-pub(crate) fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
+pub fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
     let oracle = SqlOracle::default();
     for table in ["pin", "geo", "user"] {
         let rows = read(&root.join(table));

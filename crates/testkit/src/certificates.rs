@@ -9,13 +9,13 @@ use rcgen::{
 };
 
 /// An authority and what it signed, as PEM files in a folder.
-pub(crate) struct TestCertificates {
+pub struct TestCertificates {
     folder: PathBuf,
 }
 
 impl TestCertificates {
     /// Makes all of them.
-    pub(crate) fn make(folder: &Path) -> TestCertificates {
+    pub fn make(folder: &Path) -> TestCertificates {
         std::fs::create_dir_all(folder).unwrap();
         let made = TestCertificates { folder: folder.to_owned() };
         let mut authority = certificate_params("pinflow tests", vec![]);
@@ -58,19 +58,22 @@ impl TestCertificates {
     }
 
     /// The authority that clients trust.
-    pub(crate) fn authority(&self) -> PathBuf {
+    pub fn authority(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
-    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
+    /// The certificate of this name: `good`, `wrong_host`, `expired`, `client` or `self_signed`.
+    pub fn certificate(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.pem"))
     }
 
-    pub(crate) fn key(&self, name: &str) -> PathBuf {
+    /// That certificate's private key.
+    pub fn key(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.key"))
     }
 
-    pub(crate) fn store(&self, name: &str) -> PathBuf {
+    /// Key and certificate in one file, as brokers read them.
+    pub fn store(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.store.pem"))
     }
 }

@@ -4,31 +4,34 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pinflow::dataflows::graph::GraphOptions;
+use pinflow_dataflows::graph::GraphOptions;
 use serde_json::Value;
 
 use super::store::{self, TestBucket};
 use crate::batch::assert_answers_equal_batch;
-use crate::harness::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 use crate::ledger::{TABLES, assert_each_line_once};
+use crate::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
 /// Where the tables lie in the bucket.
-pub(crate) const TABLES_PREFIX: &str = "lake/posts";
+pub const TABLES_PREFIX: &str = "lake/posts";
 
-pub(crate) struct ObjectsSite {
-    pub(crate) place: tempfile::TempDir,
-    pub(crate) bucket: TestBucket,
+/// A recording, a bucket of its own, and a configuration that reads the one into the other.
+pub struct ObjectsSite {
+    /// A folder for recording and configuration.
+    pub place: tempfile::TempDir,
+    /// The bucket, past any proxy.
+    pub bucket: TestBucket,
     endpoint: String,
 }
 
 /// Says who we are, and keeps what else the machine would say out of it.
-pub(crate) fn with_credentials(mut command: Command) -> Command {
+pub fn with_credentials(mut command: Command) -> Command {
     command.env("AWS_ACCESS_KEY_ID", store::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "secret");
     without_aws_environment(command)
 }
 
 /// Keeps out what the machine says of AWS.
-pub(crate) fn without_aws_environment(mut command: Command) -> Command {
+pub fn without_aws_environment(mut command: Command) -> Command {
     let nothing = "/dev/null";
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", nothing);
     command.env("AWS_SHARED_CREDENTIALS_FILE", nothing);
@@ -37,7 +40,7 @@ pub(crate) fn without_aws_environment(mut command: Command) -> Command {
 
 impl ObjectsSite {
     /// A recording of so many draws, three lines each, read through this endpoint.
-    pub(crate) fn new(draws: u32, endpoint: &str) -> ObjectsSite {
+    pub fn new(draws: u32, endpoint: &str) -> ObjectsSite {
         let place = create_temp_dir();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 23, &["--malformed", "0.02"]);
         let site = ObjectsSite { place, bucket: TestBucket::new(), endpoint: endpoint.to_owned() };
@@ -46,7 +49,7 @@ impl ObjectsSite {
     }
 
     /// Writes the configuration: rows in a commit, and more lines, whose first belong to `[[source]]`.
-    pub(crate) fn configure(&self, rows: u32, more: &str) {
+    pub fn configure(&self, rows: u32, more: &str) {
         let text = format!(
             "[[source]]\nkind = \"recording\"\npath = \"recording\"\n{more}\n\
              [tables]\nurl = \"{}\"\ncommit_rows_max = {rows}\ncommit_age_secs_max = 0.05\n[engine]\nepoch_ms = 3\n{}",
@@ -57,37 +60,41 @@ impl ObjectsSite {
     }
 
     /// How the bucket is reached.
-    pub(crate) fn objects(&self) -> String {
+    pub fn objects(&self) -> String {
         format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\ntimeout_secs = 2\n", self.endpoint, store::REGION)
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The URL of the tables.
+    pub fn url(&self) -> String {
         format!("s3://{}/{TABLES_PREFIX}", self.bucket.name)
     }
 
-    pub(crate) fn config(&self) -> PathBuf {
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
         self.place.path().join("run.toml")
     }
 
-    pub(crate) fn recording(&self) -> PathBuf {
+    /// The recording.
+    pub fn recording(&self) -> PathBuf {
         self.place.path().join("recording")
     }
 
-    pub(crate) fn run(&self) -> Command {
+    /// A run of the configuration.
+    pub fn run(&self) -> Command {
         let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
         command.arg(self.config());
         command
     }
 
     /// `pinflow table` on the tables, reached as the run reaches them.
-    pub(crate) fn table<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    pub fn table<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = with_credentials(pinflow(["table", &self.url(), "--connection"]));
         command.arg(self.config()).args(arguments);
         command
     }
 
     /// The tables, copied to a folder.
-    pub(crate) fn copy_tables(&self) -> PathBuf {
+    pub fn copy_tables(&self) -> PathBuf {
         let folder = self.place.path().join("copied");
         if folder.exists() {
             std::fs::remove_dir_all(&folder).unwrap();
@@ -97,12 +104,12 @@ impl ObjectsSite {
     }
 
     /// What a run of the recording answers that keeps nothing.
-    pub(crate) fn expected(&self) -> ProcessOutput {
+    pub fn expected(&self) -> ProcessOutput {
         last_snapshot(&succeed(pinflow(["run"]).arg(self.recording())).stdout)
     }
 
     /// Runs to the end, and demands that everything is right.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         let answered = last_snapshot(&succeed(&mut self.run()).stdout);
         assert_eq!(answered.answers, self.expected().answers);
         self.assert_each_line_once_in_tables();
@@ -111,7 +118,7 @@ impl ObjectsSite {
     }
 
     /// Demands that each line is in the tables once, and that no commit did land twice.
-    pub(crate) fn assert_each_line_once_in_tables(&self) {
+    pub fn assert_each_line_once_in_tables(&self) {
         let copied = self.copy_tables();
         assert_each_line_once(&self.recording(), &copied);
         TABLES.iter().for_each(|table| assert_no_commit_twice(&copied.join(table)));

@@ -10,8 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::signature::{TopicRights, check};
-use crate::kafka::certificates::TestCertificates;
+pub use super::msk_signature::TopicRights;
+use super::msk_signature::check;
+use crate::certificates::TestCertificates;
 
 const METADATA: i16 = 3;
 const SASL_HANDSHAKE: i16 = 17;
@@ -21,21 +22,21 @@ const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
 /// What the stub has seen.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SeenRequests {
+pub struct SeenRequests {
     /// Times that somebody signed in on a new connection.
-    pub(crate) signed_in: u32,
+    pub signed_in: u32,
     /// Times that somebody authenticated again on an open connection.
-    pub(crate) signed_in_anew: u32,
+    pub signed_in_anew: u32,
     /// Tokens that were accepted, each once, in the order of their first use.
-    pub(crate) tokens: Vec<String>,
+    pub tokens: Vec<String>,
     /// Why others were not.
-    pub(crate) refused: Vec<String>,
+    pub refused: Vec<String>,
     /// Connections that were cut because their session was over.
-    pub(crate) cut: u32,
+    pub cut: u32,
 }
 
 /// The stub; its threads end with the process.
-pub(crate) struct MskStub {
+pub struct MskStub {
     port: u16,
     seen: Arc<Mutex<SeenRequests>>,
 }
@@ -50,7 +51,7 @@ struct StubState {
 
 impl MskStub {
     /// Starts one whose sessions last `session`; none of them ends if that is zero.
-    pub(crate) fn start(certificates: &TestCertificates, rights: TopicRights, session: Duration) -> MskStub {
+    pub fn start(certificates: &TestCertificates, rights: TopicRights, session: Duration) -> MskStub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let chain = vec![CertificateDer::from_pem_file(certificates.certificate("good")).unwrap()];
@@ -75,11 +76,13 @@ impl MskStub {
         MskStub { port, seen }
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Host and port, as clients write them.
+    pub fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    pub(crate) fn seen(&self) -> SeenRequests {
+    /// What it has seen so far.
+    pub fn seen(&self) -> SeenRequests {
         self.seen.lock().unwrap().clone()
     }
 }

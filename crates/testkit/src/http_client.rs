@@ -12,34 +12,42 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server's address.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HttpClient {
-    pub(crate) address: SocketAddr,
+pub struct HttpClient {
+    /// Host and port.
+    pub address: SocketAddr,
 }
 
 /// A reply.
 #[derive(Debug, Clone)]
-pub(crate) struct HttpReply {
-    pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
+pub struct HttpReply {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As many bytes as `content-length` says.
+    pub body: Vec<u8>,
 }
 
 impl HttpReply {
-    pub(crate) fn text(&self) -> &str {
+    /// The body, which must be UTF-8.
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// The body, which must be JSON.
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl HttpClient {
-    pub(crate) fn new(address: SocketAddr) -> HttpClient {
+    /// A client of a server.
+    pub fn new(address: SocketAddr) -> HttpClient {
         HttpClient { address }
     }
 
-    pub(crate) fn connect(&self) -> TcpStream {
+    /// A new connection, with a read timeout.
+    pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -47,34 +55,36 @@ impl HttpClient {
     }
 
     /// Sends these bytes, and reads one reply.
-    pub(crate) fn raw(&self, request: &[u8]) -> HttpReply {
+    pub fn raw(&self, request: &[u8]) -> HttpReply {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
         reply(&mut BufReader::new(stream))
     }
 
-    pub(crate) fn get_with_headers(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
+    /// A GET on a connection of its own, with these headers.
+    pub fn get_with_headers(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
         self.raw(&request(path, headers, "HTTP/1.1", self.address))
     }
 
-    pub(crate) fn get(&self, path: &str) -> HttpReply {
+    /// A GET on a connection of its own.
+    pub fn get(&self, path: &str) -> HttpReply {
         self.get_with_headers(path, &[])
     }
 
     /// A reply that must be good, as JSON.
-    pub(crate) fn json(&self, path: &str) -> Value {
+    pub fn json(&self, path: &str) -> Value {
         let reply = self.get(path);
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
         reply.json()
     }
 
     /// A connection for many requests, one after the other.
-    pub(crate) fn open_keep_alive(&self) -> KeptConnection {
+    pub fn open_keep_alive(&self) -> KeptConnection {
         KeptConnection { stream: BufReader::new(self.connect()), address: self.address }
     }
 
     /// A stream of events; without chunks, as HTTP/1.0 has none.
-    pub(crate) fn events(&self, path: &str, headers: &[(&str, &str)]) -> SseEvents {
+    pub fn events(&self, path: &str, headers: &[(&str, &str)]) -> SseEvents {
         let mut stream = self.connect();
         stream.write_all(&request(path, headers, "HTTP/1.0", self.address)).unwrap();
         let mut stream = BufReader::new(stream);
@@ -119,18 +129,19 @@ fn reply(stream: &mut impl BufRead) -> HttpReply {
 }
 
 /// A connection that is kept.
-pub(crate) struct KeptConnection {
+pub struct KeptConnection {
     stream: BufReader<TcpStream>,
     address: SocketAddr,
 }
 
 impl KeptConnection {
-    pub(crate) fn get(&mut self, path: &str) -> HttpReply {
+    /// A GET on this connection.
+    pub fn get(&mut self, path: &str) -> HttpReply {
         self.raw(&request(path, &[], "HTTP/1.1", self.address))
     }
 
     /// Sends these bytes, and reads one reply.
-    pub(crate) fn raw(&mut self, request: &[u8]) -> HttpReply {
+    pub fn raw(&mut self, request: &[u8]) -> HttpReply {
         self.stream.get_mut().write_all(request).unwrap();
         reply(&mut self.stream)
     }
@@ -138,14 +149,17 @@ impl KeptConnection {
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SseEvent {
-    pub(crate) id: Option<String>,
-    pub(crate) kind: String,
-    pub(crate) data: Value,
+pub struct SseEvent {
+    /// The `id` line.
+    pub id: Option<String>,
+    /// The `event` line.
+    pub kind: String,
+    /// The `data` line, as JSON.
+    pub data: Value,
 }
 
 /// Events as they come.
-pub(crate) struct SseEvents {
+pub struct SseEvents {
     stream: BufReader<TcpStream>,
 }
 

@@ -1,0 +1,50 @@
+//! What a test asks of the machine beyond servers: a wrong clock, a full disk.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Debian's libfaketime, which tells a program another time; `None` where these tests are left out.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub fn find_faketime() -> Option<PathBuf> {
+    if std::env::var("PINFLOW_SKIP_FAKETIME").is_ok_and(|skip| skip == "1") {
+        eprintln!("PINFLOW_SKIP_FAKETIME is set: a wrong clock is not tested");
+        return None;
+    }
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
+    let found = folders.map(|folder| Path::new(folder).join("faketime/libfaketime.so.1"));
+    let found = found.into_iter().find(|path| path.exists());
+    Some(found.expect("no libfaketime: apt-get install faketime, or set PINFLOW_SKIP_FAKETIME=1"))
+}
+
+/// Whether no small file system may be mounted here.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub fn skip_without_tmpfs() -> bool {
+    let skips = std::env::var_os("PINFLOW_SKIP_TMPFS").is_some();
+    if skips {
+        eprintln!("PINFLOW_SKIP_TMPFS is set: no small file system is mounted, a full disk is not tested");
+    }
+    skips
+}
+
+/// A file system of a few megabytes; unmounted when dropped.
+pub struct SmallDisk(pub PathBuf);
+
+impl SmallDisk {
+    /// Mounts one of this size, such as `2m`.
+    pub fn mount(at: &Path, size: &str) -> SmallDisk {
+        std::fs::create_dir_all(at).expect("a place to mount at");
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "a tmpfs cannot be mounted (root only); PINFLOW_SKIP_TMPFS=1 leaves this test out"
+        );
+        SmallDisk(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
