@@ -30,8 +30,9 @@ const DATAFLOWS_MODULES: Rules = &[
     ("introspection", &["aggregates", "graph", "joins", "record", "symbol"]),
 ];
 
-/// Crates of `crates/`, without their prefix `pinflow-`; `dataflows` may be used by all.
+/// Crates of `crates/`, without their prefix `pinflow-`; `dataflows` may be used by all but `sql`, which it uses itself.
 const CRATES: Rules = &[
+    ("sql", &[]),
     ("core", &[]),
     ("terminal", &[]),
     ("aws", &["core"]),

@@ -1,0 +1,96 @@
+//! What is wrong with the text of a question: where, why, and what would work instead.
+
+use std::fmt;
+
+/// A part of a question's text: from a line and column, both from 1, over a number of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TextSpan {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, in characters, from 1.
+    pub column: usize,
+    /// The number of characters, at least 1. A span never goes beyond its line.
+    pub width: usize,
+}
+
+/// One problem of a question's text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diagnostic {
+    /// The place of the word that caused it. `None` if the whole question did.
+    pub span: Option<TextSpan>,
+    /// What is wrong, and what would work instead: one sentence without a full stop.
+    pub message: String,
+}
+
+/// All problems of a question's text, by their places.
+///
+/// Displayed as a compiler does it:
+///
+/// ```text
+/// growth: 2 problems
+///   2:7   there is no column `follower_cnt`; pin has `follower_count`
+///       2 | WHERE follower_cnt > 3
+///                 ^^^^^^^^^^^^
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuestionError {
+    /// The question's name, or the name of its file.
+    pub question: String,
+    /// The problems: at least one.
+    pub problems: Vec<Diagnostic>,
+    /// The question's text.
+    pub text: String,
+}
+
+impl QuestionError {
+    /// The problems of a question. They are put in the order of their places; repeated ones are left out.
+    #[must_use]
+    pub fn new(question: &str, text: &str, mut problems: Vec<Diagnostic>) -> QuestionError {
+        problems.sort();
+        problems.dedup();
+        QuestionError { question: question.to_owned(), problems, text: text.to_owned() }
+    }
+}
+
+impl fmt::Display for QuestionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        write!(f, "{}: {count} problem{}", self.question, if count == 1 { "" } else { "s" })?;
+        for Diagnostic { span, message } in &self.problems {
+            let Some(TextSpan { line, column, width }) = *span else {
+                write!(f, "\n  {message}")?;
+                continue;
+            };
+            let place = format!("{line}:{column}");
+            write!(f, "\n  {place:<5} {message}")?;
+            if let Some(text) = self.text.lines().nth(line - 1) {
+                // A tab would move the marks.
+                let text = text.replace('\t', " ");
+                let number = line.to_string();
+                let indent = " ".repeat(9 + number.len().saturating_sub(1) + column);
+                write!(f, "\n      {number} | {text}\n{indent}{}", "^".repeat(width))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for QuestionError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_marked_under_the_word_that_caused_them() {
+        let problem = |line, column, width, message: &str| Diagnostic {
+            span: Some(TextSpan { line, column, width }),
+            message: message.to_owned(),
+        };
+        let text = "SELECT count(*)\nFROM pin WHERE followers > 3";
+        let second = problem(2, 16, 9, "there is no column `followers`");
+        let error = QuestionError::new("growth", text, vec![second.clone(), second]);
+        let expected = "growth: 1 problem\n  2:16  there is no column `followers`\n      2 | FROM pin WHERE followers > 3\n                         ^^^^^^^^^";
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,27 @@
+//! Questions in SQL.
+//!
+//! A question is one SELECT over the cleaned tables. This crate turns its text into a typed plan, and knows two ways
+//! to evaluate a plan: in batch, and incrementally, from the changes of one epoch to the changes of the answer. It is
+//! pure: no I/O, no threads, no dataflow engine.
+//!
+//! ```text
+//! text ──parse──► syntax tree ──bind──► Plan ──┬── naive: rows in, rows out (tests, `question try`)
+//!                                              └── split: leaves (functions of one key's rows) + upper plan
+//!                                                    └── incremental: changes in, changes out
+//! ```
+//!
+//! The modules, in the order of the data flow:
+//!
+//! - [`datum`]: values, rows and their types;
+//! - [`catalog`]: the relations that a question can read;
+//! - [`diagnostics`]: what is wrong with a text, where, and what would work instead;
+//! - [`functions`]: the scalar functions;
+//! - [`expr`]: typed scalar expressions;
+//! - [`plan`]: the typed relational plan of a question.
+
+pub mod catalog;
+pub mod datum;
+pub mod diagnostics;
+pub mod expr;
+pub mod functions;
+pub mod plan;

@@ -1,0 +1,368 @@
+//! The relational plan of a question.
+//!
+//! A plan is a tree of operators over bags of rows. Columns are known by position. Each operator's doc says which
+//! columns its rows have. The binder makes plans; nothing else checks them again.
+
+use crate::datum::{Datum, SqlType};
+use crate::expr::Expr;
+
+/// An operator with its inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Plan {
+    /// The rows that count of a relation of the catalog.
+    Scan {
+        /// The index of the relation in the catalog.
+        relation: usize,
+        /// What is read of each row: expressions over all columns of the relation, in catalog order. These are the
+        /// columns of the operator.
+        columns: Vec<Expr>,
+    },
+    /// The rows for which a condition is true. The columns are those of the input.
+    Filter {
+        /// The input.
+        input: Box<Plan>,
+        /// The condition, over the input's columns.
+        condition: Expr,
+    },
+    /// One row for each row. The columns are the expressions.
+    Project {
+        /// The input.
+        input: Box<Plan>,
+        /// Expressions over the input's columns.
+        columns: Vec<Expr>,
+    },
+    /// One row for each element of a list. The columns are those of the input, then the element.
+    Unnest {
+        /// The input.
+        input: Box<Plan>,
+        /// The list, over the input's columns.
+        list: Expr,
+        /// Whether a row whose list is null or empty is kept once, with a null element.
+        keep_empty: bool,
+    },
+    /// Pairs of rows whose keys are equal and not null, and for which a condition is true. The columns are those of
+    /// the left input, then those of the right one; only those of the left one for semi and anti joins.
+    Join {
+        /// Which rows without a partner are kept.
+        kind: JoinKind,
+        /// The left input.
+        left: Box<Plan>,
+        /// The right input.
+        right: Box<Plan>,
+        /// Pairs of keys of the same type: over the left input's columns, and over the right input's columns. Without
+        /// keys all pairs match.
+        keys: Vec<(Expr, Expr)>,
+        /// A further condition for a pair to match, over the columns of both inputs.
+        condition: Option<Expr>,
+    },
+    /// One row for each group. The columns are the keys, then the aggregates.
+    ///
+    /// Without keys there is exactly one group, also if there are no rows. Nulls are equal to each other in keys.
+    Aggregate {
+        /// The input.
+        input: Box<Plan>,
+        /// The grouping expressions, over the input's columns.
+        keys: Vec<Expr>,
+        /// The aggregates.
+        aggregates: Vec<AggregateCall>,
+    },
+    /// Each distinct row once. The columns are those of the input.
+    Distinct {
+        /// The input.
+        input: Box<Plan>,
+    },
+    /// Window functions over the rows of each partition. The columns are those of the input, then the functions.
+    ///
+    /// Rows are put in an order that is total but for equal rows: by `order`, then by all columns of the input,
+    /// ascending. So `row_number` and the like do not depend on the order of arrival.
+    Window {
+        /// The input.
+        input: Box<Plan>,
+        /// Partitions are rows with equal values of these, over the input's columns. Nulls are equal to each other.
+        partition: Vec<Expr>,
+        /// The order within a partition.
+        order: Vec<SortKey>,
+        /// The functions, all over the same partitions and order.
+        functions: Vec<WindowCall>,
+    },
+    /// The first rows in an order, with ties settled by all columns, ascending. The columns are those of the input.
+    Limit {
+        /// The input.
+        input: Box<Plan>,
+        /// The order.
+        order: Vec<SortKey>,
+        /// How many rows are skipped.
+        offset: u64,
+        /// How many rows are kept after these. `None` for all.
+        limit: Option<u64>,
+    },
+    /// The rows of all inputs, which have the same number of columns with the same types.
+    UnionAll {
+        /// The inputs: at least one.
+        inputs: Vec<Plan>,
+    },
+    /// One row, with constant columns: the input of a SELECT without FROM.
+    OneRow {
+        /// The values.
+        columns: Vec<Datum>,
+        /// Their types.
+        types: Vec<SqlType>,
+    },
+}
+
+/// Which rows without a partner a join keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JoinKind {
+    /// None.
+    Inner,
+    /// Those of the left input, with nulls.
+    Left,
+    /// Those of the right input, with nulls.
+    Right,
+    /// Those of both inputs, with nulls.
+    Full,
+    /// Only left columns: the left rows with a partner, once each.
+    Semi,
+    /// Only left columns: the left rows without a partner.
+    Anti,
+}
+
+/// One key of an order. Nulls are at the end where `nulls_first` is false, whichever the direction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SortKey {
+    /// The value.
+    pub expr: Expr,
+    /// Whether great values come first.
+    pub descending: bool,
+    /// Whether nulls come first.
+    pub nulls_first: bool,
+}
+
+/// An aggregate of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: AggregateFunction,
+    /// The arguments, over the input's columns. The function says how many.
+    pub arguments: Vec<Expr>,
+    /// Whether equal arguments count once.
+    pub distinct: bool,
+    /// Only rows for which this is true count.
+    pub filter: Option<Expr>,
+    /// The order of the rows, for functions that depend on one. Ties are settled by the arguments.
+    pub order: Vec<SortKey>,
+    /// The type of the result.
+    pub ty: SqlType,
+}
+
+/// An aggregate function. Rows whose (first) argument is null do not count, except where noted. A result over no rows
+/// is null, except for the counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// `count(*)`: no argument, all rows count. Long.
+    CountRows,
+    /// `count(x)`. Long.
+    Count,
+    /// `sum(x)` of longs (null, and counted, if it does not fit) or doubles (exact, rounded once). The argument's type.
+    Sum,
+    /// `avg(x)` of longs or doubles: the exact sum divided by the count, rounded once. Double.
+    Avg,
+    /// `min(x)` of any type.
+    Min,
+    /// `max(x)` of any type.
+    Max,
+    /// `percentile_cont(p)`: `arguments` are x (double) and the constant p in 0…1. Interpolated as SQL has it: at
+    /// `p·(n−1)` of the sorted values. `median(x)` is this with 0.5. Double.
+    PercentileCont,
+    /// `percentile_disc(p)`: `arguments` are x (any type) and the constant p in 0…1. The least value whose cumulative
+    /// share is at least p. Also Spark's `percentile_approx`, which is exact here. The argument's type.
+    PercentileDisc,
+    /// `mode(x)`: the most frequent value, the least of those equally frequent. The argument's type.
+    Mode,
+    /// `stddev_samp(x)` of doubles; null for fewer than two rows. Double.
+    StddevSample,
+    /// `stddev_pop(x)`. Double.
+    StddevPopulation,
+    /// `var_samp(x)`; null for fewer than two rows. Double.
+    VarianceSample,
+    /// `var_pop(x)`. Double.
+    VariancePopulation,
+    /// `bool_and(x)`. Bool.
+    BoolAnd,
+    /// `bool_or(x)`. Bool.
+    BoolOr,
+    /// `string_agg(x, separator ORDER BY …)`: `arguments` are x (text) and the constant separator. Ordered by `order`,
+    /// then by x. Text.
+    StringAgg,
+    /// `arg_max(x, y)`, `max_by(x, y)`: the x of the row with the greatest y; of several, the least x that is not
+    /// null, else null. Rows whose y is null do not count; a null x does. The type of x.
+    ArgMax,
+    /// `arg_min(x, y)`, `min_by(x, y)`, likewise with the least y.
+    ArgMin,
+}
+
+/// A window function.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WindowCall {
+    /// The function.
+    pub function: WindowFunction,
+    /// The type of the result.
+    pub ty: SqlType,
+}
+
+/// A window function, over the ordered rows of a partition.
+///
+/// The rows of a window are ordered by the keys and then by all columns; *peers* are rows with equal keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum WindowFunction {
+    /// The number of the row, from 1. Long.
+    RowNumber,
+    /// The number of the first peer. Long.
+    Rank,
+    /// The number of distinct keys up to this row. Long.
+    DenseRank,
+    /// `(rank − 1) / (rows − 1)`; 0 for a single row. Double.
+    PercentRank,
+    /// The share of rows up to the last peer. Double.
+    CumeDist,
+    /// The number of the row's bucket among this many, from 1, as `ntile` has it. Long.
+    Ntile(u64),
+    /// The value of the row at this distance (negative: before), or the default where there is none.
+    Offset {
+        /// The value.
+        value: Expr,
+        /// The distance in rows.
+        distance: i64,
+        /// The value where there is no such row: constant or an expression over the current row.
+        default: Box<Expr>,
+    },
+    /// The value in the first row of the frame.
+    FirstValue(Expr, WindowFrame),
+    /// The value in the last row of the frame.
+    LastValue(Expr, WindowFrame),
+    /// The value in the n-th row of the frame, from 1; null if it has fewer.
+    NthValue(Expr, u64, WindowFrame),
+    /// An aggregate over the rows of the frame.
+    Aggregate(AggregateCall, WindowFrame),
+}
+
+/// Which rows of a partition a window function reads for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WindowFrame {
+    /// Whether bounds count rows. Otherwise only [`FrameBound::Unbounded`] and [`FrameBound::Current`] are used, and
+    /// the current row stands for all its peers (`RANGE`).
+    pub rows: bool,
+    /// The first row.
+    pub start: FrameBound,
+    /// The last row.
+    pub end: FrameBound,
+}
+
+impl WindowFrame {
+    /// The whole partition: the default without ORDER BY.
+    pub const WHOLE: WindowFrame =
+        WindowFrame { rows: false, start: FrameBound::Unbounded, end: FrameBound::Unbounded };
+    /// From the first row to the last peer: the default with ORDER BY.
+    pub const RUNNING: WindowFrame =
+        WindowFrame { rows: false, start: FrameBound::Unbounded, end: FrameBound::Current };
+}
+
+/// A bound of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FrameBound {
+    /// The end of the partition in the direction of this bound.
+    Unbounded,
+    /// The current row.
+    Current,
+    /// This many rows before the current one.
+    Preceding(u64),
+    /// This many rows after the current one.
+    Following(u64),
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// The name.
+    pub name: String,
+    /// The type: not a list, and not [`SqlType::Null`].
+    pub ty: SqlType,
+    /// Whether values can be null.
+    pub nullable: bool,
+}
+
+/// One key of the order in which an answer is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListingKey {
+    /// The index of a column of the plan: an output column or a hidden one.
+    pub column: usize,
+    /// Whether great values come first.
+    pub descending: bool,
+    /// Whether nulls come first.
+    pub nulls_first: bool,
+}
+
+/// A question, bound: its answer is the bag of rows of `plan`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundQuestion {
+    /// The plan. Its columns are the `columns`, then hidden ones that only the listing order reads.
+    pub plan: Plan,
+    /// The columns of the answer.
+    pub columns: Vec<OutputColumn>,
+    /// The order in which rows are listed. Ties are settled by all columns, ascending.
+    pub listing: Vec<ListingKey>,
+    /// What a reader should know: how ties are settled, what is interpreted in one of several ways.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// The inputs.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<&Plan> {
+        match self {
+            Plan::Scan { .. } | Plan::OneRow { .. } => Vec::new(),
+            Plan::Filter { input, .. }
+            | Plan::Project { input, .. }
+            | Plan::Unnest { input, .. }
+            | Plan::Aggregate { input, .. }
+            | Plan::Distinct { input }
+            | Plan::Window { input, .. }
+            | Plan::Limit { input, .. } => vec![input],
+            Plan::Join { left, right, .. } => vec![left, right],
+            Plan::UnionAll { inputs } => inputs.iter().collect(),
+        }
+    }
+
+    /// The types of the columns.
+    #[must_use]
+    pub fn types(&self) -> Vec<SqlType> {
+        let of = |columns: &[Expr]| columns.iter().map(|column| column.ty).collect();
+        match self {
+            Plan::Scan { columns, .. } | Plan::Project { columns, .. } => of(columns),
+            Plan::OneRow { types, .. } => types.clone(),
+            Plan::Filter { input, .. } | Plan::Distinct { input } | Plan::Limit { input, .. } => input.types(),
+            Plan::Unnest { input, list, .. } => {
+                let mut types = input.types();
+                types.push(list.ty.element().unwrap_or(SqlType::Null));
+                types
+            }
+            Plan::Join { kind: JoinKind::Semi | JoinKind::Anti, left, .. } => left.types(),
+            Plan::Join { left, right, .. } => {
+                let mut types = left.types();
+                types.extend(right.types());
+                types
+            }
+            Plan::Aggregate { keys, aggregates, .. } => {
+                let mut types: Vec<SqlType> = of(keys);
+                types.extend(aggregates.iter().map(|call| call.ty));
+                types
+            }
+            Plan::Window { input, functions, .. } => {
+                let mut types = input.types();
+                types.extend(functions.iter().map(|call| call.ty));
+                types
+            }
+            Plan::UnionAll { inputs } => inputs.first().map(Plan::types).unwrap_or_default(),
+        }
+    }
+}
