@@ -65,7 +65,7 @@ pub enum CommandError {
     Streams(#[from] StreamsCommandError),
 }
 
-// Boxed: by far the largest of these errors.
+// Boxed because it is by far the largest of these errors.
 impl From<TableError> for CommandError {
     fn from(error: TableError) -> CommandError {
         CommandError::Table(Box::new(error))
@@ -73,7 +73,7 @@ impl From<TableError> for CommandError {
 }
 
 impl CommandError {
-    /// The error of the command, if it has an exit code or a hint of its own.
+    /// The error of the command, if it has its own exit code or hint.
     fn of_command(&self) -> Option<&dyn UserError> {
         Some(match self {
             CommandError::Config(error) => error,
@@ -119,6 +119,7 @@ mod tests {
     use pinflow_core::user_error::UsageError;
     use pinflow_delta::DeltaError;
     use pinflow_engine::EngineError;
+    use pinflow_http::CaFileError;
     use pinflow_kafka::{BrokerList, ClusterUnreachable, KafkaConnectionError, TopicError};
     use pinflow_kinesis::{KinesisConnectionError, StreamError};
     use pinflow_mysql::DatabaseAddressError;
@@ -129,7 +130,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../docs/reference/exit-codes.md");
 
-    /// The codes of the page and what they mean.
+    /// The exit codes on the page, with their meanings.
     fn documented() -> Vec<(u8, &'static str)> {
         let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
         rows.filter_map(|(code, meaning)| Some((code.parse().ok()?, meaning))).collect()
@@ -151,6 +152,10 @@ mod tests {
         DeltaError::Fenced { table: PathBuf::new(), pipeline: String::new() }
     }
 
+    fn no_ca_file() -> CaFileError {
+        CaFileError::Read { path: PathBuf::new(), cause: missing() }
+    }
+
     fn unreachable_cluster() -> ClusterUnreachable {
         ClusterUnreachable { brokers: BrokerList::new("b:9092"), waited: std::time::Duration::ZERO, errors: Vec::new() }
     }
@@ -167,10 +172,10 @@ mod tests {
         KafkaConnectionError::Secret { what: "sasl password", cause: secret() }
     }
 
-    /// Errors, and the words of the page that say which exit code they have.
+    /// Errors, each with the words of the page that select its exit code.
     fn errors() -> Vec<(CommandError, &'static str)> {
         let at = url::Url::parse("http://localhost").unwrap();
-        let kafka = |what: &str| KafkaConnectionError::Faulty(vec![what.to_owned()]);
+        let kafka = |what: &str| KafkaConnectionError::Invalid(vec![what.to_owned()]);
         let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
         let read = || SourceError::Read { partition: String::new(), cause: missing() };
         let engine = |error| CommandError::Run(RunError::Engine(error));
@@ -221,7 +226,7 @@ mod tests {
             (TableError::Print(missing()).into(), failed),
             (QueryError::Usage(usage()).into(), value),
             (QueryError::Token(secret()).into(), "missing secret"),
-            (QueryError::ReadCa { path: PathBuf::new(), cause: missing() }.into(), file),
+            (QueryError::CaFile(no_ca_file()).into(), file),
             (QueryError::Unreachable { at: at.clone(), reason: String::new() }.into(), failed),
             (rejected(reqwest::StatusCode::NOT_FOUND).into(), failed),
             (QueryError::Output(missing()).into(), failed),
@@ -233,7 +238,7 @@ mod tests {
             (EmitError::KinesisRegion(KinesisConnectionError::NoRegion).into(), "AWS region"),
             (EmitError::NoTopic { topic: String::new() }.into(), failed),
             (EmitError::Token(secret()).into(), "missing secret"),
-            (EmitError::ReadCa { path: PathBuf::new(), cause: missing() }.into(), file),
+            (EmitError::CaFile(no_ca_file()).into(), file),
             (EmitError::FileExists(PathBuf::new()).into(), failed),
             (EmitError::Tables(no_folder().into()).into(), file),
             (EmitError::Source(read()).into(), file),

@@ -1,7 +1,7 @@
 //! pinflow joins three streams of posts, keeps answers about them up to date under every update, and appends the cleaned
 //! rows to Delta Lake exactly once.
 //!
-//! Most people run the program `pinflow`. A program of your own can run a [`Pipeline`]: from a folder of recorded posts, or
+//! Most people run the program `pinflow`. Your own program can run a [`Pipeline`]: from a folder of recorded posts, or
 //! from the same configuration file that `pinflow run` takes.
 //!
 //! ```
@@ -29,7 +29,7 @@
 //! # }
 //! ```
 //!
-//! Everything else in this crate is the program itself, and changes without notice. Its parts are crates of their own,
+//! Everything else in this crate is the program itself, and changes without notice. It is made of separate crates,
 //! which `ARCHITECTURE.md` lists.
 
 #[doc(hidden)]
@@ -38,7 +38,6 @@ pub mod check;
 pub mod cli;
 #[doc(hidden)]
 pub mod config;
-mod delta_exit_code;
 #[doc(hidden)]
 pub mod error;
 mod pipeline;

@@ -9,7 +9,6 @@ use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
 use crate::config::{ConfigError, storage_connection};
-use crate::delta_exit_code::delta_exit_code;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::{
     AcceptError, AcceptedDeletion, ColumnScope, CompactionPolicy, CompactionStats, DeltaError, FindingGrade,
@@ -51,10 +50,10 @@ pub struct TableArgs {
     pub repair: bool,
 }
 
-/// The least retention of a vacuum while pinflow may be writing, hours.
+/// Minimum retention of a vacuum while pinflow may be writing, in hours.
 const MIN_KEEP_HOURS: u32 = 24;
 
-/// What can be done with tables.
+/// The subcommands of `pinflow table`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
 pub enum TableAction {
     /// Compact small files into large ones. Rows, positions and older versions are kept
@@ -89,7 +88,7 @@ pub enum TableOutputFormat {
 /// Why `pinflow table` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// How the bucket is reached could not be read.
+    /// The connection settings of the bucket could not be read.
     #[error("read --connection")]
     Config(#[from] ConfigError),
     /// The location does not exist, or cannot be reached.
@@ -120,7 +119,7 @@ impl UserError for TableError {
         match self {
             TableError::Config(error) => error.exit_code(),
             TableError::Location(error) => error.exit_code(),
-            TableError::Delta(error) | TableError::Accept(AcceptError::Delta(error)) => delta_exit_code(error),
+            TableError::Delta(error) | TableError::Accept(AcceptError::Delta(error)) => error.exit_code(),
             TableError::Unsafe { .. } => ExitStatus::BadUsage,
             TableError::Accept(AcceptError::OtherFaults(_)) | TableError::Print(_) => ExitStatus::Failed,
         }
@@ -234,7 +233,7 @@ async fn connect_location(args: &TableArgs) -> Result<Location, TableError> {
         None => LocationSpec::Folder(args.path.clone()),
     };
     let place = Location::connect(&target, &connection).await?;
-    // Before `doctor`, which would report a wrong path as a fault of the tables.
+    // Before `doctor`, which would report a wrong path as a problem of the tables.
     place.resolve_existing().map_err(DeltaError::from)?;
     Ok(place)
 }
@@ -313,16 +312,16 @@ fn print_findings(
             let mut grid = new_grid(&["", "table", ""], &[]);
             for TableFinding { table, grade, what } in findings {
                 let grade = match grade {
-                    FindingGrade::Well => "well",
+                    FindingGrade::Passed => "well",
                     FindingGrade::Risk => "RISK",
-                    FindingGrade::Fault => "FAULT",
+                    FindingGrade::Problem => "FAULT",
                 };
                 grid.add_row([grade.to_owned(), table.unwrap_or("all").to_owned(), sanitize_line(what)]);
             }
             print_grid(&mut grid, out)?;
         }
     }
-    Ok(!TableFinding::any_fault(findings))
+    Ok(!TableFinding::has_problem(findings))
 }
 
 fn new_grid(header: &[&str], numbers: &[usize]) -> comfy_table::Table {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Certificate, Response};
+use reqwest::Response;
 use serde_json::Value;
 
 use super::QueryArgs;
 use super::error::QueryError;
 use pinflow_core::error_text::error_text;
 use pinflow_core::secret::{Secret, SecretFrom};
-use pinflow_core::user_error::UsageError;
+use pinflow_http::{check_token_transport, read_ca_certificates};
 
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,21 +30,13 @@ impl QueryClient {
         // Do not follow redirects: the token must not reach another server.
         http = http.redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &args.ca {
-            let pem = std::fs::read(path).map_err(|cause| QueryError::ReadCa { path: path.clone(), cause })?;
-            let trusted = Certificate::from_pem_bundle(&pem);
-            let trusted = trusted.map_err(|cause| QueryError::ParseCa { path: path.clone(), cause })?;
-            if trusted.is_empty() {
-                return Err(QueryError::NoCertificate(path.clone()));
-            }
-            http = http.tls_certs_merge(trusted);
+            http = http.tls_certs_merge(read_ca_certificates(path)?);
         }
         let by_default = || std::env::var_os("PINFLOW_TOKEN").map(|_| SecretFrom::Env("PINFLOW_TOKEN".to_owned()));
         let from = args.token.clone().or_else(by_default);
         let token = from.map(|from| from.read(Path::new(""))).transpose().map_err(QueryError::Token)?;
-        if token.is_some() && args.at.scheme() != "https" && !is_this_machine(&args.at) {
-            return Err(
-                UsageError::new(format!("the token would be sent to {} unencrypted; use https", args.at)).into()
-            );
+        if token.is_some() {
+            check_token_transport(&args.at)?;
         }
         let http = http.build().map_err(QueryError::HttpClient)?;
         Ok(QueryClient { http, at: args.at.clone(), token })
@@ -79,8 +71,8 @@ impl QueryClient {
             return Ok(response);
         }
         let body = response.bytes().await.unwrap_or_default();
-        let fault: Option<Value> = serde_json::from_slice(&body).ok();
-        let message = fault.as_ref().and_then(|fault| fault["message"].as_str()).unwrap_or("no error message");
+        let error: Option<Value> = serde_json::from_slice(&body).ok();
+        let message = error.as_ref().and_then(|error| error["message"].as_str()).unwrap_or("no error message");
         Err(QueryError::Rejected { at: self.at.clone(), status, message: message.to_owned() })
     }
 
@@ -91,14 +83,5 @@ impl QueryClient {
 
     pub(super) async fn get_json(&self, path: &str, params: &[(String, String)]) -> Result<Value, QueryError> {
         serde_json::from_slice(&self.get_bytes(path, params).await?).map_err(QueryError::ParseAnswer)
-    }
-}
-
-fn is_this_machine(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }

@@ -1,13 +1,13 @@
 //! Why `pinflow query` failed.
 
 use std::io;
-use std::path::PathBuf;
 
 use reqwest::StatusCode;
 use url::Url;
 
 use pinflow_core::secret::SecretError;
 use pinflow_core::user_error::{ExitStatus, UsageError, UserError};
+use pinflow_http::CaFileError;
 
 /// Why `pinflow query` failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,27 +18,9 @@ pub enum QueryError {
     /// The token cannot be read.
     #[error("--token")]
     Token(#[source] SecretError),
-    /// The file of `--ca` cannot be read.
-    #[error("read --ca {}", path.display())]
-    ReadCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The file of `--ca` holds no certificates.
-    #[error("read --ca {}", path.display())]
-    ParseCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: reqwest::Error,
-    },
-    /// The file of `--ca` holds no certificate.
-    #[error("--ca {} holds no certificate; name a file in PEM format", .0.display())]
-    NoCertificate(PathBuf),
+    /// The file of `--ca` cannot be used.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// The HTTP client cannot be made.
     #[error("set up HTTP requests")]
     HttpClient(#[source] reqwest::Error),
@@ -89,9 +71,7 @@ impl UserError for QueryError {
         match self {
             QueryError::Usage(error) => error.exit_code(),
             QueryError::Token(error) => error.exit_code(),
-            QueryError::ReadCa { .. } | QueryError::ParseCa { .. } | QueryError::NoCertificate(_) => {
-                ExitStatus::BadUsage
-            }
+            QueryError::CaFile(error) => error.exit_code(),
             QueryError::HttpClient(_)
             | QueryError::Unreachable { .. }
             | QueryError::Rejected { .. }

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::delta_exit_code::delta_exit_code;
 use pinflow_archive::ArchiveError;
 use pinflow_connect::source::SourceError;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -45,7 +44,7 @@ pub enum RunError {
     #[error("write to stdout")]
     Output(#[source] io::Error),
     /// A thread or task that serves answers panicked.
-    #[error("serving panicked: {0}. This is a fault in pinflow")]
+    #[error("serving panicked: {0}. This is a bug in pinflow")]
     ServingPanicked(String),
 }
 
@@ -55,7 +54,7 @@ impl UserError for RunError {
             RunError::Url(_) => ExitStatus::BadUsage,
             RunError::Storage(error) => error.exit_code(),
             RunError::Source(error) => error.exit_code(),
-            RunError::Delta(error) => delta_exit_code(error),
+            RunError::Delta(error) => error.exit_code(),
             RunError::Archive(error) => error.exit_code(),
             RunError::Http(error) => error.exit_code(),
             RunError::Engine(error) => error.exit_code(),

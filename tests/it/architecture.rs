@@ -48,7 +48,7 @@ const CRATES: Rules = &[
     ("serving", &["connect", "core", "engine", "http", "terminal"]),
     ("gateway", &["core", "http", "kafka", "kinesis", "storage"]),
     ("mysql", &["core"]),
-    ("emit", &["connect", "core", "delta", "files", "kafka", "kinesis", "mysql", "storage", "terminal"]),
+    ("emit", &["connect", "core", "delta", "files", "http", "kafka", "kinesis", "mysql", "storage", "terminal"]),
     ("testkit", &["core", "delta"]),
 ];
 
@@ -58,12 +58,11 @@ const PROGRAM_MODULES: Rules = &[
     ("config", &["sources", "telemetry"]),
     ("telemetry", &[]),
     ("publish", &[]),
-    ("delta_exit_code", &[]),
-    ("run", &["config", "delta_exit_code", "publish", "telemetry"]),
+    ("run", &["config", "publish", "telemetry"]),
     ("check", &["config"]),
     ("pipeline", &["config", "run"]),
     ("query", &[]),
-    ("table", &["config", "delta_exit_code"]),
+    ("table", &["config"]),
     ("topics", &["config"]),
     ("streams", &["config"]),
     ("error", &["check", "config", "query", "run", "streams", "table", "telemetry", "topics"]),

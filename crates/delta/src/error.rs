@@ -7,6 +7,7 @@ use deltalake::ObjectStoreError;
 use deltalake::arrow::error::ArrowError;
 use deltalake::parquet::errors::ParquetError;
 
+use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::StorageError;
 
 /// Why tables cannot be opened, read or written. While a run writes, transient storage errors such as a full disk are
@@ -238,6 +239,16 @@ pub enum DeltaError {
         /// What it did.
         what: &'static str,
     },
+}
+
+impl UserError for DeltaError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            DeltaError::Fenced { .. } => ExitStatus::Fenced,
+            DeltaError::Place(error) => error.exit_code(),
+            _ => ExitStatus::Failed,
+        }
+    }
 }
 
 impl DeltaError {

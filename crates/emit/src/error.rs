@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -12,6 +12,7 @@ use pinflow_core::secret::SecretError;
 use pinflow_core::user_error::{ExitStatus, UsageError, UserError, user_error_text};
 use pinflow_delta::DeltaError;
 use pinflow_files::LINE_BYTES_MAX;
+use pinflow_http::CaFileError;
 use pinflow_kafka::{ClusterUnreachable, KafkaConnectionError};
 use pinflow_kinesis::{KinesisConnectionError, KinesisError};
 use pinflow_mysql::{DatabaseAddressError, MySqlError};
@@ -77,12 +78,12 @@ pub enum EmitError {
         stream: String,
     },
     /// A stream cannot be looked at.
-    #[error("describe stream {stream}: {fault}")]
+    #[error("describe stream {stream}: {error}")]
     StreamUnusable {
         #[allow(missing_docs)]
         stream: String,
         /// Why.
-        fault: KinesisError,
+        error: KinesisError,
     },
     /// `--to` is not a URL.
     #[error("read --to")]
@@ -90,27 +91,9 @@ pub enum EmitError {
     /// The token cannot be read.
     #[error("--token")]
     Token(#[source] SecretError),
-    /// The file of `--ca` cannot be read.
-    #[error("read --ca {}", path.display())]
-    ReadCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The file of `--ca` holds no certificates.
-    #[error("read --ca {}", path.display())]
-    ParseCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: reqwest::Error,
-    },
-    /// The file of `--ca` holds no certificate.
-    #[error("--ca {} holds no certificate; name a file in PEM format", .0.display())]
-    NoCertificate(PathBuf),
+    /// The file of `--ca` cannot be used.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// The HTTP client cannot be made.
     #[error("prepare requests")]
     HttpClient(#[source] reqwest::Error),
@@ -211,11 +194,6 @@ impl EmitError {
         |cause| EmitError::Statement { what, cause }
     }
 
-    /// What `map_err` takes: an error of reading the file of `--ca`.
-    pub(crate) fn read_ca(path: &Path) -> impl FnOnce(io::Error) -> EmitError {
-        |cause| EmitError::ReadCa { path: path.to_owned(), cause }
-    }
-
     /// Whether the reader of standard output is gone.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, EmitError::Io { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe)
@@ -226,7 +204,8 @@ impl UserError for EmitError {
     fn exit_code(&self) -> ExitStatus {
         match self {
             EmitError::Usage(error) => error.exit_code(),
-            EmitError::Storage(error) | EmitError::Tables(DeltaError::Place(error)) => error.exit_code(),
+            EmitError::Storage(error) => error.exit_code(),
+            EmitError::Tables(error) => error.exit_code(),
             EmitError::ConnectionFile(error) => error.exit_code(),
             EmitError::DatabaseAddress(error) => error.exit_code(),
             EmitError::KafkaUrl(error) | EmitError::KafkaConnection(error) => error.exit_code(),
@@ -237,10 +216,8 @@ impl UserError for EmitError {
                 ExitStatus::BadUsage
             }
             EmitError::Source(error) => error.exit_code(),
-            EmitError::GatewayUrl(_)
-            | EmitError::ReadCa { .. }
-            | EmitError::ParseCa { .. }
-            | EmitError::NoCertificate(_) => ExitStatus::BadUsage,
+            EmitError::CaFile(error) => error.exit_code(),
+            EmitError::GatewayUrl(_) => ExitStatus::BadUsage,
             EmitError::Fill { cause, .. } | EmitError::Unfinished { cause, .. } => cause.exit_code(),
             _ => ExitStatus::Failed,
         }
@@ -251,8 +228,8 @@ impl UserError for EmitError {
             EmitError::NoTopic { topic } => Some(format!("`pinflow topics create {topic}` makes it")),
             EmitError::TopicDenied { topic } => Some(format!("grant Describe and Write on Topic {topic}")),
             EmitError::NoStream { stream } => Some(format!("`pinflow streams create {stream}` makes it")),
-            EmitError::StreamUnusable { fault, .. } => {
-                let hint = fault.hint();
+            EmitError::StreamUnusable { error, .. } => {
+                let hint = error.hint();
                 let hint = hint.trim_start_matches("; ");
                 (!hint.is_empty()).then(|| hint.to_owned())
             }

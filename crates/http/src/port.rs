@@ -142,7 +142,7 @@ pub struct ListenSettings<'a> {
 impl ListenSettings<'_> {
     /// The problems of these settings. Relative paths are resolved against `base`.
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults = Vec::new();
+        let mut problems = Vec::new();
         let is_protected = self.tokens && self.tls.is_some();
         if !self.listen.ip().is_loopback() && !is_protected && !self.danger_listen_in_the_open {
             let what = format!(
@@ -150,27 +150,28 @@ impl ListenSettings<'_> {
                  (danger_listen_in_the_open = true serves everybody, unencrypted)",
                 self.listen
             );
-            faults.push(KeyProblem::new("listen", what));
+            problems.push(KeyProblem::new("listen", what));
         }
         for (name, limit) in [
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
         ] {
             if !(1..=65_536).contains(&limit) {
-                faults.push(KeyProblem::range(name, "1 to 65536"));
+                problems.push(KeyProblem::range(name, "1 to 65536"));
             }
         }
         let tls = self.tls.iter().flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]);
         for (name, path) in tls {
             let path = base.join(path);
             if let Err(error) = std::fs::File::open(&path) {
-                faults.push(KeyProblem::new(format!("tls.{name}"), format!("cannot read {}: {error}", path.display())));
+                problems
+                    .push(KeyProblem::new(format!("tls.{name}"), format!("cannot read {}: {error}", path.display())));
             } else if name == "key"
                 && let Err(error) = check_private(&path)
             {
-                faults.push(KeyProblem::new("tls.key", error.to_string()));
+                problems.push(KeyProblem::new("tls.key", error.to_string()));
             }
         }
-        faults
+        problems
     }
 }

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::Certificate;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,6 +37,7 @@ use crate::error::EmitError;
 use dispatch::{GatewayTarget, send_queued};
 use pinflow_core::secret::{Secret, SecretFrom};
 use pinflow_core::user_error::UsageError;
+use pinflow_http::{check_token_transport, read_ca_certificates};
 use protocol::GatewayRecord;
 
 /// Requests in flight for each topic or stream.
@@ -92,20 +92,14 @@ impl GatewayOutput {
         let by_default = || std::env::var_os(TOKEN_VARIABLE).map(|_| SecretFrom::Env(TOKEN_VARIABLE.to_owned()));
         let token =
             token.or_else(by_default).map(|from| from.read(Path::new(""))).transpose().map_err(EmitError::Token)?;
-        if token.is_some() && url.scheme() != "https" && !is_loopback(&url) {
-            return Err(UsageError::new(format!("the token would go to {url} unencrypted; use https")).into());
+        if token.is_some() {
+            check_token_transport(&url)?;
         }
         // Redirects are not followed: posts and the token go to this URL only.
         let mut http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         http = http.connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         if let Some(path) = ca {
-            let pem = std::fs::read(path).map_err(EmitError::read_ca(path))?;
-            let trusted = Certificate::from_pem_bundle(&pem);
-            let trusted = trusted.map_err(|cause| EmitError::ParseCa { path: path.to_owned(), cause })?;
-            if trusted.is_empty() {
-                return Err(EmitError::NoCertificate(path.to_owned()));
-            }
-            http = http.tls_certs_merge(trusted);
+            http = http.tls_certs_merge(read_ca_certificates(path)?);
         }
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("gateway").enable_all().build();
@@ -169,15 +163,6 @@ fn check_url(url: &Url) -> Result<(), UsageError> {
         ));
     }
     Ok(())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// The destination of one topic or stream.
