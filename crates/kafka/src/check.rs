@@ -24,7 +24,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String], group: &str) -> Vec<Finding> {
     let problems = connection.validate(base);
     if !problems.is_empty() {
-        return problems.iter().map(|problem| Finding::Fault(problem.to_string())).collect();
+        return problems.iter().map(|problem| Finding::Problem(problem.to_string())).collect();
     }
     let mut findings: Vec<_> = connection.warnings().into_iter().map(Finding::Risk).collect();
     let observer = match connection.create_observer(base) {
@@ -38,18 +38,18 @@ pub fn check_cluster(connection: &KafkaConnection, base: &Path, topics: &[String
     let id = observer.client().fetch_cluster_id(CHECK_TIMEOUT).unwrap_or_else(|| "without an id".to_owned());
     let brokers = cluster.brokers().len();
     let s = if brokers == 1 { "" } else { "s" };
-    findings.push(Finding::Well(format!("kafka {}: cluster {id}, {brokers} broker{s}", connection.brokers)));
+    findings.push(Finding::Passed(format!("kafka {}: cluster {id}, {brokers} broker{s}", connection.brokers)));
     for topic in topics {
         match check_topic(connection, base, &observer, topic, group) {
-            Ok(what) => findings.push(Finding::Well(what)),
-            Err(what) => findings.push(Finding::Fault(what)),
+            Ok(what) => findings.push(Finding::Passed(what)),
+            Err(what) => findings.push(Finding::Problem(what)),
         }
     }
     findings
 }
 
 fn error_finding(error: impl std::error::Error + Send + Sync + 'static) -> Finding {
-    Finding::Fault(error_text(&error))
+    Finding::Problem(error_text(&error))
 }
 
 fn append_finding(mut findings: Vec<Finding>, last: Finding) -> Vec<Finding> {

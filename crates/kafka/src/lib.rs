@@ -4,6 +4,7 @@
 //! [`KafkaContext`] that receives the client's logs and errors.
 //!
 //! - `connection`: the configuration, its validation, and the client's settings
+//! - `broker_list`, `security`: the parts of a connection: brokers, TLS and credentials
 //! - `properties`: librdkafka's own properties, except those that pinflow's guarantees depend on
 //! - `client_context`: where librdkafka's logs, errors and token requests go
 //! - `metadata`: a cluster's metadata, or why it cannot be fetched
@@ -15,26 +16,30 @@
 //!
 //! This module depends neither on sources nor on the meaning of messages.
 
+mod broker_list;
 mod check;
 mod client_context;
 pub mod config_keys;
 mod connection;
+mod connection_error;
 mod iam;
 mod metadata;
 mod producer;
 mod properties;
 mod record_writer;
+mod security;
 pub mod source;
 mod topic_admin;
 
+pub use broker_list::BrokerList;
 pub use check::check_cluster;
 pub use client_context::{ClientPurpose, KafkaContext};
-pub use connection::{
-    BrokerList, KafkaConnection, KafkaConnectionError, KafkaSasl, KafkaTls, SaslMechanism, TransportSecurity,
-};
+pub use connection::KafkaConnection;
+pub use connection_error::KafkaConnectionError;
 pub use metadata::{ClusterUnreachable, fetch_metadata};
 pub use pinflow_core::finding::Finding;
 pub use producer::{DeliveryContext, DeliveryReports, create_producer};
 pub use properties::LibrdkafkaProperties;
 pub use record_writer::{OutgoingRecord, RecordMetadata, RecordWriteError, RecordWriter};
+pub use security::{KafkaSasl, KafkaTls, SaslMechanism, TransportSecurity};
 pub use topic_admin::{EnsuredTopic, PartitionInfo, TopicAdmin, TopicError, TopicInfo, TopicOutcome, TopicSpec};

@@ -6,8 +6,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
+use super::broker_list::BrokerList;
 use super::client_context::KafkaContext;
-use super::connection::BrokerList;
 
 /// Duration of one metadata request, after which the errors reported so far are checked.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);

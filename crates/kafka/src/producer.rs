@@ -11,7 +11,8 @@ use rdkafka::producer::{DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::util::IntoOpaque;
 
 use super::client_context::{ClientPurpose, KafkaContext};
-use super::connection::{KafkaConnection, KafkaConnectionError};
+use super::connection::KafkaConnection;
+use super::connection_error::KafkaConnectionError;
 
 /// Defaults of both producers. The configuration can override them.
 const PRODUCER_DEFAULTS: [(&str, &str); 3] = [

@@ -97,12 +97,12 @@ impl LibrdkafkaProperties {
     /// Returns every problem: reserved properties with the reason, and properties that librdkafka rejects.
     #[must_use]
     pub fn validate(&self) -> Vec<KeyProblem> {
-        let fault = |(name, value): (&String, &PropertyValue)| match reserved_reason(name) {
+        let problem = |(name, value): (&String, &PropertyValue)| match reserved_reason(name) {
             Some(why) => Some(KeyProblem::new(name, format!("cannot be set: {why}"))),
             None => librdkafka_error(name, &value.to_string())
                 .map(|what| KeyProblem::new(name, format!("librdkafka rejects it: {what}"))),
         };
-        self.0.iter().filter_map(fault).collect()
+        self.0.iter().filter_map(problem).collect()
     }
 
     /// Adds the properties to a client's settings.

@@ -15,8 +15,10 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ThreadedProducer};
 use tokio::sync::oneshot;
 
+use super::broker_list::BrokerList;
 use super::client_context::KafkaContext;
-use super::connection::{BrokerList, KafkaConnection, KafkaConnectionError};
+use super::connection::KafkaConnection;
+use super::connection_error::KafkaConnectionError;
 use super::metadata::{self, ClusterUnreachable};
 use super::producer::{DeliveryContext, DeliveryReports, create_producer};
 

@@ -16,7 +16,8 @@ use rdkafka::metadata::MetadataTopic;
 use serde::Serialize;
 
 use super::client_context::{ClientPurpose, KafkaContext};
-use super::connection::{KafkaConnection, KafkaConnectionError};
+use super::connection::KafkaConnection;
+use super::connection_error::KafkaConnectionError;
 use super::metadata::{self, ClusterUnreachable};
 use pinflow_core::user_error::{ExitStatus, UserError};
 

@@ -78,7 +78,7 @@ impl SourceConfig for KafkaConfig {
         // Blocks while it waits for brokers.
         let mut findings =
             tokio::task::block_in_place(|| check_cluster(&self.connection(), context.base, &topics, &group));
-        if !findings.iter().any(|finding| matches!(finding, Finding::Fault(_))) {
+        if !findings.iter().any(|finding| matches!(finding, Finding::Problem(_))) {
             findings.extend(topic_risks(self.connection(), &topics, context.base).await);
         }
         findings
@@ -126,7 +126,8 @@ impl KafkaSource {
     fn read(self, context: &SourceContext, backlog: &mut BacklogReport) -> Result<(), ReaderExit> {
         let (reader, monitor) = (self.cluster.create_reader()?, self.cluster.create_monitor()?);
         let topics = self.config.topics.list_names().into_iter();
-        let topics: Vec<(Arc<str>, StreamHint)> = topics.map(|(topic, carries)| (Arc::from(topic), carries)).collect();
+        let topics: Vec<(Arc<str>, StreamHint)> =
+            topics.map(|(topic, stream_hint)| (Arc::from(topic), stream_hint)).collect();
         let start = self.config.start;
         let beginning = KafkaStartup { context, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
         let started = beginning.run(topics)?;

@@ -30,7 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub(super) struct StartedTopic {
     pub(super) name: Arc<str>,
-    pub(super) carries: StreamHint,
+    pub(super) stream_hint: StreamHint,
     /// The number of partitions being read.
     pub(super) partitions: i32,
 }
@@ -73,8 +73,8 @@ impl KafkaStartup<'_> {
         let cluster_id = self.retry("reach the brokers", id)?;
         let mut started = StartedSource { cluster_id, topics: Vec::new(), known: Vec::new(), fresh: Vec::new() };
         let mut new_partitions = Vec::new();
-        for (name, carries) in topics {
-            let topic = self.check_topic(&started.cluster_id, name, carries)?;
+        for (name, stream_hint) in topics {
+            let topic = self.check_topic(&started.cluster_id, name, stream_hint)?;
             self.start_partitions(&topic, &mut started, &mut new_partitions)?;
             started.topics.push(topic);
         }
@@ -91,7 +91,12 @@ impl KafkaStartup<'_> {
     }
 
     /// Compares a topic of the cluster with the stored positions.
-    fn check_topic(&self, cluster_id: &str, name: Arc<str>, carries: StreamHint) -> Result<StartedTopic, ReaderExit> {
+    fn check_topic(
+        &self,
+        cluster_id: &str,
+        name: Arc<str>,
+        stream_hint: StreamHint,
+    ) -> Result<StartedTopic, ReaderExit> {
         let counted = self.retry(&format!("ask for topic {name}"), || self.monitor.partition_count(&name))?;
         let prefix = key_prefix(cluster_id, &name);
         let read = self.context.stored_with_prefix(&prefix).count();
@@ -108,7 +113,7 @@ impl KafkaStartup<'_> {
             return Err(ReaderExit::Failed(fewer_partitions_error(&name, read, partitions)));
         }
         self.check_same_cluster(cluster_id, &name)?;
-        Ok(StartedTopic { name, carries, partitions })
+        Ok(StartedTopic { name, stream_hint, partitions })
     }
 
     /// Rejects a topic that was read from another cluster before: its rows would have the same `_source`.
@@ -151,7 +156,7 @@ impl KafkaStartup<'_> {
                     {
                         anchors.insert(number, anchor);
                     }
-                    let id = self.context.open_partition(&name, &key, topic.carries)?.id;
+                    let id = self.context.open_partition(&name, &key, topic.stream_hint)?.id;
                     let mut partition = PartitionReader::new(
                         &topic.name,
                         number,
@@ -284,7 +289,7 @@ pub(super) fn new_partition(
     next: u64,
 ) -> (PartitionReader, Partition) {
     let at = PartitionProgress { next: next.into(), ..PartitionProgress::NONE };
-    let partition = context.register_partition(&name, &key, topic.carries, Some(at));
+    let partition = context.register_partition(&name, &key, topic.stream_hint, Some(at));
     (PartitionReader::new(&topic.name, number, name, partition.id, next, None), partition)
 }
 
