@@ -1,4 +1,4 @@
-//! How to connect to Kafka, Kinesis or an object store, taken from a configuration for commands that need nothing else of it.
+//! Reads only the connection to Kafka, Kinesis or an object store from a configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -17,11 +17,11 @@ use pinflow_kafka as kafka;
 use pinflow_kinesis as kinesis;
 use pinflow_storage as storage;
 
-/// How the kafka source of a configuration connects, and what its relative paths are relative to.
+/// The connection of the Kafka source of a configuration, and the folder that its relative paths are relative to.
 ///
 /// # Errors
-/// [`ConfigError`], if there is not exactly one such source, or something is wrong with how it connects: everything at
-/// once. The rest of the file is not checked.
+/// [`ConfigError`] with all problems, if there is not exactly one such source, or its connection is invalid.
+/// The rest of the file is not checked.
 pub fn kafka_connection(path: &Path) -> Result<(kafka::KafkaConnection, PathBuf), ConfigError> {
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let problems = |connection: &kafka::KafkaConnection| connection.validate(&base);
@@ -29,7 +29,7 @@ pub fn kafka_connection(path: &Path) -> Result<(kafka::KafkaConnection, PathBuf)
     Ok((connection, base))
 }
 
-/// How the kinesis source of a configuration connects.
+/// The connection of the Kinesis source of a configuration.
 ///
 /// # Errors
 /// As [`kafka_connection`].
@@ -37,10 +37,10 @@ pub fn kinesis_connection(path: &Path) -> Result<kinesis::KinesisConnection, Con
     read_file(path, |text| source_connection(text, "kinesis", KINESIS_CONNECTION, kinesis::KinesisConnection::validate))
 }
 
-/// How a configuration reaches buckets: its `[objects]`, if it has any.
+/// The connection to object stores: `[objects]` of a configuration, if there is one.
 ///
 /// # Errors
-/// [`ConfigError`], if something is wrong with that: everything at once. The rest of the file is not checked.
+/// [`ConfigError`] with all problems of that table. The rest of the file is not checked.
 pub fn storage_connection(path: &Path) -> Result<storage::StorageConnection, ConfigError> {
     read_file(path, objects)
 }
@@ -81,7 +81,7 @@ fn source_connection<C: DeserializeOwned>(
     finish(document, connection, &found)
 }
 
-/// The connection, if nothing is wrong with it.
+/// Returns the connection if it has no problems.
 fn finish<C>(
     document: ConfigDocument<'_>,
     connection: Option<C>,
@@ -96,7 +96,7 @@ fn finish<C>(
     }
 }
 
-/// Takes out of a source what does not say how to connect.
+/// Removes the keys of a source that are not about its connection.
 fn keep_keys(table: &mut Spanned<DeValue<'_>>, keys: &[ConfigKey]) {
     if let DeValue::Table(table) = table.get_mut() {
         let names: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
@@ -135,8 +135,8 @@ mod tests {
         };
         assert_eq!(objects(text).unwrap(), wanted);
         assert_eq!(objects("pipeline = 'x'").unwrap(), storage::StorageConnection::default());
-        let faults = objects("[objects]\nbucket = 'x'\n").unwrap_err();
-        assert!(faults.len() == 1 && faults[0].place == Some((2, 1)), "{faults:?}");
+        let problems = objects("[objects]\nbucket = 'x'\n").unwrap_err();
+        assert!(problems.len() == 1 && problems[0].place == Some((2, 1)), "{problems:?}");
     }
 
     #[test]
@@ -150,17 +150,17 @@ mod tests {
     fn every_fault_of_it_is_named_with_its_line() {
         let text = "[[source]]\nkind = 'kafka'\nbrokers = 'localhost:x'\nsecurity = 'none'\n\
                     sasl = { mechanism = 'PLAIN', username = 'me', password = 'canary' }\n";
-        let faults = kafka(text).unwrap_err();
-        let places: Vec<_> = faults.iter().map(|fault| fault.place).collect();
+        let problems = kafka(text).unwrap_err();
+        let places: Vec<_> = problems.iter().map(|problem| problem.place).collect();
         assert_eq!(places, [Some((3, 11)), Some((4, 12)), Some((5, 59))]);
-        assert!(!format!("{faults:?}").contains("canary"));
+        assert!(!format!("{problems:?}").contains("canary"));
     }
 
     #[test]
     fn none_and_several_are_faults() {
         for text in ["", "[[source]]\nkind='kafka'\nbrokers='a'\n[[source]]\nkind='kafka'\nbrokers='b'"] {
-            let faults = kafka(text).unwrap_err();
-            assert!(faults.len() == 1 && faults[0].what.contains("kind = \"kafka\""), "{faults:?}");
+            let problems = kafka(text).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].what.contains("kind = \"kafka\""), "{problems:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks a TOML file as a whole, key by key, and reads its tables into structs.
 //!
-//! Every problem is noted with its place. The wrong part is removed or replaced by a valid value, so that the rest can
-//! still be read and checked: one pass finds all problems of a file.
+//! Every problem is recorded with its line and column. The wrong part is removed or replaced by a valid value, so that
+//! the rest can still be read and checked: one pass finds all problems of a file.
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -9,8 +9,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::{ConfigProblem, KeyPlaces};
 use super::schema::{TABLES, TOP};
-use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest};
-use super::value_type::{ConfigKey, ValueType, shorten, type_error};
+use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest, unknown_key, unknown_word};
+use super::value_repair::{clamped_number, insert_example, remove_at};
+use super::value_type::{ConfigKey, ValueType, type_error};
 use crate::sources::{SOURCES, identify_kind, source_kind};
 use pinflow_connect::source::source_kind::SourceKind;
 use pinflow_core::key_problem::KeyProblem;
@@ -37,7 +38,7 @@ pub(super) struct SourceTable<'a> {
 }
 
 impl<'a> ConfigDocument<'a> {
-    /// Parses a text. Syntax errors are noted; the text before the first one is still checked.
+    /// Parses a text and records its syntax errors. The text before the first one is still checked.
     pub(super) fn parse(text: &'a str) -> ConfigDocument<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let places = KeyPlaces::new(text);
@@ -88,7 +89,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Checks one table of the top level, if it is there.
+    /// Checks a top-level table, if it exists.
     pub(super) fn check_top_level(&mut self, name: &'static str, keys: &'static [ConfigKey]) {
         let Some((written, mut value)) = self.root.remove_entry(name) else { return };
         let key = ConfigKey::optional(name, ValueType::Table(keys), "a table");
@@ -132,7 +133,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Takes the sources out, each with its kind, and checks their keys.
+    /// Removes the sources from the document, determines their kinds, and checks their keys.
     pub(super) fn check_sources(&mut self) -> Vec<SourceTable<'a>> {
         let mut tables = self.take_sources();
         for table in &mut tables {
@@ -150,7 +151,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Takes the sources out. One whose kind is unknown and cannot be guessed is left out.
+    /// Removes the sources from the document. A source whose kind is unknown and cannot be guessed is skipped.
     pub(super) fn take_sources(&mut self) -> Vec<SourceTable<'a>> {
         let Some((written, value)) = self.root.remove_entry("source") else { return Vec::new() };
         let start = self.places.header_start(written.span().start);
@@ -190,7 +191,7 @@ impl<'a> ConfigDocument<'a> {
         let kind = match table.remove("kind") {
             None => {
                 self.report(span.start, &path, &format!("the key `kind` is missing; add kind = {all}"));
-                // The source may have other problems.
+                // Other problems of this source are still reported.
                 self.places.unmark_reported(&path);
                 guessed
             }
@@ -214,7 +215,7 @@ impl<'a> ConfigDocument<'a> {
         kind.map(|kind| SourceTable { index, kind, value: item })
     }
 
-    /// Checks the entries of a table: unknown keys, missing ones, and each value. `start` is where the table begins.
+    /// Checks the entries of a table: unknown keys, missing ones, and each value. `start` is the offset of the table.
     fn check_entries(
         &mut self,
         path: &str,
@@ -255,7 +256,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Reports an unknown key. If another key is meant, its value is checked as that one's.
+    /// Reports an unknown key. If it resembles a known one, its value is checked as the value of that key.
     fn refuse_key(
         &mut self,
         (path, label): (&str, &str),
@@ -274,7 +275,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Checks a value. Returns `false` if it is to be removed. Wrong parts inside of it are replaced.
+    /// Checks a value, and replaces wrong parts inside it. Returns `false` if the whole value must be removed.
     fn check_value(&mut self, path: &str, key: &ConfigKey, value: &mut Spanned<DeValue<'a>>) -> bool {
         let span = value.span();
         if !key.value.accepts(value.get_ref()) {
@@ -311,7 +312,7 @@ impl<'a> ConfigDocument<'a> {
                 let is_small = number.is_some_and(|number| number < i128::from(min));
                 let range = if is_small { format!("at least {min}") } else { format!("at most {max}") };
                 self.too_wide.push(KeyProblem::range(path, range));
-                *value = Spanned::new(span, clamped(is_small, min, max));
+                *value = Spanned::new(span, clamped_number(is_small, min, max));
                 true
             }
             (ValueType::PropertyMap, DeValue::Table(table)) => {
@@ -336,7 +337,7 @@ impl<'a> ConfigDocument<'a> {
         wrong.is_none()
     }
 
-    /// Checks the values of a table whose keys are free.
+    /// Checks the values of a table that may have any keys.
     fn check_map(
         &mut self,
         path: &str,
@@ -370,13 +371,13 @@ impl<'a> ConfigDocument<'a> {
         self.report(at.span().start, path, &what);
     }
 
-    /// Takes a table of the top level out and reads it, if it is there.
+    /// Removes a top-level table from the document and reads it, if it exists.
     pub(super) fn read_top_level<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let (_, value) = self.root.remove_entry(name)?;
         self.read(name, value)
     }
 
-    /// Reads a value that was checked. What only its type can check (a time, an address) is reported here.
+    /// Reads a value that was checked. Problems that only its type can find (of a time or an address) are reported here.
     pub(super) fn read<T: DeserializeOwned>(&mut self, path: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
         self.read_with(path, value, |value| T::deserialize(value))
     }
@@ -403,7 +404,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// Notes a problem of a key.
+    /// Records a problem of a key.
     pub(super) fn report(&mut self, offset: usize, path: &str, what: &str) {
         self.places.mark_reported(path);
         if self.is_broken_from.is_none_or(|broken| offset < broken) {
@@ -416,13 +417,13 @@ impl<'a> ConfigDocument<'a> {
         self.places.unmark_reported("");
     }
 
-    /// A missing key is reported at its table, which may have other problems.
+    /// Marks a missing key as reported, but not its table, which may have other problems.
     fn unmark(&mut self, table: &str, key: &str) {
         self.places.unmark_reported(table);
         self.places.mark_reported(key);
     }
 
-    /// The problems found so far, the places of all keys, and numbers that their type cannot hold.
+    /// Returns the problems found so far, the places of all keys, and the numbers that their type cannot hold.
     pub(super) fn finish(self) -> (Vec<ConfigProblem>, KeyPlaces, Vec<KeyProblem>) {
         let mut places = self.places;
         places.is_broken_from = self.is_broken_from;
@@ -430,73 +431,11 @@ impl<'a> ConfigDocument<'a> {
     }
 }
 
-/// The error for an unknown key, and the key of the same table that is probably meant.
-fn unknown_key(name: &str, keys: &[ConfigKey], label: &str) -> (String, Option<&'static str>) {
-    match suggest(name, keys, label) {
-        KeySuggestion::ConfigKey(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
-        KeySuggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
-        KeySuggestion::Nothing if label.is_empty() => {
-            let tables: Vec<&str> = TABLES.iter().map(|(table, _)| *table).collect();
-            let what = format!("unknown key; known are pipeline and the tables source, {}", tables.join(", "));
-            (what, None)
-        }
-        KeySuggestion::Nothing => {
-            let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-            (format!("unknown key; known are {}", names.join(", ")), None)
-        }
-    }
-}
-
-fn unknown_word(text: &str, words: &[&str], key: &ConfigKey) -> String {
-    let near = nearest(text, words.iter().copied());
-    let values = near.map_or("possible values".to_owned(), |near| format!("did you mean \"{near}\"? Possible values"));
-    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let possible = match key.value {
-        ValueType::OneOf(_, expected) => expected.to_owned(),
-        ValueType::Moment(_) => format!("{} or a time such as \"2026-01-01T00:00:00Z\"", quoted.join(", ")),
-        _ => join(&quoted),
-    };
-    format!("unknown value {}; {values}: {possible}", shorten(&format!("{text:?}")))
-}
-
-/// Puts a value that is right into a table, so that the rest of it can be read.
-fn insert_example(table: &mut DeTable<'_>, key: &ConfigKey) {
-    if key.is_required
-        && let Ok(value) = DeValue::parse(key.example)
-    {
-        table.insert(Spanned::new(0..0, key.name.into()), value);
-    }
-}
-
-fn clamped(is_small: bool, min: u64, max: u64) -> DeValue<'static> {
-    let number = if is_small { min } else { max };
-    let text = match number {
-        0 => "0",
-        1 => "1",
-        number if number == u64::from(u32::MAX) => "4294967295",
-        _ => "9223372036854775807",
-    };
-    DeValue::parse(text).map_or(DeValue::Boolean(false), Spanned::into_inner)
-}
-
 fn join_path(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// How suggestions know a table within a table: only that of the answers' tables has a name of its own.
+/// The name of a nested table in suggestions.
 fn path_label(path: &str) -> &str {
     if path == "answers.delta" { "[answers.delta]" } else { path }
-}
-
-/// Takes the entry at a place out of a table, however deep; tells whether there was one.
-fn remove_at(value: &mut Spanned<DeValue<'_>>, at: usize) -> bool {
-    let DeValue::Table(table) = value.get_mut() else { return false };
-    let found = table.iter().find(|(key, value)| key.span().start == at || value.span().contains(&at));
-    let Some((key, held)) = found else { return false };
-    let deeper = matches!(held.get_ref(), DeValue::Table(_)) && held.span().start != at && key.span().start != at;
-    let name = key.get_ref().to_string();
-    if deeper && table.get_mut(name.as_str()).is_some_and(|held| remove_at(held, at)) {
-        return true;
-    }
-    table.remove(name.as_str()).is_some()
 }

@@ -1,4 +1,4 @@
-//! A configuration file as it is read: its settings, what is wrong with it, and the flags that override it.
+//! A configuration file: its settings, its problems, and the flags that override it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,7 @@ impl ConfigFile {
         if problems.is_empty() { Ok(self.config) } else { Err(ConfigError::Invalid { path: self.path, problems }) }
     }
 
-    /// A problem whose source, if it has one, is counted as in the file.
+    /// A problem in which the index of a source is that in the file.
     fn as_in_file(&self, problem: KeyProblem) -> KeyProblem {
         let counted = |path: &str| {
             let (index, key) = path.strip_prefix("source.")?.split_once('.')?;

@@ -1,4 +1,4 @@
-//! Wrong configurations: the messages for each, that all are reported at once, and that no damage goes unnoticed.
+//! Wrong configurations: the messages of each, all reported at once. No damage to a file goes unnoticed.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ use crate::sources::{SOURCES, source_kind};
 
 /// Wrong configurations, each with its exact messages. A case ends at a line of `=`, its messages follow a line of `-`.
 const WRONG: &str = include_str!("wrong_configurations.txt");
-/// What is put after a case without a source.
+/// The source that is appended to a case without one.
 const SOURCE: &str = "\n[[source]]\nkind = \"recording\"\npath = \"r\"\n";
-/// Configurations without a fault.
+/// Valid configurations.
 const EXAMPLES: [&str; 6] = [
     include_str!("../../examples/gateway.toml"),
     include_str!("../../examples/kafka.toml"),
@@ -226,7 +226,7 @@ fn example_of_every_key_can_be_read() {
     }
 }
 
-/// A change to a text, at places that are given as parts of its length.
+/// A change to a text, at positions given as fractions of its length.
 #[derive(Debug, Clone)]
 enum ConfigDamage {
     Remove(prop::sample::Index, usize),
@@ -294,7 +294,7 @@ proptest! {
         example in 0..EXAMPLES.len(),
         damages in prop::collection::vec(damage(), 1..6),
     ) {
-        // Comments only dilute the damage.
+        // Damage inside a comment has no effect, so remove the comments.
         let lines = EXAMPLES[example].lines().map(|line| line.split(" #").next().unwrap_or_default());
         let text = lines.filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
         let text = damages.iter().fold(text, |text, damage| apply(damage, &text));

@@ -1,4 +1,4 @@
-//! `[engine] memory_max`: as it is written, and what it is by default.
+//! `[engine] memory_max`: its format and its default.
 
 use std::path::Path;
 
@@ -59,14 +59,15 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
-/// Three quarters of what this process may use: of the machine's memory, or of its control group's if that is less.
-/// `None` where neither can be read.
+/// Three quarters of the machine's memory, or of the limit of the process's control group if that is lower.
+/// `None` if neither can be read.
 #[must_use]
 pub(super) fn default_memory_max() -> Option<u64> {
     available_memory(Path::new("/")).map(|bytes| bytes / 4 * 3)
 }
 
-/// The memory of the machine, or of the narrowest control group around this process. `root` is the root of the file system.
+/// The memory of the machine, or the lowest limit of the control groups of this process. `root` is the file system's
+/// root.
 fn available_memory(root: &Path) -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let machine = read("proc/meminfo").and_then(|text| total_memory(&text));
@@ -81,7 +82,7 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The limits of one control group and of all around it. A line is `0::/a/b` (version 2) or `7:memory:/a/b` (version 1).
+/// The limits of a control group and its parents. A line is `0::/a/b` (version 2) or `7:memory:/a/b` (version 1).
 fn group_limits(root: &Path, line: &str) -> Vec<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else { return Vec::new() };
@@ -90,11 +91,11 @@ fn group_limits(root: &Path, line: &str) -> Vec<u64> {
         list if list.split(',').any(|name| name == "memory") => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
         _ => return Vec::new(),
     };
-    // In a container the group is named as the host sees it, and mounted at the root: what is not there is passed over.
+    // A container sees the host's name of the group, but the group itself is mounted at the root. Skip missing folders.
     let group = Path::new(group.trim_start_matches('/'));
     let limit = |group: &Path| {
         let text = std::fs::read_to_string(root.join(mount).join(group).join(file)).ok()?;
-        // Version 2 says `max` where there is no limit, version 1 a number that no machine has.
+        // No limit is `max` in version 2, and a number larger than any memory in version 1.
         text.trim().parse::<u64>().ok()
     };
     group.ancestors().filter_map(limit).collect()

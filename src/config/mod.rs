@@ -1,8 +1,8 @@
 //! Configuration: a TOML file, or a folder of recorded posts, and the flags that override it.
 //!
 //! Every problem of a file is reported at once, with line and column. Unknown keys are errors.
-//! Relative paths are relative to the file. Secrets are never in a file: they come from the environment, from files of
-//! their own or from a credential chain.
+//! Relative paths are relative to the file. Secrets are never in a file: they come from the environment, from separate
+//! files or from a credential chain.
 
 mod connection;
 mod document;
@@ -12,6 +12,7 @@ mod other_format;
 mod problem;
 mod schema;
 mod suggestion;
+mod value_repair;
 mod value_type;
 
 use std::path::{Path, PathBuf};
@@ -242,9 +243,9 @@ impl Default for EngineConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
-    /// In which form; by default tables on a terminal, snapshots elsewhere.
+    /// The format. By default tables on a terminal, and snapshots elsewhere.
     pub format: Option<StdoutFormat>,
-    /// Least time between two snapshots, or two drawings of the tables, milliseconds.
+    /// Minimum time between two snapshots, or two updates of the tables, in milliseconds.
     pub every_ms: u64,
 }
 
@@ -255,7 +256,7 @@ impl Default for OutputConfig {
 }
 
 impl Config {
-    /// A run over one recording, all else by default and without tables.
+    /// A run over one recording with default settings and without tables.
     #[must_use]
     pub fn recording(path: &Path) -> Config {
         Config {
@@ -277,7 +278,7 @@ impl Config {
         }
     }
 
-    /// What is wrong though every key can be read. Keys are named by their path from the top, as in `tables.url`.
+    /// The problems of values that have the right type. Keys are named by their full path, as in `tables.url`.
     #[must_use]
     pub fn problems(&self, wanted: ConfigUse) -> Vec<KeyProblem> {
         let mut problems = Vec::new();
@@ -302,17 +303,17 @@ impl Config {
             }
         }
         add("objects", self.objects.validate());
-        add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.faults(&self.base)).collect());
+        add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.problems(&self.base)).collect());
         add("serve", self.serve.iter().flat_map(|serve| serve.validate(&self.base)).collect());
         add("gateway", self.gateway.iter().flat_map(|gateway| gateway.validate(&self.base)).collect());
-        add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::faults).collect());
+        add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::problems).collect());
         for (index, source) in self.sources.iter().enumerate() {
             add(&format!("source.{index}"), source.validate(&self.base));
         }
         problems
     }
 
-    /// The table that a command needs and that is not there.
+    /// The missing table that a command requires.
     fn missing(&self, wanted: ConfigUse) -> Option<KeyProblem> {
         let has_source = !self.sources.is_empty();
         match wanted {
@@ -326,16 +327,16 @@ impl Config {
         }
     }
 
-    /// What sources need of the other settings.
+    /// The settings outside their own table that sources need.
     #[must_use]
     pub fn plan_context(&self) -> PlanContext<'_> {
         PlanContext { base: &self.base, pipeline: &self.pipeline, accepted: &self.accepted, objects: &self.objects }
     }
 
-    /// How the engine is to run.
+    /// The engine's settings.
     #[must_use]
     pub fn engine_settings(&self) -> EngineSettings {
-        // More than there are cores would only be slower.
+        // More workers than cores would only be slower.
         let workers = self.engine.workers.unwrap_or_else(cores).min(cores());
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
         let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
@@ -361,7 +362,7 @@ impl Config {
     }
 }
 
-/// The least that `memory_max` may be, bytes.
+/// Lower bound of `memory_max`, in bytes.
 const MEMORY_MIN: u64 = 64 << 20;
 
 /// Cores that this process may use.

@@ -1,4 +1,4 @@
-//! Files that are given as a configuration and are not TOML: the error shows the same settings as TOML.
+//! Configuration files that are not TOML: the error shows the same settings as TOML.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,23 +8,23 @@ use toml::de::DeTable;
 
 use super::schema::TABLES;
 
-/// The most of a file that is looked at, bytes: no configuration is longer.
+/// Largest file that is converted, in bytes. No configuration is larger.
 const BYTES_MAX: u64 = 1 << 20;
 /// Keys whose values are secrets in other programs' files. They are not shown.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "key_password"];
-/// What a configuration looks like, where the file itself cannot be shown as one.
+/// An example configuration, shown if the file cannot be converted.
 const EXAMPLE: &str = "[[source]]\nkind = \"recording\"\npath = \"recordings\"\n\n[tables]\nurl = \"data\"\n";
 
-/// A file of settings that is not a TOML file.
+/// A settings file in a format other than TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFormat {
-    /// What it is written in.
+    /// The format, such as YAML.
     pub format: &'static str,
     /// What to write instead.
     pub remedy: String,
 }
 
-/// What a file is if it holds settings and is not named as TOML; `None` for recordings, and whatever cannot be read.
+/// Detects settings in a file that is not named as TOML. `None` for recordings and unreadable files.
 pub(super) fn detect(path: &Path) -> Option<OtherFormat> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     if ["jsonl", "ndjson", "gz", "zst", "csv", "parquet"].contains(&extension.as_str()) {
@@ -63,7 +63,7 @@ fn converted(format: &'static str, value: Option<Value>, path: &Path) -> OtherFo
     OtherFormat { format, remedy }
 }
 
-/// A value without what TOML has not (null), with sources as a list, and without secrets.
+/// Converts a value for TOML: without nulls, with sources as a list, and without secrets.
 fn plain(value: Value) -> Option<Value> {
     match value {
         Value::Null => None,

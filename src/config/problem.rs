@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where that was written: line and column of a file, or a flag.
+//! Problems of a configuration, and their places: line and column of a file, or a flag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -6,23 +6,23 @@ use std::ops::Range;
 use super::value_type::shorten;
 use pinflow_core::key_problem::KeyProblem;
 
-/// One thing that is wrong with a configuration.
+/// A problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigProblem {
-    /// Line and column in the file, both from 1, the column in characters; `None` for what a flag says.
+    /// Line and column in the file, both from 1, the column in characters. `None` if a flag set the value.
     pub place: Option<(usize, usize)>,
-    /// The table and key, or the flag, what is wrong, and what to do.
+    /// The table and key, or the flag, with the problem and what to do.
     pub what: String,
 }
 
-/// Where the keys of a file stand. A path names a key from the top, as in `tables.url` or `source.0.topics.pin`.
+/// The places of the keys of a file. A path names a key from the top, as in `tables.url` or `source.0.topics.pin`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyPlaces {
     text: String,
     keys: BTreeMap<String, KeyPlace>,
-    /// Keys whose errors are reported already: what was put in their place is not to be reported, too.
+    /// Keys whose errors are already reported. Errors of the values that replaced theirs are ignored.
     reported: BTreeSet<String>,
-    /// Where a syntax error is: what follows it may be read wrong.
+    /// The offset of the first syntax error. The text after it may be misread.
     pub(super) is_broken_from: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ impl KeyPlaces {
         self.keys.insert(path, KeyPlace { key, value });
     }
 
-    /// Remembers that errors of a key are reported already.
+    /// Marks the errors of a key as reported.
     pub(super) fn mark_reported(&mut self, path: &str) {
         self.reported.insert(path.to_owned());
     }
@@ -50,27 +50,27 @@ impl KeyPlaces {
         self.reported.remove(path);
     }
 
-    /// Where the table at a path begins, if it has a header: else it is written in braces.
+    /// The offset of the header of the table at a path. `None` if the table has no header but is written in braces.
     pub(super) fn header_start_of(&self, path: &str) -> Option<usize> {
         let place = self.keys.get(path)?;
         let start = self.header_start(place.key);
         (start != place.key).then_some(start)
     }
 
-    /// A problem at a place of the text.
+    /// A problem at an offset in the text.
     pub(super) fn problem_at(&self, offset: usize, path: &str, what: &str) -> ConfigProblem {
         ConfigProblem { place: Some(self.line_and_column(offset)), what: labelled(path, what) }
     }
 
-    /// The path of the innermost key whose value covers a place of the text.
+    /// The path of the innermost key whose value contains an offset.
     pub(super) fn path_at(&self, offset: usize) -> Option<&str> {
         let covering = self.keys.iter().filter(|(_, place)| place.value.contains(&offset) || place.key == offset);
         covering.min_by_key(|(path, place)| (place.value.len(), usize::MAX - path.len())).map(|(path, _)| path.as_str())
     }
 
-    /// Locates a problem that was found by the meaning of a value; `None` if the key's errors are reported already.
+    /// Locates a problem that a crate found in a value. `None` if the key's errors are already reported.
     pub(super) fn locate(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
-        // That one source cannot be read says nothing of the others.
+        // A source that cannot be read does not affect the others.
         let holders = ancestors(&problem.key).filter(|path| *path != "source" || problem.key == "source");
         let is_reported = holders.into_iter().any(|path| self.reported.contains(path));
         let is_followup = problem.key.contains('.') && {
@@ -99,19 +99,19 @@ impl KeyPlaces {
         Some(self.problem_at(offset, &problem.key, &what))
     }
 
-    /// Whether a syntax error leaves it open what a key is, or whether it is there.
+    /// Whether a key comes after a syntax error, so that its value or its absence may be misread.
     fn is_doubtful(&self, path: &str) -> bool {
         let is_certain = |broken: usize| self.keys.get(path).is_some_and(|place| place.value.end <= broken);
         self.is_broken_from.is_some_and(|broken| !is_certain(broken))
     }
 
-    /// Where errors of a key point to: its header for a table with one, else its value.
+    /// The offset that errors of a key point to: the header of a table, or else the value.
     fn start_of(&self, path: &str, place: &KeyPlace) -> usize {
         let is_inline = matches!(self.text.as_bytes().get(place.value.start), Some(b'{'));
         if is_section(path) && !is_inline { self.header_start(place.key) } else { place.value.start }
     }
 
-    /// The start of the `[table]` whose name is at `offset`; of a key without brackets, its own.
+    /// The start of the `[table]` header whose name is at `offset`. For a key without brackets, `offset` itself.
     pub(super) fn header_start(&self, offset: usize) -> usize {
         let line_start = self.text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
         let line = self.text.get(line_start..).unwrap_or_default();
@@ -131,17 +131,17 @@ impl KeyPlaces {
     }
 }
 
-/// A path, and the paths of what holds it, innermost first.
+/// A path and the paths of its parents, innermost first.
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(outer, _)| outer))
 }
 
-/// Whether a path names a table with a header of its own.
+/// Whether a path names a table that has its own header.
 fn is_section(path: &str) -> bool {
     !path.is_empty() && split(path).1.is_empty()
 }
 
-/// The table that errors name for a path, and the key within it.
+/// The table of a path as errors name it, and the key within it.
 fn split(path: &str) -> (String, &str) {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     match first {
@@ -153,7 +153,7 @@ fn split(path: &str) -> (String, &str) {
     }
 }
 
-/// What is wrong, after the table and key that it is wrong with.
+/// The text of a problem, preceded by its table and key.
 fn labelled(path: &str, what: &str) -> String {
     match split(path) {
         _ if path.is_empty() => what.to_owned(),
@@ -161,7 +161,7 @@ fn labelled(path: &str, what: &str) -> String {
         (table, key) if table.is_empty() => format!("{key}: {what}"),
         (table, key) => {
             let label = format!("{table} {key}");
-            // What reads a location names the setting itself, for it also reads flags and arguments.
+            // Errors of locations already name the setting, because locations are also read from flags and arguments.
             let what = what.strip_prefix(&label).map_or(what, str::trim_start);
             format!("{label}: {what}")
         }

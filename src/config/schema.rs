@@ -1,7 +1,7 @@
-//! The keys of a configuration: which tables there are, which keys each has, and what a value looks like.
+//! The tables and keys of a configuration, and the type and an example of each value.
 //!
-//! The structs that the values are read into hold defaults and meanings. This list exists so that a file can be checked as
-//! a whole: serde stops at the first error and names neither key nor expected type. A test holds the two together.
+//! The structs that the values are read into define defaults and meanings. This list lets a whole file be checked at
+//! once: serde stops at the first error and names neither key nor expected type. A test compares the two.
 
 use super::value_type::{ConfigKey, ValueType};
 
@@ -9,7 +9,7 @@ use ValueType::{Choice, Flag, ListenAddress, Number, OneOf, Secret, SecretMap, T
 pub(super) use pinflow_kafka::config_keys::CONNECTION_KEYS as KAFKA_CONNECTION;
 pub(super) use pinflow_kinesis::config_keys::CONNECTION_KEYS as KINESIS_CONNECTION;
 
-/// The tables that a configuration has at its top, by name. `source` is a list: see `crate::sources`.
+/// The top-level tables of a configuration. `source` is a list: see `crate::sources`.
 pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
     ("questions", QUESTIONS),
     ("tables", TABLES_KEYS),
@@ -57,7 +57,7 @@ const ARCHIVE: &[ConfigKey] = &[
     ConfigKey::optional("compression", Choice(&["none", "gzip", "zstd"]), "\"zstd\""),
 ];
 
-/// How buckets are reached.
+/// `[objects]`: the connection to object stores.
 pub(super) const OBJECTS: &[ConfigKey] = &[
     REGION,
     PROFILE,

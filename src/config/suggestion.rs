@@ -3,10 +3,10 @@
 use strsim::damerau_levenshtein;
 
 use super::schema::{TABLES, TOP};
-use super::value_type::{ConfigKey, ValueType};
+use super::value_type::{ConfigKey, ValueType, shorten};
 use crate::sources::SOURCES;
 
-/// The known word that `written` is most likely meant to be, if one is near.
+/// The known word that is most similar to `written`, if any is similar enough.
 pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
     let word = plain(written);
@@ -17,7 +17,7 @@ pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + 
     if let Some((_, other)) = near {
         return Some(other);
     }
-    // `rate` for `rate_per_sec`, but not `a` for anything.
+    // Also accept an unambiguous prefix: `rate` for `rate_per_sec`, but no prefix of one or two letters.
     let mut longer = known.filter(|other| word.len() >= 3 && other.starts_with(&format!("{word}_")));
     match (longer.next(), longer.next()) {
         (Some(only), None) => Some(only),
@@ -25,18 +25,18 @@ pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str> + 
     }
 }
 
-/// What an unknown key is probably meant to be.
+/// A suggestion for an unknown key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeySuggestion {
     /// Another key of the same table.
     ConfigKey(&'static str),
-    /// The same key, or a similar one, in other tables: what to say.
+    /// The same or a similar key of other tables, as the text of the suggestion.
     Elsewhere(String),
-    /// Nothing known is like it.
+    /// No known key is similar.
     Nothing,
 }
 
-/// What the unknown `written` in a table with these keys is probably meant to be. `table` is how errors name the table.
+/// Suggests a key for the unknown key `written` in a table with these keys. `table` is the table's name in errors.
 pub(super) fn suggest(written: &str, keys: &[ConfigKey], table: &str) -> KeySuggestion {
     let names: Vec<&'static str> = keys.iter().map(|key| key.name).collect();
     let own = nearest(written, names.iter().copied());
@@ -58,7 +58,7 @@ fn nearest_elsewhere(written: &str, table: &str) -> KeySuggestion {
     }
 }
 
-/// Where a key of this name belongs, except in `table`.
+/// The tables other than `table` that have a key of this name, as texts.
 fn homes(name: &str, table: &str) -> Vec<String> {
     if TABLES.iter().any(|(other, _)| *other == name) {
         return vec![format!("into a table of its own: [{name}]")];
@@ -75,7 +75,7 @@ fn home(label: &str) -> String {
     if label.is_empty() { "at the top of the file, before the first [table]".to_owned() } else { format!("to {label}") }
 }
 
-/// Every table that a key can be in, with the name that errors give it.
+/// All tables, each with its name in errors.
 fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     let mut all = vec![(String::new(), TOP)];
     all.extend(SOURCES.iter().map(|kind| (source_label(kind.name), kind.keys)));
@@ -90,18 +90,48 @@ fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     all
 }
 
-/// How errors name a source of this kind.
+/// The name of a source of this kind in errors.
 pub(super) fn source_label(kind: &str) -> String {
     format!("[[source]] kind = \"{kind}\"")
 }
 
-/// Words as a list for people.
+/// Joins words with commas and `or`.
 pub(super) fn join(words: &[String]) -> String {
     match words {
         [] => String::new(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// The error for an unknown key, and the similar key of the same table, if there is one.
+pub(super) fn unknown_key(name: &str, keys: &[ConfigKey], label: &str) -> (String, Option<&'static str>) {
+    match suggest(name, keys, label) {
+        KeySuggestion::ConfigKey(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
+        KeySuggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
+        KeySuggestion::Nothing if label.is_empty() => {
+            let tables: Vec<&str> = TABLES.iter().map(|(table, _)| *table).collect();
+            let what = format!("unknown key; known are pipeline and the tables source, {}", tables.join(", "));
+            (what, None)
+        }
+        KeySuggestion::Nothing => {
+            let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+            (format!("unknown key; known are {}", names.join(", ")), None)
+        }
+    }
+}
+
+/// The error for a value that is not one of the possible words.
+pub(super) fn unknown_word(text: &str, words: &[&str], key: &ConfigKey) -> String {
+    let near = nearest(text, words.iter().copied());
+    let values = near.map_or("possible values".to_owned(), |near| format!("did you mean \"{near}\"? Possible values"));
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let possible = match key.value {
+        ValueType::OneOf(_, expected) => expected.to_owned(),
+        ValueType::Moment(_) => format!("{} or a time such as \"2026-01-01T00:00:00Z\"", quoted.join(", ")),
+        _ => join(&quoted),
+    };
+    format!("unknown value {}; {values}: {possible}", shorten(&format!("{text:?}")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What to say of a value that is not of the type of its key.
+//! Errors for values that do not have the type of their key.
 
 use toml::de::DeValue;
 
 pub(super) use pinflow_connect::config_key::{ConfigKey, ValueType};
 
-/// What is wrong with a value of another type than the key's, and what to write.
+/// The error for a value of the wrong type, with what to write instead.
 ///
 /// `written` is the value as it is written in the file.
 pub(super) fn type_error(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> String {
@@ -13,7 +13,7 @@ pub(super) fn type_error(key: &ConfigKey, value: &DeValue<'_>, written: &str) ->
     format!("expected {}, found {found}; {remedy}", key.value.expected())
 }
 
-/// What a value is, for people.
+/// Describes a value by its type and text.
 fn describe(value: &DeValue<'_>, written: &str, is_secret: bool) -> String {
     let kind = match value {
         DeValue::String(_) => "the text",
@@ -27,7 +27,7 @@ fn describe(value: &DeValue<'_>, written: &str, is_secret: bool) -> String {
     if is_secret { format!("{kind} (not shown)") } else { format!("{kind} {}", shorten(written)) }
 }
 
-/// A value as it is written, cut where it is long.
+/// The text of a value, cut to one short line.
 pub(super) fn shorten(written: &str) -> String {
     const CHARS_MAX: usize = 60;
     let line = written.lines().next().unwrap_or_default();
@@ -37,7 +37,7 @@ pub(super) fn shorten(written: &str) -> String {
     line.chars().take(CHARS_MAX).chain(['…']).collect()
 }
 
-/// What to write instead, where the value tells what was meant.
+/// What to write instead, if the value shows what was intended.
 fn remedy(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> Option<String> {
     match (key.value, value) {
         (ValueType::Whole { .. }, DeValue::Float(float)) => {
