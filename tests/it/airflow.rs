@@ -12,8 +12,10 @@ use serde_json::Value;
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{create_temp_dir, emit, last_snapshot, pinflow, program, succeed};
 
+#[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn airflow() -> Option<PathBuf> {
     if std::env::var_os("PINFLOW_SKIP_AIRFLOW").is_some_and(|skip| skip == "1") {
+        eprintln!("PINFLOW_SKIP_AIRFLOW=1: no Airflow is started, the example DAG is not run");
         return None;
     }
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/airflow-venv");

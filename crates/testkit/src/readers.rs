@@ -7,6 +7,7 @@ use crate::paths::workspace_root;
 /// The Python that `tests/readers/setup.sh` has set up; `None` if the check is switched off.
 pub fn python() -> Option<PathBuf> {
     if std::env::var_os("PINFLOW_SKIP_READERS").is_some_and(|skip| skip == "1") {
+        eprintln!("PINFLOW_SKIP_READERS=1: other engines do not read or change the tables");
         return None;
     }
     let built = || workspace_root().join("target/readers-venv");

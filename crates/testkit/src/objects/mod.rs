@@ -7,5 +7,9 @@ pub mod store;
 
 /// Whether tests that need the object store are switched off.
 pub fn skipped() -> bool {
-    std::env::var_os("PINFLOW_SKIP_OBJECTS").is_some_and(|skip| skip == "1")
+    let skipped = std::env::var_os("PINFLOW_SKIP_OBJECTS").is_some_and(|skip| skip == "1");
+    if skipped {
+        eprintln!("PINFLOW_SKIP_OBJECTS=1: no object store is started, tables in a bucket are not tested");
+    }
+    skipped
 }
