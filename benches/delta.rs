@@ -125,7 +125,7 @@ fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
     let reached = PartitionReached {
         key: "recording/pin.jsonl".to_owned(),
         source: "recording/pin.jsonl".to_owned(),
-        carries: StreamHint::Only(Stream::Pin),
+        stream_hint: StreamHint::Only(Stream::Pin),
         reached: PartitionProgress {
             next: next.into(),
             rows: next - 1,

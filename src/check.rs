@@ -1,4 +1,4 @@
-//! `pinflow check`: reaches every source and table, writes nothing, and names every fault.
+//! `pinflow check`: connects to every source and table, writes nothing, and prints every problem.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use pinflow_delta::{self as delta, DeltaError};
 use pinflow_gateway as gateway;
 use pinflow_storage::{Location, LocationEntries, LocationSpec, StorageError};
 
-/// Why a check could not be finished.
+/// Why a check could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The url of a folder or bucket is invalid.
@@ -33,7 +33,7 @@ impl UserError for CheckError {
     }
 }
 
-/// What is wrong with a folder or bucket. It is printed as a fault, and does not end the check.
+/// A problem of a folder or bucket. It is printed as a fault, and the check continues.
 #[derive(Debug, thiserror::Error)]
 enum LocationFault {
     #[error(transparent)]
@@ -57,60 +57,60 @@ enum LocationFault {
     },
 }
 
-/// Checks a configuration and prints a line for each thing that was looked at; returns the number of faults.
+/// Checks a configuration, prints one line per finding, and returns the number of problems.
 ///
 /// # Errors
 /// Only if the findings cannot be written.
 pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckError> {
-    let mut faults = 0;
+    let mut problems = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
-    let mut looks = Vec::new();
+    let mut checked = Vec::new();
     for source in &config.sources {
-        looks.push(source.check(&config.plan_context()).await);
+        checked.push(source.check(&config.plan_context()).await);
     }
     if let Some(gateway) = &config.gateway {
-        looks.push(gateway::check_backends(gateway, &config.base).await);
+        checked.push(gateway::check_backends(gateway, &config.base).await);
     }
-    for findings in looks {
+    for findings in checked {
         for finding in findings {
-            faults += usize::from(matches!(finding, Finding::Fault(_)));
+            problems += usize::from(matches!(finding, Finding::Problem(_)));
             match finding {
-                Finding::Well(what) => writeln!(out, "ok     {what}")?,
+                Finding::Passed(what) => writeln!(out, "ok     {what}")?,
                 Finding::Risk(what) => writeln!(out, "risk   {what}")?,
-                Finding::Fault(what) => writeln!(out, "fault  {what}")?,
+                Finding::Problem(what) => writeln!(out, "fault  {what}")?,
             }
         }
     }
     let root = |root: Result<LocationSpec, String>| root.map_err(CheckError::Url);
-    faults += match &config.tables {
-        None => told(Ok(vec!["no [tables]: answers only, nothing is kept".to_owned()]), out)?,
-        Some(tables) => told(tables_facts(&root(tables.root(&config.base))?, config).await, out)?,
+    problems += match &config.tables {
+        None => print_facts(Ok(vec!["no [tables]: answers only, nothing is kept".to_owned()]), out)?,
+        Some(tables) => print_facts(tables_facts(&root(tables.root(&config.base))?, config).await, out)?,
     };
     if let Some(archive) = &config.archive {
-        faults += told(place_facts("the archive", &root(archive.location(&config.base))?, config).await, out)?;
+        problems += print_facts(place_facts("the archive", &root(archive.location(&config.base))?, config).await, out)?;
     }
     if let Some(answers) = &config.answers.delta {
-        faults += told(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
+        problems += print_facts(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
     }
     let settings = config.engine_settings();
     writeln!(out, "ok     {} workers, epochs of {:?}", settings.workers, settings.epoch)?;
-    match faults {
+    match problems {
         0 => writeln!(out, "nothing is wrong")?,
         1 => writeln!(out, "1 fault")?,
         n => writeln!(out, "{n} faults")?,
     }
-    Ok(faults)
+    Ok(problems)
 }
 
-/// Prints what is known of a place, or why nothing is; how many faults that are.
-fn told(facts: Result<Vec<String>, LocationFault>, out: &mut impl Write) -> io::Result<usize> {
+/// Prints facts about a location, or the problem that prevented reading it. Returns the number of problems.
+fn print_facts(facts: Result<Vec<String>, LocationFault>, out: &mut impl Write) -> io::Result<usize> {
     match facts {
         Ok(facts) => facts.iter().try_for_each(|line| writeln!(out, "ok     {line}")).map(|()| 0),
         Err(error) => writeln!(out, "fault  {}", error_text(&error)).map(|()| 1),
     }
 }
 
-/// What is known of the tables without touching them.
+/// Reads facts about the tables without changing them.
 async fn tables_facts(target: &LocationSpec, config: &Config) -> Result<Vec<String>, LocationFault> {
     let place = Location::connect(target, &config.objects).await?;
     if let Some(fact) = yet_to_be_made("tables", &place).await? {
@@ -127,13 +127,13 @@ async fn tables_facts(target: &LocationSpec, config: &Config) -> Result<Vec<Stri
         .collect())
 }
 
-/// What is known of a place without touching it.
+/// Reads facts about a location without changing it.
 async fn place_facts(what: &str, target: &LocationSpec, config: &Config) -> Result<Vec<String>, LocationFault> {
     let place = Location::connect(target, &config.objects).await?;
     Ok(vec![yet_to_be_made(what, &place).await?.unwrap_or_else(|| format!("{what} at {place}"))])
 }
 
-/// Whether a place holds nothing yet and `what` can be made there; `None` if it holds something.
+/// Describes where `what` will be created, if the location is still empty. `None` if it is not empty.
 async fn yet_to_be_made(what: &str, place: &Location) -> Result<Option<String>, LocationFault> {
     let Some(root) = place.local_folder() else {
         let is_empty = place.list_entries().await? == LocationEntries::default();

@@ -1,4 +1,4 @@
-//! The command line: what was typed becomes what is meant.
+//! The command line: parses the arguments and calls the commands.
 
 mod examples;
 
@@ -38,10 +38,10 @@ use pinflow_terminal::panics;
 use pinflow_terminal::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use pinflow_terminal::{WhenClosed, write_error_line};
 
-/// How a command ends.
+/// The result of a command.
 type CommandResult = Result<ExitStatus, CommandError>;
 
-/// How an emit reads the file of `--connection`.
+/// Reads the file of `--connection` for `pinflow emit`.
 const CONNECTION_READERS: emit::ConnectionReaders = emit::ConnectionReaders {
     kafka: |path| config::kafka_connection(path).map_err(|error| Box::new(error) as emit::ConnectionFileError),
     kinesis: |path| config::kinesis_connection(path).map_err(|error| Box::new(error) as emit::ConnectionFileError),
@@ -143,7 +143,7 @@ struct RunOverrides {
 }
 
 impl RunOverrides {
-    /// Puts these flags over a configuration, and notes which keys they set.
+    /// Overrides a configuration with these flags, and records which keys they set.
     fn apply(self, file: &mut ConfigFile) {
         let config = &mut file.config;
         let mut set = Vec::new();
@@ -153,7 +153,7 @@ impl RunOverrides {
                 Some(tables) => tables.url = url,
                 None => config.tables = Some(TablesConfig::at(&url)),
             }
-            // A path that was typed is relative to where it was typed.
+            // A path on the command line is relative to the working directory, not to the configuration file.
             if let Some(tables) = &mut config.tables
                 && !tables.url.is_empty()
                 && LocationSpec::is_path(&tables.url)
@@ -182,7 +182,7 @@ impl RunOverrides {
         }
     }
 
-    /// Reads a configuration and puts these flags over it.
+    /// Reads a configuration and overrides it with these flags.
     fn over(self, path: &Path, wanted: ConfigUse) -> Result<Config, ConfigError> {
         let mut file = ConfigFile::read(path)?;
         self.apply(&mut file);
@@ -241,12 +241,12 @@ pub fn main() -> ExitCode {
     panics::watch(ExitStatus::Failed.code());
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(cli.command)));
     let status = match done {
-        // The panic has said why.
+        // The panic hook has already printed the reason.
         Err(_) => ExitStatus::Failed,
         Ok(Ok(ExitStatus::Success)) if panics::has_panicked() => ExitStatus::Failed,
         Ok(Ok(status)) => status,
         Ok(Err(error)) => {
-            // The chain, outermost first, as one sentence, and then what to do.
+            // One line: the error, its causes, and then the hint.
             write_error_line(&format!("pinflow: {}", user_error_text(&error)));
             error.exit_code()
         }
@@ -262,7 +262,7 @@ fn check_clock() -> Result<(), CommandError> {
 
 fn dispatch(command: PinflowCommand) -> CommandResult {
     check_clock()?;
-    // A run and a gateway start telemetry themselves: their configuration says where they log to.
+    // `run` and `gateway` start telemetry themselves, because its settings are in their configuration.
     if !matches!(command, PinflowCommand::Run(_) | PinflowCommand::Gateway(_)) {
         telemetry::start(None, Path::new(""), "")?;
     }
@@ -278,7 +278,7 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
     }
 }
 
-/// Runs on threads of its own: delta-rs hangs on a single-threaded runtime.
+/// Runs a command on a multi-threaded runtime, because delta-rs hangs on a single-threaded one.
 fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
@@ -361,8 +361,8 @@ async fn gateway_command(args: GatewayArgs) -> CommandResult {
 async fn check_command(args: CheckArgs) -> CommandResult {
     let config = args.overrides.over(&args.config, ConfigUse::Check)?;
     let mut out = CommandOutput::new(terminal::stdout(false, WhenClosed::Fail));
-    let faults = check::run(&config, &mut out).await;
-    out.finish(faults.map(|faults| status_of_check(faults == 0)).map_err(CommandError::from))
+    let problems = check::run(&config, &mut out).await;
+    out.finish(problems.map(|problems| status_of_check(problems == 0)).map_err(CommandError::from))
 }
 
 async fn table_command(args: table::TableArgs) -> CommandResult {
@@ -379,17 +379,17 @@ async fn query_command(args: query::QueryArgs) -> CommandResult {
 
 async fn topics_command(args: topics::TopicsArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
-    let well = topics::run(args, &mut out).await;
-    out.finish(well.map(status_of_check).map_err(CommandError::from))
+    let succeeded = topics::run(args, &mut out).await;
+    out.finish(succeeded.map(status_of_check).map_err(CommandError::from))
 }
 
 async fn streams_command(args: streams::StreamsArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_json(), WhenClosed::Fail));
-    let well = streams::run(args, &mut out).await;
-    out.finish(well.map(status_of_check).map_err(CommandError::from))
+    let succeeded = streams::run(args, &mut out).await;
+    out.finish(succeeded.map(status_of_check).map_err(CommandError::from))
 }
 
-/// The exit code of a command that looks for problems, or does several things.
-fn status_of_check(is_well: bool) -> ExitStatus {
-    if is_well { ExitStatus::Success } else { ExitStatus::Failed }
+/// The exit code of a command that checks for problems or does several things.
+fn status_of_check(is_success: bool) -> ExitStatus {
+    if is_success { ExitStatus::Success } else { ExitStatus::Failed }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-// Rows are made on one thread and dropped on another; the system's allocator does that at half the speed.
+// Rows are created on one thread and dropped on another. With the system's allocator that takes twice as long.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

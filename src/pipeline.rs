@@ -1,4 +1,4 @@
-//! A pipeline inside another program: start it, iterate over the changes of each epoch, ask for an answer.
+//! A pipeline inside another program: start it, iterate over the changes of each epoch, read an answer.
 
 use std::fmt;
 use std::path::Path;
@@ -16,16 +16,16 @@ use pinflow_core::user_error::user_error_text;
 use pinflow_engine::{EpochFrame, RunOutcome};
 use pinflow_serving::AnswerView;
 
-/// Epochs between the pipeline and the program. The pipeline waits while the program has not taken them.
+/// Epochs that are buffered for the program. The pipeline waits while the buffer is full.
 const EPOCHS_BUFFERED: usize = 64;
 
-/// A pipeline that is configured and not started.
+/// A configured pipeline that is not started yet.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     config: Config,
 }
 
-/// Why a pipeline cannot start or continue, and what to do. What is committed stays; a new run resumes there.
+/// Why a pipeline cannot start or continue, and what to do. Committed rows are safe, and a new run resumes there.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The configuration cannot be read, or is wrong.
@@ -65,17 +65,17 @@ impl Pipeline {
         Ok(Pipeline { config: ConfigFile::read(path.as_ref())?.finish(ConfigUse::Run)? })
     }
 
-    /// Ends the pipeline once everything is read that exists at the start, also where a source never ends by itself.
+    /// Ends the pipeline once it has read everything that exists at the start. Without this, a live source never ends.
     #[must_use]
     pub fn until_caught_up(mut self) -> Pipeline {
         self.config.until_caught_up = true;
         self
     }
 
-    /// Starts reading, on threads of its own.
+    /// Starts reading on new threads.
     ///
     /// # Errors
-    /// [`PipelineError::Thread`]. What is wrong with sources or tables is returned with the first epoch.
+    /// [`PipelineError::Thread`]. Errors of sources and tables are returned by the first [`RunningPipeline::next_epoch`].
     pub fn start(self) -> Result<RunningPipeline, PipelineError> {
         let (stop, stopped) = watch::channel(false);
         let (to_program, epochs) = sync_channel(EPOCHS_BUFFERED);
@@ -83,7 +83,7 @@ impl Pipeline {
             // delta-rs needs a runtime with several threads.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pinflow").build()?;
             let outcome = runtime.block_on(run_embedded(self.config, to_program, stopped));
-            // A read that hangs must not keep the program from going on.
+            // A read that hangs must not block the program.
             runtime.shutdown_background();
             outcome.map_err(|error| PipelineError::Failed(Box::new(error)))
         };
@@ -93,18 +93,18 @@ impl Pipeline {
     }
 }
 
-/// A pipeline that runs. It waits while you do not take its epochs.
+/// A running pipeline. It waits while you do not take its epochs.
 ///
 /// Dropping it stops it, as [`RunningPipeline::stop`] does, and only logs how it ended.
 pub struct RunningPipeline {
     stop: watch::Sender<bool>,
-    /// `None` once they have ended.
+    /// `None` after the last epoch.
     epochs: Option<Receiver<EpochFrame>>,
-    /// `None` once it has ended.
+    /// `None` after the thread was joined.
     thread: Option<JoinHandle<Result<RunOutcome, PipelineError>>>,
     view: AnswerView,
     outcome: RunOutcome,
-    /// Whether the program was shown an epoch, or could have been.
+    /// Whether at least one epoch was available to the program.
     is_open: bool,
 }
 
@@ -147,7 +147,7 @@ impl RunningPipeline {
         Ok(answer.rows().map(|row| NamedCells { columns: question.columns, row: row.clone() }).collect())
     }
 
-    /// Stops reading, and waits until everything that was read is durable, for at most 18 seconds. Then it tells what was
+    /// Stops reading, and waits until everything that was read is durable, for at most 18 seconds. Returns what was
     /// read.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl RunningPipeline {
 
     fn request_stop(&mut self) {
         self.stop.send_replace(true);
-        // Nothing waits for the program any more.
+        // The pipeline must not wait for the program any more.
         self.epochs = None;
     }
 

@@ -247,7 +247,7 @@ async fn publish_frames(
 /// or once `stop` turns true.
 ///
 /// # Errors
-/// What failed, where, and what to do. What is committed stays.
+/// What failed, where, and what to do. Committed rows are safe.
 pub(crate) async fn run_embedded(
     config: Config,
     to_program: SyncSender<EpochFrame>,
@@ -260,7 +260,7 @@ pub(crate) async fn run_embedded(
     };
     let (readers, mut to_serve) = started?;
     let forwarding = task::spawn_blocking(move || {
-        // A program that has gone takes nothing more.
+        // The program that reads the epochs is gone.
         while let Some(frame) = to_serve.blocking_recv() {
             if to_program.send(frame).is_err() {
                 break;

@@ -12,7 +12,7 @@ pub fn source_kind(name: &str) -> Option<&'static SourceKind> {
     SOURCES.iter().find(|kind| kind.name == name)
 }
 
-/// The kind that a table without `kind` is meant to be: the one most of whose identifying keys it has.
+/// Guesses the kind of a table without `kind`: the kind with the most identifying keys in the table.
 #[must_use]
 pub fn identify_kind(has_key: impl Fn(&str) -> bool) -> Option<&'static SourceKind> {
     let keys_of = |kind: &SourceKind| kind.identifying_keys.iter().filter(|key| has_key(key)).count();

@@ -156,11 +156,11 @@ fn serde_json(bencher: Bencher<'_, '_>, stream: Stream) {
     }
 }
 
-fn ingest(bencher: Bencher<'_, '_>, stream: Stream, carries: StreamHint, mut ingest: MessageParser) {
+fn ingest(bencher: Bencher<'_, '_>, stream: Stream, stream_hint: StreamHint, mut ingest: MessageParser) {
     let source = Symbol::new("recording/bench.jsonl");
     let lineage = Lineage { arrived_at: None, source, position: 1.into(), sub: 0 };
     bench_messages(bencher, stream, |message| {
-        ingest.parse_message(carries, Some(message), lineage, &mut CountingSink);
+        ingest.parse_message(stream_hint, Some(message), lineage, &mut CountingSink);
     });
 }
 

@@ -12,8 +12,8 @@ use samples::{GEO, PIN, USER};
 
 /// Checks that the whole message is rejected as one row, for every stream hint.
 fn check_rejected(payload: &[u8], reason: RejectionReason, detail: &str) {
-    for carries in CARRIES {
-        let (seen, _) = parse(carries, payload);
+    for stream_hint in CARRIES {
+        let (seen, _) = parse(stream_hint, payload);
         assert_eq!(seen.len(), 1, "{payload:?}");
         let (found, told, shown) = seen[0].rejection();
         assert_eq!(found, reason, "{told}: {:?}", String::from_utf8_lossy(payload));
@@ -24,8 +24,8 @@ fn check_rejected(payload: &[u8], reason: RejectionReason, detail: &str) {
 
 #[test]
 fn payload_that_is_not_text_is_rejected() {
-    for carries in CARRIES {
-        let (seen, _) = parse_with(&mut MessageParser::new(MessageLimits::default()), carries, None);
+    for stream_hint in CARRIES {
+        let (seen, _) = parse_with(&mut MessageParser::new(MessageLimits::default()), stream_hint, None);
         assert_eq!(seen[0].rejection(), (RejectionReason::Tombstone, "null payload", &[][..]));
     }
     let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
@@ -294,7 +294,10 @@ fn value_of_wrong_type_rejects_row() {
                 let (reason, detail, _) = seen[0].rejection();
                 assert_eq!(reason, RejectionReason::WrongType, "{field}: {value}");
                 assert!(detail.contains(&format!("`{field}`")), "{detail}");
-                assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0), "faults of a rejected row");
+                assert!(
+                    FieldFault::ALL.iter().all(|&fault| counts.field_faults(fault) == 0),
+                    "faults of a rejected row"
+                );
             }
         }
     }
@@ -354,7 +357,7 @@ fn unreadable_column_is_null_and_row_is_kept() {
             let (seen, counts) = parse(StreamHint::Auto, message.as_bytes());
             assert!(!seen[0].row().is_empty());
             for other in FieldFault::ALL {
-                assert_eq!(counts.faults(other), u64::from(other == fault), "{other:?} of {message}");
+                assert_eq!(counts.field_faults(other), u64::from(other == fault), "{other:?} of {message}");
             }
         }
     }
@@ -367,7 +370,7 @@ fn unreadable_column_is_null_and_row_is_kept() {
         "1998-01-01 00:00:00",
     ] {
         let (_, counts) = parse(StreamHint::Auto, GEO.replace("2019-04-30T08:15:00", time).as_bytes());
-        assert_eq!((counts.rows(Stream::Geo), counts.faults(FieldFault::Timestamp)), (1, 0), "{time}");
+        assert_eq!((counts.rows(Stream::Geo), counts.field_faults(FieldFault::Timestamp)), (1, 0), "{time}");
     }
 }
 
@@ -397,7 +400,7 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
                     assert_eq!((counts.rows(stream), counts.rejections(RejectionReason::TooLarge)), (1, 0));
                     for other in FieldFault::ALL {
                         let expected = if other == fault { faults } else { 0 };
-                        assert_eq!(counts.faults(other), expected, "{other:?}: {field} of {bytes} bytes");
+                        assert_eq!(counts.field_faults(other), expected, "{other:?}: {field} of {bytes} bytes");
                     }
                 }
             }
@@ -407,10 +410,10 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
     let long = PIN.replacen("\"title\":\"", &format!("\"title\":\"{}", "t".repeat(100_000)), 1);
     let (seen, counts) = parse(StreamHint::Auto, long.as_bytes());
     assert!(seen[0].row().contains(&"t".repeat(100_000)));
-    assert!(FieldFault::ALL.iter().all(|&fault| counts.faults(fault) == 0));
+    assert!(FieldFault::ALL.iter().all(|&fault| counts.field_faults(fault) == 0));
     // Blanks are empty, however many.
     let blank = GEO.replacen(&country_of_geo(), &" ".repeat(5_000), 1);
-    assert_eq!(parse(StreamHint::Auto, blank.as_bytes()).1.faults(FieldFault::Country), 0);
+    assert_eq!(parse(StreamHint::Auto, blank.as_bytes()).1.field_faults(FieldFault::Country), 0);
 }
 
 fn country_of_geo() -> String {

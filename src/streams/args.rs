@@ -8,7 +8,7 @@ use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::UsageError;
 use pinflow_kinesis::{KinesisConnection, KinesisConnectionError, StreamSpec};
 
-/// The names of the three streams, behind the prefix.
+/// The names of the three streams, without a prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Create, list, describe, split, merge and delete streams of Amazon Kinesis
@@ -19,13 +19,13 @@ pub struct StreamsArgs {
 }
 
 impl StreamsArgs {
-    /// Whether programs may read what is printed.
+    /// Whether the output is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.command.clone().split().1.format == StreamsFormat::Json
     }
 }
 
-/// What to do, as it is typed.
+/// The subcommand with its arguments.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum StreamsCommand {
     /// Create streams. A stream that already exists with the wanted number of shards is a success
@@ -79,7 +79,7 @@ pub(super) enum StreamsCommand {
     Scale {
         /// The name of the stream
         stream: String,
-        /// How many shards are to be open
+        /// The wanted number of open shards
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         shards: u32,
         #[command(flatten)]
@@ -94,7 +94,7 @@ pub(super) enum StreamsCommand {
     },
 }
 
-/// What to do.
+/// The subcommand without the connection.
 pub(super) enum StreamAction {
     Create(StreamSelection, NewStreamOptions),
     List(Option<String>),
@@ -103,7 +103,7 @@ pub(super) enum StreamAction {
     Delete(StreamSelection),
 }
 
-/// What to do with shards.
+/// A change of the shards.
 pub(super) enum ReshardAction {
     Split { shard: String, at: Option<u128> },
     Merge { one: String, other: String },
@@ -130,7 +130,7 @@ impl StreamsCommand {
     }
 }
 
-/// How Kinesis is reached. Credentials come from the AWS credential chain.
+/// The connection to Kinesis. Credentials come from the AWS credential chain.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct KinesisTarget {
     /// AWS region [default: AWS_REGION, or the profile's]
@@ -147,7 +147,7 @@ pub(super) struct KinesisTarget {
     pub(super) format: StreamsFormat,
 }
 
-/// Which streams.
+/// The selected streams.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StreamSelection {
     /// Names of streams. With --prefix the default is pin, geo and user
@@ -168,7 +168,7 @@ pub enum StreamsFormat {
     Json,
 }
 
-/// What streams are to be like.
+/// The settings of new streams.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct NewStreamOptions {
     /// Number of shards of each stream [default: on-demand, Kinesis adds shards as the load grows]
@@ -180,7 +180,7 @@ pub(super) struct NewStreamOptions {
 }
 
 impl KinesisTarget {
-    /// How to connect.
+    /// The connection settings.
     pub(super) fn connection(&self) -> Result<KinesisConnection, StreamsCommandError> {
         if let Some(path) = &self.connection {
             return Ok(kinesis_connection(path)?);
@@ -189,18 +189,18 @@ impl KinesisTarget {
             KinesisConnection { region: self.region.clone(), profile: None, endpoint: self.endpoint.clone() };
         match connection.validate() {
             none if none.is_empty() => Ok(connection),
-            faults => Err(KinesisConnectionError::Faulty(KeyProblem::texts(&faults)).into()),
+            problems => Err(KinesisConnectionError::Invalid(KeyProblem::texts(&problems)).into()),
         }
     }
 }
 
 impl StreamSelection {
-    /// Whether streams are named, in whatever way.
+    /// Whether names or a prefix are given.
     pub(super) fn any(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
     }
 
-    /// The streams that are meant.
+    /// The names of the selected streams.
     pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
         if !self.any() {
             let what = "no stream is named: give names, or --prefix TEXT for TEXT-pin, TEXT-geo and TEXT-user";

@@ -22,7 +22,7 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool
     let (command, region) = args.command.split();
     let streams = StreamAdmin::connect(region.connection()?).await?;
     let format = region.format;
-    let mut well = true;
+    let mut succeeded = true;
     match command {
         StreamAction::List(prefix) => {
             let names = streams.list_names().await?;
@@ -34,20 +34,20 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool
             for name in names {
                 match streams.describe(&name).await {
                     Ok((summary, shards)) => render::stream(&name, &summary, &shards, format, out)?,
-                    Err(error) => well &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= failed(&name, error, format, out)?,
                 }
             }
         }
         StreamAction::Create(named, shape) => {
             for name in named.names()? {
                 let outcome = streams.create(&shape.wanted(&name)).await;
-                well &= said(&name, outcome, format, out)?;
+                succeeded &= print_outcome(&name, outcome, format, out)?;
             }
         }
         StreamAction::Delete(named) => {
             for name in named.names()? {
                 let outcome = streams.delete(&name).await;
-                well &= said(&name, outcome, format, out)?;
+                succeeded &= print_outcome(&name, outcome, format, out)?;
             }
         }
         StreamAction::Reshard(name, shards) => {
@@ -56,13 +56,13 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool
                 ReshardAction::Merge { one, other } => streams.merge_shards(&name, one, other).await,
                 ReshardAction::Scale(count) => streams.scale_shards(&name, *count).await,
             };
-            well &= said(&name, outcome, format, out)?;
+            succeeded &= print_outcome(&name, outcome, format, out)?;
         }
     }
-    Ok(well)
+    Ok(succeeded)
 }
 
-fn said(
+fn print_outcome(
     name: &str,
     outcome: Result<StreamOutcome, StreamError>,
     format: StreamsFormat,
@@ -77,7 +77,7 @@ fn said(
     }
 }
 
-/// An error of one stream is printed and the others continue; an error of the connection ends the command.
+/// Prints an error of one stream, so that the command continues with the others. An error of the connection ends it.
 fn failed(
     name: &str,
     error: StreamError,

@@ -1,6 +1,6 @@
 //! Telemetry of the process: logs and a progress line on stderr, and OpenTelemetry export if configured.
 //!
-//! Every step of a start, commit, pause and loss is one event with its figures as fields; a commit is a span besides.
+//! Every step of a start, commit, pause and loss is one event with its figures as fields. A commit is also a span.
 
 mod logs;
 mod otlp;

@@ -30,7 +30,7 @@ use pinflow_core::secret::{SecretError, SecretFrom};
 use pinflow_core::user_error::{ExitStatus, UserError};
 
 /// Timeout of a request to the collector, and of the last export at the end of a run.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `[telemetry]`: where logs and spans are exported to.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,26 +75,26 @@ impl TelemetryConfig {
     }
 
     /// Returns every problem with a hint.
-    pub(crate) fn faults(&self) -> Vec<KeyProblem> {
-        let mut faults = Vec::new();
+    pub(crate) fn problems(&self) -> Vec<KeyProblem> {
+        let mut problems = Vec::new();
         match Url::parse(&self.otlp) {
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
                 let loopback = url.host_str().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host));
                 if url.scheme() == "http" && !loopback && !self.headers.is_empty() {
                     let what = "headers would be sent unencrypted; use https:// for a collector on another machine";
-                    faults.push(KeyProblem::new("otlp", what).conflicts_with("headers"));
+                    problems.push(KeyProblem::new("otlp", what).conflicts_with("headers"));
                 }
                 if !url.username().is_empty() || url.password().is_some() {
-                    faults.push(KeyProblem::new("otlp", "the URL holds credentials; put them into headers"));
+                    problems.push(KeyProblem::new("otlp", "the URL holds credentials; put them into headers"));
                 }
             }
             // The value may contain a secret, so the error does not.
-            _ => faults.push(KeyProblem::new("otlp", "this is not a URL; write one like \"http://localhost:4318\"")),
+            _ => problems.push(KeyProblem::new("otlp", "this is not a URL; write one like \"http://localhost:4318\"")),
         }
         if self.service.is_empty() {
-            faults.push(KeyProblem::new("service", "is empty; give a name, or remove it"));
+            problems.push(KeyProblem::new("service", "is empty; give a name, or remove it"));
         }
-        faults
+        problems
     }
 }
 
@@ -127,14 +127,14 @@ impl OtlpExporters {
             .with_http_client(OtlpClient::new()?)
             .with_endpoint(at("logs"))
             .with_headers(headers.clone())
-            .with_timeout(PATIENCE)
+            .with_timeout(EXPORT_TIMEOUT)
             .build()?;
         let spans = SpanExporter::builder()
             .with_http()
             .with_http_client(OtlpClient::new()?)
             .with_endpoint(at("traces"))
             .with_headers(headers)
-            .with_timeout(PATIENCE)
+            .with_timeout(EXPORT_TIMEOUT)
             .build()?;
         Ok(OtlpExporters {
             logs: SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(logs).build(),
@@ -161,8 +161,8 @@ impl OtlpExporters {
     pub(super) async fn finish(self) {
         // The exporter threads wait for requests that run on the runtime.
         let finished = tokio::task::spawn_blocking(move || {
-            let _ = self.spans.shutdown_with_timeout(PATIENCE);
-            let _ = self.logs.shutdown_with_timeout(PATIENCE);
+            let _ = self.spans.shutdown_with_timeout(EXPORT_TIMEOUT);
+            let _ = self.logs.shutdown_with_timeout(EXPORT_TIMEOUT);
         });
         // A failed export was logged when it was tried.
         let _ = finished.await;
@@ -179,12 +179,12 @@ struct OtlpClient {
 
 impl OtlpClient {
     fn new() -> Result<OtlpClient, TelemetryError> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let http = reqwest::Client::builder().timeout(EXPORT_TIMEOUT).build()?;
         Ok(OtlpClient { http, runtime: Handle::current(), failing: AtomicBool::new(false) })
     }
 
     /// Logs once that the collector does not accept data, and once that it does again.
-    fn tell(&self, failure: Option<String>) {
+    fn log_state_change(&self, failure: Option<String>) {
         let was = self.failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(failure) if !was => {
@@ -211,7 +211,7 @@ impl HttpClient for OtlpClient {
             Ok::<_, HttpError>(response.body(reply.bytes().await?)?)
         });
         let outcome = sent.await.map_err(HttpError::from).and_then(|reply| reply);
-        self.tell(match &outcome {
+        self.log_state_change(match &outcome {
             Ok(reply) if reply.status().is_success() => None,
             Ok(reply) => Some(format!("it responds with {}", reply.status())),
             Err(error) => Some(error.to_string()),
@@ -227,12 +227,12 @@ mod tests {
 
     #[test]
     fn collector_url_with_secret_or_plaintext_headers_is_rejected() {
-        let faults = |text: &str| toml::from_str::<TelemetryConfig>(text).unwrap().faults().len();
-        assert_eq!(faults("otlp = 'http://localhost:4318'"), 0);
-        assert_eq!(faults("otlp = 'https://collector.example/otlp'\nheaders = { authorization = 'env:T' }"), 0);
-        assert_eq!(faults("otlp = 'http://collector.example'\nheaders = { authorization = 'env:T' }"), 1);
-        assert_eq!(faults("otlp = 'https://me:secret@collector.example'"), 1);
-        assert_eq!(faults("otlp = 'localhost:4318'\nservice = ''"), 2);
+        let problems = |text: &str| toml::from_str::<TelemetryConfig>(text).unwrap().problems().len();
+        assert_eq!(problems("otlp = 'http://localhost:4318'"), 0);
+        assert_eq!(problems("otlp = 'https://collector.example/otlp'\nheaders = { authorization = 'env:T' }"), 0);
+        assert_eq!(problems("otlp = 'http://collector.example'\nheaders = { authorization = 'env:T' }"), 1);
+        assert_eq!(problems("otlp = 'https://me:secret@collector.example'"), 1);
+        assert_eq!(problems("otlp = 'localhost:4318'\nservice = ''"), 2);
         assert!(toml::from_str::<TelemetryConfig>("otlp = 'http://a'\nheaders = { x = 'inline' }").is_err());
     }
 }

@@ -216,7 +216,7 @@ pub fn log_findings(counts: &IngestCounts) {
         }
     }
     for fault in FieldFault::ALL {
-        let rows = counts.faults(fault);
+        let rows = counts.field_faults(fault);
         if rows > 0 {
             tracing::info!(table = %fault.table(), column = fault.column(), problem = fault.problem(), rows, "fields were unreadable");
         }

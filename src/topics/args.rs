@@ -6,7 +6,7 @@ use crate::config::{ConfigError, kafka_connection};
 use pinflow_core::user_error::UsageError;
 use pinflow_kafka::{KafkaConnection, TopicSpec};
 
-/// The names of the three streams' topics, behind the prefix.
+/// The names of the topics of the three streams, without a prefix.
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
 /// Create, list, describe and delete topics of a Kafka cluster
@@ -17,13 +17,13 @@ pub struct TopicsArgs {
 }
 
 impl TopicsArgs {
-    /// Whether programs may read what is printed.
+    /// Whether the output is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.command.clone().split().1.format == TopicsFormat::Json
     }
 }
 
-/// What to do, as it is typed.
+/// The subcommand with its arguments.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum TopicsCommand {
     /// Create topics. A topic that already exists with the wanted settings is a success
@@ -50,7 +50,7 @@ pub(super) enum TopicsCommand {
     },
 }
 
-/// What to do.
+/// The subcommand without the connection.
 pub(super) enum TopicAction {
     Create(NewTopicOptions),
     List,
@@ -69,7 +69,7 @@ impl TopicsCommand {
     }
 }
 
-/// Which cluster, and which of its topics.
+/// The cluster and the selected topics.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TopicSelection {
     /// Names of topics. With --prefix the default is pin, geo and user
@@ -99,7 +99,7 @@ pub enum TopicsFormat {
     Json,
 }
 
-/// What topics are to be like.
+/// The settings of new topics.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct NewTopicOptions {
     /// Number of partitions of each topic [default: the brokers' num.partitions]
@@ -114,7 +114,7 @@ pub(super) struct NewTopicOptions {
 }
 
 impl TopicSelection {
-    /// How to connect, and what its relative paths are relative to.
+    /// The connection settings, and the folder that their relative paths are relative to.
     pub(super) fn connection(&self) -> Result<(KafkaConnection, PathBuf), ConfigError> {
         match (&self.connection, &self.brokers) {
             (Some(path), _) => kafka_connection(path),
@@ -122,12 +122,12 @@ impl TopicSelection {
         }
     }
 
-    /// Whether topics are named, in whatever way.
+    /// Whether names or a prefix are given.
     pub(super) fn names_any(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
     }
 
-    /// The topics that are meant.
+    /// The names of the selected topics.
     pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
         if !self.names_any() {
             let what = "no topic is named: give names, or --prefix ID for ID.pin, ID.geo and ID.user";

@@ -23,7 +23,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
     let (connection, base) = cluster.connection()?;
     let topics = TopicAdmin::connect(connection, &base)?;
     let format = cluster.format;
-    let mut well = true;
+    let mut succeeded = true;
     match command {
         TopicAction::List => {
             let names = topics.list_names()?;
@@ -36,7 +36,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
             for name in names {
                 match topics.describe(&name).await {
                     Ok(topic) => found.push(topic),
-                    Err(error) => well &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= failed(&name, error, format, out)?,
                 }
             }
             render::topics(&found, format, out)?;
@@ -45,7 +45,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
             for name in cluster.names()? {
                 match topics.create(&shape.wanted(&name)).await {
                     Ok(ensured) => render::ensured(&name, &ensured, format, out)?,
-                    Err(error) => well &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= failed(&name, error, format, out)?,
                 }
             }
         }
@@ -53,15 +53,15 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
             for name in cluster.names()? {
                 match topics.delete(&name).await {
                     Ok(outcome) => render::outcome(&name, outcome, format, out)?,
-                    Err(error) => well &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= failed(&name, error, format, out)?,
                 }
             }
         }
     }
-    Ok(well)
+    Ok(succeeded)
 }
 
-/// An error of one topic is printed and the others continue; an error of the cluster ends the command.
+/// Prints an error of one topic, so that the command continues with the others. An error of the cluster ends it.
 fn failed(
     name: &str,
     error: TopicError,

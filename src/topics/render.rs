@@ -35,7 +35,7 @@ pub(super) fn outcome(name: &str, outcome: TopicOutcome, format: TopicsFormat, o
     }
 }
 
-/// A topic that is there now, and why it is risky as it is.
+/// Prints the outcome of creating a topic, with a risk of its settings if there is one.
 pub(super) fn ensured(name: &str, ensured: &EnsuredTopic, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
     let Some(risk) = &ensured.risk else { return outcome(name, ensured.outcome, format, out) };
     match format {

@@ -19,15 +19,15 @@ pub fn config_loader(region: Option<&str>, profile: Option<&str>) -> ConfigLoade
 
 /// What is wrong with region and endpoint, each with its remedy.
 pub fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if let Some(region) = region.filter(|region| region.is_empty() || !region.chars().all(plain)) {
-        faults.push(KeyProblem::new("region", format!("{region:?} is not a region; write one like \"eu-west-1\"")));
+        problems.push(KeyProblem::new("region", format!("{region:?} is not a region; write one like \"eu-west-1\"")));
     }
-    faults.extend(
+    problems.extend(
         endpoint.and_then(|endpoint| parse_endpoint(endpoint).err()).map(|what| KeyProblem::new("endpoint", what)),
     );
-    faults
+    problems
 }
 
 /// An endpoint's address; what is wrong with it and its remedy, if it is none.
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn a_secret_in_an_address_is_refused_and_not_repeated() {
-        let faults = validate_settings(None, Some("https://me:canary@example.com"));
-        assert!(faults.len() == 1 && !faults[0].what.contains("canary"), "{faults:?}");
+        let problems = validate_settings(None, Some("https://me:canary@example.com"));
+        assert!(problems.len() == 1 && !problems[0].what.contains("canary"), "{problems:?}");
     }
 
     #[test]

@@ -4,9 +4,9 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// It works.
-    Well(String),
+    Passed(String),
     /// It works, but has a risk.
     Risk(String),
     /// It does not work. The text says what to do.
-    Fault(String),
+    Problem(String),
 }

@@ -238,7 +238,7 @@ pub(crate) async fn join_next_files(
 /// Refuses a table with other columns than ours: the new file would not have them.
 fn check_columns(log: &TableLog, table: Table, handle: &DeltaTable) -> Result<(), DeltaError> {
     let metadata = handle.snapshot().map_err(library_error("read", log))?.metadata();
-    let columns = metadata.parse_schema().map_err(|fault| library_error("read the schema of", log)(fault.into()))?;
+    let columns = metadata.parse_schema().map_err(|error| library_error("read the schema of", log)(error.into()))?;
     match schema_difference(table, &columns) {
         None => Ok(()),
         Some(what) => Err(DeltaError::Schema { path: log.folder.clone(), what }),
@@ -313,7 +313,7 @@ async fn commit_compaction(
         if chosen.contains(log.folder.join(view.path().as_ref()).as_path()) {
             let remove = view.remove_action(false);
             let path =
-                ObjectPath::parse(&remove.path).map_err(|fault| library_error("read a name in", log)(fault.into()))?;
+                ObjectPath::parse(&remove.path).map_err(|error| library_error("read a name in", log)(error.into()))?;
             removed.insert(path);
             actions.push(Action::Remove(remove));
         }

@@ -62,7 +62,7 @@ pub(crate) fn positions_to_store(
     let ahead = |moved: &&PartitionReached| {
         ledger.position_and_hint(&moved.key).is_none_or(|(next, hint)| moved.reached.is_beyond(next, hint))
     };
-    reached.iter().filter(|moved| table.accepts(moved.carries)).filter(ahead).cloned().collect()
+    reached.iter().filter(|moved| table.accepts(moved.stream_hint)).filter(ahead).cloned().collect()
 }
 
 /// Where a partition resumes, and which tables are ahead of that.
@@ -97,7 +97,7 @@ pub(crate) fn resume_points(stored: &[(Table, Vec<PartitionReached>)]) -> BTreeM
         let known = || Table::ALL.into_iter().filter_map(|table| find(table, key));
         // The streams of a partition can change between runs. The furthest position has the newest value.
         let newest = known().max_by_key(|moved| moved.reached.next).expect("the key was found in some table");
-        let takes = || Table::CLEANED.into_iter().filter(|table| table.accepts(newest.carries));
+        let takes = || Table::CLEANED.into_iter().filter(|table| table.accepts(newest.stream_hint));
         let positions: Option<Vec<_>> = takes().map(|table| find(table, key)).collect();
         let at = positions.and_then(|p| p.into_iter().min_by_key(|moved| moved.reached.next)).cloned();
         let least = at.as_ref().map_or(Position::START, |at| at.reached.next);
@@ -119,10 +119,10 @@ mod tests {
 
     const MINE: WriterIdentity = WriterIdentity { incarnation: 7, nonce: 70 };
 
-    fn at(key: &str, next: u64, carries: StreamHint) -> PartitionReached {
+    fn at(key: &str, next: u64, stream_hint: StreamHint) -> PartitionReached {
         let reached =
             PartitionProgress { next: next.into(), rows: next * 2, fingerprint: 5, hint: ResumeHint::Number(6) };
-        PartitionReached { key: key.to_owned(), source: format!("source {key}"), carries, reached }
+        PartitionReached { key: key.to_owned(), source: format!("source {key}"), stream_hint, reached }
     }
 
     fn ledger(owner: Option<WriterIdentity>, commits: u64) -> PositionLedger {

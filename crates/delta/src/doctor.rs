@@ -39,11 +39,13 @@ pub struct TableFinding {
 #[serde(rename_all = "lowercase")]
 pub enum FindingGrade {
     /// No problem.
-    Well,
+    #[serde(rename = "well")]
+    Passed,
     /// It costs time or space.
     Risk,
     /// The tables are wrong.
-    Fault,
+    #[serde(rename = "fault")]
+    Problem,
 }
 
 /// Checks the tables at a location, or the one table that it is. Reads the lineage of all rows, and writes nothing.
@@ -54,7 +56,7 @@ pub async fn diagnose(place: impl Into<Location>) -> Result<Vec<TableFinding>, D
     let tables = match inspect(place, 0).await {
         Ok(tables) => tables,
         Err(error) => {
-            return Ok(vec![TableFinding { table: None, grade: FindingGrade::Fault, what: error_summary(&error) }]);
+            return Ok(vec![TableFinding { table: None, grade: FindingGrade::Problem, what: error_summary(&error) }]);
         }
     };
     let mut findings = Vec::new();
@@ -68,16 +70,16 @@ pub async fn diagnose(place: impl Into<Location>) -> Result<Vec<TableFinding>, D
     let report = match verify(tables, ColumnScope::Lineage, |_| {}).await {
         Ok(report) => report,
         Err(error) => {
-            findings.push(of_all(FindingGrade::Fault, &error_summary(&error)));
+            findings.push(of_all(FindingGrade::Problem, &error_summary(&error)));
             return Ok(findings);
         }
     };
     let wrong = report.violations.iter().chain(&report.unproved);
-    findings.extend(wrong.map(|what| of_all(FindingGrade::Fault, what)));
+    findings.extend(wrong.map(|what| of_all(FindingGrade::Problem, what)));
     if report.is_proved() {
-        findings.push(of_all(FindingGrade::Well, &format!("{} rows, none lost, none twice", report.rows)));
+        findings.push(of_all(FindingGrade::Passed, &format!("{} rows, none lost, none twice", report.rows)));
     }
-    findings.push(of_all(FindingGrade::Well, &LINEAGE_ONLY.to_owned()));
+    findings.push(of_all(FindingGrade::Passed, &LINEAGE_ONLY.to_owned()));
     Ok(findings)
 }
 
@@ -88,7 +90,7 @@ fn check_small_files(table: &TableContents) -> TableFinding {
     let (grade, hint) = if small > MAX_SMALL_FILES {
         (FindingGrade::Risk, "; `pinflow table PATH optimize` joins them, and readers are faster then")
     } else {
-        (FindingGrade::Well, "")
+        (FindingGrade::Passed, "")
     };
     let mega = target >> 21;
     TableFinding {
@@ -107,7 +109,7 @@ async fn check_checkpoint(table: &TableContents) -> Result<TableFinding, DeltaEr
     let (grade, hint) = if since > 3 * CHECKPOINT_COMMITS.get() {
         (FindingGrade::Risk, "; a run creates one every hundred commits, and logs why it could not")
     } else {
-        (FindingGrade::Well, "")
+        (FindingGrade::Passed, "")
     };
     let what = match last {
         Some(last) => format!("version {version}, the last checkpoint is of version {last}{hint}"),
@@ -126,7 +128,7 @@ async fn check_unreferenced_files(table: &TableContents) -> Result<TableFinding,
     let (grade, hint) = if bytes > table.bytes.max(1 << 30) {
         (FindingGrade::Risk, "; `pinflow table PATH vacuum` removes those that no version of the last week refers to")
     } else {
-        (FindingGrade::Well, "")
+        (FindingGrade::Passed, "")
     };
     let what = format!("{files} files that the newest version does not need, {bytes} bytes{hint}");
     Ok(TableFinding { table: Some(table.table), grade, what })
@@ -150,7 +152,7 @@ fn check_staged_files(table: &TableContents) -> Result<Option<TableFinding>, Del
 impl TableFinding {
     /// Whether any of these is wrong, not only slow.
     #[must_use]
-    pub fn any_fault(findings: &[TableFinding]) -> bool {
-        findings.iter().any(|symptom| symptom.grade == FindingGrade::Fault)
+    pub fn has_problem(findings: &[TableFinding]) -> bool {
+        findings.iter().any(|symptom| symptom.grade == FindingGrade::Problem)
     }
 }

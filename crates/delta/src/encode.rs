@@ -141,9 +141,9 @@ impl<C: ColumnBuilders> ChunkEncoder<C> {
         let batch = batch.expect("the builders have the order of the schema and grow by one each row");
         let encoded = self.encoded.get_or_insert_with(|| self.format.new_group());
         if let Ok(group) = encoded
-            && let Err(fault) = group.add_batch(&batch)
+            && let Err(error) = group.add_batch(&batch)
         {
-            *encoded = Err(fault);
+            *encoded = Err(error);
         }
     }
 

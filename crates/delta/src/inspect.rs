@@ -184,10 +184,10 @@ async fn read_table(table: Table, place: &Location, history: usize) -> Result<Ta
     log.read_txns(version).await?;
     let pipeline = read_pipeline(&log, version).await?;
     let loaded = open::load_table(&log, table, version, &TxnIds::new(&pipeline)).await?;
-    let invalid = |fault: super::ledger::InvalidTxn| DeltaError::Position {
+    let invalid = |error: super::ledger::InvalidTxn| DeltaError::Position {
         path: folder.to_owned(),
-        key: fault.key,
-        what: fault.what,
+        key: error.key,
+        what: error.what,
     };
     let reached = loaded.ledger.stored_positions().map_err(invalid)?;
     let active = open::active_files(&loaded.handle, &log)?;

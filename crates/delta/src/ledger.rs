@@ -12,7 +12,7 @@
 //! | `P/‹key›` | the next position to read; of one that is wider than 63 bits, the lowest 63 |
 //! | `P/‹key›#next1`, `#next2` | the next 63 bits of such a position, and those above |
 //! | `P/‹key›#rows`, `#anchor`, `#seek` | the rest of [`PartitionProgress`] |
-//! | `P/‹key›#carries` | 0 pin, 1 geo, 2 user, 3 any of them |
+//! | `P/‹key›#stream_hint` | 0 pin, 1 geo, 2 user, 3 any of them |
 //! | `P/‹key›#source/‹name›` | 0; the name is the `_source` of the partition's rows |
 //! | `P/‹key›#deleted` | rows before the position whose deletion was accepted; in `rejected`, only where there are some |
 //!
@@ -61,7 +61,7 @@ struct PartitionFields {
     rows: Option<u64>,
     anchor: Option<u64>,
     seek: Option<u64>,
-    carries: Option<u64>,
+    stream_hint: Option<u64>,
     source: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl TxnIds {
         add(format!("{prefix}#owner"), "the writer", owner.incarnation)?;
         add(format!("{prefix}#nonce"), "the writer", owner.nonce)?;
         add(format!("{prefix}#commit"), "the writer", commits)?;
-        for PartitionReached { key, source, carries, reached } in moves {
+        for PartitionReached { key, source, stream_hint, reached } in moves {
             let id = format!("{prefix}/{}", escape_name(key));
             let [low, upper @ ..] = reached.next.limbs();
             add(id.clone(), key, low)?;
@@ -105,7 +105,7 @@ impl TxnIds {
             add(format!("{id}#rows"), key, reached.rows)?;
             add(format!("{id}#anchor"), key, reached.fingerprint)?;
             add(format!("{id}#seek"), key, reached.hint.to_stored())?;
-            add(format!("{id}#carries"), key, carries_number(*carries))?;
+            add(format!("{id}#carries"), key, encode_stream_hint(*stream_hint))?;
             add(format!("{id}#source/{}", escape_name(source)), key, 0)?;
         }
         Ok(actions)
@@ -155,7 +155,7 @@ impl TxnIds {
             Some("rows") => fields.rows = Some(number),
             Some("anchor") => fields.anchor = Some(number),
             Some("seek") => fields.seek = Some(number),
-            Some("carries") => fields.carries = Some(number),
+            Some("carries") => fields.stream_hint = Some(number),
             Some(field) => match field.strip_prefix("source/") {
                 Some(source) => fields.source = Some(unescape_name(source)),
                 None => return Err(invalid("written by a later pinflow".to_owned())),
@@ -206,12 +206,12 @@ impl PartitionFields {
 
     fn to_reached(&self, key: &str) -> Result<PartitionReached, InvalidTxn> {
         let missing = |what: &str| InvalidTxn { key: key.to_owned(), what: format!("no {what}") };
-        let carries = self.carries.ok_or_else(|| missing("carries"))?;
+        let stream_hint = self.stream_hint.ok_or_else(|| missing("carries"))?;
         Ok(PartitionReached {
             key: key.to_owned(),
             source: self.source.clone().ok_or_else(|| missing("source"))?,
-            carries: carries_from_number(carries)
-                .ok_or_else(|| InvalidTxn { key: key.to_owned(), what: format!("carries {carries}") })?,
+            stream_hint: decode_stream_hint(stream_hint)
+                .ok_or_else(|| InvalidTxn { key: key.to_owned(), what: format!("carries {stream_hint}") })?,
             reached: PartitionProgress {
                 next: self.next().ok_or_else(|| missing("next"))?,
                 rows: self.rows.ok_or_else(|| missing("rows"))?,
@@ -222,8 +222,8 @@ impl PartitionFields {
     }
 }
 
-fn carries_number(carries: StreamHint) -> u64 {
-    match carries {
+fn encode_stream_hint(stream_hint: StreamHint) -> u64 {
+    match stream_hint {
         StreamHint::Only(Stream::Pin) => 0,
         StreamHint::Only(Stream::Geo) => 1,
         StreamHint::Only(Stream::User) => 2,
@@ -231,10 +231,10 @@ fn carries_number(carries: StreamHint) -> u64 {
     }
 }
 
-fn carries_from_number(number: u64) -> Option<StreamHint> {
+fn decode_stream_hint(number: u64) -> Option<StreamHint> {
     [StreamHint::Only(Stream::Pin), StreamHint::Only(Stream::Geo), StreamHint::Only(Stream::User), StreamHint::Auto]
         .into_iter()
-        .find(|carries| carries_number(*carries) == number)
+        .find(|stream_hint| encode_stream_hint(*stream_hint) == number)
 }
 
 fn escape_name(name: &str) -> String {
@@ -253,7 +253,7 @@ mod tests {
 
     fn any_move() -> impl Strategy<Value = PartitionReached> {
         let number = || 0..=i64::MAX as u64;
-        let carries = (0..4u64).prop_map(|n| carries_from_number(n).unwrap());
+        let stream_hint = (0..4u64).prop_map(|n| decode_stream_hint(n).unwrap());
         let next = prop_oneof![
             any::<u64>().prop_map(Position::from),
             (number(), number(), 0..1_u64 << 60)
@@ -263,8 +263,8 @@ mod tests {
         let reached = (next, number(), number(), number()).prop_map(|(next, rows, fingerprint, number)| {
             PartitionProgress { next, rows, fingerprint, hint: ResumeHint::from_stored("", number) }
         });
-        ("[a-c%#/2350]{0,8}", "\\PC{0,8}", carries, reached)
-            .prop_map(|(key, source, carries, reached)| PartitionReached { key, source, carries, reached })
+        ("[a-c%#/2350]{0,8}", "\\PC{0,8}", stream_hint, reached)
+            .prop_map(|(key, source, stream_hint, reached)| PartitionReached { key, source, stream_hint, reached })
     }
 
     proptest! {
@@ -303,7 +303,7 @@ mod tests {
         let moved = PartitionReached {
             key: "k".to_owned(),
             source: "s".to_owned(),
-            carries: StreamHint::Auto,
+            stream_hint: StreamHint::Auto,
             reached: PartitionProgress { rows: 1 << 63, ..PartitionProgress::NONE },
         };
         assert!(TxnIds::new("p").commit_actions(WriterIdentity { incarnation: 1, nonce: 1 }, 1, &[moved]).is_err());

@@ -177,17 +177,17 @@ pub(crate) async fn load_table(
     let protocol = snapshot.protocol();
     check_protocol(log, protocol.min_reader_version().into(), protocol.min_writer_version().into())?;
     let metadata = snapshot.metadata();
-    let schema = metadata.parse_schema().map_err(|fault| library_error("read the schema of", log)(fault.into()))?;
+    let schema = metadata.parse_schema().map_err(|error| library_error("read the schema of", log)(error.into()))?;
     let properties = metadata.configuration();
     let names = properties.keys().map(String::as_str);
     check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
     let pipeline = properties.get(PIPELINE_PROPERTY).cloned();
     let mut ledger = PositionLedger::default();
     for txn in txns {
-        ids.apply_txn(&mut ledger, &txn.app_id, txn.version).map_err(|fault| DeltaError::Position {
+        ids.apply_txn(&mut ledger, &txn.app_id, txn.version).map_err(|error| DeltaError::Position {
             path: log.folder.clone(),
-            key: fault.key,
-            what: fault.what,
+            key: error.key,
+            what: error.what,
         })?;
     }
     Ok(LoadedTable { handle, version, ledger, digest, pipeline })

@@ -19,7 +19,7 @@ pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<Ledg
     let (mut stored, mut rejected) = (Vec::new(), Vec::new());
     let mut deleted: HashMap<String, u64> = HashMap::new();
     for OpenedTable { writer, files } in opened {
-        stored.push((writer.table, writer.ledger.stored_positions().map_err(|fault| writer.invalid_txn_error(fault))?));
+        stored.push((writer.table, writer.ledger.stored_positions().map_err(|error| writer.invalid_txn_error(error))?));
         writer.ledger.deleted().iter().for_each(|(key, rows)| *deleted.entry(key.clone()).or_default() += rows);
         if writer.table == Table::Rejected {
             rejected.extend(files.iter().map(|file| file.at.clone()));
@@ -37,7 +37,7 @@ pub(crate) fn ledger_law(root: &Location, opened: &[OpenedTable]) -> Result<Ledg
 pub(crate) async fn resume_state(opened: &[OpenedTable]) -> Result<ResumeState, DeltaError> {
     let mut stored = Vec::new();
     for OpenedTable { writer, .. } in opened {
-        stored.push((writer.table, writer.ledger.stored_positions().map_err(|fault| writer.invalid_txn_error(fault))?));
+        stored.push((writer.table, writer.ledger.stored_positions().map_err(|error| writer.invalid_txn_error(error))?));
     }
     let mut resume = ResumeState::default();
     let mut ahead: HashMap<Table, Vec<(Symbol, Position)>> = HashMap::new();

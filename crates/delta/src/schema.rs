@@ -39,8 +39,8 @@ impl Table {
 
     /// Whether rows of a partition can go to this table.
     #[must_use]
-    pub fn accepts(self, carries: StreamHint) -> bool {
-        match carries {
+    pub fn accepts(self, stream_hint: StreamHint) -> bool {
+        match stream_hint {
             StreamHint::Auto => true,
             StreamHint::Only(stream) => self == Table::Rejected || self == Table::from(stream),
         }

@@ -116,7 +116,7 @@ impl TableState {
         epoch: Epoch,
         last: bool,
     ) -> Result<(), DeltaError> {
-        for moved in reached.iter().filter(|moved| self.writer.table.accepts(moved.carries)) {
+        for moved in reached.iter().filter(|moved| self.writer.table.accepts(moved.stream_hint)) {
             self.deferred.insert(moved.key.clone(), moved.clone());
         }
         let waiting: Vec<_> = self.deferred.values().cloned().collect();

@@ -141,7 +141,7 @@ impl TableWriter {
         epoch: Epoch,
         number: u64,
     ) -> Result<bytes::Bytes, DeltaError> {
-        let txns = self.ids.commit_actions(self.owner, number, moves).map_err(|fault| self.invalid_txn_error(fault))?;
+        let txns = self.ids.commit_actions(self.owner, number, moves).map_err(|error| self.invalid_txn_error(error))?;
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let actions = file.map(|file| Action::Add(file.add_action(now_ms))).into_iter().collect();
         let operation = DeltaOperation::StreamingUpdate {
@@ -234,7 +234,7 @@ impl TableWriter {
         for line in lines {
             if let Some(txn) = &line.txn {
                 let applied = self.ids.apply_txn(&mut self.ledger, &txn.app_id, txn.version);
-                applied.map_err(|fault| self.invalid_txn_error(fault))?;
+                applied.map_err(|error| self.invalid_txn_error(error))?;
             }
             if let Some(protocol) = line.protocol {
                 check_protocol(&self.log, protocol.min_reader_version, protocol.min_writer_version)?;
@@ -244,8 +244,8 @@ impl TableWriter {
                     let path = self.log.folder.clone();
                     return Err(DeltaError::Replaced { path, version: self.version, what: "its id is another one" });
                 }
-                let schema: StructType = serde_json::from_str(&metadata.schema_string).map_err(|fault| {
-                    DeltaError::Schema { path: self.log.folder.clone(), what: format!("unreadable schema: {fault}") }
+                let schema: StructType = serde_json::from_str(&metadata.schema_string).map_err(|error| {
+                    DeltaError::Schema { path: self.log.folder.clone(), what: format!("unreadable schema: {error}") }
                 })?;
                 let properties = metadata.configuration.keys().map(String::as_str);
                 check_metadata(&self.log, self.table, &schema, &metadata.partition_columns, properties)?;
@@ -294,8 +294,8 @@ impl TableWriter {
         DeltaError::Fenced { table: self.log.folder.clone(), pipeline: self.pipeline.clone() }
     }
 
-    pub(crate) fn invalid_txn_error(&self, fault: InvalidTxn) -> DeltaError {
-        DeltaError::Position { path: self.log.folder.clone(), key: fault.key, what: fault.what }
+    pub(crate) fn invalid_txn_error(&self, error: InvalidTxn) -> DeltaError {
+        DeltaError::Position { path: self.log.folder.clone(), key: error.key, what: error.what }
     }
 }
 

@@ -113,7 +113,7 @@ impl ReplaySender<'_> {
     fn handle_event(&mut self, event: SourceEvent) -> Result<(), EmitError> {
         match event {
             SourceEvent::Opened(partition) => {
-                let route = self.route_of(partition.carries, &partition.name)?;
+                let route = self.route_of(partition.stream_hint, &partition.name)?;
                 self.routes_by_partition.insert(partition.id, route);
                 Ok(())
             }

@@ -21,7 +21,7 @@ pub enum EngineError {
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A thread panicked, which is a defect of pinflow.
     #[error(
-        "{thread} panicked: {message}. This is a fault in pinflow; what is committed is safe, a restart resumes there"
+        "{thread} panicked: {message}. This is a bug in pinflow; what is committed is safe, a restart resumes there"
     )]
     Panicked {
         /// Its name.

@@ -19,7 +19,7 @@ pub(super) type WindowBatches<S> = <<S as WindowSink>::Encoder as RowEncoder>::B
 /// What a worker is told, in the order in which it has to happen.
 pub(super) enum WorkerCommand {
     /// Read this block into the open epoch.
-    ReadBlock { block: RecordBlock, source: Symbol, carries: StreamHint },
+    ReadBlock { block: RecordBlock, source: Symbol, stream_hint: StreamHint },
     /// Put these rows from the tables into the open epoch's answers.
     ReplayStored(Box<dyn StoredChunk>),
     /// The epoch is complete; `ends_window`: it is the last of its window.

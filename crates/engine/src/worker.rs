@@ -110,7 +110,7 @@ impl<E: RowEncoder> EngineWorker<E> {
 
     fn handle_command(&mut self, command: WorkerCommand) {
         match command {
-            WorkerCommand::ReadBlock { block, source, carries } => self.read_block(&block, source, carries),
+            WorkerCommand::ReadBlock { block, source, stream_hint } => self.read_block(&block, source, stream_hint),
             WorkerCommand::ReplayStored(rows) => self.replay_stored(rows.as_ref()),
             WorkerCommand::CloseEpoch { epoch, ends_window, sweep } => {
                 if let Some(sweep) = sweep {
@@ -128,7 +128,7 @@ impl<E: RowEncoder> EngineWorker<E> {
         self.init.metrics.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
     }
 
-    fn read_block(&mut self, block: &RecordBlock, source: Symbol, carries: StreamHint) {
+    fn read_block(&mut self, block: &RecordBlock, source: Symbol, stream_hint: StreamHint) {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::block");
         let mut rows = RowRouter {
@@ -147,7 +147,7 @@ impl<E: RowEncoder> EngineWorker<E> {
             times_ahead += u64::from(arrived_at == ArrivalTime::TooFarAhead);
             let lineage = Lineage { arrived_at: arrived_at.known(), source, position, sub };
             let held = match route {
-                StreamRoute::AsPartition => self.ingest.parse_message(carries, payload, lineage, &mut rows),
+                StreamRoute::AsPartition => self.ingest.parse_message(stream_hint, payload, lineage, &mut rows),
                 StreamRoute::To(stream) => {
                     self.ingest.parse_message(StreamHint::Only(stream), payload, lineage, &mut rows)
                 }

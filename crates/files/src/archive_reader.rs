@@ -66,14 +66,15 @@ pub(super) async fn find_partitions(
         objects.sort();
         for pair in objects.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let (one, other) = (location.display_path(&pair[0].1), location.display_path(&pair[1].1));
-            found.faults.push(format!("{one} and {other} begin with the same message; move one of them elsewhere"));
+            found.problems.push(format!("{one} and {other} begin with the same message; move one of them elsewhere"));
         }
-        let carries = config.stream.map(StreamHint::from).unwrap_or_else(|| stream_hint_from_topic(&partition.topic));
+        let stream_hint =
+            config.stream.map(StreamHint::from).unwrap_or_else(|| stream_hint_from_topic(&partition.topic));
         let objects: Arc<[_]> = objects.into_iter().map(|(_, path, bytes)| (path, bytes)).collect();
         found.files.push(RecordingFile {
             path: location.name().join(partition.folder()),
             key: format!("{}{}+{}", key_prefix(config), partition.topic, partition.number),
-            carries,
+            stream_hint,
             compression: FileCompression::Plain,
             layout: RecordLayout::Lines,
             bytes: objects.iter().map(|(_, bytes)| bytes).sum(),

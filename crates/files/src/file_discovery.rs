@@ -23,7 +23,7 @@ pub(super) struct RecordingFile {
     /// The name and key of the partition: `recording/‹file›` or `recording/‹name›/‹file›`.
     pub(super) key: String,
     /// The streams that its rows belong to.
-    pub(super) carries: StreamHint,
+    pub(super) stream_hint: StreamHint,
     /// Its compression when it was found.
     pub(super) compression: FileCompression,
     /// Its layout when it was found.
@@ -43,7 +43,7 @@ pub(super) struct DiscoveredFiles {
     /// Files that are not read.
     pub(super) unread: Vec<UnreadItem>,
     /// Problems with files that must be read and cannot be.
-    pub(super) faults: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 /// Extensions of JSON files, before that of a compression.
@@ -122,20 +122,20 @@ impl DiscoveredFiles {
     fn add_path(&mut self, config: &RecordingConfig, path: &Path, in_folder: bool) {
         let shown = path.display();
         let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
-            self.faults.push(format!("{shown}: the name is not UTF-8 and cannot be part of `_source`; rename it"));
+            self.problems.push(format!("{shown}: the name is not UTF-8 and cannot be part of `_source`; rename it"));
             return;
         };
         if in_folder && is_ignored_name(file) {
             self.unread.push(UnreadItem::file(path));
             return;
         }
-        let Some(carries) =
+        let Some(stream_hint) =
             config.stream.map(StreamHint::from).or_else(|| stream_from_file_name(file).map(StreamHint::Only))
         else {
             match in_folder {
                 true if path.is_dir() => self.unread.push(UnreadItem::folder(path)),
                 true => self.unread.push(UnreadItem::file(path)),
-                false => self.faults.push(format!(
+                false => self.problems.push(format!(
                     "{shown}: its name does not tell the stream; set stream = \"pin\", \"geo\", \"user\" or \"auto\""
                 )),
             }
@@ -143,21 +143,21 @@ impl DiscoveredFiles {
         };
         match inspect_file(path, config.follow) {
             Ok((meta, ..)) if in_folder && meta.is_dir() => self.unread.push(UnreadItem::folder(path)),
-            Ok((meta, ..)) if !meta.is_file() => self.faults.push(format!("{shown}: not a regular file")),
+            Ok((meta, ..)) if !meta.is_file() => self.problems.push(format!("{shown}: not a regular file")),
             Ok((_, FileCompression::Foreign(kind), _)) => {
-                self.faults.push(format!("{shown}: a {kind} file; only plain text, gzip and zstd can be read"));
+                self.problems.push(format!("{shown}: a {kind} file; only plain text, gzip and zstd can be read"));
             }
             Ok((_, compression, _)) if config.follow && compression != FileCompression::Plain => {
-                self.faults.push(format!(
+                self.problems.push(format!(
                     "{shown}: {}, and a compressed file cannot be followed; read it without `follow`",
                     compression.name()
                 ));
             }
-            Ok((_, _, RecordLayout::Array)) if config.follow => self.faults.push(array_not_followed_problem(path)),
+            Ok((_, _, RecordLayout::Array)) if config.follow => self.problems.push(array_not_followed_problem(path)),
             Ok((meta, compression, layout)) => self.files.push(RecordingFile {
                 path: path.to_owned(),
                 key: key_prefix(config) + file,
-                carries,
+                stream_hint,
                 compression,
                 layout,
                 bytes: meta.len(),
@@ -165,17 +165,17 @@ impl DiscoveredFiles {
             }),
             // Renamed or removed since the folder was listed. A broken link still exists, and is a problem.
             Err(_) if in_folder && fs::symlink_metadata(path).is_err() => {}
-            Err(cause) => self.faults.push(format!("{shown}: {}", explain(cause))),
+            Err(cause) => self.problems.push(format!("{shown}: {}", explain(cause))),
         }
     }
 
     /// Sorts the files by name within a stream, and interleaves the streams.
     fn interleave_streams(&mut self) {
-        self.files.sort_by(|a, b| (a.carries, &a.key).cmp(&(b.carries, &b.key)));
+        self.files.sort_by(|a, b| (a.stream_hint, &a.key).cmp(&(b.stream_hint, &b.key)));
         let mut turns: Vec<(usize, RecordingFile)> = Vec::with_capacity(self.files.len());
         for file in self.files.drain(..) {
             let turn = match turns.last() {
-                Some((turn, before)) if before.carries == file.carries => turn + 1,
+                Some((turn, before)) if before.stream_hint == file.stream_hint => turn + 1,
                 _ => 0,
             };
             turns.push((turn, file));
@@ -183,7 +183,7 @@ impl DiscoveredFiles {
         turns.sort_by_key(|(turn, _)| *turn);
         self.files.extend(turns.into_iter().map(|(_, file)| file));
         self.unread.sort_by(|a, b| a.name.cmp(&b.name));
-        self.faults.sort();
+        self.problems.sort();
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
             ["pin-1", "geo", "user-a", "pin-2", "user-b", "pin-3"].map(|file| format!("recording/{file}.jsonl"));
         assert_eq!(keys, wanted);
         assert_eq!(found.unread.len(), 3, "{:?}", found.unread);
-        assert!(found.faults.is_empty(), "{:?}", found.faults);
+        assert!(found.problems.is_empty(), "{:?}", found.problems);
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path().join("geo.jsonl")).unwrap();
         let found = find_files(&RecordingConfig::with_path("unused"), folder.path(), |_| false).unwrap();
         assert_eq!((found.files.len(), found.unread.len()), (0, 1), "{found:?}");
-        assert_eq!(found.faults.len(), 2, "{found:?}");
-        assert!(found.faults[1].contains("parquet"), "{found:?}");
+        assert_eq!(found.problems.len(), 2, "{found:?}");
+        assert!(found.problems[1].contains("parquet"), "{found:?}");
     }
 }

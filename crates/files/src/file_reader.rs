@@ -41,7 +41,7 @@ impl FileReader<'_> {
     pub(super) fn read_file(&self) -> Result<(), ReaderExit> {
         let stored = self.context.stored_progress(&self.file.key);
         let mut cursor = FileCursor::open(self, stored)?;
-        let partition = self.context.open_partition(&self.file.key, &self.file.key, self.file.carries)?.id;
+        let partition = self.context.open_partition(&self.file.key, &self.file.key, self.file.stream_hint)?.id;
         let mut reached = stored;
         if let Some(ahead) = cursor.ahead.take() {
             reached = Some(self.send_lines(partition, ahead, &cursor)?);
@@ -126,7 +126,7 @@ impl FileReader<'_> {
             return Err(self.resume_error(ResumeError::Shorter { read, holds, unit: "bytes" }));
         }
         match reached.filter(|reached| reached.next_number() > 1 && reached.hint.byte_offset().is_some()) {
-            Some(reached) => verify_resume_point(file, reached, self.limits).map_err(|fault| self.resume_error(fault)),
+            Some(reached) => verify_resume_point(file, reached, self.limits).map_err(|error| self.resume_error(error)),
             None => Ok(()),
         }
     }

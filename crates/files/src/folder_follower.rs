@@ -110,8 +110,8 @@ impl FolderFollower {
             Err(SourceError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(failed) => return Err(ReaderExit::Failed(failed)),
         };
-        if !found.faults.is_empty() {
-            return Err(ReaderExit::Failed(SourceError::Unusable(found.faults.join("\n"))));
+        if !found.problems.is_empty() {
+            return Err(ReaderExit::Failed(SourceError::Unusable(found.problems.join("\n"))));
         }
         let new: Vec<_> = found.unread.into_iter().filter(|one| !unread.contains(&one.name)).collect();
         if !new.is_empty() {

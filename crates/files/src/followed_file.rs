@@ -78,7 +78,7 @@ impl FollowedFile {
     pub(super) fn open(follower: &FolderFollower, file: RecordingFile) -> Result<FollowedFile, ReaderExit> {
         let stored = follower.context.stored_progress(&file.key).filter(|reached| reached.next_number() > 1);
         let cursor = FileCursor::open(&follower.reader(&file), stored)?;
-        let partition = follower.context.open_partition(&file.key, &file.key, file.carries)?.id;
+        let partition = follower.context.open_partition(&file.key, &file.key, file.stream_hint)?.id;
         let bytes_at_start = file.bytes;
         let (presence, head) = (FilePresence::Away, Vec::new());
         let mut one = FollowedFile { file, partition, presence, reached: stored, head, bytes_at_start };

@@ -68,8 +68,8 @@ pub(super) fn detect_layout(text: &mut impl Read, bytes_max: usize, grows: bool)
         let room = buffer.len().min(left);
         let got = match text.read(&mut buffer[..room]) {
             Ok(got) => got,
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
-            Err(fault) => return Err(fault),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
         };
         if got == 0 {
             return Ok(detector.at_end(grows));

@@ -91,8 +91,8 @@ pub fn plan(config: RecordingConfig, base: &Path) -> Result<RecordingSource, Sou
     let path = base.join(&config.path);
     check_name(&config)?;
     let found = file_discovery::find_files(&config, &path, |_| false)?;
-    if !found.faults.is_empty() {
-        return Err(SourceError::Unusable(found.faults.join("\n")));
+    if !found.problems.is_empty() {
+        return Err(SourceError::Unusable(found.problems.join("\n")));
     }
     // A followed folder may get files later.
     if found.files.is_empty() && !config.follow {
@@ -140,8 +140,8 @@ pub async fn plan_anywhere(
         return Err(SourceError::Unusable(what));
     }
     let found = archive_reader::find_partitions(&config, &place).await?;
-    if !found.faults.is_empty() {
-        return Err(SourceError::Unusable(found.faults.join("\n")));
+    if !found.problems.is_empty() {
+        return Err(SourceError::Unusable(found.problems.join("\n")));
     }
     if found.files.is_empty() {
         let what = "no object of an archive: topics/TOPIC/partition=N/TOPIC+N+OFFSET.json, perhaps with .gz or .zst";
@@ -175,7 +175,7 @@ impl SourceConfig for RecordingConfig {
     async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding> {
         match plan_anywhere(self.clone(), context.base, context.objects).await {
             Ok(planned) => planned.check(),
-            Err(error) => vec![Finding::Fault(error_text(&error))],
+            Err(error) => vec![Finding::Problem(error_text(&error))],
         }
     }
 
@@ -230,11 +230,11 @@ impl RecordingSource {
     #[must_use]
     pub fn check(&self) -> Vec<Finding> {
         let files = self.found.files.iter().map(|file| {
-            let stream = match file.carries {
+            let stream = match file.stream_hint {
                 StreamHint::Only(stream) => stream.name(),
                 StreamHint::Auto => "auto",
             };
-            Finding::Well(match &file.archived {
+            Finding::Passed(match &file.archived {
                 Some(objects) => format!("{}: {stream}, {} objects, {} bytes", file.key, objects.len(), file.bytes),
                 None => {
                     let array = if file.layout == RecordLayout::Array { ", a JSON array" } else { "" };
@@ -253,7 +253,7 @@ impl RecordingSource {
         let needed = files + file_limit::OTHER_FILES;
         (needed > limit).then(|| {
             let remedy = file_limit::remedy(needed.next_power_of_two().max(65_536));
-            Finding::Fault(format!(
+            Finding::Problem(format!(
                 "{}: {files} files are followed, each of them open, and the process may have {limit} open; {remedy}",
                 self.path.display()
             ))

@@ -112,8 +112,8 @@ impl UnreadReport {
             let text = describe_group(*class, names);
             match class {
                 DataGuess::Unknown => Finding::Risk(text),
-                DataGuess::NotData => Finding::Well(text),
-                _ => Finding::Fault(text),
+                DataGuess::NotData => Finding::Passed(text),
+                _ => Finding::Problem(text),
             }
         };
         self.0.iter().map(finding).collect()
@@ -339,7 +339,7 @@ mod tests {
     fn long_list_of_names_is_truncated_and_counted() {
         let unread: Vec<UnreadItem> = (0..7).map(|n| UnreadItem::file(Path::new(&format!("f{n}.csv")))).collect();
         let findings = UnreadReport::classify(&unread).findings();
-        let [Finding::Fault(text)] = &findings[..] else { panic!("{findings:?}") };
+        let [Finding::Problem(text)] = &findings[..] else { panic!("{findings:?}") };
         assert!(text.contains("f4.csv and 2 more (7 in all): CSV is not read"), "{text}");
     }
 }

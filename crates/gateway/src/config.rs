@@ -137,26 +137,26 @@ impl GatewayConfig {
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
         };
-        let mut faults = listening.validate(base);
+        let mut problems = listening.validate(base);
         match (&self.kafka, &self.kinesis, &self.recording) {
-            (None, None, None) => faults.push(KeyProblem::table(
+            (None, None, None) => problems.push(KeyProblem::table(
                 "has nowhere to put records: add kafka = { brokers = \"…\" }, kinesis = { … } or recording = \"FOLDER\"",
             )),
-            (Some(_), Some(_), Some(_)) => faults.push(KeyProblem::new(
+            (Some(_), Some(_), Some(_)) => problems.push(KeyProblem::new(
                 "recording",
                 "would get nothing: topics go to kafka and streams to kinesis; remove one of the three",
             )),
             _ => {}
         }
         if let Err(what) = self.recording_folder(base) {
-            faults.push(KeyProblem::new("recording", what));
+            problems.push(KeyProblem::new("recording", what));
         }
         if self.tokens.is_any_set() && self.tokens.write.is_none() && self.tokens.admin.is_none() {
-            faults.push(KeyProblem::new("tokens", "no token allows sending records; add write or admin"));
+            problems.push(KeyProblem::new("tokens", "no token allows sending records; add write or admin"));
         }
         let mut within = |name: &str, value: u64, from: u64, to: u64| {
             if !(from..=to).contains(&value) {
-                faults.push(KeyProblem::range(name, format!("{from} to {to}")));
+                problems.push(KeyProblem::range(name, format!("{from} to {to}")));
             }
         };
         within("body_bytes_max", self.body_bytes_max as u64, 1 << 10, 256 << 20);
@@ -167,10 +167,10 @@ impl GatewayConfig {
             within("requests_per_sec_max", requests.into(), 1, 1_000_000);
         }
         let kafka = self.kafka.iter().flat_map(|kafka| kafka.validate(base));
-        faults.extend(kafka.map(|problem| problem.within("kafka")));
+        problems.extend(kafka.map(|problem| problem.within("kafka")));
         let kinesis = self.kinesis.iter().flat_map(kinesis::KinesisConnection::validate);
-        faults.extend(kinesis.map(|problem| problem.within("kinesis")));
-        faults
+        problems.extend(kinesis.map(|problem| problem.within("kinesis")));
+        problems
     }
 
     /// Whether `allow` has this topic or stream.
@@ -192,24 +192,24 @@ impl GatewayTokens {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Vec<String> {
+    fn problems(text: &str) -> Vec<String> {
         KeyProblem::texts(&toml::from_str::<GatewayConfig>(text).unwrap().validate(Path::new("/nowhere")))
     }
 
     #[test]
     fn contradictory_or_unsafe_settings_are_reported() {
-        assert!(faults("listen = '127.0.0.1:0'\nrecording = 'posts'").is_empty());
-        assert!(faults("listen = '127.0.0.1:0'")[0].contains("nowhere to put records"));
+        assert!(problems("listen = '127.0.0.1:0'\nrecording = 'posts'").is_empty());
+        assert!(problems("listen = '127.0.0.1:0'")[0].contains("nowhere to put records"));
         let all =
             "listen = '127.0.0.1:0'\nrecording = 'r'\nkinesis = { region = 'eu-west-1' }\nkafka = { brokers = 'a:1' }";
-        assert!(faults(all)[0].contains("would get nothing"));
+        assert!(problems(all)[0].contains("would get nothing"));
         let open = "listen = '0.0.0.0:8082'\nrecording = 'r'";
-        assert!(faults(open)[0].contains("can be reached from other machines"));
-        assert!(faults(&format!("{open}\ndanger_listen_in_the_open = true")).is_empty());
+        assert!(problems(open)[0].contains("can be reached from other machines"));
+        assert!(problems(&format!("{open}\ndanger_listen_in_the_open = true")).is_empty());
         let limits = "listen = '127.0.0.1:0'\nrecording = 'r'\nbody_bytes_max = 1\nanswer_secs_max = 0\nrequests_per_sec_max = 0";
-        assert_eq!(faults(limits).len(), 3);
-        assert_eq!(faults("listen = '127.0.0.1:0'\nkafka = { brokers = ':' }").len(), 1);
-        assert_eq!(faults("listen = '127.0.0.1:0'\nrecording = 'r'\ntokens = { metrics = 'env:T' }").len(), 1);
+        assert_eq!(problems(limits).len(), 3);
+        assert_eq!(problems("listen = '127.0.0.1:0'\nkafka = { brokers = ':' }").len(), 1);
+        assert_eq!(problems("listen = '127.0.0.1:0'\nrecording = 'r'\ntokens = { metrics = 'env:T' }").len(), 1);
         assert!(toml::from_str::<GatewayConfig>("listen = '127.0.0.1:0'\nrecording = 'r'\nallows = []").is_err());
     }
 }

@@ -126,7 +126,7 @@ async fn log_progress(state: SharedGatewayState) {
 pub async fn check_backends(config: &GatewayConfig, base: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |what: Result<String, String>| {
-        findings.push(what.map_or_else(Finding::Fault, Finding::Well));
+        findings.push(what.map_or_else(Finding::Problem, Finding::Passed));
     };
     if let Some(connection) = &config.kafka {
         let names = TopicAdmin::connect(connection.clone(), base).map_err(TopicError::from);

@@ -18,7 +18,7 @@ pub(super) async fn check_streams(
     let api = match KinesisApi::connect(connection).await {
         Ok(api) => api,
         Err(error) => {
-            findings.push(Finding::Fault(format!("{shown}: {error}")));
+            findings.push(Finding::Problem(format!("{shown}: {error}")));
             return findings;
         }
     };
@@ -31,7 +31,7 @@ pub(super) async fn check_streams(
 /// Returns every problem of a stream, or a description of its contents.
 async fn check_stream(api: &KinesisApi, stream: &str, consumer: Option<&str>) -> Vec<Finding> {
     let mut problems = Vec::new();
-    let mut note = |error: &KinesisError| problems.push(Finding::Fault(describe_error(stream, error)));
+    let mut note = |error: &KinesisError| problems.push(Finding::Problem(describe_error(stream, error)));
     let summary = api.describe_summary(stream).await;
     if let Err(error) = &summary {
         note(error);
@@ -56,7 +56,7 @@ async fn check_stream(api: &KinesisApi, stream: &str, consumer: Option<&str>) ->
         Ok(summary) if problems.is_empty() => {
             let (open, closed) = (summary.open_shards, shards.iter().filter(|shard| shard.is_closed).count());
             let hours = summary.retention_ms / 3_600_000;
-            let mut findings = vec![Finding::Well(format!(
+            let mut findings = vec![Finding::Passed(format!(
                 "stream {stream}: {open} open shards, {closed} closed, records kept for {hours} h, readable"
             ))];
             if let Some(consumer) = consumer {
@@ -81,8 +81,8 @@ async fn check_fan_out(api: &KinesisApi, stream: &str, arn: &str, consumer: &str
     };
     match (may_subscribe(api, arn, found.as_deref()).await, found) {
         (Err(error), _) => polled(&error),
-        (Ok(()), Some(_)) => Finding::Well(format!("stream {stream}: consumer {consumer} can subscribe")),
-        (Ok(()), None) => Finding::Well(format!(
+        (Ok(()), Some(_)) => Finding::Passed(format!("stream {stream}: consumer {consumer} can subscribe")),
+        (Ok(()), None) => Finding::Passed(format!(
             "stream {stream}: consumer {consumer} does not exist yet; the first run registers it. That requires \
              kinesis:RegisterStreamConsumer, which cannot be checked in advance"
         )),

@@ -36,7 +36,7 @@ pub struct KinesisConnection {
 pub enum KinesisConnectionError {
     /// The configuration is invalid: one text for each problem, with a hint.
     #[error("{}", .0.join("\n"))]
-    Faulty(Vec<String>),
+    Invalid(Vec<String>),
     /// The region is unknown.
     #[error(
         "no AWS region is configured; set AWS_REGION, or write region = \"eu-west-1\" in the configuration or the profile"
@@ -74,7 +74,7 @@ impl KinesisConnection {
     pub async fn load_sdk_config(&self) -> Result<SdkConfig, KinesisConnectionError> {
         let problems = self.validate();
         if !problems.is_empty() {
-            return Err(KinesisConnectionError::Faulty(KeyProblem::texts(&problems)));
+            return Err(KinesisConnectionError::Invalid(KeyProblem::texts(&problems)));
         }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)

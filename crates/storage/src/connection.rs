@@ -67,14 +67,14 @@ impl StorageConnection {
     /// Returns every problem with its hint.
     #[must_use]
     pub fn validate(&self) -> Vec<KeyProblem> {
-        let mut faults = aws::validate_settings(self.region.as_deref(), self.endpoint.as_deref());
+        let mut problems = aws::validate_settings(self.region.as_deref(), self.endpoint.as_deref());
         if let Some(Ok(url)) = self.endpoint.as_deref().map(aws::parse_endpoint) {
-            faults.extend(self.unencrypted_problem(&url).map(|what| KeyProblem::new("endpoint", what)));
+            problems.extend(self.unencrypted_problem(&url).map(|what| KeyProblem::new("endpoint", what)));
         }
         if !(1..=600).contains(&self.timeout_secs) {
-            faults.push(KeyProblem::range("timeout_secs", "1 to 600"));
+            problems.push(KeyProblem::range("timeout_secs", "1 to 600"));
         }
-        faults
+        problems
     }
 
     /// The problem with an address that is unencrypted and must not be.
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn unencrypted_remote_endpoint_needs_danger_allow_http() {
-        let faults = with_endpoint("http://minio:9000").validate();
-        assert!(faults.len() == 1 && faults[0].what.contains("danger_allow_http"), "{faults:?}");
+        let problems = with_endpoint("http://minio:9000").validate();
+        assert!(problems.len() == 1 && problems[0].what.contains("danger_allow_http"), "{problems:?}");
         assert!(
             StorageConnection { danger_allow_http: true, ..with_endpoint("http://minio:9000") }.validate().is_empty()
         );

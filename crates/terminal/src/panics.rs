@@ -23,7 +23,7 @@ pub fn watch(exit_code: u8) {
         restore_screen();
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
-        write_error_line(&format!("thread '{name}' {panic}. This is a fault in pinflow"));
+        write_error_line(&format!("thread '{name}' {panic}. This is a bug in pinflow"));
         if PANICKED.swap(true, Ordering::AcqRel) {
             return;
         }

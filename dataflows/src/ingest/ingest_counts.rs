@@ -9,7 +9,7 @@ use crate::rejection::RejectionReason;
 pub struct IngestCounts {
     rows: [u64; Stream::ALL.len()],
     rejections: [u64; RejectionReason::ALL.len()],
-    faults: [u64; FieldFault::ALL.len()],
+    field_faults: [u64; FieldFault::ALL.len()],
     /// Ignored fields that the row's stream does not have. Those of rejected rows are not counted.
     pub unknown_fields: u64,
     /// Records whose time of arrival lay too far in the future, so that it counts as unknown.
@@ -31,8 +31,8 @@ impl IngestCounts {
 
     /// Field faults of a column. Those of rejected rows are not counted.
     #[must_use]
-    pub fn faults(&self, fault: FieldFault) -> u64 {
-        self.faults[fault as usize]
+    pub fn field_faults(&self, fault: FieldFault) -> u64 {
+        self.field_faults[fault as usize]
     }
 
     /// All rows that were read: every one is a cleaned row or a rejection.
@@ -43,10 +43,10 @@ impl IngestCounts {
 
     /// Adds the counts of another worker.
     pub fn merge(&mut self, other: &IngestCounts) {
-        let IngestCounts { rows, rejections, faults, unknown_fields, times_ahead } = other;
+        let IngestCounts { rows, rejections, field_faults, unknown_fields, times_ahead } = other;
         add_counts(&mut self.rows, rows);
         add_counts(&mut self.rejections, rejections);
-        add_counts(&mut self.faults, faults);
+        add_counts(&mut self.field_faults, field_faults);
         self.unknown_fields += unknown_fields;
         self.times_ahead += times_ahead;
     }
@@ -56,7 +56,7 @@ impl IngestCounts {
         self.unknown_fields += u64::from(unknown);
         if !faults.is_empty() {
             for fault in FieldFault::ALL {
-                self.faults[fault as usize] += u64::from(faults.contains(fault));
+                self.field_faults[fault as usize] += u64::from(faults.contains(fault));
             }
         }
     }
@@ -92,7 +92,10 @@ mod tests {
         let mut all = some.clone();
         all.merge(&some);
         assert_eq!((all.rows(Stream::User), all.rows(Stream::Pin), all.rejections(RejectionReason::NoKey)), (2, 0, 2));
-        assert_eq!((all.faults(FieldFault::Age), all.faults(FieldFault::Timestamp), all.unknown_fields), (2, 0, 4));
+        assert_eq!(
+            (all.field_faults(FieldFault::Age), all.field_faults(FieldFault::Timestamp), all.unknown_fields),
+            (2, 0, 4)
+        );
         assert_eq!((all.read(), all.times_ahead), (4, 6));
     }
 }

@@ -16,7 +16,7 @@ const NESTED_STRINGS_MAX: usize = 2;
 /// The decoder of one message.
 pub(super) struct MessageDecoder<'w, R: ?Sized> {
     pub(super) limits: MessageLimits,
-    pub(super) carries: StreamHint,
+    pub(super) stream_hint: StreamHint,
     /// The lineage of the next row.
     pub(super) lineage: Lineage,
     pub(super) field_order: &'w mut FieldOrderCache,
@@ -60,7 +60,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         let mut raw = RawRow::default();
         let envelope = match self.read_envelope(text, &mut raw) {
             Ok(envelope) => envelope,
-            Err(fault) => return self.decode_base64_or_reject(text, &fault, payload, nesting, layers),
+            Err(error) => return self.decode_base64_or_reject(text, &error, payload, nesting, layers),
         };
         let within = EncodingNesting { wrapped: true, ..nesting };
         match envelope {
@@ -92,11 +92,11 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
         };
         match envelope {
             // The value is complete, so trailing bytes are the more serious error: report them instead.
-            Err(fault) if matches!(fault.reason, RejectionReason::NotAnObject | RejectionReason::DuplicateField) => {
-                reader.expect_end().and(Err(fault))
+            Err(error) if matches!(error.reason, RejectionReason::NotAnObject | RejectionReason::DuplicateField) => {
+                reader.expect_end().and(Err(error))
             }
             Ok(envelope) => reader.expect_end().map(|()| envelope),
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 
@@ -104,7 +104,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
     fn decode_base64_or_reject(
         &mut self,
         text: &str,
-        fault: &JsonError,
+        error: &JsonError,
         payload: &[u8],
         nesting: EncodingNesting,
         layers: &mut [String],
@@ -130,7 +130,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
             }
         }
         let encoded = if nesting.base64 || nesting.strings > 0 { " of the encoded text" } else { "" };
-        self.reject_as(fault.reason, &format!("{} at byte {}{encoded}", fault.what, fault.at), payload);
+        self.reject_as(error.reason, &format!("{} at byte {}{encoded}", error.what, error.at), payload);
     }
 
     fn decode_string(
@@ -184,10 +184,10 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
                         element.as_bytes(),
                     );
                 }
-                Err(fault) => {
+                Err(error) => {
                     self.reject_as(
-                        fault.reason,
-                        &format!("{} at byte {} of its element", fault.what, fault.at),
+                        error.reason,
+                        &format!("{} at byte {} of its element", error.what, error.at),
                         element.as_bytes(),
                     );
                 }
@@ -196,7 +196,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
     }
 
     fn process_row(&mut self, raw: &RawRow<'_>, payload: &[u8]) {
-        let told = identify_stream(self.carries, raw);
+        let told = identify_stream(self.stream_hint, raw);
         let known = told.as_ref().ok().copied();
         match self.clean_row(raw, told) {
             Ok((stream, faults)) => {
@@ -235,7 +235,7 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
     /// Passes a rejection to the sink. A source of one stream determines the stream of all its rows.
     #[cold]
     pub(super) fn reject(&mut self, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
-        let stream = match self.carries {
+        let stream = match self.stream_hint {
             StreamHint::Only(only) => Some(only),
             StreamHint::Auto => stream,
         };
@@ -271,10 +271,10 @@ fn not_an_object(reader: &JsonReader<'_>, what: &'static str) -> JsonError {
 ///
 /// A source of one stream accepts a row unless the row has identifying fields of another stream, or only fields of
 /// others.
-fn identify_stream(carries: StreamHint, raw: &RawRow<'_>) -> Result<Stream, Rejection> {
+fn identify_stream(stream_hint: StreamHint, raw: &RawRow<'_>) -> Result<Stream, Rejection> {
     let mut told = Stream::ALL.into_iter().filter(|stream| raw.has_identifying_field(*stream));
     let wrong = |detail: String| Err(Rejection { reason: RejectionReason::WrongStream, detail });
-    match carries {
+    match stream_hint {
         StreamHint::Only(only) if raw.has_identifying_field(only) => Ok(only),
         StreamHint::Only(only) => match told.next() {
             Some(other) => wrong(format!("a {other} row where {only} rows are carried")),

@@ -112,17 +112,17 @@ impl MessageParser {
     /// `payload` is `None` for a null payload. `lineage.sub` must be 0: each row gets its own number.
     pub fn parse_message(
         &mut self,
-        carries: StreamHint,
+        stream_hint: StreamHint,
         payload: Option<&[u8]>,
         lineage: Lineage,
         rows: &mut (impl RowSink + ?Sized),
     ) -> u32 {
-        if let StreamHint::Only(stream) = carries {
+        if let StreamHint::Only(stream) = stream_hint {
             self.field_order.stream = stream;
         }
         let mut walk = MessageDecoder {
             limits: self.limits,
-            carries,
+            stream_hint,
             lineage,
             field_order: &mut self.field_order,
             name: &mut self.name,

@@ -85,21 +85,21 @@ pub(crate) fn lineage() -> Lineage {
 /// Parses one message and checks that every row is counted.
 pub(crate) fn parse_with(
     ingest: &mut MessageParser,
-    carries: StreamHint,
+    stream_hint: StreamHint,
     payload: Option<&[u8]>,
 ) -> (Vec<ParsedRow>, IngestCounts) {
     let mut rows = CollectRows::default();
     ingest.take_counts();
     // As a trait object, as the engine may hold it.
-    let held = ingest.parse_message(carries, payload, lineage(), &mut rows as &mut dyn RowSink);
+    let held = ingest.parse_message(stream_hint, payload, lineage(), &mut rows as &mut dyn RowSink);
     let (seen, counts) = (rows.0, ingest.take_counts());
     assert!(held > 0, "a message vanished");
     assert_eq!((held as usize, u64::from(held)), (seen.len(), counts.read()), "the ledger law");
     for (sub, seen) in (0..).zip(&seen) {
         assert_eq!(seen.lineage, Lineage { sub, ..lineage() });
         assert!(
-            matches!(carries, StreamHint::Auto)
-                || matches!(carries, StreamHint::Only(only) if seen.stream == Some(only))
+            matches!(stream_hint, StreamHint::Auto)
+                || matches!(stream_hint, StreamHint::Only(only) if seen.stream == Some(only))
         );
     }
     for reason in RejectionReason::ALL {
@@ -112,8 +112,8 @@ pub(crate) fn parse_with(
 }
 
 /// Parses one message with default limits.
-pub(crate) fn parse(carries: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, IngestCounts) {
-    parse_with(&mut MessageParser::new(MessageLimits::default()), carries, Some(payload))
+pub(crate) fn parse(stream_hint: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, IngestCounts) {
+    parse_with(&mut MessageParser::new(MessageLimits::default()), stream_hint, Some(payload))
 }
 
 /// Checks any bytes: no panic, every row is counted, and neither field prediction nor earlier messages change the
@@ -121,10 +121,10 @@ pub(crate) fn parse(carries: StreamHint, payload: &[u8]) -> (Vec<ParsedRow>, Ing
 pub(crate) fn check_payload(payload: &[u8]) {
     let limits = MessageLimits { bytes_max: 1 << 16, rows_max: 64, ..MessageLimits::default() };
     let mut used = MessageParser::new(limits);
-    for carries in CARRIES {
-        let general = parse_with(&mut MessageParser::without_prediction(limits), carries, Some(payload));
+    for stream_hint in CARRIES {
+        let general = parse_with(&mut MessageParser::without_prediction(limits), stream_hint, Some(payload));
         for ingest in [&mut MessageParser::new(limits), &mut used] {
-            assert_eq!(parse_with(ingest, carries, Some(payload)), general);
+            assert_eq!(parse_with(ingest, stream_hint, Some(payload)), general);
         }
     }
 }

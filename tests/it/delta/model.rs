@@ -23,12 +23,12 @@ use url::Url;
 #[derive(Clone)]
 pub(crate) struct ModelPartition {
     pub(crate) source: &'static str,
-    pub(crate) carries: StreamHint,
+    pub(crate) stream_hint: StreamHint,
     pub(crate) records: u64,
 }
 
 pub(crate) fn partitions(records: u64) -> Vec<ModelPartition> {
-    let partition = |source, carries| ModelPartition { source, carries, records };
+    let partition = |source, stream_hint| ModelPartition { source, stream_hint, records };
     vec![
         partition("recording/pin.jsonl", StreamHint::Only(Stream::Pin)),
         partition("recording/geo.jsonl", StreamHint::Only(Stream::Geo)),
@@ -43,7 +43,7 @@ fn rows_of(partition: &ModelPartition, position: u64, verdict: u64) -> Vec<Table
         if (position + verdict) % 7 == 3 {
             return Table::Rejected;
         }
-        match partition.carries {
+        match partition.stream_hint {
             StreamHint::Only(stream) => Table::from(stream),
             StreamHint::Auto => Table::CLEANED[((position + sub) % 3) as usize],
         }
@@ -186,7 +186,7 @@ impl ModelEngine {
             reached.push(PartitionReached {
                 key: partition.source.to_owned(),
                 source: partition.source.to_owned(),
-                carries: partition.carries,
+                stream_hint: partition.stream_hint,
                 reached: at,
             });
         }

@@ -35,7 +35,7 @@ async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
     let reached = PartitionReached {
         key: source.to_owned(),
         source: source.to_owned(),
-        carries: StreamHint::Auto,
+        stream_hint: StreamHint::Auto,
         reached: PartitionProgress { next: next.into(), rows, fingerprint: 1, hint: ResumeHint::ByteOffset(1) },
     };
     let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };

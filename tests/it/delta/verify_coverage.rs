@@ -41,7 +41,7 @@ async fn verify_and_doctor_fail_when_a_table_is_missing() {
         assert!(verdict.violations.iter().any(|what| what.contains(&wanted)), "{verdict:?}");
         assert!(!verdict.is_proved() && !verdict.unproved.is_empty(), "{verdict:?}");
         let symptoms = diagnose(root.path()).await.unwrap();
-        assert!(TableFinding::any_fault(&symptoms), "{symptoms:?}");
+        assert!(TableFinding::has_problem(&symptoms), "{symptoms:?}");
     }
 }
 

@@ -70,8 +70,13 @@ impl BatchAnswers {
                 let position = *read as u64 + 1;
                 let lineage =
                     Lineage { arrived_at: None, source: Symbol::new(name), position: position.into(), sub: 0 };
-                let carries = StreamHint::Only(*stream);
-                self.ingest.parse_message(carries, Some(&lines[*read]), lineage, &mut CutPoint(&self.oracle, epoch));
+                let stream_hint = StreamHint::Only(*stream);
+                self.ingest.parse_message(
+                    stream_hint,
+                    Some(&lines[*read]),
+                    lineage,
+                    &mut CutPoint(&self.oracle, epoch),
+                );
                 *read += 1;
             }
         }

@@ -10,12 +10,12 @@ use pinflow_testkit::kafka::broker::{BrokerListener, DENIED_USER, KafkaBroker, P
 use pinflow_testkit::kafka::{path_text, skipped};
 use pinflow_testkit::run;
 
-fn faults(findings: &[Finding]) -> Vec<&str> {
+fn problems(findings: &[Finding]) -> Vec<&str> {
     findings
         .iter()
         .filter_map(|finding| match finding {
-            Finding::Fault(what) => Some(what.as_str()),
-            Finding::Well(_) | Finding::Risk(_) => None,
+            Finding::Problem(what) => Some(what.as_str()),
+            Finding::Passed(_) | Finding::Risk(_) => None,
         })
         .collect()
 }
@@ -37,7 +37,8 @@ fn check_reads_existing_topics_and_reports_missing_ones() {
     assert_eq!(run(["emit", "--inds", "50", "--streams", "geo", "--to", &to, "--topic", "checked.full"]).code, 0);
     let connection = KafkaConnection::plaintext(&broker.plaintext());
     let findings = check_topics(&connection, Path::new(""), &["checked.full", "checked.empty", "checked.none"]);
-    let [Finding::Well(cluster), Finding::Well(full), Finding::Well(empty), Finding::Fault(none)] = &findings[..]
+    let [Finding::Passed(cluster), Finding::Passed(full), Finding::Passed(empty), Finding::Problem(none)] =
+        &findings[..]
     else {
         panic!("{findings:?}")
     };
@@ -75,16 +76,16 @@ fn check_reports_a_missing_permission() {
     };
     let look = || check_topics(&connection, place.path(), &["rights"]);
     let unseen = look();
-    assert!(faults(&unseen).iter().any(|fault| fault.contains("Describe")), "{unseen:?}");
+    assert!(problems(&unseen).iter().any(|fault| fault.contains("Describe")), "{unseen:?}");
     allow("Describe");
     let unread = look();
     assert!(
-        faults(&unread).iter().any(|fault| fault.contains("grant Describe and Read on Topic rights")),
+        problems(&unread).iter().any(|fault| fault.contains("grant Describe and Read on Topic rights")),
         "{unread:?}"
     );
     allow("Read");
     let well = look();
-    assert_eq!(faults(&well), Vec::<&str>::new());
+    assert_eq!(problems(&well), Vec::<&str>::new());
 }
 
 #[test]
@@ -94,11 +95,11 @@ fn invalid_configuration_is_reported_before_connecting() {
     )
     .unwrap();
     let findings = check_topics(&connection, Path::new(""), &["a"]);
-    assert_eq!(faults(&findings).len(), 2, "{findings:?}");
+    assert_eq!(problems(&findings).len(), 2, "{findings:?}");
 }
 
 #[test]
 fn unreachable_broker_is_reported_with_its_cause() {
     let findings = check_topics(&KafkaConnection::plaintext("127.0.0.1:1"), Path::new(""), &["a"]);
-    assert!(faults(&findings).iter().any(|fault| fault.contains("nothing listens on that port")), "{findings:?}");
+    assert!(problems(&findings).iter().any(|fault| fault.contains("nothing listens on that port")), "{findings:?}");
 }

@@ -47,7 +47,7 @@ pub struct PartitionReached {
     /// The value of the `_source` column of its rows.
     pub source: String,
     /// The streams that its rows belong to. The tables that they are written to follow from this.
-    pub carries: StreamHint,
+    pub stream_hint: StreamHint,
     /// The position to commit.
     pub reached: PartitionProgress,
 }

@@ -36,7 +36,7 @@ impl ArrivalTime {
     }
 
     /// Classifies a time in milliseconds since 1970. `is_too_far` returns whether it is too far ahead of the clock.
-    fn judge(millis: Option<i64>, is_too_far: impl FnOnce(i64) -> bool) -> ArrivalTime {
+    fn from_millis(millis: Option<i64>, is_too_far: impl FnOnce(i64) -> bool) -> ArrivalTime {
         match millis {
             Some(millis) if millis >= 0 && is_too_far(millis) => ArrivalTime::TooFarAhead,
             Some(millis) if (0..=MILLIS_MAX).contains(&millis) => ArrivalTime::Known(millis * 1_000),
@@ -60,12 +60,12 @@ impl ArrivalClock {
     }
 
     /// Classifies the time that the source reports for a record read now.
-    pub(super) fn judge(&mut self, millis: Option<i64>) -> ArrivalTime {
-        self.judge_by(millis, || Timestamp::now().as_millisecond())
+    pub(super) fn classify_millis(&mut self, millis: Option<i64>) -> ArrivalTime {
+        self.classify_with(millis, || Timestamp::now().as_millisecond())
     }
 
-    fn judge_by(&mut self, millis: Option<i64>, now_ms: impl FnOnce() -> i64) -> ArrivalTime {
-        ArrivalTime::judge(millis, |millis| {
+    fn classify_with(&mut self, millis: Option<i64>, now_ms: impl FnOnce() -> i64) -> ArrivalTime {
+        ArrivalTime::from_millis(millis, |millis| {
             if millis > self.limit_ms {
                 self.limit_ms = now_ms().saturating_add(AHEAD_MAX_MS);
             }
@@ -86,7 +86,7 @@ mod tests {
     const NOW_MS: i64 = 1_700_000_000_000;
 
     fn judged(millis: Option<i64>) -> ArrivalTime {
-        ArrivalClock::new().judge_by(millis, || NOW_MS)
+        ArrivalClock::new().classify_with(millis, || NOW_MS)
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn clock_of_the_year_9999_does_not_make_a_time_of_another_millennium_known() {
         let mut clock = ArrivalClock::new();
-        assert_eq!(clock.judge_by(Some(MILLIS_MAX + 1), || MILLIS_MAX), ArrivalTime::Unknown);
+        assert_eq!(clock.classify_with(Some(MILLIS_MAX + 1), || MILLIS_MAX), ArrivalTime::Unknown);
     }
 
     #[test]
@@ -118,12 +118,12 @@ mod tests {
         let mut clock = ArrivalClock::new();
         let unread = || -> i64 { panic!("the clock need not be read") };
         let limit = NOW_MS + AHEAD_MAX_MS;
-        clock.judge_by(Some(NOW_MS), || NOW_MS);
-        assert_eq!(clock.judge_by(Some(limit), unread), ArrivalTime::Known(limit * 1_000));
+        clock.classify_with(Some(NOW_MS), || NOW_MS);
+        assert_eq!(clock.classify_with(Some(limit), unread), ArrivalTime::Known(limit * 1_000));
         // Time has passed, so the same timestamp is no longer too far ahead.
-        assert_eq!(clock.judge_by(Some(limit + 5), || NOW_MS + 5), ArrivalTime::Known((limit + 5) * 1_000));
+        assert_eq!(clock.classify_with(Some(limit + 5), || NOW_MS + 5), ArrivalTime::Known((limit + 5) * 1_000));
         // A clock that was set back is noticed with the next block.
         clock.forget();
-        assert_eq!(clock.judge_by(Some(limit), || NOW_MS - 1), ArrivalTime::TooFarAhead);
+        assert_eq!(clock.classify_with(Some(limit), || NOW_MS - 1), ArrivalTime::TooFarAhead);
     }
 }

@@ -54,7 +54,7 @@ impl BlockBuilder {
         self.payloads.extend_from_slice(payload.unwrap_or_default());
         // A block is sent once it has 256 KiB, and no message reaches 2 GiB.
         let end = u32::try_from(self.payloads.len()).expect("a block and one message are less than 4 GiB");
-        let arrived_at = self.clock.judge(arrived_ms);
+        let arrived_at = self.clock.classify_millis(arrived_ms);
         if arrived_at == ArrivalTime::TooFarAhead && !self.ahead_is_logged {
             self.ahead_is_logged = true;
             self.log_ahead(position, arrived_ms);

@@ -39,7 +39,7 @@ pub struct Partition {
     /// The key under which its position is stored. Where a name can be reused, it contains more (cluster, creation time).
     pub key: String,
     /// The streams that its rows belong to.
-    pub carries: StreamHint,
+    pub stream_hint: StreamHint,
     /// Where this run resumed it; `None` if it is read from the beginning.
     pub resumed: Option<PartitionProgress>,
 }
@@ -426,8 +426,8 @@ impl SourceContext {
     ///
     /// # Errors
     /// [`EngineGone`]
-    pub fn open_partition(&self, name: &str, key: &str, carries: StreamHint) -> Result<Partition, EngineGone> {
-        let partition = self.register_partition(name, key, carries, self.stored_progress(key));
+    pub fn open_partition(&self, name: &str, key: &str, stream_hint: StreamHint) -> Result<Partition, EngineGone> {
+        let partition = self.register_partition(name, key, stream_hint, self.stored_progress(key));
         self.send(SourceEvent::Opened(partition.clone()))?;
         Ok(partition)
     }
@@ -438,11 +438,11 @@ impl SourceContext {
         &self,
         name: &str,
         key: &str,
-        carries: StreamHint,
+        stream_hint: StreamHint,
         resumed: Option<PartitionProgress>,
     ) -> Partition {
         let id = PartitionId(self.ids.fetch_add(1, Ordering::Relaxed));
-        Partition { id, name: name.to_owned(), key: key.to_owned(), carries, resumed }
+        Partition { id, name: name.to_owned(), key: key.to_owned(), stream_hint, resumed }
     }
 
     /// Sends from a thread that may block. Waits while the engine is busy.

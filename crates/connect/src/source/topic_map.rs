@@ -54,7 +54,7 @@ impl TopicMap {
             (&self.auto, StreamHint::Auto),
             (&self.routed, StreamHint::Auto),
         ];
-        slots.into_iter().filter_map(|(name, carries)| Some((name.as_deref()?, carries))).collect()
+        slots.into_iter().filter_map(|(name, stream_hint)| Some((name.as_deref()?, stream_hint))).collect()
     }
 
     /// Each name with its configuration key.

@@ -62,15 +62,15 @@ impl AnswerTablesConfig {
     }
 
     /// The problems of the configuration, each with a hint.
-    pub fn faults(&self, base: &Path) -> Vec<KeyProblem> {
-        let mut faults: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
+    pub fn problems(&self, base: &Path) -> Vec<KeyProblem> {
+        let mut problems: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
         if !(self.current || self.changes) {
-            faults.push(KeyProblem::table("nothing is written: set current or changes to true, or remove the table"));
+            problems.push(KeyProblem::table("nothing is written: set current or changes to true, or remove the table"));
         }
         if !(0.1..=86_400.0).contains(&self.every_secs) {
-            faults.push(KeyProblem::range("every_secs", "0.1 to 86400"));
+            problems.push(KeyProblem::range("every_secs", "0.1 to 86400"));
         }
-        faults
+        problems
     }
 }
 

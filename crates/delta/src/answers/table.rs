@@ -102,7 +102,7 @@ impl AnswerTable {
             }
         }
         let schema =
-            snapshot.metadata().parse_schema().map_err(|fault| library_error("read", &self.log)(fault.into()))?;
+            snapshot.metadata().parse_schema().map_err(|error| library_error("read", &self.log)(error.into()))?;
         let wanted = rows::delta_fields(self.question.columns, self.form);
         let same = schema
             .fields()

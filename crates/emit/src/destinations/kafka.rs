@@ -317,7 +317,7 @@ pub(crate) fn plaintext_connection(brokers: &str) -> Result<KafkaConnection, Emi
     let connection = KafkaConnection::plaintext(brokers);
     let problems = connection.validate(Path::new(""));
     if !problems.is_empty() {
-        return Err(EmitError::KafkaUrl(KafkaConnectionError::Faulty(KeyProblem::texts(&problems))));
+        return Err(EmitError::KafkaUrl(KafkaConnectionError::Invalid(KeyProblem::texts(&problems))));
     }
     Ok(connection)
 }

@@ -104,16 +104,16 @@ async fn find_stream(api: &KinesisApi, stream: &str, delivery: &DeliveryTracker)
                 delivery.report_success(stream);
                 return Ok(());
             }
-            Err(fault) if fault.kind == KinesisErrorKind::Denied => return Ok(()),
-            Err(fault) if fault.kind == KinesisErrorKind::Missing => {
+            Err(error) if error.kind == KinesisErrorKind::Denied => return Ok(()),
+            Err(error) if error.kind == KinesisErrorKind::Missing => {
                 return Err(EmitError::NoStream { stream: stream.to_owned() });
             }
-            Err(fault) if !fault.is_retryable() || Instant::now() >= deadline => {
-                return Err(EmitError::StreamUnusable { stream: stream.to_owned(), fault });
+            Err(error) if !error.is_retryable() || Instant::now() >= deadline => {
+                return Err(EmitError::StreamUnusable { stream: stream.to_owned(), error });
             }
-            Err(fault) => {
+            Err(error) => {
                 let wait = backoff.next_wait();
-                delivery.report_retry(stream, &fault.what, attempt, wait);
+                delivery.report_retry(stream, &error.what, attempt, wait);
                 sleep(wait).await;
             }
         }
@@ -188,19 +188,19 @@ impl KinesisStreamDestination {
                         Some(reason) => reason,
                     }
                 }
-                Err(fault) if fault.kind == KinesisErrorKind::Refused && batch_len > 1 => {
+                Err(error) if error.kind == KinesisErrorKind::Refused && batch_len > 1 => {
                     single_sends = batch_len;
                     continue;
                 }
-                Err(fault) if fault.kind == KinesisErrorKind::Refused => {
-                    delivered.give_up(&fault.what, 1);
+                Err(error) if error.kind == KinesisErrorKind::Refused => {
+                    delivered.give_up(&error.what, 1);
                     delivered.acks.refuse(numbers.remove(0));
                     left.remove(0);
                     single_sends -= single_sends.min(1);
                     continue;
                 }
-                Err(fault) if !fault.is_retryable() => return Err(self.give_up_on_error(&fault, left.len())),
-                Err(fault) => fault.what,
+                Err(error) if !error.is_retryable() => return Err(self.give_up_on_error(&error, left.len())),
+                Err(error) => error.what,
             };
             if progress.elapsed() >= RETRY_TIMEOUT {
                 delivered.give_up(&reason, left.len() as u64);
@@ -222,8 +222,8 @@ impl KinesisStreamDestination {
         io::Error::other(self.failure_text(""))
     }
 
-    fn give_up_on_error(&self, fault: &KinesisError, left: usize) -> io::Error {
-        self.stream_delivery().give_up(&format!("{fault}{}", fault.hint()), left as u64);
+    fn give_up_on_error(&self, error: &KinesisError, left: usize) -> io::Error {
+        self.stream_delivery().give_up(&format!("{error}{}", error.hint()), left as u64);
         io::Error::other(self.failure_text("; no more were sent"))
     }
 
@@ -311,7 +311,7 @@ pub(crate) fn region_connection(
     let connection = KinesisConnection { region: region.cloned(), profile: None, endpoint: endpoint.cloned() };
     let problems = connection.validate();
     if !problems.is_empty() {
-        return Err(EmitError::KinesisRegion(KinesisConnectionError::Faulty(KeyProblem::texts(&problems))));
+        return Err(EmitError::KinesisRegion(KinesisConnectionError::Invalid(KeyProblem::texts(&problems))));
     }
     Ok(connection)
 }

@@ -90,7 +90,7 @@ impl<S: WindowSink> EngineDriver<S> {
 
     fn take_block(&mut self, block: RecordBlock) {
         let state = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
-        let (source, carries) = (state.source, state.partition.carries);
+        let (source, stream_hint) = (state.source, state.partition.stream_hint);
         if let Some(now) = block.remaining_bytes {
             let before = std::mem::replace(&mut state.remaining_bytes, now);
             self.metrics.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
@@ -101,7 +101,7 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.archives {
             self.scheduler.filling_window_mut().messages.push((block.partition, block.records.clone()));
         }
-        let work = WorkerCommand::ReadBlock { block, source, carries };
+        let work = WorkerCommand::ReadBlock { block, source, stream_hint };
         self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes });
     }
 

@@ -95,7 +95,7 @@ impl<S: WindowSink> EngineDriver<S> {
         let reached = reached.map(|(partition, reached)| PartitionReached {
             key: partition.key.clone(),
             source: partition.name.clone(),
-            carries: partition.carries,
+            stream_hint: partition.stream_hint,
             reached,
         });
         let window = Window { epoch: last_epoch, rows, batches, reached: reached.collect() };

@@ -27,9 +27,9 @@ fn folder_with_all_three_streams_is_read() {
     fs::write(folder.path().join("geo.jsonl.gz"), TestCompression::Gzip.compress(b"g\n")).unwrap();
     fs::write(folder.path().join("user.ndjson.zst"), TestCompression::Zstd.compress(b"u\n")).unwrap();
     let received = read(folder.path(), ResumePositions::new());
-    let carries: Vec<StreamHint> = received.opened.values().map(|partition| partition.carries).collect();
+    let stream_hint: Vec<StreamHint> = received.opened.values().map(|partition| partition.stream_hint).collect();
     for stream in Stream::ALL {
-        assert!(carries.contains(&StreamHint::Only(stream)));
+        assert!(stream_hint.contains(&StreamHint::Only(stream)));
     }
     assert_eq!(received.records.keys().collect::<Vec<_>>(), received.reached.keys().collect::<Vec<_>>());
     assert_eq!(received.records["recording/user.ndjson.zst"], [(1, b"u".to_vec())]);
@@ -44,14 +44,14 @@ fn files_named_after_the_notebook_tables_are_read() {
     }
     let received = read(folder.path(), ResumePositions::new());
     // Partitions are opened in the order of the folder, which is any order.
-    let carries =
-        |name: &str| received.opened.values().find(|opened| *opened.name == *name).map(|opened| opened.carries);
+    let stream_hint =
+        |name: &str| received.opened.values().find(|opened| *opened.name == *name).map(|opened| opened.stream_hint);
     for (name, stream) in [
         ("recording/pinterest_data.jsonl", Stream::Pin),
         ("recording/geolocation_data.ndjson", Stream::Geo),
         ("recording/user_data.json", Stream::User),
     ] {
-        assert_eq!(carries(name), Some(StreamHint::Only(stream)));
+        assert_eq!(stream_hint(name), Some(StreamHint::Only(stream)));
     }
     assert_eq!(received.records["recording/pinterest_data.jsonl"], [(1, b"p".to_vec())]);
 }
@@ -68,19 +68,19 @@ fn unread_files_that_look_like_data_are_faults_in_check() {
         .into_iter()
         .for_each(make);
     let checked = recording(folder.path()).check();
-    let faults: Vec<&String> = checked
+    let problems: Vec<&String> = checked
         .iter()
         .filter_map(|finding| match finding {
-            Finding::Fault(what) => Some(what),
+            Finding::Problem(what) => Some(what),
             _ => None,
         })
         .collect();
-    assert_eq!(faults.len(), 3, "{checked:?}");
+    assert_eq!(problems.len(), 3, "{checked:?}");
     for part in ["pinterest.jsonl: the name does not tell", "geo.csv: CSV is not read", "old: folders in the folder"] {
-        assert!(faults.iter().any(|fault| fault.contains(part)), "{part}: {checked:?}");
+        assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {checked:?}");
     }
     assert!(checked.iter().any(|finding| matches!(finding, Finding::Risk(what) if what.contains("notes.txt"))));
-    assert!(checked.iter().any(|finding| matches!(finding, Finding::Well(what) if what.contains("README.md"))));
+    assert!(checked.iter().any(|finding| matches!(finding, Finding::Passed(what) if what.contains("README.md"))));
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn configured_stream_allows_any_file_name() {
     let config = RecordingConfig { stream: Some(StreamSetting::Auto), ..RecordingConfig::with_path(folder.path()) };
     let source = plan(config, Path::new("/")).unwrap();
     let checked = source.check();
-    let Some(Finding::Well(unread)) = checked.last() else { panic!("{checked:?}") };
+    let Some(Finding::Passed(unread)) = checked.last() else { panic!("{checked:?}") };
     assert!(["_SUCCESS", ".hidden", "half.tmp"].iter().all(|file| unread.contains(file)), "{unread}");
     let received = SourceRun::start(source, SMALL, ResumePositions::new()).finish();
     assert_eq!(received.records.len(), 3);
-    assert!(received.opened.values().all(|partition| partition.carries == StreamHint::Auto));
+    assert!(received.opened.values().all(|partition| partition.stream_hint == StreamHint::Auto));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn single_file_without_stream_in_name_or_setting_is_refused() {
     let config = RecordingConfig { stream: Some(StreamSetting::User), ..RecordingConfig::with_path("posts.log") };
     assert_eq!(
         plan(config, base).unwrap().check(),
-        [Finding::Well("recording/posts.log: user, plain, 2 bytes".to_owned())]
+        [Finding::Passed("recording/posts.log: user, plain, 2 bytes".to_owned())]
     );
 }
 

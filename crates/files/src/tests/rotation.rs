@@ -31,7 +31,7 @@ impl FollowedRecording {
         let (context, events) = SourceContext::new(256, stored, stopped);
         let path = config.path.clone();
         let found = file_discovery::find_files(&config, &path, |_| false).unwrap();
-        assert!(found.faults.is_empty(), "{:?}", found.faults);
+        assert!(found.problems.is_empty(), "{:?}", found.problems);
         let follow = FolderFollower { context, config, path, rate_limiter: None, limits: SMALL };
         let files = found.files.into_iter().map(|file| FollowedFile::open(&follow, file).unwrap()).collect();
         FollowedRecording {

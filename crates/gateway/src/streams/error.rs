@@ -57,24 +57,24 @@ impl StreamsApiError {
 
     /// 503: the client should retry.
     pub(super) fn unavailable(message: impl Into<String>) -> StreamsApiError {
-        let fault = StreamsApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message);
-        StreamsApiError { wait: Some(Duration::from_secs(1)), ..fault }
+        let error = StreamsApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", message);
+        StreamsApiError { wait: Some(Duration::from_secs(1)), ..error }
     }
 
     /// Translates an error of a Kinesis call.
-    pub(super) fn from_kinesis(stream: &str, fault: &kinesis::KinesisError) -> StreamsApiError {
-        match fault.kind {
+    pub(super) fn from_kinesis(stream: &str, error: &kinesis::KinesisError) -> StreamsApiError {
+        match error.kind {
             KinesisErrorKind::Missing => StreamsApiError::missing(stream),
-            KinesisErrorKind::InUse => StreamsApiError::in_use(&*fault.what),
-            KinesisErrorKind::Refused => StreamsApiError::invalid(&*fault.what),
-            KinesisErrorKind::Throttled => StreamsApiError::throttled(&*fault.what),
+            KinesisErrorKind::InUse => StreamsApiError::in_use(&*error.what),
+            KinesisErrorKind::Refused => StreamsApiError::invalid(&*error.what),
+            KinesisErrorKind::Throttled => StreamsApiError::throttled(&*error.what),
             KinesisErrorKind::Credentials | KinesisErrorKind::Denied => {
                 // Details of the gateway's credentials are for its operator only.
-                tracing::error!(error = format!("{fault}{}", fault.hint()), "Kinesis denies access to the gateway");
+                tracing::error!(error = format!("{error}{}", error.hint()), "Kinesis denies access to the gateway");
                 StreamsApiError::unavailable("Kinesis denies access to the gateway; its log has details")
             }
             KinesisErrorKind::Broken | KinesisErrorKind::ExpiredIterator | KinesisErrorKind::NotYet => {
-                tracing::warn!(error = %fault, "Kinesis does not answer");
+                tracing::warn!(error = %error, "Kinesis does not answer");
                 StreamsApiError::unavailable("Kinesis does not answer")
             }
         }

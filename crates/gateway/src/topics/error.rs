@@ -65,8 +65,8 @@ impl TopicsApiError {
 
     /// 503: the client should retry.
     pub(super) fn unavailable(message: impl Into<String>) -> TopicsApiError {
-        let fault = TopicsApiError::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
-        TopicsApiError { wait: Some(Duration::from_secs(1)), ..fault }
+        let error = TopicsApiError::new(StatusCode::SERVICE_UNAVAILABLE, 50003, message);
+        TopicsApiError { wait: Some(Duration::from_secs(1)), ..error }
     }
 }
 

@@ -152,10 +152,10 @@ impl KinesisSource {
             calls_per_sec_max: self.config.calls_per_sec_max,
         };
         let watch = Duration::from_secs_f64(self.config.watch_secs);
-        let streams = self.config.streams.list_names().into_iter().map(|(stream, carries)| {
+        let streams = self.config.streams.list_names().into_iter().map(|(stream, stream_hint)| {
             let is_routed = self.config.streams.routed.as_deref() == Some(stream);
             let routes = self.config.partition_keys.clone().filter(|_| is_routed).map(Arc::new);
-            let plan = StreamPlan { stream: stream.into(), carries, routes, start: self.config.start, watch };
+            let plan = StreamPlan { stream: stream.into(), stream_hint, routes, start: self.config.start, watch };
             StreamReader::open(common.clone(), plan)
         });
         // All streams are verified before any is read.

@@ -54,7 +54,7 @@ const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 /// What to read of a stream, and how.
 pub(super) struct StreamPlan {
     pub(super) stream: Arc<str>,
-    pub(super) carries: StreamHint,
+    pub(super) stream_hint: StreamHint,
     /// The partition keys that route records, if the stream is shared.
     pub(super) routes: Option<Arc<PartitionKeys>>,
     pub(super) start: KinesisStart,
@@ -204,7 +204,7 @@ impl StreamReader {
 
     async fn resume_shard(&mut self, shard: &ShardInfo, reached: PartitionProgress) -> Result<(), ReaderExit> {
         let (name, key) = self.shard_names(&shard.id);
-        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(reached));
+        let partition = self.common.context.register_partition(&name, &key, self.plan.stream_hint, Some(reached));
         let id = partition.id;
         self.common.context.send_async(SourceEvent::Opened(partition)).await?;
         let buffer = self.shard_buffer(&shard.id, name, id, ShardCursor::resume(reached));
@@ -214,7 +214,7 @@ impl StreamReader {
 
     fn add_new_shard(&mut self, shard: &ShardInfo, at: PartitionProgress) -> Partition {
         let (name, key) = self.shard_names(&shard.id);
-        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(at));
+        let partition = self.common.context.register_partition(&name, &key, self.plan.stream_hint, Some(at));
         let buffer = self.shard_buffer(&shard.id, name, partition.id, ShardCursor::start(at));
         self.waiting.insert(shard.id.clone(), buffer);
         partition
@@ -236,7 +236,7 @@ impl StreamReader {
             return Err(ReaderExit::Failed(errors::lost_error(&name, from, to)));
         };
         loss.log_acceptance();
-        let partition = self.common.context.register_partition(&name, &key, self.plan.carries, Some(reached));
+        let partition = self.common.context.register_partition(&name, &key, self.plan.stream_hint, Some(reached));
         let mut buffer = self.shard_buffer(shard, name, partition.id, ShardCursor::resume(reached));
         self.common.context.send_async(SourceEvent::Opened(partition)).await?;
         buffer.push_loss(loss);

@@ -101,14 +101,14 @@ impl HttpConfig {
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
         };
-        let mut faults = listening.validate(base);
+        let mut problems = listening.validate(base);
         if self.tokens.is_any_set() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
-            faults.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
+            problems.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
         }
         if self.reply_bytes_max < 1 << 20 {
-            faults.push(KeyProblem::range("reply_bytes_max", "at least 1048576"));
+            problems.push(KeyProblem::range("reply_bytes_max", "at least 1048576"));
         }
-        faults
+        problems
     }
 }
 
@@ -125,21 +125,21 @@ impl ServeTokens {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Vec<String> {
+    fn problems(text: &str) -> Vec<String> {
         KeyProblem::texts(&toml::from_str::<HttpConfig>(text).unwrap().validate(Path::new("/nowhere")))
     }
 
     #[test]
     fn address_beyond_this_machine_needs_tokens_and_tls_or_the_danger_flag() {
-        assert!(faults("listen = '127.0.0.1:0'").is_empty());
-        assert!(faults("listen = '[::1]:7461'").is_empty());
-        assert_eq!(faults("listen = '0.0.0.0:7461'").len(), 1);
-        assert_eq!(faults("listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }").len(), 1);
-        assert!(faults("listen = '0.0.0.0:7461'\ndanger_listen_in_the_open = true").is_empty());
+        assert!(problems("listen = '127.0.0.1:0'").is_empty());
+        assert!(problems("listen = '[::1]:7461'").is_empty());
+        assert_eq!(problems("listen = '0.0.0.0:7461'").len(), 1);
+        assert_eq!(problems("listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }").len(), 1);
+        assert!(problems("listen = '0.0.0.0:7461'\ndanger_listen_in_the_open = true").is_empty());
         // Certificate and key do not exist.
         let text = "listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }\ntls = { certificate = 'c', key = 'k' }";
-        assert_eq!(faults(text).len(), 2);
-        assert_eq!(faults("listen = '127.0.0.1:0'\ntokens = { metrics = 'env:T' }\nconnections_max = 0").len(), 2);
+        assert_eq!(problems(text).len(), 2);
+        assert_eq!(problems("listen = '127.0.0.1:0'\ntokens = { metrics = 'env:T' }\nconnections_max = 0").len(), 2);
         assert!(toml::from_str::<HttpConfig>("listen = '127.0.0.1:0'\ntokens = { read = 'secret' }").is_err());
         assert!(toml::from_str::<HttpConfig>("listen = 'localhost'").is_err());
     }

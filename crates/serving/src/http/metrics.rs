@@ -120,7 +120,7 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     for fault in FieldFault::ALL {
         metric.write_value(
             &[("table", &fault.table().to_string()), ("column", fault.column())],
-            counts.faults(fault) as f64,
+            counts.field_faults(fault) as f64,
         );
     }
     let unknown = counts.unknown_fields as f64;

@@ -122,7 +122,7 @@ impl RunCounts {
         let faults = FieldFault::ALL.into_iter().map(|fault| FieldFaultCount {
             table: fault.table().to_string(),
             column: fault.column(),
-            count: counts.faults(fault),
+            count: counts.field_faults(fault),
         });
         let sum = |of: fn(&SourceStatus) -> u64| sources.iter().map(of).sum();
         RunCounts {
