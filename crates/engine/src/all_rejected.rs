@@ -1,4 +1,4 @@
-//! Warns of sources all of whose rows are rejected: such a run must not look like a success.
+//! Warns about sources whose rows are all rejected, because such a run must not look like a success.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use pinflow_dataflows::rejection::RejectionReason;
 use super::protocol::ReadCounts;
 use pinflow_core::position::Epoch;
 
-/// Rows of a source after which it is judged. A source that ends earlier is judged at its end.
+/// Rows of a source after which it is checked. A source that ends earlier is checked at its end.
 const JUDGED_AFTER_ROWS: u64 = 100;
 
-/// Rows and rejections of each source until it is judged.
+/// Rows and rejections of each source until it is checked.
 #[derive(Debug, Default)]
 pub(super) struct AllRejectedMonitor {
     sources: BTreeMap<String, SourceRejections>,
@@ -21,7 +21,7 @@ struct SourceRejections {
     rows: u64,
     rejected: u64,
     reasons: RejectionCounts,
-    /// The epoch in which it ended, if it has.
+    /// The epoch in which it ended, if it has ended.
     ended_in: Option<Epoch>,
     judged: bool,
 }
@@ -36,7 +36,7 @@ impl RejectionCounts {
     }
 
     fn most_frequent(&self) -> Option<RejectionReason> {
-        // Of equal counts the first reason in the documented order.
+        // If counts are equal, use the first reason in the documented order.
         let most = RejectionReason::ALL.into_iter().rev().max_by_key(|reason| self.0[*reason as usize])?;
         (self.0[most as usize] > 0).then_some(most)
     }
@@ -59,7 +59,7 @@ pub(super) struct AllRejected {
 }
 
 impl AllRejectedMonitor {
-    /// Counts what was read of a partition.
+    /// Counts the rows of a partition.
     pub(super) fn count_read(&mut self, partition: &str, read: ReadCounts) -> Option<AllRejected> {
         let source = source_of(partition);
         let counted = self.sources.entry(source.to_owned()).or_default();
@@ -69,20 +69,20 @@ impl AllRejectedMonitor {
         if counted.rows < JUDGED_AFTER_ROWS { None } else { counted.judge_source(source) }
     }
 
-    /// Records that a partition has ended. Only a recorded file is a source of its own, so that its end is the source's.
+    /// Records that a partition has ended. Only for a recorded file is that also the end of the source.
     pub(super) fn mark_ended(&mut self, partition: &str, epoch: Epoch) {
         if source_of(partition) == partition {
             self.sources.entry(partition.to_owned()).or_default().ended_in = Some(epoch);
         }
     }
 
-    /// Judges the sources that have ended up to an epoch, all rows of which have been counted.
+    /// Checks the sources that have ended up to an epoch. All rows of that epoch must have been counted.
     pub(super) fn judge_ended_sources(&mut self, epoch: Epoch) -> Vec<AllRejected> {
         let ended = self.sources.iter_mut().filter(|(_, source)| source.ended_in.is_some_and(|end| end <= epoch));
         ended.filter_map(|(name, source)| source.judge_source(name)).collect()
     }
 
-    /// Judges every source that was not judged: nothing more will be read.
+    /// Checks all remaining sources at the end of the run.
     pub(super) fn judge_remaining_sources(&mut self) -> Vec<AllRejected> {
         self.sources.iter_mut().filter_map(|(name, source)| source.judge_source(name)).collect()
     }
@@ -98,7 +98,7 @@ impl SourceRejections {
     }
 }
 
-/// The source that a partition belongs to: its topic or stream; a recorded file is a source itself.
+/// The source of a partition: its topic or stream, or the recorded file itself.
 fn source_of(partition: &str) -> &str {
     match partition.split_once('/') {
         Some(("kafka" | "kinesis", rest)) => match rest.rfind('/') {
@@ -118,7 +118,7 @@ impl AllRejected {
     }
 }
 
-/// What is probably wrong with a source if all of its rows are rejected for this reason.
+/// The probable cause if all rows of a source are rejected for this reason.
 fn likely_cause(reason: RejectionReason) -> &'static str {
     match reason {
         RejectionReason::NotUtf8 | RejectionReason::NotJson | RejectionReason::TrailingBytes => {

@@ -1,4 +1,4 @@
-//! Frames: what serving gets of an epoch.
+//! Frames: the result of an epoch, for serving.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,15 +8,15 @@ use pinflow_dataflows::graph::AnswerChange;
 
 use pinflow_core::position::Epoch;
 
-/// One epoch that has passed, for serving: all its answer changes, and how far the sources were read at its end.
-/// When more has become durable, the last epoch is sent again without changes.
+/// A passed epoch, for serving: all its answer changes, and the positions of the sources at its end.
+/// When the durable epoch advances, the last epoch is sent again without changes.
 #[derive(Debug, Clone)]
 pub struct EpochFrame {
     /// Its number.
     pub epoch: Epoch,
     /// When it was closed.
     pub as_of: Timestamp,
-    /// The last epoch whose rows are committed; `None` if this run keeps no tables.
+    /// The last epoch whose rows are committed. `None` without tables.
     pub durable_epoch: Option<Epoch>,
     /// Whether it is the last epoch of a window: once durable, everything up to it is, and nothing after it.
     pub ends_window: bool,
@@ -39,11 +39,11 @@ pub struct EpochFrame {
 pub struct SourceStatus {
     /// The partition, as the `_source` column has it.
     pub source: String,
-    /// The next position to be read.
+    /// The next position to read.
     pub position: String,
-    /// The position after the source's last record, where the source knows.
+    /// The position after the source's last record, if the source knows.
     pub end: Option<String>,
-    /// Records still to be read, where the source knows.
+    /// Remaining records, if the source knows.
     pub lag: Option<u64>,
     /// How old the last record read was when the epoch closed, milliseconds, where there is more to read; else 0.
     pub lag_ms: Option<u64>,
@@ -53,9 +53,9 @@ pub struct SourceStatus {
     pub written: u64,
     /// Rows that were rejected.
     pub rejected: u64,
-    /// Rows that a table held already when this run began, read again after a crash.
+    /// Rows that were read again after a crash although a table already had them.
     pub redelivered: u64,
-    /// Rows read in all runs: what the tables had stored beside the position when this run began, and `read`.
+    /// Rows read in all runs: the count stored with the position when this run started, plus `read`.
     #[serde(skip)]
     pub read_all_time: u64,
 }

@@ -10,7 +10,7 @@ use pinflow_core::user_error::{ExitStatus, UserError};
 /// Why a run ended before its sources did.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A source cannot go on.
+    /// A source cannot continue.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The tables cannot be written.
@@ -26,7 +26,7 @@ pub enum EngineError {
     Panicked {
         /// Its name.
         thread: String,
-        /// Its message and place.
+        /// Its message and source location.
         message: String,
     },
     /// The rows in the tables could not be read back.
@@ -50,7 +50,7 @@ pub enum EngineError {
     StopDeadline {
         /// How long it may take.
         limit: Duration,
-        /// What the tables wait for, in words, where they do.
+        /// What the commits wait for, if they do.
         waits_for: Option<String>,
     },
 }

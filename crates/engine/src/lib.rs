@@ -10,12 +10,12 @@
 //!                               └──── EpochFrame ──▶ serving
 //! ```
 //!
-//! The `scheduler` decides: when to close an epoch, cut a window, take a block and stop. It is a pure state machine, whose
-//! laws a simulation checks. The `driver` does the I/O around it. `protocol` has what the threads say to each other.
+//! The `scheduler` decides: when to close an epoch, cut a window, take a block and stop. It is a pure state machine, and
+//! a simulation checks its invariants. The `driver` does the I/O around it. `protocol` defines the threads' messages.
 //!
-//! Only the scheduler closes epochs. It gives the blocks of the open epoch to the worker that has least of it, then tells all
+//! Only the scheduler closes epochs. It gives each block of the open epoch to the worker with the fewest bytes of it. Then it tells all
 //! workers to close the epoch. So several workers may read one partition at once, and yet an epoch covers a whole prefix of
-//! each partition: the position after a block is true of the epoch that the block lies in.
+//! each partition, and the position after its last block is the position of the epoch.
 //!
 //! Back-pressure: no block is taken while too many closed epochs are in the graph, or too many windows are not durable. The
 //! queue fills, and sources wait.

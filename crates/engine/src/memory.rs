@@ -2,7 +2,7 @@
 //!
 //! The resident memory of the process counts, as the kernel and the control group count it. Above the limit sources pause,
 //! the open window is committed, and texts that no row refers to are freed. If that does not help within [`MEMORY_GRACE`],
-//! the run ends in order, with every row that was read in the tables, and an error that reports what uses the memory.
+//! the run stops gracefully: every row that was read is committed, and the error reports what uses the memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl MemoryGuard {
         MemoryGuard { bytes_max, grace, over_since: None, check_at: now }
     }
 
-    /// When the memory is to be measured next; `None` if it has no limit.
+    /// When the next measurement is due. `None` without a limit.
     pub(super) fn check_at(&self) -> Option<Instant> {
         self.bytes_max.map(|_| self.check_at)
     }
@@ -49,7 +49,7 @@ impl MemoryGuard {
         self.over_since.is_some()
     }
 
-    /// Takes in a measurement. Once above the limit, the memory must fall to 95 % of it.
+    /// Evaluates a measurement. Once above the limit, the memory must fall to 95 % of it.
     pub(super) fn observe_resident(&mut self, resident: u64, now: Instant) -> MemoryAction {
         self.check_at = now + MEMORY_CHECK_INTERVAL;
         let Some(max) = self.bytes_max else { return MemoryAction::Continue };
@@ -73,9 +73,9 @@ pub struct HeldMemory {
     pub max: u64,
     /// Texts of rows and sources.
     pub texts: graph::StateSize,
-    /// What the graph holds.
+    /// Sizes of the graph's state.
     pub sizes: graph::StateSizes,
-    /// Messages of the window that fills, as they were received.
+    /// Messages as received of the filling window.
     pub window: u64,
     /// Messages that the workers have not read.
     pub blocks: u64,
@@ -105,7 +105,7 @@ fn format_mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-/// Resident memory of this process, bytes; `None` where the system does not say.
+/// Resident memory of this process in bytes. `None` if the system does not report it.
 pub(super) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

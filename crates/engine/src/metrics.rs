@@ -1,4 +1,4 @@
-//! Figures that change while the engine runs.
+//! Metrics of a running engine.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::rejection_log::RejectionLog;
 use pinflow_connect::sink::{PriorCounts, TableStatus};
 
-/// Figures that change while the engine runs, for a progress line.
+/// Metrics of a running engine, for progress, `/status` and `/metrics`.
 #[derive(Debug, Default)]
 pub struct EngineMetrics {
     /// Rows read, rejections included.
@@ -24,9 +24,9 @@ pub struct EngineMetrics {
     pub rejected: AtomicU64,
     /// Rows read back from the tables.
     pub rebuilt: AtomicU64,
-    /// Rows that are to be read back.
+    /// Number of rows to read back.
     pub rebuild_total: AtomicU64,
-    /// Texts read back from the tables that are longer than new ones may be, and that count as null.
+    /// Texts read back from the tables that exceed the limit of new texts, and count as null.
     pub stored_texts_too_long: AtomicU64,
     /// The last epoch that passed.
     pub epoch: AtomicU64,
@@ -38,31 +38,31 @@ pub struct EngineMetrics {
     pub memory_max: AtomicU64,
     /// Whether sources pause because the memory is above its limit.
     pub memory_is_over: AtomicBool,
-    /// What each worker's part of the graph holds.
+    /// State sizes of each worker's part of the graph.
     sizes: Mutex<Vec<StateSizes>>,
     /// Bytes given to workers.
     pub bytes: AtomicU64,
-    /// Bytes the sources still have, where they know.
+    /// Remaining bytes of the sources that know it.
     pub bytes_remaining: AtomicU64,
-    /// Records the sources still have, where they know.
+    /// Remaining records of the sources that know it.
     pub lag: AtomicU64,
     /// Whether answers may be shown.
     pub open: AtomicBool,
-    /// What the tables wait for, in words; `None` while they do not.
+    /// What the commits wait for. `None` if they do not wait.
     pub paused: OnceLock<watch::Receiver<Option<String>>>,
     /// Sources that cannot be read at the moment, and why.
     blocked: Mutex<BTreeMap<String, String>>,
-    /// What the tables hold.
+    /// The contents of the tables.
     pub tables: OnceLock<watch::Receiver<Vec<TableStatus>>>,
-    /// What was found in the messages read.
+    /// Counts of parsed messages.
     pub counts: Mutex<IngestCounts>,
     /// The commits of this run.
     pub commits: Mutex<CommitStats>,
-    /// What earlier runs had read when this one began: set once, before the first record.
+    /// Rows read by earlier runs. Set once, before the first record.
     pub prior: OnceLock<PriorCounts>,
-    /// The last rejections of this run, if somebody inspects it.
+    /// The last rejections of this run, if the run is inspected.
     pub rejection_log: OnceLock<RejectionLog>,
-    /// Logs of the workers, if somebody inspects the run. Set before it starts; each worker adds its own.
+    /// Logs of the workers, if the run is inspected. Set before the run starts. Each worker adds its own.
     pub worker_logs: OnceLock<Mutex<Vec<WorkerLog>>>,
 }
 
@@ -80,7 +80,7 @@ impl EngineMetrics {
         all[worker] = sizes;
     }
 
-    /// What the graph holds, on all workers.
+    /// State sizes of the graph on all workers.
     #[must_use]
     pub fn graph_sizes(&self) -> StateSizes {
         let mut held = StateSizes::default();
@@ -105,7 +105,7 @@ impl EngineMetrics {
         (!causes.is_empty()).then(|| causes.join("; "))
     }
 
-    /// The logs of the workers; none if nobody inspects the run.
+    /// The logs of the workers. Empty if the run is not inspected.
     #[must_use]
     pub fn worker_logs(&self) -> Vec<WorkerLog> {
         let logs = self.worker_logs.get().map(|logs| logs.lock().clone());

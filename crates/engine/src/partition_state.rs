@@ -1,4 +1,4 @@
-//! What the engine knows of a partition that is read.
+//! The engine's state of a partition.
 
 use jiff::Timestamp;
 use pinflow_dataflows::record::Micros;
@@ -9,16 +9,16 @@ use super::protocol::ReadCounts;
 use pinflow_connect::source::Partition;
 use pinflow_core::position::{PartitionProgress, Position};
 
-/// A partition, and how far it has been answered.
+/// A partition, and up to where its rows are in the answers.
 pub(super) struct PartitionState {
     pub(super) partition: Partition,
     pub(super) source: Symbol,
     pub(super) reached: PartitionProgress,
     pub(super) lag: Option<u64>,
     pub(super) lag_ms: Option<u64>,
-    /// Where the source ended when it last reported that.
+    /// The end of the partition, as the source last reported it.
     pub(super) end: Option<Position>,
-    /// When its last record arrived.
+    /// The arrival time of its last record.
     pub(super) arrived_at: Option<Micros>,
     /// Bytes of the partition after its last block; 0 if that is unknown.
     pub(super) remaining_bytes: u64,
@@ -41,7 +41,7 @@ impl PartitionState {
         }
     }
 
-    /// Records between what is answered and the source's end, as the source last reported it.
+    /// Records between the position in the answers and the last reported end of the partition.
     pub(super) fn lag(&self) -> Option<u64> {
         let counted = self.end.and_then(Position::narrow).zip(self.reached.next.narrow());
         counted.map(|(end, next)| end.saturating_sub(next)).or(self.lag)

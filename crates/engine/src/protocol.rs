@@ -1,4 +1,4 @@
-//! What the engine's threads say to each other: commands for workers and the committer, and the events that they report.
+//! The messages of the engine's threads: commands for workers and the committer, and the events that they report.
 
 use std::sync::Arc;
 use std::thread::Thread;
@@ -13,27 +13,27 @@ use pinflow_connect::sink::{RawWindow, RowEncoder, StoredChunk, Window, WindowSi
 use pinflow_connect::source::RecordBlock;
 use pinflow_core::position::{Epoch, PartitionId};
 
-/// What a sink's encoders make of a window's rows.
+/// The encoded rows of a window, as the sink defines them.
 pub(super) type WindowBatches<S> = <<S as WindowSink>::Encoder as RowEncoder>::Batches;
 
-/// What a worker is told, in the order in which it has to happen.
+/// A command for a worker. Workers execute commands in order.
 pub(super) enum WorkerCommand {
     /// Read this block into the open epoch.
     ReadBlock { block: RecordBlock, source: Symbol, stream_hint: StreamHint },
-    /// Put these rows from the tables into the open epoch's answers.
+    /// Add these rows from the tables to the answers of the open epoch.
     ReplayStored(Box<dyn StoredChunk>),
     /// The epoch is complete; `ends_window`: it is the last of its window.
     /// `sweep`: mark the texts of the rows that are held at its end.
     CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>> },
 }
 
-/// What workers and the committer report. `B` is what a sink makes of rows.
+/// An event of a worker or the committer. `B` is the sink's type of encoded rows.
 pub(super) enum EngineEvent<B> {
-    /// A worker runs, and is woken by unparking this thread.
+    /// A worker has started. Unparking this thread wakes it.
     WorkerStarted { worker: usize, thread: Thread },
     /// A worker has read everything of the epoch.
     EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts, batches: Option<B> },
-    /// Some of the answers' changes in an epoch.
+    /// A part of the answer changes of an epoch.
     AnswersChanged { epoch: Epoch, changes: Vec<AnswerChange> },
     /// Every epoch below the frontier has passed the whole graph, and all its changes have been reported.
     FrontierAdvanced { frontier: Epoch },
@@ -45,7 +45,7 @@ pub(super) enum EngineEvent<B> {
     ThreadPanicked { thread: String, message: String },
 }
 
-/// What was read of one partition.
+/// The reads of one partition.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReadCounts {
     pub(super) rows: u64,
@@ -63,7 +63,7 @@ impl std::ops::AddAssign for ReadCounts {
     }
 }
 
-/// A window on its way to the disk.
+/// A window for the committer.
 pub(super) struct CommitRequest<S: WindowSink> {
     pub(super) window: Window<WindowBatches<S>>,
     /// Its messages as received; empty without an archive.

@@ -1,4 +1,4 @@
-//! The last rejections, for people who want to see them while the run goes on.
+//! The last rejections, to be inspected during the run.
 
 use std::collections::VecDeque;
 
@@ -19,11 +19,11 @@ pub struct LoggedRejection {
     pub at: Timestamp,
     /// Its position, and when it arrived.
     pub lineage: Lineage,
-    /// The stream it was meant for, where that is known.
+    /// The stream of the message, if it is known.
     pub stream: Option<Stream>,
     /// The reason, as in table `rejected`.
     pub reason: RejectionReason,
-    /// What a person needs to find the fault.
+    /// The detail that helps to find the cause.
     pub detail: String,
     /// The head of the message.
     pub payload: Vec<u8>,
@@ -36,8 +36,8 @@ pub struct LoggedRejection {
 pub struct RejectionLog(Mutex<VecDeque<LoggedRejection>>);
 
 impl RejectionLog {
-    /// Records a rejection, unless another worker records one at this moment: a flood of rejections must not make workers
-    /// wait for each other, and leaves enough to see.
+    /// Records a rejection, unless another worker records one at this moment: many rejections must not make workers
+    /// wait for each other, and enough of them are recorded anyway.
     pub fn record(&self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
         let Some(mut kept) = self.0.try_lock() else { return };
         if kept.len() == LOGGED_REJECTIONS_MAX {

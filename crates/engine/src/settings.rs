@@ -1,26 +1,26 @@
-//! How the engine runs.
+//! The settings of the engine.
 
 use std::time::Duration;
 
 use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::ingest::MessageLimits;
 
-/// How the engine runs.
+/// The settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// Worker threads.
     pub workers: usize,
-    /// Least time from one epoch to the next, and the longest that a record waits for its epoch to close.
+    /// Minimum time between epochs, and the longest time that a record waits for its epoch to close.
     pub epoch: Duration,
     /// An epoch is closed early when it holds this many bytes.
     pub epoch_bytes_max: usize,
-    /// Closed epochs that may be under way in the graph before sources have to wait.
+    /// Maximum number of closed epochs in the graph before sources have to wait.
     pub epochs_in_flight_max: usize,
     /// When windows are cut.
     pub commit: CommitPolicy,
-    /// What the questions mean.
+    /// Options of the questions.
     pub questions: GraphOptions,
-    /// What a message may be.
+    /// Limits of messages.
     pub limits: MessageLimits,
     /// Resident memory above which sources pause, and the run ends if that does not help, bytes; `None` without limit.
     pub memory_max: Option<u64>,
@@ -29,12 +29,12 @@ pub struct EngineSettings {
 /// When cleaned rows are committed. Whichever limit is met first wins.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitPolicy {
-    /// Rows held before a commit is forced.
+    /// Number of buffered rows that forces a commit.
     pub rows_max: u64,
-    /// Age of the oldest held row before a commit is forced.
+    /// Age of the oldest buffered row that forces a commit.
     pub age_max: Duration,
-    /// Bytes of messages that a window has at the most, however few they are.
+    /// Maximum bytes of messages in a window, regardless of their number.
     pub bytes_max: usize,
-    /// Windows cut and not yet durable before sources have to wait.
+    /// Maximum number of windows that are cut and not yet durable before sources have to wait.
     pub windows_in_flight_max: usize,
 }

@@ -20,7 +20,7 @@ pub async fn wait_for_stop_deadline(stop: watch::Receiver<bool>) {
 }
 
 pub(super) async fn sleep_after_stop(mut stop: watch::Receiver<bool>, time: Duration) {
-    // A sender that is gone requests nothing any more.
+    // If the sender is gone, no stop can be requested any more.
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }

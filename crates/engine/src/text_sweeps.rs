@@ -1,4 +1,4 @@
-//! Frees texts that no row refers to: at the end of an epoch, once they have grown.
+//! Frees texts that no row refers to. A sweep starts at the end of an epoch once the texts have grown enough.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use super::EngineMetrics;
 use pinflow_core::position::Epoch;
 
-/// The sweep that is under way, if one is.
+/// The current sweep, if there is one.
 pub(super) struct TextSweeps {
     workers: usize,
-    /// With `duplicates = "keep"` every row counts for good, and nothing can be freed.
+    /// With `duplicates = "keep"` every row counts forever, and nothing can be freed.
     is_possible: bool,
     marking: Option<(Epoch, Arc<SymbolSweep>)>,
     freeing: Option<JoinHandle<()>>,
@@ -26,7 +26,7 @@ impl TextSweeps {
         TextSweeps { workers, is_possible, marking: None, freeing: None, metrics }
     }
 
-    /// The sweep that begins with the end of this epoch, if one is due or demanded and none is under way. It is sent to
+    /// The sweep that starts at the end of this epoch, if one is due or requested and none is running. It is sent to
     /// all workers with the end of the epoch.
     pub(super) fn begin_sweep(&mut self, epoch: Epoch, demanded: bool) -> Option<Arc<SymbolSweep>> {
         if !self.is_possible || self.is_under_way() || !(demanded || SymbolSweep::is_due()) {

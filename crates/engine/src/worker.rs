@@ -1,4 +1,4 @@
-//! One worker: reads the blocks it is given, feeds its share of the graph and its encoder, closes epochs.
+//! One worker: reads its blocks, feeds its share of the graph and its encoder, and closes epochs.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use pinflow_connect::sink::{Redeliveries, RowEncoder, RowId, StoredChunk};
 use pinflow_connect::source::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
 use pinflow_core::position::{Epoch, PartitionId};
 
-/// A worker that has nothing to do wakes this often by itself.
+/// How often an idle worker wakes up.
 const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a worker thread starts with.
@@ -60,7 +60,7 @@ struct EngineWorker<E: RowEncoder> {
     init: WorkerInit<E>,
     graph: WorkerGraph,
     ingest: MessageParser,
-    /// Records of the open epoch whose time lay too far in the future.
+    /// Records of the open epoch whose time is too far in the future.
     times_ahead: u64,
     read: HashMap<PartitionId, ReadCounts>,
     text_bytes_max: usize,
@@ -79,7 +79,7 @@ impl<E: RowEncoder> EngineWorker<E> {
         let mut graph = WorkerGraph::install(worker, settings.questions, move |epoch, changes| {
             let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
         });
-        // Epochs count from 1: nothing ever lies in epoch 0.
+        // Epochs are numbered from 1, so epoch 0 is empty.
         graph.advance_to(1);
         let thread = std::thread::current();
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
@@ -139,7 +139,7 @@ impl<E: RowEncoder> EngineWorker<E> {
             read: ReadCounts::default(),
         };
         let (mut count, mut times_ahead) = (0, 0);
-        // Messages that share a position are parts of one record, so their rows are numbered on.
+        // Messages with the same position are parts of one record, so the numbering of their rows continues.
         let (mut last, mut sub) = (None, 0);
         block.records.for_each(|RecordRef { payload, position, arrived_at, route }| {
             sub = if last == Some(position) { sub } else { 0 };
@@ -173,7 +173,7 @@ impl<E: RowEncoder> EngineWorker<E> {
         let _ = self.init.events.send(EngineEvent::EpochRead { epoch, read, counts, batches });
     }
 
-    /// One worker reports for all: its probe sees the frontier of every worker.
+    /// Only one worker reports the frontier, because its probe sees that of all workers.
     fn report_frontier(&mut self, index: usize) {
         let frontier = self.graph.frontier();
         if frontier <= self.frontier {
@@ -191,7 +191,7 @@ impl<E: RowEncoder> EngineWorker<E> {
     }
 }
 
-/// Where a row goes: narrow into the graph, whole into the encoder; neither if a table has it already.
+/// Routes a row: a projection into the graph, and the whole row into the encoder. Neither if a table already has it.
 struct RowRouter<'a, E> {
     graph: &'a mut WorkerGraph,
     encoder: Option<&'a mut E>,
@@ -202,7 +202,7 @@ struct RowRouter<'a, E> {
 
 impl<E> RowRouter<'_, E> {
     fn is_redelivery(&mut self, lineage: Lineage) -> bool {
-        // Empty but for the first moments after a crash.
+        // Only non-empty shortly after a crash.
         let redelivery = !self.already.is_empty() && self.already.contains(&RowId::from(lineage));
         self.read.redelivered += u64::from(redelivery);
         redelivery
@@ -255,7 +255,7 @@ impl<E: RowEncoder> RowSink for RowRouter<'_, E> {
     }
 }
 
-/// Rows from the tables go to the answers only.
+/// Adds rows from the tables to the answers only.
 struct AnswerRebuild<'a> {
     graph: &'a mut WorkerGraph,
     texts: StoredTexts,

@@ -1,4 +1,4 @@
-//! The worker threads, and the driver's handles of them.
+//! The worker threads, and their handles in the driver.
 
 use std::sync::{Arc, mpsc as commands};
 use std::thread::Thread;
@@ -23,7 +23,7 @@ pub(super) struct WorkerHandle {
 
 impl WorkerHandle {
     pub(super) fn send_command(&self, command: WorkerCommand) {
-        // A worker that has gone has reported why; the report ends the run.
+        // A worker that ended has reported why, and that report ends the run.
         let _ = self.commands.send(command);
         if let Some(thread) = &self.thread {
             thread.unpark();
@@ -31,7 +31,7 @@ impl WorkerHandle {
     }
 }
 
-/// Timely runs its own threads; they end when their commands do.
+/// Timely runs its own threads. They end when their command channels close.
 pub(super) fn start_workers<S: WindowSink>(
     settings: &EngineSettings,
     sink: &S,

@@ -1,4 +1,4 @@
-//! What epochs and windows hold on their way. The scheduler carries it and never looks into it.
+//! The contents of epochs and windows in flight. They are opaque to the scheduler.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use pinflow_connect::sink::WindowSink;
 use pinflow_connect::source::BlockRecords;
 use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHint};
 
-/// What the engine's scheduler carries along.
+/// The payload types of the engine's scheduler.
 pub(super) struct EnginePayload<S>(PhantomData<S>);
 
 impl<S: WindowSink> SchedulerPayload for EnginePayload<S> {
@@ -25,27 +25,27 @@ impl<S: WindowSink> SchedulerPayload for EnginePayload<S> {
     type WindowContents = WindowContents<WindowBatches<S>>;
 }
 
-/// Where an epoch ends in one partition.
+/// The end of an epoch in one partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EpochEnd {
     pub(super) next: Position,
     pub(super) fingerprint: u64,
     pub(super) hint: ResumeHint,
-    /// Records that the source still has, where it knows.
+    /// Remaining records, if the source knows.
     pub(super) lag: Option<u64>,
-    /// The same in milliseconds, where the source knows it so.
+    /// The lag in milliseconds, if the source knows.
     pub(super) lag_ms: Option<u64>,
-    /// When its last record arrived; `None` if it has none, or the source knows no times.
+    /// The arrival time of its last record. `None` without records, or if the source knows no times.
     pub(super) arrived_at: Option<Micros>,
 }
 
-/// What was read in an epoch.
+/// The reads of an epoch.
 pub(super) struct EpochRows<B> {
-    /// Where it ends, in each partition that moved.
+    /// The end of the epoch in each partition that moved.
     pub(super) ends: BTreeMap<PartitionId, EpochEnd>,
     pub(super) read: BTreeMap<PartitionId, ReadCounts>,
     pub(super) counts: IngestCounts,
-    /// What the workers encoded of its window, if it is the last epoch of that.
+    /// The encoded rows of the window, if this is its last epoch.
     pub(super) batches: Vec<B>,
 }
 
@@ -55,25 +55,25 @@ impl<B> Default for EpochRows<B> {
     }
 }
 
-/// What an epoch changed in the answers.
+/// The answer changes of an epoch.
 #[derive(Debug, Default)]
 pub(super) struct EpochAnswers {
-    /// When it was closed.
+    /// When the epoch was closed.
     pub(super) as_of: Timestamp,
-    /// When its first record was taken from the sources; `None` if it has none.
+    /// When its first record was taken from a source. `None` without records.
     pub(super) first_record_at: Option<Instant>,
     pub(super) changes: Vec<AnswerChange>,
 }
 
-/// What a window holds.
+/// The contents of a window.
 pub(super) struct WindowContents<B> {
-    /// Its messages as they were received, if they are archived.
+    /// The messages as received, if they are archived.
     pub(super) messages: Vec<(PartitionId, BlockRecords)>,
-    /// Rows of its epochs that have passed.
+    /// Rows of its passed epochs.
     pub(super) rows: u64,
-    /// How far the partitions are read that moved in its epochs that have passed.
+    /// The positions of the partitions that moved in its passed epochs.
     pub(super) reached: BTreeMap<PartitionId, PartitionProgress>,
-    /// What the workers encoded.
+    /// The rows that the workers encoded.
     pub(super) batches: Vec<B>,
 }
 

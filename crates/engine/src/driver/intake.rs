@@ -1,4 +1,4 @@
-//! What comes in: events of the sources, and rows read back from the tables.
+//! The driver's inputs: events of the sources, and rows read back from the tables.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +12,7 @@ use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{Partition, RecordBlock, SourceEvent};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
-/// What a row read back from the tables counts for, bytes. They are narrow; the figure only balances and bounds.
+/// Estimated size of a row read back from the tables, in bytes. It only balances the workers and bounds the queue.
 const STORED_ROW_BYTES: usize = 64;
 
 impl<S: WindowSink> EngineDriver<S> {
@@ -33,7 +33,7 @@ impl<S: WindowSink> EngineDriver<S> {
     }
 
     fn finish_rebuild(&mut self) -> Result<(), EngineError> {
-        // A decoder that died would end the chunks too, and the answers would be short of its rows.
+        // A decoder that panicked also closes the channel. Its rows would be missing from the answers.
         let (rebuilt, total) = (self.metrics.rebuilt.load(Relaxed), self.metrics.rebuild_total.load(Relaxed));
         if rebuilt != total {
             let what = format!("{rebuilt} rows were read back of {total}; what is committed is safe, start again");
@@ -44,7 +44,7 @@ impl<S: WindowSink> EngineDriver<S> {
         Ok(())
     }
 
-    /// Takes in what a source sends; `None`: all sources have ended.
+    /// Handles an event of a source. `None` means that all sources have ended.
     pub(super) fn on_source_event(&mut self, event: Option<SourceEvent>) -> Result<(), EngineError> {
         match event {
             Some(SourceEvent::Opened(partition)) => self.open_partition(partition),
@@ -69,7 +69,7 @@ impl<S: WindowSink> EngineDriver<S> {
         self.partitions.insert(state.partition.id, state);
     }
 
-    /// A start position is a position like any other, only that its source waits until it is durable.
+    /// Handles a start position. It is stored like any other, but its source waits until it is durable.
     fn take_start_positions(&mut self, partitions: Vec<Partition>) {
         for partition in partitions {
             let (id, start) = (partition.id, partition.resumed.unwrap_or(PartitionProgress::NONE));
@@ -84,7 +84,7 @@ impl<S: WindowSink> EngineDriver<S> {
     fn record_source_end(&mut self, partition: PartitionId, end: Position) {
         self.partitions.get_mut(&partition).expect("a partition is opened before its end is reported").end = Some(end);
         self.publish_lag();
-        // An epoch of its own shows it, even if nothing can be read: before an open transaction, for example.
+        // A separate epoch shows it even if nothing can be read, for example before an open transaction.
         self.schedule_event(SchedulerEvent::StatusChanged);
     }
 
@@ -105,7 +105,7 @@ impl<S: WindowSink> EngineDriver<S> {
         self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes });
     }
 
-    /// The open epoch ends after this block, in the block's partition.
+    /// Sets the end of the open epoch in the block's partition to the end of this block.
     fn extend_open_epoch(&mut self, block: &RecordBlock, rows: u64) {
         let (epoch_rows, answers) = self.scheduler.open_epoch_mut();
         if rows > 0 {

@@ -20,27 +20,27 @@ use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
 use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 
-/// What an engine is connected to.
+/// The inputs and outputs of an engine.
 pub struct Engine<S: WindowSink> {
     /// Limits and options.
     pub settings: EngineSettings,
-    /// Where rows go.
+    /// The sink for rows.
     pub sink: S,
-    /// Where messages go as they were received, before their rows are committed; nowhere if absent.
+    /// The archive, which gets messages as received before their rows are committed.
     pub archive: Option<Box<dyn RawArchive>>,
-    /// What the tables held when it was opened.
+    /// The state of the tables when the sink was opened.
     pub resume: ResumeState,
-    /// What sources send; ends when all of them have ended.
+    /// Events of the sources. Closed when all sources have ended.
     pub events: mpsc::Receiver<SourceEvent>,
     /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`pinflow_connect::source::SourceContext::backlog_readers`].
     pub backlogs: usize,
-    /// How far sources are durable: the engine advances it, and sources watch it.
+    /// The durable position of each partition. The engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,
-    /// Turns `true` when the run is to stop.
+    /// Becomes `true` when the run must stop.
     pub stop: watch::Receiver<bool>,
-    /// Takes the epochs that have passed.
+    /// Receives the passed epochs.
     pub frames: mpsc::Sender<EpochFrame>,
-    /// Figures for a progress line.
+    /// Metrics of the run.
     pub metrics: Arc<EngineMetrics>,
 }
 
@@ -48,14 +48,14 @@ impl<S: WindowSink> Engine<S> {
     /// Runs until every source has ended or a stop is requested, and everything that was read is answered and durable.
     ///
     /// # Errors
-    /// [`EngineError`]: what failed. Everything committed stays; a new run resumes there.
+    /// [`EngineError`]. Committed rows are safe, and a new run resumes there.
     pub async fn run(self) -> Result<RunOutcome, EngineError> {
         let (paused, stop) = (self.sink.paused(), self.stop.clone());
-        // The deadline stands outside of everything that can wait: a full disk, a bucket that is away, a reader that
-        // takes nothing. It holds even if the sources have already ended.
+        // The deadline is checked outside of everything that can block: a full disk, an unreachable bucket, a reader
+        // that does not read. It applies even if the sources have already ended.
         let given_up = async {
             wait_for_stop_deadline(stop).await;
-            // Here, and not behind the arrow: the run is dropped before that, and then waits for nothing.
+            // Read this before the branch runs: by then the run is dropped and its stall state is lost.
             paused.borrow().clone()
         };
         tokio::select! {

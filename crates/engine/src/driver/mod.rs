@@ -30,19 +30,19 @@ use pinflow_core::position::{Epoch, PartitionId};
 
 pub use launch::Engine;
 
-/// What the driver waits for.
+/// The channels that the driver waits for.
 struct DriverInputs<S: WindowSink> {
-    /// Of the sources; ends when all of them have ended.
+    /// Events of the sources. Closed when all sources have ended.
     source_events: mpsc::Receiver<SourceEvent>,
-    /// Rows read back from the tables; ends when there are no more.
+    /// Rows read back from the tables. Closed after the last chunk.
     stored_rows: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
-    /// Of workers and the committer.
+    /// Events of workers and the committer.
     engine_events: mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
-    /// Turns `true` when the run is to stop.
+    /// Becomes `true` when the run must stop.
     stop: watch::Receiver<bool>,
 }
 
-/// What one turn of the driver ended with.
+/// The result of one turn of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TurnEnd {
     GoOn,
@@ -59,18 +59,18 @@ struct EngineDriver<S: WindowSink> {
     has_tables: bool,
     archives: bool,
     memory_max: Option<u64>,
-    /// What was measured last, bytes.
+    /// The last measurement, in bytes.
     resident: u64,
     partitions: BTreeMap<PartitionId, PartitionState>,
     sweeps: TextSweeps,
-    /// When the last epoch that is shown was closed.
+    /// When the last shown epoch was closed.
     as_of: Timestamp,
     stop: watch::Receiver<bool>,
-    /// Whether serving takes no frames any more.
+    /// Whether serving has stopped receiving frames.
     is_unserved: bool,
     totals: RunTotals,
     all_rejected: AllRejectedMonitor,
-    /// Why the run fails: at once, or after everything that was read is durable.
+    /// The failure that ends the run, either at once or after everything that was read is durable.
     failure: Option<EngineError>,
 }
 
@@ -91,7 +91,7 @@ impl<S: WindowSink> EngineDriver<S> {
                 }
                 changed = inputs.stop.changed(), if !is_stop_known => {
                     is_stop_known = true;
-                    // A closed channel asks for nothing.
+                    // A closed channel can no longer request a stop.
                     if changed.is_ok() { self.schedule_event(SchedulerEvent::StopRequested); }
                     Ok(())
                 }
@@ -113,7 +113,7 @@ impl<S: WindowSink> EngineDriver<S> {
         self.scheduler.handle_event(event, Instant::now());
     }
 
-    /// Does what follows from the events of this turn, and from the time.
+    /// Carries out the commands that follow from the events of this turn and from the time.
     async fn end_turn(&mut self) -> Result<TurnEnd, EngineError> {
         if self.do_commands().await? == TurnEnd::Finished {
             return Ok(TurnEnd::Finished);
@@ -128,7 +128,7 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.scheduler.memory_check_at().is_none_or(|at| Instant::now() < at) {
             return;
         }
-        // A worker may mark its rows a moment after their epoch has passed.
+        // A worker may mark its rows shortly after their epoch has passed.
         self.sweeps.on_frontier(self.scheduler.frontier());
         self.resident = resident_bytes().unwrap_or(0);
         self.schedule_event(SchedulerEvent::MemoryMeasured { resident: self.resident });
@@ -201,7 +201,7 @@ impl<S: WindowSink> EngineDriver<S> {
         }
     }
 
-    /// What holds how much now.
+    /// The current memory use by component.
     fn held_memory(&self) -> HeldMemory {
         let (texts, bytes) = pinflow_dataflows::symbol::held_texts();
         HeldMemory {

@@ -1,4 +1,4 @@
-//! What goes out: epochs that have passed to serving, windows to the committer.
+//! The driver's outputs: passed epochs for serving, windows for the committer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,7 +48,7 @@ impl<S: WindowSink> EngineDriver<S> {
         self.totals.rejected += read.rejected;
     }
 
-    /// A partition is read up to the end of an epoch.
+    /// Records how far a partition was read at the end of an epoch.
     fn move_partition(&mut self, partition: PartitionId, end: EpochEnd) -> PartitionProgress {
         let state = self.partitions.get_mut(&partition).expect("an epoch ends in a known partition");
         state.reached = PartitionProgress {
@@ -81,7 +81,7 @@ impl<S: WindowSink> EngineDriver<S> {
         }
     }
 
-    /// Hands a window to the committer. Its positions stay until it is durable.
+    /// Hands a window to the committer. Its positions are kept until it is durable.
     pub(super) async fn commit_window(&mut self, last_epoch: Epoch, is_last: bool) {
         let window = self.scheduler.window_of_mut(last_epoch);
         let (messages, batches) = (std::mem::take(&mut window.messages), std::mem::take(&mut window.batches));
@@ -101,16 +101,16 @@ impl<S: WindowSink> EngineDriver<S> {
         let window = Window { epoch: last_epoch, rows, batches, reached: reached.collect() };
         let named = |(id, records)| ReceivedMessages { source: partitions[&id].partition.name.clone(), records };
         let raw = RawWindow { messages: messages.into_iter().map(named).collect(), moved };
-        // A committer that has gone has reported why.
+        // A committer that ended has reported why.
         let _ = self.commits.send(CommitRequest { window, raw, is_last }).await;
     }
 
-    /// A window is durable: its sources need not keep what is in it.
+    /// Handles a durable window: its sources can release its records.
     pub(super) fn settle_window(&mut self, window: &WindowContents<WindowBatches<S>>) {
         self.durable_frontier.advance(window.reached.iter().map(|(partition, reached)| (*partition, reached.next)));
     }
 
-    /// Sends the answers at the end of an epoch to serving: also during a rebuild, so that serving knows them when it ends.
+    /// Sends the changes of an epoch to serving. Also during a rebuild, so that serving has all answers when it ends.
     pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
         self.as_of = answers.as_of;
         let EpochAnswers { changes, first_record_at, .. } = answers;
@@ -118,13 +118,13 @@ impl<S: WindowSink> EngineDriver<S> {
         self.send_frame(frame).await;
     }
 
-    /// Shows again how far everything is durable.
+    /// Sends the last epoch again, with the new durable epoch.
     pub(super) async fn show_durable(&mut self) {
         self.publish_durable_epoch();
         self.send_frame(self.last_frame()).await;
     }
 
-    /// The last epoch that passed, as it stands now.
+    /// The frame of the last passed epoch, with current figures.
     pub(super) fn last_frame(&self) -> EpochFrame {
         EpochFrame {
             epoch: self.scheduler.shown_epoch(),
@@ -140,16 +140,16 @@ impl<S: WindowSink> EngineDriver<S> {
         }
     }
 
-    /// Exclusive, since what a sink collects can be sent to another thread with the driver, but not shared.
+    /// `&mut self`, because a sink's encoded rows are `Send` but not `Sync`.
     pub(super) async fn send_frame(&mut self, frame: EpochFrame) {
         self.metrics.open.store(frame.open, Relaxed);
         if self.is_unserved {
             return;
         }
         tokio::select! {
-            // A receiver that has gone takes nothing; the tables are still written.
+            // If the receiver is gone, the tables are still written.
             _ = self.frames.send(frame) => {}
-            // A receiver that takes nothing must not keep what was read from being committed.
+            // A slow receiver must not delay commits.
             () = sleep_after_stop(self.stop.clone(), SERVING_GRACE) => {
                 tracing::warn!(seconds = SERVING_GRACE.as_secs(), "answers are not taken any more; committing without");
                 self.is_unserved = true;

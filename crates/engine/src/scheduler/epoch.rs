@@ -12,7 +12,7 @@ pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Bytes handed to workers in it.
     pub(super) bytes: usize,
-    /// When the epoch before it closed: this one closes an epoch's length later.
+    /// When the previous epoch closed. This one is due one epoch interval later.
     opened_at: Instant,
     /// Whether there is something in it that must be shown.
     pub(super) has_content: bool,
@@ -34,7 +34,7 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         }
     }
 
-    /// When it is to be closed, however little it holds; `None` if it holds nothing.
+    /// When it is due to be closed, regardless of its size. `None` if it is empty.
     pub(super) fn close_deadline(&self, length: Duration) -> Option<Instant> {
         self.has_content.then(|| self.opened_at + length)
     }

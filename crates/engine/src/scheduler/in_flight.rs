@@ -1,4 +1,4 @@
-//! Closed epochs on their way through the graph.
+//! Closed epochs that are still in the graph.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     /// Whether it is the last epoch of its window.
     pub(super) ends_window: bool,
     pub(super) moves_positions: bool,
-    /// Workers that have read all of it.
+    /// The number of workers that have read all of it.
     pub(super) workers_done: usize,
     pub(super) rows: P::EpochRows,
     pub(super) answers: P::EpochAnswers,
@@ -44,7 +44,7 @@ impl<P: SchedulerPayload> InFlightEpochs<P> {
         index.and_then(|index| self.epochs.get_mut(index)).expect("a report is on an epoch that is in flight")
     }
 
-    /// Removes the oldest epoch, if it lies below the frontier and every worker has read all of it.
+    /// Removes the oldest epoch if it is below the frontier and every worker has read all of it.
     pub(super) fn pop_complete(&mut self, frontier: Epoch, workers: usize) -> Option<InFlightEpoch<P>> {
         self.epochs.pop_front_if(|oldest| oldest.number < frontier && oldest.workers_done == workers)
     }

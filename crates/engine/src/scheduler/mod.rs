@@ -4,18 +4,18 @@
 //! scheduler does no I/O and reads no clock: time is an argument. It owns everything that is in flight, as opaque values: see
 //! [`SchedulerPayload`].
 //!
-//! # Laws
+//! # Invariants
 //!
 //! 1. **Order.** Epochs are closed, passed and shown in order, each once.
-//! 2. **Whole epochs.** A window covers whole epochs: every block of an epoch is committed with the window that the epoch
-//!    lies in. Windows are committed in order, and cover every block once.
+//! 2. **Whole epochs.** A window covers whole epochs: every block of an epoch is committed with the window that contains the
+//!    epoch. Windows are committed in order, and cover every block once.
 //! 3. **Nothing early.** An epoch is passed only after every worker has read it and the frontier is beyond it. It is shown
 //!    only after that, and its window is committed only after its last epoch has passed.
-//! 4. **Durability.** The durable epoch never decreases, and no block beyond the last durable window lies at or before it.
+//! 4. **Durability.** The durable epoch never decreases. Blocks that are not in a durable window belong to later epochs.
 //! 5. **Credit.** Blocks, epochs and windows in flight are bounded by the settings.
-//! 6. **Progress.** While no block may be taken, something is in flight whose report will change that, or a deadline is set.
-//!    No deadline stays in the past. Start positions are committed without delay. What was taken is shown and becomes durable
-//!    even if nothing follows. After a stop, or the end of the sources, the run finishes once all reports are in, with
+//! 6. **Progress.** While no block may be taken, a report is outstanding that will change that, or a deadline is set.
+//!    No deadline stays in the past. Start positions are committed without delay. Every block taken is shown and becomes durable
+//!    even if no further block arrives. After a stop, or the end of the sources, the run finishes once all reports are in, with
 //!    everything durable. After a failure nothing more is shown or committed.
 //!
 //! `simulation` checks them at each step of random histories.
@@ -40,19 +40,19 @@ use super::CommitPolicy;
 use super::memory::{MemoryAction, MemoryGuard};
 use pinflow_core::position::Epoch;
 
-/// What the scheduler carries along and never looks into.
+/// The types of the values in flight, which are opaque to the scheduler.
 pub(super) trait SchedulerPayload {
     /// Work for one worker: a block, or rows read back from the tables.
     type Work;
-    /// What was read in an epoch. It goes into the epoch's window.
+    /// The reads of an epoch. They are added to the epoch's window.
     type EpochRows: Default;
-    /// What an epoch changed in the answers.
+    /// The answer changes of an epoch.
     type EpochAnswers: Default;
-    /// What a window collects for its commit, and keeps until it is durable.
+    /// The contents of a window, kept until it is durable.
     type WindowContents: Default;
 }
 
-/// The limits that the scheduler keeps.
+/// The limits that the scheduler enforces.
 #[derive(Debug, Clone)]
 pub(super) struct SchedulerPolicy {
     pub(super) workers: usize,
@@ -63,7 +63,7 @@ pub(super) struct SchedulerPolicy {
     /// Closed epochs in the graph before no more blocks are taken.
     pub(super) epochs_in_flight_max: usize,
     pub(super) commit: CommitPolicy,
-    /// Whether rows are kept. If not, no window is ever cut.
+    /// Whether rows are written to tables. If not, no window is ever cut.
     pub(super) has_tables: bool,
     /// Readers that report once that they have sent what was there when they started.
     pub(super) backlogs: usize,
@@ -84,7 +84,7 @@ pub(super) enum SchedulerEvent<W> {
     RebuildFinished,
     /// Partitions were found that the tables do not know. Their sources wait until the start positions are durable.
     StartPositionsTaken,
-    /// Something is to be shown although no record came with it.
+    /// An epoch must be shown although no record was read.
     StatusChanged,
     /// A reader has sent everything that was there when it started.
     BacklogRead,
@@ -107,7 +107,7 @@ pub(super) enum SchedulerEvent<W> {
     Tick { can_sweep: bool },
 }
 
-/// What is to be done.
+/// A command for the driver.
 #[derive(Debug)]
 pub(super) enum SchedulerCommand<P: SchedulerPayload> {
     /// Hand this to a worker.
@@ -151,7 +151,7 @@ pub(super) enum AllowedInput {
 enum SchedulerPhase {
     /// Blocks are taken.
     Running,
-    /// The last epoch is to be closed.
+    /// The last epoch must be closed.
     Ending,
     /// The last epoch is closed.
     Draining,
@@ -159,7 +159,7 @@ enum SchedulerPhase {
     Ended,
 }
 
-/// The state of a run. See the module for its laws.
+/// The state of a run. The module lists its invariants.
 pub(super) struct EpochScheduler<P: SchedulerPayload> {
     policy: SchedulerPolicy,
     phase: SchedulerPhase,
@@ -247,7 +247,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         }
     }
 
-    /// What is to be done next; `None` until something else happens.
+    /// The next command. `None` until another event arrives.
     pub(super) fn next_command(&mut self) -> Option<SchedulerCommand<P>> {
         if let Some(command) = self.commands.pop_front() {
             return Some(command);
@@ -273,14 +273,14 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         if self.rebuilt_in.is_some() { AllowedInput::SourceEvents } else { AllowedInput::StoredRows }
     }
 
-    /// When [`SchedulerEvent::Tick`] is due, or the memory is to be measured, even if nothing happens before.
+    /// When [`SchedulerEvent::Tick`] or the next memory measurement is due, if no event arrives earlier.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let epoch = self.open.close_deadline(self.policy.epoch_length).filter(|_| self.graph_has_room());
         let commit = self.windows.cut_deadline().filter(|_| self.policy.has_tables);
         [epoch, commit, self.memory_check_at()].into_iter().flatten().min()
     }
 
-    /// When the memory is to be measured next.
+    /// When the next memory measurement is due.
     pub(super) fn memory_check_at(&self) -> Option<Instant> {
         self.memory.check_at().filter(|_| self.phase == SchedulerPhase::Running)
     }
@@ -377,7 +377,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         self.commands.push_back(SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded });
     }
 
-    /// The oldest epoch in flight passes, if it is complete. What else follows from that is put behind it.
+    /// Passes the oldest epoch in flight if it is complete. Further commands are queued after it.
     fn pass_next_epoch(&mut self) -> Option<SchedulerCommand<P>> {
         let passed = self.in_flight.pop_complete(self.frontier, self.policy.workers)?;
         let (epoch, ends_window, answers) = (passed.number, passed.ends_window, passed.answers);
@@ -403,7 +403,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             self.commands.push_back(SchedulerCommand::SettleWindow { contents });
         }
         self.settle_empty_epochs();
-        // A reader that shows only what is durable would wait for the next record otherwise.
+        // Otherwise a reader of durable answers would wait for the next record.
         self.commands.push_back(SchedulerCommand::ShowDurable);
     }
 
@@ -449,7 +449,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         &mut self.windows.filling_window_mut().contents
     }
 
-    /// The window that an epoch lies in.
+    /// The window that contains an epoch.
     pub(super) fn window_of_mut(&mut self, epoch: Epoch) -> &mut P::WindowContents {
         &mut self.windows.window_of(epoch).contents
     }
@@ -464,7 +464,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         self.shown
     }
 
-    /// The last epoch whose rows are committed; `None` if no rows are kept.
+    /// The last epoch whose rows are committed. `None` without tables.
     pub(super) fn durable_epoch(&self) -> Option<Epoch> {
         self.policy.has_tables.then_some(self.durable)
     }

@@ -1,8 +1,8 @@
-//! What the scheduler decides in single situations, beyond its laws: when, and for whom.
+//! The scheduler's decisions in single situations that its invariants leave open, such as times and workers.
 
 use super::*;
 
-/// Numbers in place of blocks. Epochs and windows hold nothing.
+/// Blocks are numbers. Epochs and windows are empty.
 #[derive(Debug)]
 struct NumberedWork;
 
@@ -45,7 +45,7 @@ impl ScheduledRun {
         run
     }
 
-    /// Takes an event and lets the time do its part, as the driver does. Returns what was decided.
+    /// Handles an event and the passing of time, as the driver does. Returns the commands.
     fn take(&mut self, event: SchedulerEvent<u32>) -> Vec<String> {
         let mut decided = Vec::new();
         for event in [event, SchedulerEvent::Tick { can_sweep: true }] {
@@ -198,7 +198,7 @@ fn stop_that_follows_the_end_of_the_sources_does_not_count_as_one() {
 #[test]
 fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durable() {
     let mut run = ScheduledRun::new(|policy| policy.memory_max = Some(100));
-    // As above, only that the rows are still being read back.
+    // As above, while the rows are still being read back.
     run.scheduler =
         EpochScheduler::new(SchedulerPolicy { memory_max: Some(100), ..run.scheduler.policy.clone() }, run.now);
     run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 });

@@ -7,17 +7,17 @@ use tokio::time::Instant;
 use crate::CommitPolicy;
 use pinflow_core::position::Epoch;
 
-/// How far a window is.
+/// The state of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WindowState {
-    /// Takes blocks and epochs.
+    /// Accepts blocks and epochs.
     Filling,
     /// Cut. Its last epoch is closed and has not passed the graph.
     InGraph {
         /// The last epoch inside.
         last_epoch: Epoch,
     },
-    /// All of its epochs have passed, and the committer has it.
+    /// All of its epochs have passed, and it was handed to the committer.
     Committing {
         /// The last epoch inside.
         last_epoch: Epoch,
@@ -34,11 +34,11 @@ pub(crate) struct ScheduledWindow<C> {
     bytes: usize,
     /// When it took its first block or start position.
     since: Option<Instant>,
-    /// It must be committed at once, however little it holds.
+    /// Whether it must be committed at once, regardless of its size.
     urgent: bool,
-    /// Whether one of its epochs that has passed moved a position.
+    /// Whether one of its passed epochs moved a position.
     pub(super) moves_positions: bool,
-    /// What it collects for its commit.
+    /// The contents for its commit.
     pub(crate) contents: C,
 }
 
@@ -65,7 +65,7 @@ impl<C> ScheduledWindow<C> {
         self.since.is_some_and(|since| now.saturating_duration_since(since) >= policy.age_max)
     }
 
-    /// The last epoch inside; `None` while it may get more.
+    /// The last epoch inside. `None` while more epochs can be added.
     fn last_epoch(&self) -> Option<Epoch> {
         match self.state {
             WindowState::Filling => None,
@@ -74,7 +74,7 @@ impl<C> ScheduledWindow<C> {
     }
 }
 
-/// All windows that are not durable, oldest first: those that commit, those in the graph, and the one that fills.
+/// All windows that are not durable, oldest first: those that commit, those in the graph, and the filling one.
 #[derive(Debug)]
 pub(super) struct WindowQueue<C> {
     policy: CommitPolicy,
@@ -87,7 +87,7 @@ impl<C: Default> WindowQueue<C> {
         WindowQueue { policy, windows: VecDeque::from([ScheduledWindow::new()]) }
     }
 
-    /// Cuts the window that fills after `last_epoch`, and begins the next one.
+    /// Cuts the filling window after `last_epoch`, and starts the next one.
     pub(super) fn cut_window(&mut self, last_epoch: Epoch) {
         self.filling_window_mut().state = WindowState::InGraph { last_epoch };
         self.windows.push_back(ScheduledWindow::new());
@@ -104,12 +104,12 @@ impl<C> WindowQueue<C> {
         self.undurable_count() < self.policy.windows_in_flight_max
     }
 
-    /// Whether another block may be taken into the window that fills.
+    /// Whether another block may be added to the filling window.
     pub(super) fn has_credit(&self) -> bool {
         self.may_cut() || !self.filling_window().is_full(&self.policy)
     }
 
-    /// Whether the window that fills has reached a limit and may be cut.
+    /// Whether the filling window has reached a limit and may be cut.
     pub(super) fn is_cut_due(&self, now: Instant) -> bool {
         let filling_window = self.filling_window();
         self.may_cut()
@@ -118,7 +118,7 @@ impl<C> WindowQueue<C> {
                 || filling_window.is_overdue(&self.policy, now))
     }
 
-    /// When the window that fills is to be cut because of its age; `None` while it may not be, or is empty.
+    /// When the filling window is due to be cut because of its age. `None` while it may not be cut, or is empty.
     pub(super) fn cut_deadline(&self) -> Option<Instant> {
         let deadline = self.filling_window().since.map(|since| since + self.policy.age_max);
         deadline.filter(|_| self.may_cut())
@@ -128,7 +128,7 @@ impl<C> WindowQueue<C> {
         self.filling_window().since.is_none()
     }
 
-    /// Bytes of messages in the window that fills.
+    /// Bytes of messages in the filling window.
     pub(super) fn filling_bytes(&self) -> usize {
         self.filling_window().bytes
     }
@@ -140,7 +140,7 @@ impl<C> WindowQueue<C> {
         filling_window.since.get_or_insert(now);
     }
 
-    /// A start position is in the window, and its source waits until that is durable.
+    /// Adds a start position to the window. Its source waits until the position is durable.
     pub(super) fn add_start_positions(&mut self, now: Instant) {
         let filling_window = self.filling_window_mut();
         filling_window.since.get_or_insert(now);
@@ -151,7 +151,7 @@ impl<C> WindowQueue<C> {
         self.filling_window_mut().urgent = true;
     }
 
-    /// The window that an epoch lies in.
+    /// The window that contains an epoch.
     pub(super) fn window_of(&mut self, epoch: Epoch) -> &mut ScheduledWindow<C> {
         let at = self.windows.iter().position(|window| window.last_epoch().is_none_or(|last| epoch <= last));
         let at = at.expect("the window that fills has no last epoch");
@@ -169,7 +169,7 @@ impl<C> WindowQueue<C> {
         self.windows.pop_front_if(is_durable).map(|window| window.contents)
     }
 
-    /// Whether every epoch that passed is durable as soon as what came before it is: nothing of it waits for a commit.
+    /// Whether every passed epoch is durable once the earlier windows are, because no passed epoch waits for a commit.
     pub(super) fn has_nothing_to_commit(&self) -> bool {
         self.undurable_count() == 0 && !self.filling_window().moves_positions
     }

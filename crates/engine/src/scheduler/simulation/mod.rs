@@ -1,11 +1,11 @@
-//! Random histories of the scheduler, checked against its laws at each step.
+//! Random histories of the scheduler. Its invariants are checked at each step.
 //!
 //! A history is one seed. It simulates workers, the graph's frontier and a committer whose reports come late and in any
 //! order that the real ones could take, sources, stops, failures, rebuilds and memory pressure.
 //! `PINFLOW_SCHEDULER_HISTORIES` is the number of histories. `PINFLOW_SCHEDULER_SEED` runs a single one, for example one
 //! whose seed a failure printed.
 
-mod laws;
+mod invariants;
 mod sim_rng;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -77,7 +77,7 @@ struct SimBlock {
     bytes: u64,
 }
 
-/// The world around a scheduler, and what it has seen the scheduler do.
+/// The environment of a scheduler, and a record of the scheduler's commands.
 struct SchedulerSimulation {
     rng: SimRng,
     scheduler: EpochScheduler<SimPayload>,
@@ -105,7 +105,7 @@ struct SchedulerSimulation {
     coverage: SightCounts,
 }
 
-/// How often something happened that the laws are about. Histories in which it never does prove nothing.
+/// Counts of the situations that the invariants are about. Histories without them would prove nothing.
 type SightCounts = BTreeMap<&'static str, u64>;
 
 /// What happens at least once in [`HISTORIES_PER_SIGHT`] histories.
@@ -152,7 +152,7 @@ impl SchedulerSimulation {
             policy,
             rng,
             now,
-            // Nothing ever lies in epoch 0.
+            // Epochs are numbered from 1, so epoch 0 is empty.
             reported_frontier: 1,
             committer: VecDeque::new(),
             blocks: BTreeMap::new(),
@@ -191,7 +191,7 @@ impl SchedulerSimulation {
             }
             self.deliver_report();
         }
-        panic!("law 6: the run does not end");
+        panic!("invariant 6: the run does not end");
     }
 
     fn saw_if(&mut self, condition: bool, sight: &'static str) {
@@ -240,7 +240,7 @@ impl SchedulerSimulation {
         let (epoch, windows) = (self.closed + 1, self.windows.len());
         self.take_turn(SchedulerEvent::StartPositionsTaken);
         if self.policy.has_tables && windows < self.policy.commit.windows_in_flight_max {
-            assert!(self.windows.contains(&epoch), "law 6: start positions wait although a window may be cut");
+            assert!(self.windows.contains(&epoch), "invariant 6: start positions wait although a window may be cut");
         }
     }
 
@@ -262,7 +262,7 @@ impl SchedulerSimulation {
         });
     }
 
-    /// Lets a worker, the frontier or the committer go on by one step. Without anything to do, only time passes.
+    /// Advances a worker, the frontier or the committer by one step. If none of them can advance, only time passes.
     fn deliver_report(&mut self) {
         let event = match self.rng.below(4) {
             0 => return self.step_worker(),
@@ -330,7 +330,7 @@ impl SchedulerSimulation {
         self.workers.iter().any(is_busy) || self.reported_frontier <= self.closed_by_all() || !self.committer.is_empty()
     }
 
-    /// Delivers all reports, and lets time pass from deadline to deadline, until everything is shown and durable.
+    /// Delivers all reports and advances the clock from deadline to deadline until everything is shown and durable.
     fn settle_down(&mut self) {
         self.is_memory_high = false;
         for _ in 0..DRAIN_TURNS_MAX {
@@ -340,11 +340,11 @@ impl SchedulerSimulation {
             }
             if is_idle {
                 let deadline = self.scheduler.next_deadline();
-                self.now = deadline.expect("law 6: work waits, nothing is in flight, and no deadline is set");
+                self.now = deadline.expect("invariant 6: work waits, nothing is in flight, and no deadline is set");
             }
             self.deliver_report();
         }
-        panic!("law 6: sources wait for ever, or what they sent is never shown or never durable");
+        panic!("invariant 6: sources wait for ever, or what they sent is never shown or never durable");
     }
 
     /// Whether more may be taken, and all that was taken is shown and durable.

@@ -1,12 +1,15 @@
-//! What the simulated driver does with commands, and the laws that it checks. They are numbered as in the scheduler's module.
+//! Carries out commands in the simulation, and checks the invariants. Their numbers are those of the scheduler's module.
 
 use super::*;
 
 impl SchedulerSimulation {
     pub(super) fn do_commands(&mut self) {
         while let Some(command) = self.scheduler.next_command() {
-            assert!(!self.ended, "law 6: a command after the end");
-            assert!(!self.failed || matches!(command, SchedulerCommand::Abort), "law 6: {command:?} after a failure");
+            assert!(!self.ended, "invariant 6: a command after the end");
+            assert!(
+                !self.failed || matches!(command, SchedulerCommand::Abort),
+                "invariant 6: {command:?} after a failure"
+            );
             self.do_command(command);
         }
     }
@@ -24,13 +27,13 @@ impl SchedulerSimulation {
             SchedulerCommand::ShowDurable => assert_eq!(self.scheduler.shown_epoch(), self.shown),
             SchedulerCommand::WarnOfMemory => self.saw_if(true, "memory is high"),
             SchedulerCommand::EndForMemory => {
-                assert!(self.is_memory_high, "law 6: the run ends for memory that it has");
+                assert!(self.is_memory_high, "invariant 6: the run ends for memory that it has");
                 self.saw_if(true, "memory ends the run");
                 self.end_requested = true;
             }
             SchedulerCommand::Finish => self.finish(),
             SchedulerCommand::Abort => {
-                assert!(self.failed, "law 6: aborted without a failure");
+                assert!(self.failed, "invariant 6: aborted without a failure");
                 self.ended = true;
                 self.saw_if(true, "run is aborted");
             }
@@ -38,8 +41,8 @@ impl SchedulerSimulation {
     }
 
     fn close_epoch(&mut self, epoch: Epoch, ends_window: bool) {
-        assert_eq!(epoch, self.closed + 1, "law 1: epochs close in order, each once");
-        assert!(!ends_window || self.policy.has_tables, "law 2: a window without tables");
+        assert_eq!(epoch, self.closed + 1, "invariant 1: epochs close in order, each once");
+        assert!(!ends_window || self.policy.has_tables, "invariant 2: a window without tables");
         self.closed = epoch;
         for worker in &mut self.workers {
             worker.commands.push_back(SimCommand::Close { epoch, ends_window });
@@ -50,12 +53,12 @@ impl SchedulerSimulation {
     }
 
     fn pass_epoch(&mut self, epoch: Epoch, rows: SimRows) {
-        assert_eq!(epoch, self.passed + 1, "law 1: epochs pass in order, each once");
-        assert!(epoch < self.reported_frontier, "law 3: epoch {epoch} passes before the frontier is beyond it");
+        assert_eq!(epoch, self.passed + 1, "invariant 1: epochs pass in order, each once");
+        assert!(epoch < self.reported_frontier, "invariant 3: epoch {epoch} passes before the frontier is beyond it");
         assert_eq!(
             sorted(rows.read.clone()),
             self.blocks_of(epoch, epoch),
-            "law 3: passed before all workers have read it"
+            "invariant 3: passed before all workers have read it"
         );
         self.passed = epoch;
         let window = self.scheduler.window_of_mut(epoch);
@@ -64,16 +67,20 @@ impl SchedulerSimulation {
     }
 
     fn commit_window(&mut self, last_epoch: Epoch, is_last: bool) {
-        assert!(last_epoch <= self.passed, "law 3: a window is committed before its last epoch has passed");
+        assert!(last_epoch <= self.passed, "invariant 3: a window is committed before its last epoch has passed");
         let expected = self.windows.iter().find(|last| **last > self.committed);
-        assert_eq!(Some(&last_epoch), expected, "law 2: windows are committed in order, each once");
+        assert_eq!(Some(&last_epoch), expected, "invariant 2: windows are committed in order, each once");
         let whole = self.blocks_of(self.committed + 1, last_epoch);
         let window = self.scheduler.window_of_mut(last_epoch);
-        assert_eq!(sorted(window.positions.clone()), whole, "law 2: a window's positions cover its whole epochs");
-        assert_eq!(sorted(std::mem::take(&mut window.rows)), whole, "law 2: a window's rows are those of its epochs");
+        assert_eq!(sorted(window.positions.clone()), whole, "invariant 2: a window's positions cover its whole epochs");
+        assert_eq!(
+            sorted(std::mem::take(&mut window.rows)),
+            whole,
+            "invariant 2: a window's rows are those of its epochs"
+        );
         assert!(
             !is_last || (self.end_requested && last_epoch == self.closed),
-            "law 6: the last window is not the last"
+            "invariant 6: the last window is not the last"
         );
         self.saw_if(true, "window is committed");
         self.saw_if(is_last, "last window is committed");
@@ -82,40 +89,54 @@ impl SchedulerSimulation {
     }
 
     fn show_epoch(&mut self, epoch: Epoch, answers: Vec<BlockId>) {
-        assert_eq!(epoch, self.shown + 1, "law 1: epochs are shown in order, each once");
-        assert!(epoch <= self.passed, "law 3: epoch {epoch} is shown before it has passed");
-        assert_eq!(sorted(answers), self.blocks_of(epoch, epoch), "law 3: answers are shown before they are complete");
+        assert_eq!(epoch, self.shown + 1, "invariant 1: epochs are shown in order, each once");
+        assert!(epoch <= self.passed, "invariant 3: epoch {epoch} is shown before it has passed");
+        assert_eq!(
+            sorted(answers),
+            self.blocks_of(epoch, epoch),
+            "invariant 3: answers are shown before they are complete"
+        );
         assert_eq!(self.scheduler.shown_epoch(), epoch);
         self.shown = epoch;
     }
 
     fn settle_window(&mut self, contents: &SimWindow) {
-        let last = self.windows.pop_front().expect("law 4: a window is settled that was not cut");
-        assert!(last <= self.reported_durable, "law 4: a window is settled before it is durable");
+        let last = self.windows.pop_front().expect("invariant 4: a window is settled that was not cut");
+        assert!(last <= self.reported_durable, "invariant 4: a window is settled before it is durable");
         let is_inside = |id: &BlockId| self.blocks[id].epoch <= last;
-        assert!(contents.positions.iter().all(is_inside), "law 4: positions are settled that are not durable");
+        assert!(contents.positions.iter().all(is_inside), "invariant 4: positions are settled that are not durable");
     }
 
     fn finish(&mut self) {
         self.ended = true;
         self.saw_if(true, "run finishes");
         self.saw_if(!self.is_rebuilt, "rebuild is stopped");
-        assert!(self.end_requested, "law 6: the run ends by itself");
-        assert_eq!((self.passed, self.shown), (self.closed, self.closed), "law 6: the run ends before all is shown");
+        assert!(self.end_requested, "invariant 6: the run ends by itself");
+        assert_eq!(
+            (self.passed, self.shown),
+            (self.closed, self.closed),
+            "invariant 6: the run ends before all is shown"
+        );
         let taken = self.blocks.values().map(|block| block.epoch).max().unwrap_or(0);
-        assert!(taken <= self.closed, "law 6: the run ends with an open epoch");
+        assert!(taken <= self.closed, "invariant 6: the run ends with an open epoch");
         if self.policy.has_tables {
-            assert_eq!(self.reported_durable, self.closed, "law 6: the run ends before all is durable");
-            assert_eq!(self.scheduler.durable_epoch(), Some(self.closed), "law 4: all is durable at the end");
+            assert_eq!(self.reported_durable, self.closed, "invariant 6: the run ends before all is durable");
+            assert_eq!(self.scheduler.durable_epoch(), Some(self.closed), "invariant 4: all is durable at the end");
         }
     }
 
     pub(super) fn check_durable(&mut self) {
         let Some(durable) = self.scheduler.durable_epoch() else { return };
-        assert!(durable >= self.durable, "law 4: the durable epoch falls");
-        assert!(durable <= self.shown.max(self.reported_durable), "law 4: an epoch is durable before it has passed");
+        assert!(durable >= self.durable, "invariant 4: the durable epoch falls");
+        assert!(
+            durable <= self.shown.max(self.reported_durable),
+            "invariant 4: an epoch is durable before it has passed"
+        );
         let undurable = self.blocks_of(self.reported_durable + 1, durable);
-        assert!(undurable.is_empty(), "law 4: epoch {durable} counts as durable, and blocks {undurable:?} are not");
+        assert!(
+            undurable.is_empty(),
+            "invariant 4: epoch {durable} counts as durable, and blocks {undurable:?} are not"
+        );
         self.saw_if(durable > self.durable.max(self.reported_durable), "epochs without rows are settled");
         self.durable = durable;
     }
@@ -124,15 +145,18 @@ impl SchedulerSimulation {
     pub(super) fn check_credit(&self) {
         let last = usize::from(self.end_requested);
         let in_flight = usize::try_from(self.closed - self.passed).expect("a small number");
-        assert!(in_flight <= self.policy.epochs_in_flight_max + 1 + last, "law 5: {in_flight} epochs are in flight");
+        assert!(
+            in_flight <= self.policy.epochs_in_flight_max + 1 + last,
+            "invariant 5: {in_flight} epochs are in flight"
+        );
         let undurable_count = self.windows.len();
         let windows_max = self.policy.commit.windows_in_flight_max;
-        assert!(undurable_count <= windows_max + last, "law 5: {undurable_count} windows are in flight");
+        assert!(undurable_count <= windows_max + last, "invariant 5: {undurable_count} windows are in flight");
         let open = self.blocks.values().rev().take_while(|block| block.epoch > self.closed);
         let open_bytes: u64 = open.map(|block| block.bytes).sum();
         assert!(
             open_bytes < self.policy.epoch_bytes_max as u64 + BLOCK_BYTES_MAX,
-            "law 5: {open_bytes} bytes are open"
+            "invariant 5: {open_bytes} bytes are open"
         );
         if self.policy.has_tables {
             self.check_window_credit();
@@ -144,19 +168,19 @@ impl SchedulerSimulation {
         let filling = self.blocks.values().rev().take_while(|block| block.epoch > cut);
         let (rows, bytes) = filling.fold((0, 0), |sum, block| (sum.0 + block.rows, sum.1 + block.bytes));
         let commit = &self.policy.commit;
-        assert!(rows < commit.rows_max + BLOCK_ROWS_MAX, "law 5: {rows} rows are in the open window");
-        assert!(bytes < commit.bytes_max as u64 + BLOCK_BYTES_MAX, "law 5: {bytes} bytes are in the open window");
+        assert!(rows < commit.rows_max + BLOCK_ROWS_MAX, "invariant 5: {rows} rows are in the open window");
+        assert!(bytes < commit.bytes_max as u64 + BLOCK_BYTES_MAX, "invariant 5: {bytes} bytes are in the open window");
     }
 
     pub(super) fn check_progress(&mut self) {
         let deadline = self.scheduler.next_deadline();
-        assert!(deadline.is_none_or(|at| at > self.now), "law 6: a deadline has passed, and nothing was done");
+        assert!(deadline.is_none_or(|at| at > self.now), "invariant 6: a deadline has passed, and nothing was done");
         if self.scheduler.allowed_input() == AllowedInput::Nothing {
             self.saw_if(!self.end_requested, "sources wait");
-            assert!(self.has_reports_under_way() || deadline.is_some(), "law 6: sources wait for nothing");
+            assert!(self.has_reports_under_way() || deadline.is_some(), "invariant 6: sources wait for nothing");
         }
         let is_taking = self.scheduler.allowed_input() == AllowedInput::SourceEvents;
-        assert!(!is_taking || self.is_rebuilt, "law 3: blocks are taken before the answers are rebuilt");
+        assert!(!is_taking || self.is_rebuilt, "invariant 3: blocks are taken before the answers are rebuilt");
     }
 
     fn blocks_of(&self, from: Epoch, to: Epoch) -> Vec<BlockId> {
