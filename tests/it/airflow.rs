@@ -1,6 +1,6 @@
 //! The example DAG in a real Airflow, installed by `tests/airflow/setup.sh`.
 //!
-//! `PINFLOW_SKIP_AIRFLOW=1` leaves it out. Without it an Airflow that is not there is a failure.
+//! `PINFLOW_SKIP_AIRFLOW=1` skips the test. Otherwise a missing Airflow is a failure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn airflow() -> Option<PathBuf> {
     Some(airflow)
 }
 
-/// A line of CSV as Python's `csv` writes it, taken apart.
+/// Splits a line of CSV as Python's `csv` writes it.
 fn cells(line: &str) -> Vec<String> {
     let (mut cells, mut quoted) = (vec![String::new()], false);
     let mut letters = line.chars().peekable();
@@ -57,12 +57,12 @@ fn dag_ingests_cleans_and_writes_every_answer() {
         let mut command = Command::new(&airflow);
         command.args(arguments).env("AIRFLOW_HOME", at("airflow")).env("AIRFLOW__CORE__DAGS_FOLDER", &dags);
         command.env("AIRFLOW__CORE__LOAD_EXAMPLES", "False").env("AIRFLOW__USAGE_DATA_COLLECTION__ENABLED", "False");
-        // Compiled Python does not belong beside the example.
+        // Do not write compiled Python into the example's folder.
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PINFLOW", program()).env("PINFLOW_CONFIG", &config);
         succeed(command.env("PINFLOW_TABLES", at("tables")).env("PINFLOW_RESULTS", at("results")))
     };
     run(&["db", "migrate"]);
-    // The second time nothing is new, and the results are the same.
+    // The second run finds nothing new, and gives the same results.
     for day in ["2026-01-01", "2026-01-02"] {
         let output = run(&["dags", "test", "pinflow_posts", day]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

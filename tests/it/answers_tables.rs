@@ -1,4 +1,4 @@
-//! The answers tables, as other engines read them.
+//! The tables of the answers, read by other engines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct AnswerTablesSite {
 }
 
 impl AnswerTablesSite {
-    /// A recording that is followed, empty at first; `answers` are further lines for the answers' tables.
+    /// A followed recording that is empty at first. `answers` are additional lines of `[answers.delta]`.
     fn new(answers: &str) -> AnswerTablesSite {
         let place = create_temp_dir();
         emit(&place.path().join("whole"), 300, 3_000, 17, &["--malformed", "0.02"]);
@@ -39,7 +39,7 @@ impl AnswerTablesSite {
         site
     }
 
-    /// Makes each file as long as this part of the whole.
+    /// Extends each file to this fraction of the whole recording.
     fn grow_to(&self, part: f64) {
         for stream in ["pin", "geo", "user"] {
             let name = format!("{stream}.jsonl");
@@ -63,7 +63,7 @@ impl AnswerTablesSite {
     }
 }
 
-/// The rows of every answer's tables: as they are, and as the changes add up to.
+/// The rows of every answer: from the table of current rows, and as the sum of the table of changes.
 fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap<String, Vec<Value>>) {
     let names = questions::ALL.iter().map(|question| question.name.to_owned());
     let names: Vec<_> = names.flat_map(|name| [format!("{name}_changes"), name]).collect();
@@ -82,7 +82,7 @@ fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap
             row.retain(|name, _| !name.starts_with('_'));
             let held = rows.entry(change.to_string()).or_insert((0, change));
             held.0 += diff;
-            // In the order of time a row is there or not: it never comes twice, and never goes before it came.
+            // At any time a row exists once or not at all: it is never inserted twice, nor deleted before its insert.
             assert!([0, 1].contains(&held.0), "{held:?} of {}", question.name);
         }
         let rows = rows.into_values().filter(|(count, _)| *count == 1).map(|(_, row)| row).collect();
@@ -110,7 +110,7 @@ fn answers_tables_of_killed_runs_are_read_correctly_by_other_engines() {
     let site = AnswerTablesSite::new("");
     let mut random = StdRng::seed_from_u64(5);
     for turn in 1..=8 {
-        // Killed at any moment of a turn, between two writes of a table or within one.
+        // Kill it at a random time: between two writes of a table or during one.
         let mut running = RunningProcess::start(site.run().stdout(Stdio::null()).stderr(Stdio::null()));
         site.grow_to(f64::from(turn) / 8.0);
         std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
@@ -127,7 +127,7 @@ fn answers_tables_of_killed_runs_are_read_correctly_by_other_engines() {
 
 #[test]
 fn expired_versions_and_files_are_removed() {
-    // Every delivery counts, so that each write has something to write.
+    // With `keep` every delivery changes an answer, so every write has rows.
     let site = AnswerTablesSite::new("keep_secs = 0\n[questions]\nduplicates = \"keep\"");
     let folder = site.tables().join("users_joined_by_year");
     let files = || {
@@ -153,7 +153,7 @@ fn unwritable_answers_table_does_not_stall_the_run_and_resumes() {
     let log = site.tables().join("users_joined_by_year/_delta_log");
     let aside = site.place.path().join("aside");
     std::fs::rename(&log, &aside).unwrap();
-    // A file where the folder of its log should be.
+    // Put a file in place of the log's folder.
     std::fs::write(&log, "").unwrap();
     let output = site.run().output().unwrap();
     assert_eq!(output.status.code(), Some(1), "a start that cannot open a table says so: {output:?}");

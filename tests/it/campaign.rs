@@ -11,9 +11,9 @@ use crate::file_calls::{FaultChoices, rounds};
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Configurations, unless `PINFLOW_CAMPAIGN` says otherwise. `PINFLOW_CAMPAIGN_SEED` draws others.
+/// Default number of configurations. `PINFLOW_CAMPAIGN` overrides it, and `PINFLOW_CAMPAIGN_SEED` draws others.
 const DEFAULT_CONFIGURATIONS: u64 = 8;
-/// Lives of one configuration that end by kill -9.
+/// Runs of one configuration that end by kill -9.
 const KILLS_PER_CONFIGURATION: u64 = 4;
 
 /// One random pipeline over one recording.
@@ -21,7 +21,7 @@ struct RandomPipeline {
     config: PathBuf,
     recording: PathBuf,
     tables: PathBuf,
-    /// The flags that decide what the answers say.
+    /// The flags that affect the answers.
     options: Vec<String>,
     text: String,
 }

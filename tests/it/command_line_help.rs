@@ -25,7 +25,7 @@ const PRIVATE_WORDS: [&str; 18] = [
     "come again",
 ];
 
-/// All commands with the words that select them. The generated `help` commands are left out.
+/// All commands with the words that select them, without the generated `help` commands.
 fn all_commands() -> Vec<(String, Command)> {
     fn collect(command: &Command, path: &str, into: &mut Vec<(String, Command)>) {
         for below in command.get_subcommands().filter(|below| below.get_name() != "help") {

@@ -83,7 +83,7 @@ fn by_heading(command: &Command) -> Vec<(String, Vec<&Arg>)> {
 
 fn render_argument(argument: &Arg, page: &mut String) {
     let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
-    // A default that the program computes stands in the help text; it is listed like the others.
+    // A default that the program computes is part of the help text. List it like the others.
     let (help, computed_default) = match help.split_once("[default: ") {
         Some((help, default)) => {
             (help.trim_end(), Some(default.trim_end_matches('.').trim_end_matches(']').to_owned()))
@@ -116,7 +116,7 @@ fn render_argument(argument: &Arg, page: &mut String) {
     }
 }
 
-/// The argument as it is typed, such as `--keep <HOURS>`.
+/// The argument as in the usage line, such as `--keep <HOURS>`.
 fn signature(argument: &Arg) -> String {
     let names: Vec<String> =
         argument.get_value_names().unwrap_or_default().iter().map(|name| format!("<{name}>")).collect();
@@ -129,7 +129,7 @@ fn signature(argument: &Arg) -> String {
     }
 }
 
-/// Escapes what Markdown would take for markup, outside of code.
+/// Escapes Markdown markup outside of code.
 fn escape(text: &str) -> String {
     let escape_part = |(number, part): (usize, &str)| match number % 2 {
         0 => part.replace('\n', " ").replace('[', "\\[").replace('<', "&lt;"),

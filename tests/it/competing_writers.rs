@@ -1,8 +1,8 @@
-//! Competing writers at the same tables: several runs of one pipeline, and delta-rs (from Python) beside them.
+//! Competing writers at the same tables: several runs of one pipeline, and delta-rs (from Python) at the same time.
 //!
 //! In each round some runs start shortly after each other, one of them may be killed, and delta-rs commits while they
-//! write. Every run must end in good order, fenced by a later one, or with an error that names the other writer. Once
-//! another writer's commit is undone as the error says, every line is in the tables exactly once.
+//! write. Every run must end gracefully, fenced by a later one, or with an error that names the other writer. Once
+//! the other writer's commit is undone as the error recommends, every line is in the tables exactly once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,18 +17,18 @@ use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::readers::python;
 use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Rounds, unless `PINFLOW_COMPETING_ROUNDS` says otherwise: one of each [`DELTA_RS_OPERATIONS`].
+/// Default number of rounds: one for each of [`DELTA_RS_OPERATIONS`]. `PINFLOW_COMPETING_ROUNDS` overrides it.
 const DEFAULT_ROUNDS: u64 = 5;
-/// What delta-rs does in a round; `none` leaves the runs to themselves.
+/// The operations of delta-rs, one per round. `none` is a round without delta-rs.
 const DELTA_RS_OPERATIONS: [&str; 5] = ["optimize", "none", "restore", "overwrite", "delete"];
-/// Exit code of a run that another one has taken over from.
+/// Exit code of a run that was fenced by another one.
 const FENCED_EXIT_CODE: i32 = 75;
-/// Milliseconds between the starts of two runs at the most.
+/// Longest time between the starts of two runs, in milliseconds.
 const START_GAP_MAX_MS: u64 = 500;
 
-/// Waits until a table has a version, and then does one operation. A conflict is one of the outcomes: nothing landed.
-/// delta-rs may also fail to read a log that grows by dozens of commits a second, again and again: then nothing landed
-/// either, and the table must be readable for it at the end of the round.
+/// Waits until a table has a version, and then does one operation. After a conflict nothing was committed.
+/// delta-rs may also repeatedly fail to read a log that grows by dozens of commits a second. Then nothing was
+/// committed either, and it must be able to read the table at the end of the round.
 const DELTA_RS_SCRIPT: &str = "
 import os, sys, time, deltalake
 path, operation, version = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -99,7 +99,7 @@ fn competing_runs_and_delta_rs_lose_and_repeat_nothing_or_are_reported() {
         round.finish(&batch);
         std::fs::remove_dir_all(round.tables()).unwrap();
     }
-    // Else the rounds were none.
+    // Otherwise the rounds have tested nothing.
     assert!(counts.fenced > 0 && landed > 0, "{counts:?}, {landed} commits of delta-rs");
 }
 
@@ -112,7 +112,7 @@ impl CompetingRound {
         self.place.join("run.toml")
     }
 
-    /// What a failure is told with.
+    /// Describes the round in a failure.
     fn name(&self) -> String {
         format!("round {}, {} of {}", self.number, self.operation, self.table)
     }
@@ -130,8 +130,8 @@ impl CompetingRound {
         std::fs::write(self.config(), text).unwrap();
     }
 
-    /// Runs that take over from each other, and delta-rs beside them.
-    #[allow(clippy::print_stdout, reason = "a long run tells what delta-rs met with")]
+    /// Runs several pipelines that fence each other, and delta-rs at the same time.
+    #[allow(clippy::print_stdout, reason = "a long test prints the results of delta-rs")]
     fn run_competing_writers(&self, choices: &mut FaultChoices, counts: &mut RunOutcomeCounts) {
         let other = self.start_other_writer(8 + choices.below(20));
         let mut runs = Vec::new();
@@ -174,7 +174,7 @@ impl CompetingRound {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// A run ended with an error: it must be about rows that another writer has changed.
+    /// Asserts that the error of a run is about rows that another writer has changed.
     fn assert_names_other_writer(&self, text: &str, counts: &mut RunOutcomeCounts) {
         let is_named = text.contains("another writer") && text.contains("RESTORE");
         let is_found = text.contains("the tables do not hold what was read");
@@ -191,11 +191,11 @@ impl CompetingRound {
             .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".json")?.parse().ok())
             .collect();
         versions.sort_unstable();
-        // The first one creates the table.
+        // Skip the version that creates the table.
         versions.into_iter().skip(1).find(|version| is_by_other_writer(&log.join(format!("{version:020}.json"))))
     }
 
-    /// Resumes alone, and demands that everything is there once, after the other writer's commit was undone if need be.
+    /// Undoes the other writer's commit if there is one, resumes alone, and asserts that every line is stored once.
     fn finish(&self, batch: &ProcessOutput) {
         let resume = || pinflow(["run", "--output", "snapshots"]).arg(self.config()).output().unwrap();
         let mut output = resume();
@@ -213,7 +213,7 @@ impl CompetingRound {
         self.assert_other_engine_opens();
     }
 
-    /// Once nobody writes, delta-rs reads the log again, whatever it met with before.
+    /// Asserts that delta-rs can read the log once nothing writes any more, even if it failed before.
     fn assert_other_engine_opens(&self) {
         let script = "import sys, deltalake; assert deltalake.DeltaTable(sys.argv[1]).version() > 0";
         succeed(Command::new(&self.python).args(["-c", script]).arg(self.tables().join(self.table)));
@@ -229,7 +229,7 @@ impl CompetingRound {
     }
 }
 
-/// Whether a commit was made by something else than pinflow, which says something of itself in each.
+/// Whether a commit was made by another writer. pinflow marks its own commits.
 fn is_by_other_writer(commit: &Path) -> bool {
     let text = std::fs::read_to_string(commit).unwrap();
     let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,4 +1,4 @@
-//! delta-rs (from Python) writes to the tables of pinflow, as a nightly job or a person would.
+//! delta-rs (from Python) writes to the tables of pinflow, as a nightly job or an operator would.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,7 +12,7 @@ struct EnginesSite {
 }
 
 impl EnginesSite {
-    /// Tables of 300 rows each in many small files; `None` where other engines are left out.
+    /// Tables of 300 rows each in many small files. `None` if tests with other engines are skipped.
     fn new() -> Option<EnginesSite> {
         let site = EnginesSite { place: create_temp_dir(), python: python()? };
         emit(&site.path("recording"), 300, 300, 29, &["--malformed", "0.02"]);
@@ -38,7 +38,7 @@ impl EnginesSite {
         pinflow(["table"]).arg(self.path("tables")).args(more).output().unwrap()
     }
 
-    /// Runs Python with `dt`, the table of this name.
+    /// Runs Python code in which `dt` is the table of this name.
     fn run_python(&self, table: &str, text: &str) -> String {
         let script = format!(
             "import os, sys, deltalake, pyarrow as pa\ndt = deltalake.DeltaTable({:?})\n{text}\nsys.stdout.flush(); os._exit(0)\n",
@@ -49,7 +49,7 @@ impl EnginesSite {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Demands that run and verify fail, with these words from the run.
+    /// Asserts that `run`, `--verify` and `doctor` fail, and that the error of `run` contains these words.
     fn assert_refused(&self, words: &[&str]) {
         assert_eq!(self.table(&["--verify"]).status.code(), Some(1));
         assert_eq!(self.table(&["doctor"]).status.code(), Some(1));
@@ -81,7 +81,7 @@ fn deleted_rows_are_refused_until_the_deletion_is_accepted() {
     site.assert_verified();
     site.run_python("rejected", "dt.create_checkpoint()");
     site.assert_verified();
-    // A second erasure.
+    // Delete again.
     site.run_python("pin", "ind = dt.to_pyarrow_table()['ind'][0].as_py(); dt.delete(f'ind = {ind}')");
     site.assert_refused(&["deletions were accepted", "accept-deletion"]);
     assert!(site.table(&["accept-deletion"]).status.success());
@@ -101,7 +101,7 @@ fn appended_rows_are_refused_with_the_commit_that_added_them() {
     site.assert_refused(&["without lineage"]);
     let said = String::from_utf8(site.table(&["--verify"]).stdout).unwrap();
     assert!(said.contains(&format!("version {version},")) && said.contains("delta-rs"), "{said}");
-    // What it says to do helps.
+    // The recommended action helps.
     site.run_python("geo", "dt.delete('_source is null')");
     site.assert_verified();
 }
@@ -121,7 +121,7 @@ fn restored_and_overwritten_tables_are_refused() {
 #[test]
 fn concurrent_compactions_of_the_same_files_are_detected() {
     let Some(site) = EnginesSite::new() else { return };
-    // Python has read the table when pinflow compacts it: delta-rs lets its commit land all the same.
+    // Python has read the table before pinflow compacts it, and delta-rs commits nevertheless.
     let optimize = format!(
         "import subprocess\nsubprocess.run([{:?}, 'table', {:?}, 'optimize'], check=True, stdout=subprocess.DEVNULL)\n\
          dt.optimize.compact()\nprint(dt.to_pyarrow_table().num_rows)",

@@ -17,7 +17,7 @@ fn settings<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 #[test]
 fn systemd_unit_restarts_after_outages_but_not_after_permanent_errors() {
     let (place, unit) = (create_temp_dir(), unit());
-    // An outage of any length: no number of failed starts ends it, and nothing before the start may fail.
+    // The unit survives an outage of any length: the number of restarts is unlimited, and no step before the start fails.
     assert_eq!(settings(&unit, "StartLimitIntervalSec"), ["0"]);
     assert_eq!(settings(&unit, "Restart"), ["on-failure"]);
     assert!(settings(&unit, "ExecStartPre").is_empty());

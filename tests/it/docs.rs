@@ -101,7 +101,7 @@ fn reference(name: &str) -> String {
     fs::read_to_string(root().join("docs/reference").join(name)).expect("a page of the reference")
 }
 
-/// What of `names` a page of the reference does not name.
+/// The names that a page of the reference does not mention.
 fn undocumented<'a>(names: impl IntoIterator<Item = &'a str>, page: &str) -> Vec<&'a str> {
     let text = reference(page);
     names
@@ -117,7 +117,7 @@ fn every_answer_and_rejection_reason_is_documented() {
     assert_eq!(undocumented(RejectionReason::ALL.iter().map(|reason| reason.name()), "semantics.md"), [""; 0]);
 }
 
-/// Every text of the program's sources that begins and ends as asked.
+/// All string literals of the program's sources that start with `begins` and consist of such characters.
 fn names_in_sources(begins: &str, is_name: fn(char) -> bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut folders = vec![root().join("src"), root().join("crates")];
@@ -142,13 +142,13 @@ fn names_in_sources(begins: &str, is_name: fn(char) -> bool) -> BTreeSet<String>
 #[test]
 fn every_metric_is_documented() {
     let mut metrics = names_in_sources("pinflow_", |c| c.is_ascii_lowercase() || c == '_');
-    // The field of a message that stands for an accepted loss.
+    // Not a metric but a field of the message for an accepted loss.
     metrics.remove("pinflow_lost");
     assert!(metrics.len() > 20, "the sources name metrics");
     assert_eq!(undocumented(metrics.iter().map(String::as_str), "metrics.md"), [""; 0]);
 }
 
-/// The paths of sources that a text names, such as `crates/engine/src/driver`.
+/// The source paths in a text, such as `crates/engine/src/driver`.
 fn named_source_paths(text: &str) -> BTreeSet<String> {
     let begins = ["src/", "crates/", "dataflows/", "tests/", "scripts/", "examples/", "benches/"];
     let is_part = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
@@ -168,7 +168,7 @@ fn every_source_path_that_a_page_names_exists() {
     for page in pages().iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
         for path in named_source_paths(&fs::read_to_string(page).expect("a page")) {
             named += 1;
-            // Pages of a folder name its files relative to it. Diagrams name modules without `.rs`.
+            // A page may name files relative to its folder, and diagrams name modules without `.rs`.
             let folders = [root(), page.parent().expect("a folder")];
             let exists = |folder: &Path| folder.join(&path).exists() || folder.join(format!("{path}.rs")).exists();
             if !folders.into_iter().any(exists) {

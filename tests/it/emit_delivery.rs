@@ -13,10 +13,10 @@ use pinflow_testkit::kafka::broker::KafkaBroker;
 use pinflow_testkit::kafka::offsets;
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-/// A signal ends an emit within this time, whatever its destination does.
+/// Longest time from a signal to the end of an emit, even if its destination hangs.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An emit whose standard error goes to a file.
+/// A running emit whose standard error is written to a file.
 struct RunningEmit {
     running: RunningProcess,
     log: PathBuf,
@@ -41,7 +41,7 @@ impl RunningEmit {
         wait_until(&format!("it logs {text}"), || self.log().contains(text));
     }
 
-    /// Sends a signal; the exit code, which must come in time.
+    /// Sends a signal and returns the exit code. Panics if the process takes too long.
     fn stop(&mut self, signal: Signal) -> Option<i32> {
         let asked = Instant::now();
         self.running.signal(signal);
@@ -52,10 +52,10 @@ impl RunningEmit {
     }
 }
 
-/// Refuses every connection: no system gives out this port.
+/// Refuses every connection, because nothing listens on this port.
 const CLOSED_ENDPOINT: &str = "http://127.0.0.1:1";
 
-/// A port at which nobody listens, outside the range from which other tests are given theirs.
+/// A port without a listener, outside the range of the ports that other tests get.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 8_000).unwrap();
@@ -96,7 +96,7 @@ impl FileGateway {
     }
 }
 
-/// The made posts of a stream, as values.
+/// The generated posts of a stream.
 fn generate_posts(inds: u32, count: u32, stream: &str) -> BTreeSet<String> {
     let folder = create_temp_dir();
     emit(folder.path(), inds, count, 7, &[]);
@@ -113,7 +113,7 @@ fn gateway_down_is_reported_at_once_and_sigterm_reports_unacknowledged_records()
     let log = emitting.log();
     assert!(log.contains("\"level\":\"WARN\"") && log.contains("it cannot be reached"), "{log}");
     assert!(log.contains("\"attempt\":1") && log.contains("\"next_retry_secs\":"), "{log}");
-    // The progress line counts what arrived, and says what waits.
+    // The progress line shows acknowledged and waiting messages.
     emitting.wait_for_log("0 of 9 posts acknowledged, 0 a second, 9 messages wait, retry ");
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
     let log = emitting.log();
@@ -228,7 +228,7 @@ fn signal_ends_emit_to_an_unread_pipe() {
     let place = create_temp_dir();
     let mut command = pinflow(["emit", "--inds", "100000", "--to", "-"]);
     let mut emitting = RunningEmit::start_with(place.path(), command.stdout(Stdio::piped()));
-    // A pipe holds 64 KiB; then the write waits.
+    // A pipe buffers 64 KiB. After that the write blocks.
     std::thread::sleep(Duration::from_millis(500));
     assert!(emitting.running.try_wait().is_none());
     assert_eq!(emitting.stop(Signal::SIGTERM), Some(1));
@@ -302,7 +302,7 @@ fn signal_while_kafka_is_down_reports_acknowledged_records() {
     broker.start_again();
     let there = offsets(&broker, "cut").iter().sum::<i64>();
     assert!(there >= sent - lost, "{there} of {sent} are there, {lost} said to be lost");
-    // Three messages a draw: all of the draws before `--skip` are acknowledged.
+    // Three messages per draw: all draws before `--skip` are acknowledged.
     assert!(3 * skip.parse::<i64>().unwrap() <= sent - lost, "{skip}: {log}");
 }
 

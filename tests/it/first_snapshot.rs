@@ -11,15 +11,15 @@ use pinflow_testkit::http_client::HttpClient;
 use pinflow_testkit::serving::ServingRun;
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
-/// Eleven answers and their cut.
+/// Lines of a snapshot: eleven answers and their cut.
 const SNAPSHOT_LINES: usize = 12;
 
-/// The first snapshot of a run, as somebody who takes no more sees it.
+/// Reads the first snapshot of a run, and then closes its stdout.
 fn first_snapshot(command: &mut Command) -> Vec<u8> {
     let mut running = RunningProcess::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let lines = BufReader::new(running.stdout()).lines().take(SNAPSHOT_LINES);
     let text = lines.map(|line| line.unwrap() + "\n").collect::<String>().into_bytes();
-    // Of a reader that has gone a run learns when it writes again, and it may have nothing more to write.
+    // A run only detects the closed stdout when it writes again, and it may have nothing more to write.
     running.try_signal(Signal::SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
     text
@@ -40,7 +40,7 @@ fn first_snapshot_holds_everything_present_at_the_start() {
         if first.cut["complete"] == true {
             assert_eq!(first.answers, whole.answers, "follow = {follow}");
         } else {
-            // A busy machine may take more than a second.
+            // On a busy machine the first snapshot may take more than a second.
             assert_ne!(first.answers, whole.answers, "follow = {follow}");
         }
     }
@@ -86,7 +86,7 @@ fn answers_are_served_after_the_sources_have_ended_until_a_signal() {
     let ended = log.lines().find(|line| line.contains("the sources have ended")).unwrap();
     let ended: Value = serde_json::from_str(ended).unwrap();
     assert!(ended["url"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{ended}");
-    // Everything is committed before it waits.
+    // Everything is committed before the run waits.
     pinflow_testkit::ledger::assert_each_line_once(&recording, &tables);
     let durable = serving.http.json("/answers?read=durable");
     assert!(durable.to_string().contains("category_count"), "{durable}");

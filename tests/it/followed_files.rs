@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, succeed, wait_until};
 
-/// A place with a folder `posts` of one file of three rows, and a configuration that follows it into tables.
+/// A folder `posts` with one file of three rows, and a configuration that follows it and writes tables.
 struct FollowedFolder {
     folder: tempfile::TempDir,
     config: PathBuf,
@@ -48,7 +48,7 @@ impl FollowedFolder {
         RunningProcess::start(command.arg(&self.config).args(["--output", "none"]).stdout(Stdio::null()).stderr(log))
     }
 
-    /// Waits until the program has read so many rows and committed them.
+    /// Waits until this many rows are committed.
     fn wait_until_committed(&self, rows: u64) {
         wait_until("the rows are committed", || committed_rows(&self.folder.path().join("tables")) == Some(rows));
     }
@@ -67,7 +67,7 @@ fn rows(inds: std::ops::RangeInclusive<u32>) -> String {
     .collect()
 }
 
-/// The committed rows of the table `user` by now, if it is there.
+/// The committed rows of the table `user`, if it exists.
 fn committed_rows(tables: &Path) -> Option<u64> {
     let output = pinflow(["table", "--format", "json"]).arg(tables.join("user")).output().expect("it starts");
     let report: Value = serde_json::from_slice(&output.stdout).ok()?;

@@ -1,4 +1,4 @@
-//! Conflicts at the tables: fencing between two writers, commits of other engines, damaged logs and foreign tables.
+//! Conflicts at the tables: fencing between two writers, commits of other engines, damaged logs, and tables of others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ async fn earlier_of_two_writers_is_fenced() {
     let root = tempfile::tempdir().unwrap();
     let mut old = start_and_commit(root.path(), 10).await;
     let mut new = ModelEngine::start(root.path(), &partitions(40)).await.unwrap();
-    // The old one is a zombie: it wakes up with a window in hand.
+    // The old writer is a zombie that wakes up with a window to commit.
     let error = old.run(40, 10).await.unwrap_err();
     assert!(error.is_fenced(), "{error}");
     new.run(40, 10).await.unwrap();
@@ -118,7 +118,7 @@ async fn concurrent_append_is_retried_around() {
 async fn concurrent_compaction_is_retried_around() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = start_and_commit(root.path(), 10).await;
-    // Rewrites the one file under another name, as OPTIMIZE would.
+    // Rewrite the only file under another name, as OPTIMIZE would.
     let folder = root.path().join("pin");
     let table = handle(&folder).await;
     let remove = table.snapshot().unwrap().log_data().iter().next().unwrap().remove_action(false);
@@ -132,7 +132,7 @@ async fn concurrent_compaction_is_retried_around() {
     assert_every_row_once(root.path(), &partitions(40), 40).await;
 }
 
-/// Runs on after the log was changed behind a writer's back: it must end, and leave that log alone.
+/// Continues after the log was changed during a run: the run must end without writing to that log.
 async fn end_of(root: &Path, table: Table, mut engine: ModelEngine) -> DeltaError {
     let commits = || fs::read_dir(log(root, table)).map_or(0, Iterator::count);
     let before = commits();
@@ -189,7 +189,7 @@ async fn column_added_by_another_writer_ends_the_run() {
     fs::write(log(root.path(), Table::Pin).join(format!("{:020}.json", 3)), changed).unwrap();
     let error = engine.run(40, 10).await.unwrap_err();
     assert!(error.to_string().contains("column 3 is called headline, not title"), "{error}");
-    // And the next start refuses it, too.
+    // The next start refuses it too.
     assert!(matches!(open(root.path()).await.err().unwrap(), DeltaError::Schema { .. }));
 }
 
@@ -298,7 +298,7 @@ async fn repair_moves_no_file_that_the_log_needs() {
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
     engine.run(30, 1).await.unwrap();
     let log = log(root.path(), Table::Pin);
-    // A commit that the damaged checkpoint sums up is gone.
+    // Remove a commit that is only in the damaged checkpoint.
     let names = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
     for checkpoint in names.filter(|path| path.to_string_lossy().ends_with("checkpoint.parquet")) {
         fs::write(checkpoint, "no parquet").unwrap();
@@ -309,7 +309,7 @@ async fn repair_moves_no_file_that_the_log_needs() {
     assert!(!root.path().join("pin/_damaged").exists());
     fs::rename(root.path().join("3.json"), log.join(format!("{:020}.json", 3))).unwrap();
     assert!(!repair(root.path()).await.unwrap().is_empty());
-    // A torn commit that others follow.
+    // Tear a commit that is not the newest.
     let third = log.join(format!("{:020}.json", 3));
     let whole = fs::read(&third).unwrap();
     fs::write(&third, &whole[..whole.len() / 2]).unwrap();

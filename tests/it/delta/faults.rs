@@ -18,24 +18,24 @@ use tokio::sync::Notify;
 
 use super::model::{ModelEngine, assert_every_row_once, partitions};
 
-/// What a put does instead of answering.
+/// The fault of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InjectedFault {
-    /// Stores nothing and says so.
+    /// Stores nothing and returns an error.
     Refused,
-    /// Stores, and then says that it failed.
+    /// Stores, and then returns an error.
     AnswerLost,
     /// Panics without storing.
     PanicBefore,
     /// Stores and panics.
     PanicAfter,
-    /// Never answers; the process dies meanwhile. Nothing was stored.
+    /// Stores nothing and never returns. The process dies meanwhile.
     DiesBefore,
-    /// As before, but it was stored.
+    /// Stores and never returns. The process dies meanwhile.
     DiesAfter,
 }
 
-/// The local disk, where puts number `first`..`first + count` go wrong.
+/// The local disk, where puts number `first`..`first + count` fail.
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     inner: FsyncStore,
@@ -113,7 +113,7 @@ impl ObjectStore for FaultyStore {
 const RECORDS: u64 = 30;
 const RECORDS_PER_WINDOW: u64 = 12;
 
-/// Puts of a whole run: creation, fence, files and commits.
+/// Number of puts of a complete run: creation, fence, files and commits.
 async fn puts_of_a_run() -> usize {
     let root = tempfile::tempdir().unwrap();
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..0));
@@ -122,7 +122,7 @@ async fn puts_of_a_run() -> usize {
     store.puts.load(Ordering::SeqCst)
 }
 
-/// Runs until the store dies (or to the end), as a process would that is killed.
+/// Runs until the store dies or the run ends, like a process that may be killed.
 async fn run_until_death(root: &FilePath, store: &Arc<FaultyStore>, verdict: u64) -> bool {
     let run = async {
         let mut engine = ModelEngine::start_on(root, &partitions(RECORDS), store.clone()).await.unwrap();
@@ -143,7 +143,7 @@ async fn writer_that_dies_at_any_put_loses_and_repeats_nothing() {
             let root = tempfile::tempdir().unwrap();
             let store = Arc::new(FaultyStore::new(fault, put..put + 1));
             deaths += usize::from(run_until_death(root.path(), &store, 0).await);
-            // And once more while it recovers.
+            // The process dies again while it recovers.
             let store = Arc::new(FaultyStore::new(fault, 6..7));
             deaths += usize::from(run_until_death(root.path(), &store, 0).await);
             let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
@@ -173,7 +173,7 @@ async fn binary_with_other_parsing_rules_stores_each_row_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn put_with_unknown_outcome_is_resolved_by_reading_the_log() {
-    // Creation and fence are before; they end the start, which a person repeats.
+    // Earlier puts are creation and fence. Their failure ends the start, and an operator repeats it.
     let first = 8;
     for fault in
         [InjectedFault::Refused, InjectedFault::AnswerLost, InjectedFault::PanicBefore, InjectedFault::PanicAfter]
@@ -213,7 +213,7 @@ async fn start_that_cannot_commit_its_fence_reports_the_cause() {
     let store = Arc::new(FaultyStore::new(InjectedFault::Refused, 0..100));
     let error = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.err().unwrap();
     assert!(error.to_string().starts_with("claim "), "{error}");
-    // The same, where it did land.
+    // The same for a put that was stored.
     let store = Arc::new(FaultyStore::new(InjectedFault::AnswerLost, 0..100));
     ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.map(drop).unwrap();
 }

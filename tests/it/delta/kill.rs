@@ -12,7 +12,7 @@ use super::model::{ModelEngine, assert_every_row_once, partitions};
 const VICTIM_ROOT_VAR: &str = "PINFLOW_TEST_VICTIM";
 const RECORDS: u64 = 24;
 
-/// The victim: runs until it is killed. Only when it is asked to; otherwise there is nothing to do.
+/// The process to kill. Does nothing unless the environment variable is set.
 #[test]
 fn victim() {
     let Ok(root) = std::env::var(VICTIM_ROOT_VAR) else { return };
@@ -24,7 +24,7 @@ fn victim() {
     });
 }
 
-/// Runs the victim with one failpoint armed; whether it was killed there.
+/// Runs the victim with one armed failpoint. Returns whether it was killed there.
 fn run_until_killed(root: &Path, failpoints: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "delta::kill::victim", "--test-threads=1"])
@@ -41,11 +41,11 @@ fn run_until_killed(root: &Path, failpoints: &str) -> bool {
 async fn process_killed_at_any_failpoint_loses_and_repeats_nothing() {
     for point in FAILPOINTS {
         let root = tempfile::tempdir().unwrap();
-        // Steps that a run takes often are killed late, so that there is something to lose.
+        // Frequent steps are killed late, so that rows are already stored.
         let often = point.ends_with("_file") || point.ends_with("_commit");
         let action = if often { "3*off->1*return(abort)" } else { "1*return(abort)" };
         assert!(run_until_killed(root.path(), &format!("{point}={action}")), "{point} was never reached");
-        // And again while it recovers, then to the end.
+        // Kill it again while it recovers, and then run to the end.
         if often {
             run_until_killed(root.path(), &format!("{point}=1*return(abort)"));
         }

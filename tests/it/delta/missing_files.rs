@@ -1,4 +1,4 @@
-//! Missing data files: `--repair` restores what the files before a compaction still hold.
+//! Missing data files: `--repair` restores rows from the files before a compaction, if they still exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use super::readers::assert_other_engines_read;
 use pinflow_testkit::{pinflow, succeed};
 
 const RECORDS: u64 = 120;
-/// Records that are written before the first compaction.
+/// Number of records written before the first compaction.
 const RECORDS_BEFORE_COMPACTION: u64 = 60;
 
-/// Tables of one file each, which a compaction made.
+/// Creates tables with one compacted file each.
 async fn compacted() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     run_until(root.path(), RECORDS_BEFORE_COMPACTION).await;
@@ -45,7 +45,7 @@ async fn compacted_file(root: &Path, table: Table) -> PathBuf {
     files[0].clone()
 }
 
-/// All data files of a table but this one: those that it was made from.
+/// All other data files of a table, from which this one was compacted.
 fn other_data_files(root: &Path, table: Table, file: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root.join(table.name())).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|it| it == "parquet") && path != file).collect()
@@ -84,7 +84,7 @@ async fn missing_compacted_file_is_replaced_by_files_it_was_made_from() {
     assert_eq!(restore_missing_files(root).await.unwrap(), [], "the second time there is nothing to do");
     assert_every_row_once(root, &partitions(RECORDS), RECORDS_BEFORE_COMPACTION).await;
     assert_other_engines_read(root, &partitions(RECORDS), RECORDS_BEFORE_COMPACTION);
-    // The tables go on as before: they are written, compacted and verified.
+    // The tables can still be written, compacted and verified.
     run_until(root, RECORDS).await;
     optimize(root, CompactionPolicy::ALL).await.unwrap();
     assert_every_row_once(root, &partitions(RECORDS), RECORDS).await;
@@ -162,7 +162,7 @@ async fn repair_command_reports_restored_and_lost_files() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(pin.file_name().unwrap().to_str().unwrap()), "{text}");
     assert!(text.contains("has its") && text.contains("none lost"), "{text}");
-    // Now one that cannot be restored.
+    // A file that cannot be restored.
     let geo = compacted_file(root, Table::Geo).await;
     fs::remove_file(&geo).unwrap();
     for part in other_data_files(root, Table::Geo, &geo) {

@@ -36,7 +36,7 @@ pub(crate) fn partitions(records: u64) -> Vec<ModelPartition> {
     ]
 }
 
-/// Where each row of a record goes. A `verdict` of 1 is another binary, which judges some records differently.
+/// The table of each row of a record. A `verdict` of 1 is another binary, which cleans some records differently.
 fn rows_of(partition: &ModelPartition, position: u64, verdict: u64) -> Vec<Table> {
     let rows = if position.is_multiple_of(5) { 2 } else { 1 };
     let row = |sub: u64| {
@@ -55,7 +55,7 @@ fn rows_before(partition: &ModelPartition, next: u64) -> u64 {
     (1..next).map(|position| rows_of(partition, position, 0).len() as u64).sum()
 }
 
-/// A position of these tests is a small number.
+/// The position as a small number.
 pub(crate) fn number(lineage: Lineage) -> u64 {
     lineage.position.narrow().unwrap()
 }
@@ -114,7 +114,7 @@ pub(crate) async fn open(root: &Path) -> Result<(DeltaTables, ResumeState), Delt
     DeltaTables::open(settings(root)).await
 }
 
-/// Reads every partition from where it resumes up to `until`, in windows of `step` records each.
+/// Reads every partition from its resume position up to `until`, in windows of `step` records.
 pub(crate) struct ModelEngine {
     pub(crate) tables: DeltaTables,
     resume: ResumeState,
@@ -153,7 +153,7 @@ impl ModelEngine {
         self.tables.finish().await
     }
 
-    /// The next window, split over two workers; `None` when all was read.
+    /// The next window, split over two workers. `None` at the end.
     pub(crate) fn window(&mut self, until: u64, step: u64, epoch: u64) -> Option<Window<EncodedBatches>> {
         let mut workers = [self.tables.encoder(), self.tables.encoder()];
         let mut reached = Vec::new();
@@ -199,7 +199,7 @@ pub(crate) async fn handle(folder: &Path) -> DeltaTable {
     deltalake::open_table(Url::from_directory_path(folder).unwrap()).await.unwrap()
 }
 
-/// Every batch of a table, read with nothing of the sink.
+/// All batches of a table, read without code of the sink.
 pub(crate) async fn batches(root: &Path, table: Table) -> Vec<RecordBatch> {
     let folder = root.join(table.name());
     let mut batches = Vec::new();
@@ -213,7 +213,7 @@ pub(crate) async fn batches(root: &Path, table: Table) -> Vec<RecordBatch> {
 
 pub(crate) type FoundRow = BTreeMap<(String, u64, i32), Vec<Table>>;
 
-/// What stands where: every row of all four tables by its lineage.
+/// All rows of the four tables by lineage.
 pub(crate) async fn read_rows(root: &Path) -> FoundRow {
     let mut found = FoundRow::new();
     for table in Table::ALL {
@@ -231,7 +231,7 @@ pub(crate) async fn read_rows(root: &Path) -> FoundRow {
     found
 }
 
-/// What must stand where, when all records up to `until` were read.
+/// The expected rows after all records up to `until` were read.
 pub(crate) fn expected(partitions: &[ModelPartition], until: u64) -> FoundRow {
     let mut expected = FoundRow::new();
     for partition in partitions {
@@ -245,13 +245,13 @@ pub(crate) fn expected(partitions: &[ModelPartition], until: u64) -> FoundRow {
     expected
 }
 
-/// Everything once, in its place, and positions that say so.
+/// Asserts that every row is in its table once, and that the stored positions match.
 pub(crate) async fn assert_every_row_once(root: &Path, partitions: &[ModelPartition], until: u64) {
     assert_eq!(read_rows(root).await, expected(partitions, until));
     assert_positions(root, partitions, until).await;
 }
 
-/// The positions that a next start would find.
+/// Asserts the positions that the next start would find.
 pub(crate) async fn assert_positions(root: &Path, partitions: &[ModelPartition], until: u64) {
     let (_, resume) = open(root).await.unwrap();
     for partition in partitions {

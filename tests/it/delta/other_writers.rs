@@ -25,7 +25,7 @@ async fn start_and_commit(root: &Path, until: u64) -> ModelEngine {
     engine
 }
 
-/// Reads everything back, as a start does; what it ends with.
+/// Reads all rows back, as a start does. Returns their number or the error.
 async fn read_back(root: &Path) -> Result<u64, DeltaError> {
     let (tables, _) = open(root).await?;
     read_all(&tables).await
@@ -39,7 +39,7 @@ async fn read_all(tables: &DeltaTables) -> Result<u64, DeltaError> {
     Ok(rows)
 }
 
-/// The actions that take out every file of a table, and those that would put each in again under another name.
+/// The actions that remove every file of a table, and those that add each again under another name.
 fn rewritten(root: &Path, table: Table, handle: &DeltaTable, name: &str) -> (Vec<Action>, Vec<Action>) {
     let folder = root.join(table.name());
     let (mut removes, mut adds) = (Vec::new(), Vec::new());
@@ -53,7 +53,7 @@ fn rewritten(root: &Path, table: Table, handle: &DeltaTable, name: &str) -> (Vec
     (removes, adds)
 }
 
-/// A commit of OPTIMIZE, as delta-rs makes it: at the next version, whatever came between.
+/// Commits an OPTIMIZE as delta-rs does: at the next version, regardless of commits in between.
 async fn optimize(handle: &DeltaTable, actions: Vec<Action>) {
     let operation = DeltaOperation::Optimize { predicate: None, target_size: 1 };
     let commit = CommitBuilder::from(CommitProperties::default()).with_actions(actions);
@@ -73,7 +73,7 @@ async fn run_ends_when_another_writer_changes_rows() {
             _ => {
                 let (again, adds_again) = rewritten(root.path(), Table::Geo, &geo, "again");
                 commit_as_other_writer(&geo, [removes, adds].concat(), Vec::new()).await;
-                // delta-rs lets the second one land, too.
+                // delta-rs commits the second one too.
                 let current = handle(&root.path().join("geo")).await;
                 commit_as_other_writer(&current, [again, adds_again].concat(), Vec::new()).await;
             }
@@ -85,7 +85,7 @@ async fn run_ends_when_another_writer_changes_rows() {
         assert!(matches!(error, DeltaError::Altered { .. }), "{case}: {text}");
         assert!(text.contains(said) && text.contains("engine delta-rs") && text.contains("RESTORE"), "{case}: {text}");
         assert_eq!(commits(), before, "{case}: nothing was written since");
-        // And the next start finds it in the rows.
+        // The next start detects it in the rows.
         let error = read_back(root.path()).await.unwrap_err();
         assert!(matches!(error, DeltaError::Law { .. }), "{case}: {error}");
     }
@@ -133,7 +133,7 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     assert_eq!(accepted.iter().map(|one| one.rows).sum::<u64>(), rows, "{accepted:?}");
     assert_eq!(accept_deletion(root.path()).await.unwrap(), [], "the second time there is nothing to accept");
     read_back(root.path()).await.unwrap();
-    // Checkpoints are made each fourth commit here.
+    // These tests create a checkpoint every four commits.
     let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 2).await.unwrap();
     for log in ["rejected/_delta_log", "pin/_delta_log"] {
@@ -145,7 +145,7 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     read_back(root.path()).await.unwrap();
 }
 
-/// Cleans a log up to its newest checkpoint.
+/// Removes the commits of a log before its newest checkpoint.
 fn clean_up(log: &Path) {
     let names = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let checkpoints = names.filter_map(|name| name.strip_suffix(".checkpoint.parquet")?.parse::<u64>().ok());
@@ -183,7 +183,7 @@ async fn lost_rejections_are_found_after_repair_and_at_every_start() {
             let error = read_back(root.path()).await.unwrap_err();
             assert!(matches!(error, DeltaError::Law { .. }), "{damage}: {error}");
         }
-        // Put back from a backup, all is well.
+        // Restoring it from a backup repairs the table.
         fs::write(&newest, &whole).unwrap();
         for version in 3..9 {
             let _ = fs::remove_file(root.path().join(format!("rejected/_delta_log/{version:020}.json")));

@@ -81,7 +81,7 @@ async fn commit_holds_rows_positions_and_statistics() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(20)).await.unwrap();
     engine.run(20, 20).await.unwrap();
-    // Version 0 creates, 1 fences, 2 is the window.
+    // Version 0 creates the table, 1 is the fence, 2 is the window.
     let commit = commit(root.path(), Table::Geo, 2);
     let txn = |id: &str| {
         let found: Vec<_> = commit.iter().filter_map(|line| line.get("txn")).filter(|txn| txn["appId"] == id).collect();
@@ -113,7 +113,7 @@ async fn commit_holds_rows_positions_and_statistics() {
     assert!(stats["nullCount"]["timestamp"].as_u64().unwrap() > 0);
 }
 
-/// Counts what comes back, and checks that it is what was written.
+/// Counts the rows that are read back, and checks that they equal the written ones.
 #[derive(Default)]
 struct CountedCommit {
     rows: [u64; 3],
@@ -171,7 +171,7 @@ async fn many_commits_are_checkpointed_and_resumed() {
     for table in [Table::Pin, Table::Geo] {
         let log = root.path().join(table.name()).join("_delta_log");
         assert!(log.join("_last_checkpoint").exists(), "{table}");
-        // Positions must come from the checkpoint: the commits before it are gone.
+        // Remove the commits before the checkpoint, so that positions must come from the checkpoint.
         let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let names: Vec<String> = names.collect();
         let newest = names.iter().filter(|name| name.contains("checkpoint.parquet")).max().unwrap();
@@ -201,7 +201,7 @@ async fn cancelled_commit_closes_the_tables() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(4)).await.unwrap();
     let window = engine.window(4, 2, 1).unwrap();
-    // Polled once, then dropped.
+    // Poll it once, then drop it.
     let mut commit = Box::pin(engine.tables.commit(window));
     assert!(futures::poll!(commit.as_mut()).is_pending());
     drop(commit);

@@ -19,10 +19,10 @@ async fn verify_tables(path: &Path) -> VerifyReport {
     verify(tables, ColumnScope::Lineage, |_| {}).await.unwrap()
 }
 
-/// Where a row stands: its table, position and sub.
+/// The identity of a stored row: its table, position and sub.
 type StoredRowId = (Table, u64, u32);
 
-/// Writes rows at the given places, and claims to have read `rows` rows before `next`.
+/// Writes rows with these ids, and stores that `rows` rows before `next` were read.
 async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
     let (mut tables, _) = open(root).await.unwrap();
     let source = "recording/x.jsonl";
@@ -114,10 +114,10 @@ async fn table_command_prints_text_and_json() {
     assert_eq!(pin["history"].as_array().unwrap().len(), 2);
     assert_eq!(pin["history"][0]["rows"], pin["rows"]);
     assert_eq!(json["verify"]["violations"], Value::Array(Vec::new()));
-    // One table alone.
+    // A single table.
     let (sound, text) = printed(&root.path().join("geo"), TableOutputFormat::Table).await;
     assert!(!sound && text.contains("not checked: only geo of the four tables"), "{text}");
-    // A violation is the exit code's business.
+    // A violation only affects the exit code, so it is no error here.
     let damaged = tempfile::tempdir().unwrap();
     write(damaged.path(), &[(Table::Pin, 1, 0), (Table::Pin, 1, 0)], 2, 2).await;
     let (sound, text) = printed(damaged.path(), TableOutputFormat::Table).await;

@@ -103,7 +103,7 @@ fn deep_verify_shows_progress_and_plain_verify_names_what_it_skips() {
     assert!(String::from_utf8_lossy(&deep.stderr).contains("MiB of data"), "{deep:?}");
 }
 
-/// Appends the rows of a table once more, without their lineage, as another tool would write them.
+/// Appends the rows of a table again without their lineage, as another tool would.
 async fn append_without_lineage(root: &Path) {
     let rows = batches(root, Table::Geo).await.remove(0);
     let schema = rows.schema();
@@ -158,7 +158,7 @@ async fn verify_during_commits_never_reports_a_loss() {
     }
     run.await.unwrap().unwrap();
     assert!(checks > 3, "only {checks} checks were made while it ran");
-    // A real loss is still found: the newest rejections are gone.
+    // A real loss is still found: remove the newest rejections.
     let log = root.path().join("rejected/_delta_log");
     let files = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
     let (mut commits, checkpoints): (Vec<_>, Vec<_>) =

@@ -6,10 +6,10 @@ use super::{FaultChoices, preload, rounds};
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Faulty runs, unless `PINFLOW_FILE_FAULTS` says otherwise.
+/// Default number of runs with faults. `PINFLOW_FILE_FAULTS` overrides it.
 const DEFAULT_FILE_FAULT_RUNS: u64 = 25;
 
-/// Calls, and what they may fail with; 0 writes half.
+/// Calls, and the error numbers that they may fail with. 0 writes only half of the bytes.
 const CALL_FAULTS: [(&str, &[i32]); 8] = [
     ("open", &[libc_errno::EIO, libc_errno::EMFILE, libc_errno::ENOSPC, libc_errno::EACCES]),
     ("read", &[libc_errno::EIO, libc_errno::EINTR]),
@@ -21,7 +21,7 @@ const CALL_FAULTS: [(&str, &[i32]); 8] = [
     ("mkdir", &[libc_errno::EIO, libc_errno::ENOSPC]),
 ];
 
-/// Linux' numbers of errors.
+/// Error numbers of Linux.
 mod libc_errno {
     pub(super) const EINTR: i32 = 4;
     pub(super) const EIO: i32 = 5;
@@ -32,7 +32,7 @@ mod libc_errno {
     pub(super) const EDQUOT: i32 = 122;
 }
 
-/// Some faults at once, as `FILE_CALLS_FAULTS` takes them.
+/// Draws several faults, in the format of `FILE_CALLS_FAULTS`.
 fn draw_faults(choices: &mut FaultChoices) -> String {
     let mut drawn = Vec::new();
     for _ in 0..=choices.below(2) {
@@ -67,7 +67,7 @@ fn random_file_call_errors_lose_and_repeat_nothing() {
         preload(&mut command, &root).env("FILE_CALLS_FAULTS", &faults);
         let status = RunningProcess::start(&mut command).wait();
         let said = std::fs::read_to_string(&log).unwrap_or_default();
-        // It lives through the fault, or says what failed and ends with 1; it never dies of it.
+        // The run continues after the fault, or ends with exit code 1 and an error. It never crashes.
         assert!(matches!(status.code(), Some(0 | 1)), "{faults}: ended with {status}:\n{said}");
         assert!(!said.contains("panicked"), "{faults}:\n{said}");
         let output = succeed(pinflow(["run"]).arg(&config).args(["--output", "snapshots"]));

@@ -1,4 +1,4 @@
-//! A power loss under a gateway: acknowledged records stay, also in folders that it has just created.
+//! A power loss under a gateway: acknowledged records are durable, also in folders that it has just created.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! A journal of file and folder changes, and the states that a power loss can leave.
 //!
 //! The model: bytes written after the last sync of a file, and names added, replaced or removed after the last sync of
-//! their folder, may be there or not, each for itself. A rename is one step. What was synced stays.
+//! their folder, may be lost or kept independently of each other. A rename is atomic. Synced changes are durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ impl NameChange {
         }
     }
 
-    /// Takes it back, as if it had never reached the disk.
+    /// Undoes the change, as if it had never reached the disk.
     fn undo(&self) {
         match self {
             NameChange::Folder { path } => drop(fs::remove_dir_all(path)),
@@ -43,7 +43,7 @@ impl NameChange {
 
 fn restore(kept: Option<&Path>, path: &Path) {
     if let Some(kept) = kept {
-        // The folder itself may be one of those that are lost.
+        // The folder itself may be lost too.
         drop(fs::hard_link(kept, path));
     }
 }
@@ -55,7 +55,7 @@ struct FileSizes {
     synced: u64,
 }
 
-/// What is not yet safe at the end of a journal.
+/// The changes that are not synced at the end of a journal.
 #[derive(Default)]
 pub(super) struct UnsyncedState {
     names: Vec<NameChange>,
@@ -109,7 +109,7 @@ impl UnsyncedState {
         }
     }
 
-    /// Makes the folders on the disk one of the states that the loss of power may leave; tells what was lost.
+    /// Changes the disk to one of the states that a power loss may leave. Returns descriptions of the lost changes.
     pub(super) fn lose_power(self, choices: &mut FaultChoices) -> Vec<String> {
         let mut lost = Vec::new();
         // Bytes first, while every file still has a name.
@@ -120,7 +120,7 @@ impl UnsyncedState {
                 lost.push(format!("{}: {}", path.display(), cut(path, sizes, choices)));
             }
         }
-        // The latest first: each is taken back from the state that it made.
+        // Undo the latest change first.
         for change in self.names.iter().rev() {
             if choices.below(2) == 0 {
                 lost.push(format!("{}: its name", change.path().display()));
@@ -131,7 +131,7 @@ impl UnsyncedState {
     }
 }
 
-/// Loses bytes of a file that were not synced: the file is short, empty, or full of zeros from there on.
+/// Loses unsynced bytes of a file: it becomes shorter, empty, or filled with zeros from there on.
 fn cut(path: &Path, sizes: FileSizes, choices: &mut FaultChoices) -> String {
     let Ok(file) = fs::OpenOptions::new().write(true).open(path) else { return "gone".to_owned() };
     let remains = match choices.below(3) {

@@ -1,6 +1,6 @@
 //! The real program on a real disk, with failing file calls and power losses.
 //!
-//! `file_calls.c` is preloaded into the program: it makes calls fail, or writes down what changed and what was synced.
+//! `file_calls.c` is preloaded into the program. It makes calls fail, or records changes and syncs in a journal.
 
 mod faults;
 mod gateway;
@@ -28,12 +28,12 @@ fn library() -> &'static Path {
     })
 }
 
-/// Puts the library between a program and its file calls under `root`.
+/// Preloads the library into a program. It intercepts file calls under `root`.
 fn preload<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {
     command.env("LD_PRELOAD", library()).env("FILE_CALLS_ROOT", root)
 }
 
-/// Draws the choices of a test: the same ones in every run with the same seed (splitmix64).
+/// Draws the choices of a test, which are the same for the same seed (splitmix64).
 pub(crate) struct FaultChoices(u64);
 
 impl FaultChoices {
@@ -59,7 +59,7 @@ impl FaultChoices {
     }
 }
 
-/// A number from the environment: how long a test is to run.
+/// The number of rounds of a test, from an environment variable or the default.
 pub(crate) fn rounds(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number of rounds"))
 }

@@ -12,7 +12,7 @@ use super::{FaultChoices, preload, rounds};
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Losses of power, unless `PINFLOW_POWER_LOSSES` says otherwise.
+/// Default number of power losses. `PINFLOW_POWER_LOSSES` overrides it.
 const DEFAULT_POWER_LOSSES: u64 = 25;
 
 struct PowerLossSite {
@@ -57,7 +57,7 @@ impl PowerLossSite {
         fs::write(self.path("run.toml"), text).expect("written");
     }
 
-    /// A run that loses power after `calls` changes; tells how far it said that rows are durable.
+    /// Runs until power is lost after `calls` changes. Returns the positions reported as durable, and the lost changes.
     fn run_until_power_is_lost(&self, calls: u64, choices: &mut FaultChoices) -> (BTreeMap<String, u64>, Vec<String>) {
         let (journal, shadow) = (self.path("journal"), self.path("shadow"));
         drop(fs::remove_file(&journal));
@@ -85,7 +85,7 @@ impl PowerLossSite {
     }
 }
 
-/// The next position of each partition in the last snapshot of which everything was durable.
+/// The next position of each partition in the last snapshot that was completely durable.
 fn acknowledged(said: &Path) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(said).unwrap_or_default();
     let mut cuts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -98,7 +98,7 @@ fn acknowledged(said: &Path) -> BTreeMap<String, u64> {
     sources.iter().filter(|source| source["position"].is_string()).map(next).collect()
 }
 
-/// The next position of each partition that the tables hold: the least one over the cleaned tables.
+/// The stored next position of each partition: the lowest one of the cleaned tables.
 fn stored(tables: &Path) -> BTreeMap<String, u64> {
     let output = succeed(pinflow(["table"]).arg(tables).args(["--format", "json"]));
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -31,7 +31,7 @@ fn token_permits_its_routes_only_and_is_never_logged() {
     assert_eq!(tried("authorization", "Bearer w-canary"), [200, 200, 200, 403, 403]);
     assert_eq!(tried("x-api-key", "w-canary"), [200, 200, 200, 403, 403]);
     assert_eq!(tried("authorization", "Bearer m-canary"), [200, 403, 403, 200, 403]);
-    // The files of a recording are there: the service would say so, too.
+    // The files of a recording already exist, so the last request gets 409, as from Kinesis.
     assert_eq!(tried("authorization", "Bearer a-canary"), [200, 200, 200, 200, 409]);
     assert_eq!(tried("authorization", "Bearer x"), [200, 401, 401, 401, 401]);
     assert_eq!(tried("x-nothing", ""), [200, 401, 401, 401, 401]);
@@ -118,11 +118,11 @@ fn bodies_in_flight_are_bounded() {
         let line = metrics.text().lines().find(|line| line.starts_with("pinflow_gateway_bytes_under_way"));
         line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 96_000.0
     });
-    // Another one would have room for its body, and none for its records.
+    // There is memory for the body of another request, but not for its records.
     let large = format!("{ONE_RECORD_BODY}{}", " ".repeat(99_000));
     let busy = gateway.send("POST", "/topics/pin", JSON_CONTENT_TYPE, &large);
     assert_eq!((busy.status, code(&busy), busy.headers["retry-after"].as_str()), (503, json!(503), "1"));
-    // The slow one is served, too, in the end.
+    // The slow request succeeds in the end.
     slow.write_all(&whole[97_000..]).unwrap();
     let mut status = [0; 12];
     slow.read_exact(&mut status).unwrap();
@@ -156,7 +156,7 @@ fn invalid_configuration_is_reported_before_listening() {
     let (status, error) = said("pipeline = \"posts\"\n");
     assert_eq!(status, Some(2));
     assert!(error.contains("[gateway]") || error.contains("no source"), "{error}");
-    // One file may serve both commands.
+    // One file can configure both commands.
     let both = "[gateway]\nlisten = \"127.0.0.1:0\"\nrecording = \"posts\"\n[[source]]\nkind = \"recording\"\npath = \"posts\"\n";
     std::fs::write(&path, both).unwrap();
     std::fs::create_dir(place.path().join("posts")).unwrap();

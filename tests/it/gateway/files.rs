@@ -1,4 +1,4 @@
-//! The gateway in front of a recording's files.
+//! A gateway that writes to the files of a recording.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn sent_records_can_be_run_as_a_recording() {
     let posts = place.path().join("posts");
     for (number, stream) in STREAMS.iter().enumerate() {
         for (at, line) in raw_lines(&generated, stream).iter().enumerate() {
-            // A line that is no JSON cannot be sent as JSON; it goes as bytes.
+            // A line that is not JSON is sent as bytes.
             match (serde_json::from_slice::<Value>(line), (at + number) % 3) {
                 (Ok(value), 0) => assert_eq!(gateway.produce(&format!("a1.{stream}"), &[value]), [(0, at as i64)]),
                 (Ok(value), 1) => {
@@ -47,7 +47,7 @@ fn sent_records_can_be_run_as_a_recording() {
                     use base64::Engine;
                     let value = base64::engine::general_purpose::STANDARD.encode(line);
                     let body = json!({ "records": [{ "value": value }] }).to_string();
-                    // Behind the stage that Amazon's gateway has.
+                    // The path includes a stage, as with Amazon API Gateway.
                     let reply = gateway.send("POST", &format!("/test/topics/{stream}"), BINARY_CONTENT_TYPE, &body);
                     assert_eq!((reply.status, &reply.json()["offsets"][0]["offset"]), (200, &json!(at)));
                 }
@@ -125,7 +125,7 @@ fn acknowledged_records_survive_kill_9() {
                             &[("content-type", JSON_CONTENT_TYPE)],
                             &body,
                         );
-                        // The connection breaks in the middle of it all.
+                        // Stop when the connection breaks.
                         let Some(reply) = exchange_bytes(gateway.http.address, &wire) else { break };
                         if !reply.starts_with("HTTP/1.1 200") || over.load(Ordering::Relaxed) {
                             break;
@@ -150,7 +150,7 @@ fn acknowledged_records_survive_kill_9() {
     assert_eq!(places.len(), acknowledged.len(), "two records got the same place");
 }
 
-/// One request; `None` if the connection broke before a whole reply.
+/// Sends a request. `None` if the connection broke before the end of the reply.
 fn exchange_bytes(address: std::net::SocketAddr, wire: &[u8]) -> Option<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).ok()?;

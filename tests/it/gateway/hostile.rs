@@ -47,7 +47,7 @@ fn silent_upload_times_out_and_blocks_no_other_client() {
         let reply = String::from_utf8(reply).unwrap();
         assert!(reply.starts_with("HTTP/1.1 408") && reply.contains("too slowly"), "{reply}");
     }
-    // Long before the thirty seconds that a whole body may take.
+    // Well before the limit of 30 s for a whole body.
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     assert_eq!(bytes_in_flight(&gateway), 0.0);
     gateway.stop();
@@ -87,7 +87,7 @@ fn unread_replies_are_counted_and_memory_stays_bounded() {
         statuses.push(String::from_utf8_lossy(&head[9..]).into_owned());
         held.push(stream);
     }
-    // Each reply has 3 MiB, and the system takes a part of each: not all forty find room.
+    // Each reply has 3 MiB, and the system buffers a part of it. The budget is too small for all forty.
     assert_eq!(statuses[0], "200");
     assert!(statuses.contains(&"503".to_owned()), "{statuses:?}");
     assert!(bytes_in_flight(&gateway) > 10e6);

@@ -1,4 +1,4 @@
-//! The gateway in front of a real Kafka broker.
+//! A gateway that writes to a real Kafka broker.
 
 use std::sync::Mutex;
 
@@ -115,7 +115,7 @@ fn oversized_record_does_not_affect_others() {
     assert_eq!(alone.json()["offsets"][0]["error_code"], 1);
     gateway.produce(&topic, &[json!("small")]);
     assert_eq!(offsets(broker, &topic), [1]);
-    // Sent by our own client, each in a request of its own.
+    // `pinflow emit` sends each record in a separate request.
     let recording = place.path().join("user.jsonl");
     let lines = [1, 2, 3].map(|ind| {
         let name = if ind == 2 { &*noise } else { "name" };

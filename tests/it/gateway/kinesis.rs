@@ -1,4 +1,4 @@
-//! The gateway in front of a real Kinesis server.
+//! A gateway that writes to a real Kinesis server.
 
 use serde_json::json;
 
@@ -115,7 +115,7 @@ fn throttled_records_are_retried_and_stored_once() {
     let mut texts: Vec<_> = held.iter().map(|one| String::from_utf8(one.data.clone()).unwrap()).collect();
     texts.sort();
     assert_eq!(texts, (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
-    // A service that takes nothing for longer than anybody waits.
+    // The service refuses records for longer than the gateway waits.
     proxy.inject_fault("PutRecords", ProxyFault::Refused("ProvisionedThroughputExceededException"), 1_000);
     let reply = put();
     assert_eq!(
@@ -152,7 +152,7 @@ fn failed_put_is_not_retried() {
     let reply = put();
     assert_eq!(reply.status, 503);
     assert!(!reply.text().contains("AccessDenied"), "whose rights these are is not for senders to know");
-    // Only the one whose answer was cut is there.
+    // Only the record whose reply was cut is stored.
     assert_eq!(site.probe.list_stored_records(&stream).into_values().map(|records| records.len()).sum::<usize>(), 1);
     assert_eq!(put().status, 200);
 }

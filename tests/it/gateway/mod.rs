@@ -1,4 +1,4 @@
-//! The gateway over real sockets, in front of real brokers, real Kinesis servers and files.
+//! The gateway over real sockets, writing to real brokers, real Kinesis servers and files.
 
 mod access;
 mod files;

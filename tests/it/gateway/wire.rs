@@ -1,4 +1,4 @@
-//! Requests of existing scripts, sent with the library that they use: Python's `requests`.
+//! Requests of existing scripts, sent with the same library: Python's `requests`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn send_by_python_with_ca(authority: Option<&Path>, requests: &[Value]) -> Vec<V
 }
 
 fn to_topic(gateway: &RunningGateway, stream: &str, value: &Value) -> Value {
-    // Some scripts post a row, some the string that json.dumps made of it.
+    // Some scripts post a row as JSON, others as the string that json.dumps returns.
     json!({
         "method": "POST",
         "url": format!("http://{}/test/topics/12ab34cd56ef.{stream}", gateway.http.address),
@@ -79,7 +79,7 @@ fn assert_accepted(answers: &[Value], requests: usize) {
     }
 }
 
-/// Runs what the gateway wrote, and demands that no message was rejected and the answers are right.
+/// Runs on the files that the gateway wrote, and asserts that no message is rejected and the answers are right.
 fn assert_run_succeeds(place: &Path) {
     let (posts, tables) = (place.join("posts"), place.join("tables"));
     let run = succeed(pinflow(["run", "--output", "snapshots", "--tables"]).arg(&tables).arg(&posts));

@@ -1,4 +1,4 @@
-//! `pinflow emit --to https://…`: the requests it sends, and its handling of replies record by record.
+//! `pinflow emit --to https://…`: its requests, and its handling of replies record by record.
 
 mod server;
 
@@ -16,14 +16,14 @@ use server::{CannedReply, ReceivedRequest, StubGateway, put, records, stored};
 
 const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
-/// Sends so many made posts a stream to a server.
+/// Sends this many generated posts per stream to a server.
 fn send(server: &StubGateway, count: u32, flags: &[&str]) -> EndedRun {
     let (url, count) = (server.url(), count.to_string());
     let arguments = ["emit", "--to", &url, "--inds", "200", "--count", &count, "--order", "emulator", "--seed", "5"];
     run(arguments.into_iter().chain(flags.iter().copied()))
 }
 
-/// The messages that [`send`] sends of each stream, in their order.
+/// The messages of each stream that [`send`] sends, in order.
 fn expected(count: u32) -> BTreeMap<&'static str, Vec<Value>> {
     let folder = create_temp_dir();
     emit(folder.path(), 200, count, 5, &[]);
@@ -44,13 +44,13 @@ fn by_ind(rows: &[Value]) -> BTreeMap<u64, Vec<&Value>> {
     inds
 }
 
-/// Demands that what was acknowledged is what was sent: each message once, and those of an ind in their order.
+/// Asserts that each sent message was acknowledged once, and those of an ind in order.
 fn assert_all_acknowledged(acknowledged: &[Value], sent: &[Value]) {
     assert_eq!(acknowledged.len(), sent.len());
     assert!(by_ind(acknowledged) == by_ind(sent), "each message is there once, those of an ind in their order");
 }
 
-/// The rows of the requests to a path, in the order in which they came.
+/// The rows of the requests to a path, in the order of arrival.
 fn rows_to(requests: &[ReceivedRequest], path: &str) -> Vec<Value> {
     let here = requests.iter().filter(|request| request.path.starts_with(path));
     here.flat_map(|request| records(request).into_iter().map(|(_, row)| row)).collect()
@@ -134,7 +134,7 @@ fn failing_gateway_loses_nothing_and_repeats_no_acknowledged_record() {
         1 => CannedReply::with_body(503, json!({"message": "draining"})),
         2 => CannedReply::Cut,
         3 => CannedReply::with_body(500, json!({"error_code": 50003, "message": "leader moved"})),
-        // The first is taken, the others are to come again.
+        // The first record is accepted, the others must be retried.
         4 => {
             let rows = records(request);
             of_server.lock().unwrap().push(rows[0].1.clone());

@@ -71,7 +71,7 @@ fn large_or_slow_request_is_ended_and_others_are_served() {
     let many: String = (0..101).map(|number| format!("x{number}: 1\r\n")).collect();
     assert_eq!(http.raw(format!("GET /answers HTTP/1.1\r\nhost: localhost\r\n{many}\r\n").as_bytes()).status, 431);
     assert_eq!(http.raw(b"rubbish\r\n\r\n").status, 400);
-    // Some say nothing, some say it very slowly.
+    // Some connections send nothing, others send very slowly.
     let silent: Vec<_> = (0..500).map(|_| http.connect()).collect();
     let mut slow: Vec<_> = (0..500).map(|_| http.connect()).collect();
     let begun = Instant::now();
@@ -96,11 +96,11 @@ fn large_or_slow_request_is_ended_and_others_are_served() {
         })
         .count();
     assert!(turned_away >= 50, "{turned_away} were turned away");
-    // None of them is kept for long.
+    // None of them stays open for long.
     for mut stream in silent.into_iter().chain(slow) {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut rest = Vec::new();
-        // Closed, in good order or not.
+        // Closed gracefully or not.
         let _ = stream.read_to_end(&mut rest);
         assert!(begun.elapsed() < Duration::from_secs(60), "a silent connection is kept");
     }

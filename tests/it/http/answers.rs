@@ -97,7 +97,7 @@ fn assert_answers_agree(http: HttpClient) {
         let csv = http.get(&format!("{path}?format=csv"));
         let header: Vec<_> = question.columns.iter().map(|column| column.name).collect();
         assert_eq!(csv.text().split("\r\n").next().unwrap(), header.join(","), "{path}");
-        // What a filter leaves is just what has its value.
+        // A filter returns exactly the rows with its value.
         for (at, column) in question.columns.iter().enumerate().take(question.group_columns()) {
             let wanted = &rows[rows.len() / 2][column.name];
             let text =
@@ -147,7 +147,7 @@ fn assert_rejected_are_of(recording: &Path, http: HttpClient) {
         let line = row["_position"].as_str().unwrap().parse::<usize>().unwrap();
         let text = std::fs::read(recording.join(stream)).unwrap();
         let line = text.split(|byte| *byte == b'\n').nth(line - 1).unwrap();
-        // Of a message with several rows only the one that was refused.
+        // Of a message with several rows, only the rejected one.
         assert!(row["payload_bytes"].as_u64().unwrap() <= line.len() as u64, "{row}");
         if let Some(payload) = row["payload"].as_str() {
             assert!(std::str::from_utf8(line).unwrap().contains(payload), "{row}");
@@ -255,7 +255,7 @@ fn hostile_texts_are_escaped_in_every_format() {
         let geo = json!({ "ind": ind, "timestamp": "2019-05-05T05:05:05", "latitude": 1.0, "longitude": 2.0, "country": text });
         pins.push_str(&format!("{pin}\n"));
         geos.push_str(&format!("{geo}\n"));
-        // And as a message that is refused.
+        // The same text in a message that is rejected.
         pins.push_str(&format!("{}\n", json!({ "index": text, "title": text })));
     }
     std::fs::write(recording.join("pin.jsonl"), pins).unwrap();

@@ -10,7 +10,7 @@ use pinflow_testkit::http_client::SseEvent;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
-/// Posts of each stream that the slow reader does not read.
+/// Posts per stream while the slow subscriber does not read.
 const UNREAD_POSTS: u32 = 9_000;
 const CHANGES_PATH: &str = "/answers/users_joined_by_year/changes";
 
@@ -65,7 +65,7 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
         last = event.id.or(last);
     }
     drop(events);
-    // It was away, and comes back: what it missed, and nothing twice.
+    // A subscriber that reconnects gets the missed changes, each once.
     for ind in 20..40 {
         join(&recording, 1_000_000 + ind, 2015 + ind % 3);
         serving.wait_until_read(301 + u64::from(ind));
@@ -77,14 +77,14 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
         assert_eq!(event.kind, "change", "no snapshot: {event:?}");
         apply(&mut rows, &event);
     }
-    // With an id of another run, or of no run, it starts from a snapshot and is told why.
+    // With an id of another run, or an invalid one, it gets a snapshot and the reason.
     for (id, why) in [("1234-5", Some("was restarted")), ("nonsense", None)] {
         let event = http.events(CHANGES_PATH, &[("last-event-id", id)]).next().unwrap();
         assert_eq!((event.kind.as_str(), &event.data["rows"]), ("snapshot", &json!(rows)));
         assert_eq!(event.data.get("anew").is_some(), why.is_some(), "{event:?}");
         assert!(why.is_none_or(|why| event.data["anew"].as_str().unwrap().contains(why)), "{event:?}");
     }
-    // All answers in one stream: a snapshot of each, of one epoch, of which the last one has the id.
+    // All answers in one stream: a snapshot of each as of one epoch. Only the last one has the id.
     let snapshots: Vec<_> = http.events("/changes", &[]).take(pinflow::dataflows::questions::ALL.len()).collect();
     assert!(
         snapshots.iter().all(|event| event.kind == "snapshot" && event.data["epoch"] == snapshots[0].data["epoch"])
@@ -119,12 +119,12 @@ fn durable_subscriber_receives_committed_epochs_only() {
     while rows != now {
         let event = events.next().unwrap();
         apply(&mut rows, &event);
-        // The tables hold it by now.
+        // It is committed now.
         let durable = http.json("/status")["durable_epoch"].as_u64().unwrap();
         assert!(event.data["epoch"].as_u64().unwrap() <= durable);
     }
     serving.stop();
-    // Started again, everything that is read back is durable, and there is nothing new.
+    // After a restart everything is durable, and there are no new changes.
     let again = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
     again.wait_until_ready();
     wait_until("it is shown", || again.http.get("/answers?read=durable").status == 200);
@@ -138,7 +138,7 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
     let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
-    // Every post changes answers, and every change is long: much more than sockets hold, over many epochs.
+    // Every post changes answers, and every change is long: much more than socket buffers hold, over many epochs.
     let mut files = ["pin", "geo", "user"].map(|stream| (stream, String::new()));
     for ind in 0..UNREAD_POSTS {
         let category = format!("{}{}", ind % 5, "c".repeat(4_000));
@@ -170,7 +170,7 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
         "memory grew from {begun} to {}",
         serving.running.memory_bytes()
     );
-    // It reads at last: what lay in the sockets, and then the last word.
+    // Now the subscriber reads the buffered events, and then the event that it was dropped.
     slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut heard = Vec::new();
     slow.read_to_end(&mut heard).unwrap();

@@ -18,11 +18,11 @@ use pinflow_testkit::oracle::SqlOracle;
 use pinflow_testkit::serving::ServingRun;
 use pinflow_testkit::{create_temp_dir, emit};
 
-/// Answers that are looked at. Each request shows all of them.
+/// Number of answers to observe. Each request returns all of them.
 const OBSERVED_ANSWERS: usize = 100_000;
 const READER_COUNT: usize = 2;
 
-/// Puts cleaned rows into the oracle, under the epoch at which they came.
+/// Inserts cleaned rows into the oracle with the epoch of their arrival.
 struct CutPoint<'a>(&'a SqlOracle, u64);
 
 impl RowSink for CutPoint<'_> {
@@ -38,11 +38,11 @@ impl RowSink for CutPoint<'_> {
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }
 
-/// Cuts a recording at the places that observed answers name, and asks the batch engine at each.
+/// Cuts a recording at the positions of observed answers, and queries the batch engine at each cut.
 struct BatchAnswers {
     oracle: SqlOracle,
     ingest: MessageParser,
-    /// Each file's lines, and how many are in the oracle.
+    /// The lines of each file, and how many of them are in the oracle.
     files: BTreeMap<String, (Stream, Vec<Vec<u8>>, usize)>,
 }
 
@@ -60,7 +60,7 @@ impl BatchAnswers {
         }
     }
 
-    /// Moves on to the cut of an epoch.
+    /// Advances to the cut of an epoch.
     fn move_to(&mut self, epoch: u64, sources: &Value) {
         for source in sources.as_array().unwrap() {
             let name = source["source"].as_str().unwrap();
@@ -88,7 +88,7 @@ impl BatchAnswers {
     }
 }
 
-/// What a path shows of each epoch, asked for again and again.
+/// Requests a path repeatedly, and returns its reply for each epoch.
 fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u64, Vec<u8>> {
     let mut kept = http.open_keep_alive();
     let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -102,7 +102,7 @@ fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u
         }
         let body = reply.body;
         let epoch = serde_json::from_slice::<Value>(&body).unwrap()["epoch"].as_u64().unwrap();
-        // Lag grows older while nothing else changes: the answers and their cut must be the same.
+        // Within an epoch only the lag changes. The answers and their cut must stay the same.
         if let Some(before) = seen.get(&epoch) {
             assert_eq!(cut(before), cut(&body), "epoch {epoch} was shown in two ways");
         } else {
@@ -112,7 +112,7 @@ fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u
     seen
 }
 
-/// The rows of every answer after each epoch that changed one, as its changes add up.
+/// The rows of every answer after each epoch that changed it, as the sum of its changes.
 fn follow(http: HttpClient) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
     let mut shown: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut by_epoch = BTreeMap::new();
@@ -150,7 +150,7 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
     let (observed, streamed) = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..=READER_COUNT)
             .map(|reader| {
-                // The last one sees what is committed: the same answers of the same cuts, only later.
+                // The last reader reads durable answers: the same answers of the same cuts, but later.
                 let path = if reader < READER_COUNT { "/answers" } else { "/answers?read=durable" };
                 scope.spawn(move || observe_epochs(http, path, done))
             })
@@ -181,7 +181,7 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
     for (epoch, body) in &observed {
         let shown: Value = serde_json::from_slice(body).unwrap();
         batch.move_to(*epoch, &shown["sources"]);
-        // What was followed up to here: the last epoch with changes.
+        // The changes up to here: the last epoch with changes.
         let followed = streamed.range(..=epoch).next_back();
         for (question, answer) in questions::ALL.iter().zip(shown["answers"].as_array().unwrap()) {
             let expected = batch.query_answer(question, *epoch);
@@ -199,7 +199,7 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
     assert!(compared > 500, "{compared} answers were compared with the stream");
 }
 
-/// What must be the same whenever an epoch is shown.
+/// The parts of a reply that must be the same whenever an epoch is shown.
 fn cut(body: &[u8]) -> (Cow<'static, str>, Value) {
     let mut shown: Value = serde_json::from_slice(body).unwrap();
     let answers = shown["answers"].take();

@@ -74,7 +74,7 @@ fn trailing_slash_is_ignored() {
     for path in ["/answers/", "/answers/users_joined_by_year/?read=live", "/status/", "/openapi.json/"] {
         assert_eq!(status(path, "r"), 200, "{path}");
     }
-    // A slash opens nothing that is closed without it.
+    // A trailing slash does not bypass access control.
     assert_eq!((status("/metrics/", "m"), status("/metrics/", "r"), status("/rejected/", "r")), (200, 403, 403));
     assert_eq!(status("/answers//", "r"), 404);
     serving.stop();
@@ -88,7 +88,7 @@ fn address_with_too_many_unknown_tokens_gets_429_with_retry_after() {
     let ask = |token: &str| serving.http.get_with_headers("/answers", &[("authorization", &format!("Bearer {token}"))]);
     wait_until("it is ready", || ask("r").status == 200);
     assert!((0..3).all(|_| ask("wrong").status == 401));
-    // The right one, too: else a good guess could be told from a bad one.
+    // The right token too: otherwise a good guess could be distinguished from a bad one.
     for token in ["wrong", "r"] {
         let reply = ask(token);
         let wait = reply.headers["retry-after"].parse::<u64>().unwrap();
@@ -108,7 +108,7 @@ fn csv_uses_the_requested_separator() {
     let (comma, semicolon) = (csv(""), csv("&separator=;"));
     assert_eq!((comma.status, semicolon.status), (200, 200));
     assert!(comma.text().lines().count() > 1);
-    // Numbers only: nothing else differs.
+    // The answer has numbers only, so nothing else differs.
     assert_eq!(semicolon.text(), comma.text().replace(',', ";"));
     assert_eq!(csv("&separator=x").status, 400);
     serving.stop();

@@ -1,6 +1,6 @@
 //! The server conforms to its `/openapi.json`, checked by schemathesis, which `tests/openapi/setup.sh` installs.
 //!
-//! `PINFLOW_SKIP_OPENAPI=1` leaves it out.
+//! `PINFLOW_SKIP_OPENAPI=1` skips the test.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,14 +8,14 @@ use std::process::Command;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit};
 
-/// Requests that are made up for each operation.
+/// Generated requests per operation.
 const EXAMPLES_PER_OPERATION: &str = "15";
 
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_OPENAPI").is_some_and(|skip| skip == "1");
     if skipped {
-        eprintln!("PINFLOW_SKIP_OPENAPI=1: the OpenAPI document is not held against the server");
+        eprintln!("PINFLOW_SKIP_OPENAPI=1: the OpenAPI document is not compared with the server");
     }
     skipped
 }
@@ -46,7 +46,7 @@ fn server_answers_as_its_openapi_document_says() {
             "--generation-database",
             "none",
         ])
-        // Streams of events never end; what they say is tested elsewhere.
+        // Event streams never end. Their content is tested elsewhere.
         .args(["--exclude-path-regex", "changes$", "--phases", "examples,coverage,fuzzing", "--no-color"])
         .arg(format!("{url}/openapi.json"))
         .current_dir(place.path())
@@ -55,7 +55,7 @@ fn server_answers_as_its_openapi_document_says() {
     let [said, failed] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{said}\n{failed}");
     assert!(said.contains("passed"), "{said}");
-    // What it was held against was not empty.
+    // The server had data to return.
     assert!(!serving.http.json("/rejected").as_array().unwrap().is_empty());
     serving.stop();
 }

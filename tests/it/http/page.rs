@@ -1,7 +1,7 @@
 //! The web page at `/` in a real Chromium, installed by `tests/page/setup.sh`.
 //!
-//! `PINFLOW_SKIP_PAGE=1` leaves out what needs a browser or npm. Without it a browser that cannot be started is a
-//! failure. What is done in the browser is in `tests/page/*.mjs`, one script each.
+//! `PINFLOW_SKIP_PAGE=1` skips the tests that need a browser or npm. Otherwise a browser that cannot be started is a
+//! failure. The steps in the browser are in `tests/page/*.mjs`, one script per test.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
-/// Texts that would do harm if the page took them for more than texts; `escapes.mjs` looks for the same ones.
+/// Texts that are harmful if the page interprets them as markup. `escapes.mjs` looks for the same ones.
 const HOSTILE_TEXTS: &str = include_str!("../../page/hostile.json");
 
-/// Whether the tests in a browser are to be left out; says so.
+/// Whether the tests in a browser are skipped. Prints so.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub(super) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_PAGE").is_some_and(|skip| skip == "1");
@@ -38,7 +38,7 @@ fn node(script: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a script to its end; what it reports.
+/// Runs a script and returns its report.
 #[allow(clippy::print_stderr, reason = "what was measured is for the people who run the tests")]
 pub(super) fn browse(script: &str, arguments: &[&str]) -> Value {
     let output = node(script, arguments).output().expect("node starts");
@@ -52,7 +52,7 @@ fn url(serving: &ServingRun) -> String {
     format!("http://{}/", serving.http.address)
 }
 
-/// A run with tables and some rejections, that goes on as its recording grows.
+/// A run with tables and some rejections, which follows its recording.
 fn posts(place: &Path, more: &str) -> (ServingRun, PathBuf) {
     let recording = place.join("recording");
     emit(&recording, 2_000, 3_000, 91, &["--malformed", "0.01"]);
@@ -72,7 +72,7 @@ fn assets_need_no_token_and_are_cached_by_content() {
     let index = http.get("/");
     assert_eq!((index.status, index.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
     assert!(index.headers["content-security-policy"].starts_with("default-src 'self'"));
-    // None from the root: behind a proxy the page may be below a path.
+    // No absolute paths, because behind a proxy the page may be below a prefix.
     let named: Vec<_> = index.text().split('"').filter(|text| text.contains("assets/")).collect();
     assert!(named.len() >= 4 && named.iter().all(|path| path.starts_with("assets/")), "{named:?}");
     for path in named {
@@ -101,7 +101,7 @@ fn page_shows_all_answers_sorts_by_keyboard_and_fits_every_width() {
     let (serving, _) = posts(place.path(), "");
     serving.wait_until_read(9_000);
     let mut arguments = vec![url(&serving)];
-    // For people who want to look at it.
+    // The folder for screenshots, if they are wanted.
     arguments.extend(std::env::var("PINFLOW_PAGE_SHOTS"));
     browse("shows.mjs", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     serving.stop();
@@ -146,7 +146,7 @@ fn page_reports_lost_server_and_reconnects() {
     assert_eq!(said.next().unwrap().unwrap(), "up");
     serving.stop();
     let lost = said.next().unwrap().unwrap();
-    // While nobody was there, something has happened.
+    // Change the data while no page is open.
     let row = json!({ "ind": 7_000_000, "first_name": "New", "last_name": "Here", "age": 30, "date_joined": "2020-02-02T02:02:02" });
     let mut users = std::fs::OpenOptions::new().append(true).open(recording.join("user.jsonl")).unwrap();
     writeln!(users, "{row}").unwrap();

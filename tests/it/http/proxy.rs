@@ -1,7 +1,7 @@
 //! pinflow behind a real nginx with default settings: HTTP/1.0 upstream, buffered replies. Debian: `apt-get install
 //! nginx-light`.
 //!
-//! `PINFLOW_SKIP_NGINX=1` leaves it out.
+//! `PINFLOW_SKIP_NGINX=1` skips the tests.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use pinflow_testkit::{RunningProcess, create_temp_dir, emit, wait_until};
 fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_NGINX").is_some_and(|skip| skip == "1");
     if skipped {
-        eprintln!("PINFLOW_SKIP_NGINX=1: nothing is asked through nginx");
+        eprintln!("PINFLOW_SKIP_NGINX=1: no request is sent through nginx");
     }
     skipped
 }
@@ -31,18 +31,18 @@ fn nginx_program() -> PathBuf {
     found.expect("no nginx here: apt-get install nginx-light, or set PINFLOW_SKIP_NGINX=1")
 }
 
-/// An nginx that passes requests on; stopped when dropped.
+/// An nginx that forwards requests. Stopped when dropped.
 struct NginxProxy {
     _running: RunningProcess,
     http: HttpClient,
 }
 
 impl NginxProxy {
-    /// Starts one, with these locations. Everything that it writes is below `place`, so it needs no rights.
+    /// Starts nginx with these locations. It only writes below `place`, so it needs no privileges.
     fn start(place: &Path, locations: &[(&str, String)]) -> NginxProxy {
         let folder = place.join("nginx");
         std::fs::create_dir(&folder).unwrap();
-        // Free a moment ago: nginx takes no port that it finds itself.
+        // nginx cannot choose a free port itself.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         std::fs::write(folder.join("nginx.conf"), config(address, locations)).unwrap();
         let log = std::fs::File::create(folder.join("log")).unwrap();
@@ -90,7 +90,7 @@ fn event_stream_behind_nginx_is_not_buffered() {
         let begun = Instant::now();
         let mut events = proxy.http.events(path, &[]);
         assert_eq!(events.next().unwrap().kind, "snapshot");
-        // Before the first sign of life: nothing had to push it out.
+        // Before the first keep-alive, which would have flushed a buffer.
         assert!(begun.elapsed() < Duration::from_secs(14), "the snapshot was held back");
         let ind = if path.starts_with("/pinflow") { 9_000_001 } else { 9_000_002 };
         let row =
@@ -99,7 +99,7 @@ fn event_stream_behind_nginx_is_not_buffered() {
         std::io::Write::write_all(&mut users, format!("{row}\n").as_bytes()).unwrap();
         assert_eq!(events.next().unwrap().kind, "change");
     }
-    // All answers: every snapshot, whole.
+    // All answers: every snapshot arrives completely.
     let mut events = proxy.http.events("/changes", &[]);
     let answers = serving.http.json("/answers")["answers"].as_array().unwrap().len();
     assert!((0..answers).all(|_| events.next().unwrap().kind == "snapshot"));

@@ -97,7 +97,7 @@ fn changes_are_followed_over_a_restart() {
     assert!(!change["insert"].as_array().unwrap().is_empty(), "{change}");
     serving.stop();
     join(900_001, 2017);
-    // At the same port, as a service would be.
+    // On the same port, like a service that restarts.
     let again = ServingRun::start(place.path(), &config, &["--listen", &address.to_string()]);
     again.wait_until_ready();
     let anew: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -134,11 +134,11 @@ fn query_uses_tls_and_token() {
     let said = String::from_utf8(untrusting.stderr).unwrap();
     assert_eq!(untrusting.status.code(), Some(1));
     assert!(said.to_lowercase().contains("certificate") && !said.contains("canary"), "{said}");
-    // In the clear, a token does not leave this machine.
+    // A token is not sent unencrypted to another machine.
     let mut command = pinflow(["query", "--at", "http://pinflow.test:7461", "users_joined_by_year"]);
     let clear = command.env("PINFLOW_TOKEN", "r-canary").output().unwrap();
     assert!(String::from_utf8(clear.stderr).unwrap().contains("unencrypted"));
-    // Without encryption nothing is said.
+    // Plain HTTP gets no reply on a TLS port.
     let mut plain = serving.http.connect();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut rest = Vec::new();

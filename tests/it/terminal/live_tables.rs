@@ -8,8 +8,9 @@ use nix::unistd::Pid;
 use super::tmux::{TmuxTerminal, skipped};
 use crate::harness::{PINFLOW, create_temp_dir, emit, wait_until};
 
-/// A configuration of a recording that takes a while; the script that runs it and says how it ended. The process id is
-/// in the file `pid`.
+/// Writes a configuration with a slow recording. Returns the script that runs it and prints its exit code. The process
+/// id
+/// is in the file `pid`.
 fn live_script(place: &Path, environment: &str, more: &str) -> String {
     let recording = place.join("recording");
     emit(&recording, 2_000, 20_000, 3, &[]);
@@ -25,7 +26,7 @@ fn live_script(place: &Path, environment: &str, more: &str) -> String {
 
 fn signal(place: &Path, signal: Signal) {
     let pid = std::fs::read_to_string(place.join("pid")).unwrap();
-    // It may have ended by itself.
+    // The process may already have ended.
     let _ = kill(Pid::from_raw(pid.trim().parse().unwrap()), signal);
 }
 
@@ -63,7 +64,7 @@ fn live_tables_fit_the_screen_and_leave_a_short_summary() {
         "{:?}",
         terminal.screen()
     );
-    // What was there before, a screenful at most, and a line that says how it ended.
+    // The scrollback has what was there before, at most one screen, and the summary.
     let history: usize = terminal.state("#{history_size}").parse().unwrap();
     assert!(history <= 24, "{history} lines went through the terminal");
     let all = terminal.tmux(&["capture-pane", "-p", "-S", "-"]);

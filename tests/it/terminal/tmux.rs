@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::{create_temp_dir, wait_until};
 
-/// Whether the terminal tests are left out.
+/// Whether the terminal tests are skipped.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub(super) fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_TERMINAL").is_some();
@@ -73,7 +73,7 @@ impl TmuxTerminal {
         self.state("#{alternate_on}") == "1"
     }
 
-    /// Demands that the normal screen is back as it was, with a cursor, and what follows on it.
+    /// Asserts that the normal screen and its cursor are restored.
     pub(super) fn assert_restored(&self) {
         assert!(!self.is_alternate(), "the alternate screen is left: {:?}", self.screen());
         assert_eq!(self.state("#{cursor_flag}"), "1", "the cursor is shown again");
