@@ -4,7 +4,7 @@ use std::process::Output;
 
 use super::hostile_server;
 use super::tmux::{TmuxTerminal, skipped};
-use crate::harness::{PINFLOW, create_temp_dir, emit, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, emit, pinflow, program, succeed};
 
 /// Texts that would steer a terminal, or mislead its reader.
 const HOSTILE_TEXTS: [&str; 30] = [
@@ -156,7 +156,8 @@ fn query_escapes_data_on_a_terminal_and_not_in_a_pipe() {
     let at = format!("http://127.0.0.1:{port}");
     let output = succeed(&mut pinflow(["query", "x", "--format", "json", "--at", &at]));
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), body);
-    let script = format!("{PINFLOW} query x --format json --at {at}; echo AFTER $?; sleep 1000");
+    let program = program().display();
+    let script = format!("{program} query x --format json --at {at}; echo AFTER $?; sleep 1000");
     let terminal = TmuxTerminal::start(&script, 80, 24);
     terminal.wait_for_text("AFTER 0");
     assert!(terminal.screen_contains("x\\u202ey\\u009b31m"), "{:?}", terminal.screen());

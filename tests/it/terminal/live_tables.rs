@@ -6,20 +6,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::tmux::{TmuxTerminal, skipped};
-use crate::harness::{PINFLOW, create_temp_dir, emit, wait_until};
+use pinflow_testkit::{create_temp_dir, emit, program, wait_until};
 
 /// Writes a configuration with a slow recording. Returns the script that runs it and prints its exit code. The process
-/// id
-/// is in the file `pid`.
+/// id is in the file `pid`.
 fn live_script(place: &Path, environment: &str, more: &str) -> String {
     let recording = place.join("recording");
     emit(&recording, 2_000, 20_000, 3, &[]);
     let config = place.join("run.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 500\n[output]\nevery_ms = 50\n";
     std::fs::write(&config, text).unwrap();
-    let (config, pid) = (config.display(), place.join("pid").display().to_string());
+    let (config, pid, program) = (config.display(), place.join("pid").display().to_string(), program().display());
     format!(
-        "echo BEFORE; {environment} {PINFLOW} run {config} --output tables {more} & echo $! > {pid}; wait $!; \
+        "echo BEFORE; {environment} {program} run {config} --output tables {more} & echo $! > {pid}; wait $!; \
          echo AFTER $?; sleep 1000"
     )
 }

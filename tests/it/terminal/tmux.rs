@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::harness::{create_temp_dir, wait_until};
+use pinflow_testkit::{create_temp_dir, wait_until};
 
 /// Whether the terminal tests are skipped.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 
 use super::hostile_server;
-use crate::harness::{PINFLOW, RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
+use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, program, succeed, wait_until};
 
 /// Where the outputs of a command go.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ impl OutputSink {
     /// Runs a command line with `descriptor` (1 or 2) going to the sink; the exit code.
     fn run(self, descriptor: u8, arguments: &[&str]) -> i32 {
         let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        let command = format!("{PINFLOW} {}", quoted.join(" "));
+        let command = format!("{} {}", program().display(), quoted.join(" "));
         let other = if descriptor == 1 { "2>/dev/null" } else { "1>/dev/null" };
         let script = match self {
             OutputSink::Full => format!("{command} {other} {descriptor}>/dev/full"),
