@@ -42,6 +42,9 @@ pub enum Plan {
     },
     /// Pairs of rows whose keys are equal and not null, and for which a condition is true. The columns are those of
     /// the left input, then those of the right one; only those of the left one for semi and anti joins.
+    ///
+    /// The condition is part of what makes two rows partners: an outer join keeps a row whose keys match others, but
+    /// for which the condition is true for none of them.
     Join {
         /// Which rows without a partner are kept.
         kind: JoinKind,
@@ -74,7 +77,7 @@ pub enum Plan {
     /// Window functions over the rows of each partition. The columns are those of the input, then the functions.
     ///
     /// Rows are put in an order that is total but for equal rows: by `order`, then by all columns of the input,
-    /// ascending. So `row_number` and the like do not depend on the order of arrival.
+    /// ascending, nulls last. So `row_number` and the like do not depend on the order of arrival.
     Window {
         /// The input.
         input: Box<Plan>,
@@ -85,7 +88,8 @@ pub enum Plan {
         /// The functions, all over the same partitions and order.
         functions: Vec<WindowCall>,
     },
-    /// The first rows in an order, with ties settled by all columns, ascending. The columns are those of the input.
+    /// The first rows in an order, with ties settled by all columns, ascending, nulls last. The columns are those of the
+    /// input.
     Limit {
         /// The input.
         input: Box<Plan>,
@@ -145,18 +149,22 @@ pub struct AggregateCall {
     pub function: AggregateFunction,
     /// The arguments, over the input's columns. The function says how many.
     pub arguments: Vec<Expr>,
-    /// Whether equal arguments count once.
+    /// Whether rows with equal arguments count once. They are told apart after `filter`.
     pub distinct: bool,
-    /// Only rows for which this is true count.
+    /// Only rows for which this is true count, and only for these the arguments are evaluated.
     pub filter: Option<Expr>,
-    /// The order of the rows, for functions that depend on one. Ties are settled by the arguments.
+    /// The order of the rows, for functions that depend on one: over the input's columns. Ties are settled by the
+    /// arguments. With `distinct` the keys are functions of the arguments, so that equal arguments have one place.
     pub order: Vec<SortKey>,
     /// The type of the result.
     pub ty: SqlType,
 }
 
 /// An aggregate function. Rows whose (first) argument is null do not count, except where noted. A result over no rows
-/// is null, except for the counts.
+/// is null, except for the counts. A result that is too great for its type is null, and counted as a fault.
+///
+/// No result depends on the order in which rows came: what is computed of doubles is exact until it is rounded, to the
+/// nearest double, of two equally near ones the even.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AggregateFunction {
     /// `count(*)`: no argument, all rows count. Long.
@@ -171,28 +179,32 @@ pub enum AggregateFunction {
     Min,
     /// `max(x)` of any type.
     Max,
-    /// `percentile_cont(p)`: `arguments` are x (double) and the constant p in 0…1. Interpolated as SQL has it: at
-    /// `p·(n−1)` of the sorted values. `median(x)` is this with 0.5. Double.
+    /// `percentile_cont(p)`: `arguments` are x (double) and the constant p (double) in 0…1. Interpolated as SQL has it:
+    /// at `place = p·(n−1)` of the n sorted values. With `a` the value at the whole part of `place`, `b` the next one
+    /// and `f` the fraction, it is `a + (b − a)·f`, and `a` if `f` is zero; all in doubles, as Postgres does it.
+    /// `median(x)` is this with 0.5. Double.
     PercentileCont,
-    /// `percentile_disc(p)`: `arguments` are x (any type) and the constant p in 0…1. The least value whose cumulative
-    /// share is at least p. Also Spark's `percentile_approx`, which is exact here. The argument's type.
+    /// `percentile_disc(p)`: `arguments` are x (any type) and the constant p (double) in 0…1. The least value whose
+    /// cumulative share is at least p: of the n sorted values that at `⌈p·n⌉`, from 1, at least the first; the product
+    /// is one of doubles, as in Postgres. Also Spark's `percentile_approx`, which is exact here. The argument's type.
     PercentileDisc,
     /// `mode(x)`: the most frequent value, the least of those equally frequent. The argument's type.
     Mode,
-    /// `stddev_samp(x)` of doubles; null for fewer than two rows. Double.
+    /// `stddev_samp(x)` of doubles: the square root of [`AggregateFunction::VarianceSample`]. Double.
     StddevSample,
-    /// `stddev_pop(x)`. Double.
+    /// `stddev_pop(x)` of doubles: the square root of [`AggregateFunction::VariancePopulation`]. Double.
     StddevPopulation,
-    /// `var_samp(x)`; null for fewer than two rows. Double.
+    /// `var_samp(x)` of doubles; null for fewer than two rows: the exact `(n·Σx² − (Σx)²) / (n·(n − 1))`, rounded once.
+    /// Double.
     VarianceSample,
-    /// `var_pop(x)`. Double.
+    /// `var_pop(x)` of doubles: the exact `(n·Σx² − (Σx)²) / n²`, rounded once. Double.
     VariancePopulation,
     /// `bool_and(x)`. Bool.
     BoolAnd,
     /// `bool_or(x)`. Bool.
     BoolOr,
-    /// `string_agg(x, separator ORDER BY …)`: `arguments` are x (text) and the constant separator. Ordered by `order`,
-    /// then by x. Text.
+    /// `string_agg(x, separator ORDER BY …)`: `arguments` are x (text) and the constant separator, which is empty if it
+    /// is null. Ordered by `order`, then by x; also over a window, whose order it does not take. Text.
     StringAgg,
     /// `arg_max(x, y)`, `max_by(x, y)`: the x of the row with the greatest y; of several, the least x that is not
     /// null, else null. Rows whose y is null do not count; a null x does. The type of x.
@@ -212,7 +224,8 @@ pub struct WindowCall {
 
 /// A window function, over the ordered rows of a partition.
 ///
-/// The rows of a window are ordered by the keys and then by all columns; *peers* are rows with equal keys.
+/// The rows of a window are ordered by the keys and then by all columns; *peers* are rows with equal keys. Without keys
+/// all rows of a partition are peers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum WindowFunction {
     /// The number of the row, from 1. Long.
@@ -223,9 +236,10 @@ pub enum WindowFunction {
     DenseRank,
     /// `(rank − 1) / (rows − 1)`; 0 for a single row. Double.
     PercentRank,
-    /// The share of rows up to the last peer. Double.
+    /// The share of rows up to the last peer, and with it. Double.
     CumeDist,
-    /// The number of the row's bucket among this many, from 1, as `ntile` has it. Long.
+    /// The number of the row's bucket among this many (at least 1), from 1. The buckets differ by at most one row, and
+    /// the greater ones come first. Long.
     Ntile(u64),
     /// The value of the row at this distance (negative: before), or the default where there is none.
     Offset {
@@ -236,9 +250,9 @@ pub enum WindowFunction {
         /// The value where there is no such row: constant or an expression over the current row.
         default: Box<Expr>,
     },
-    /// The value in the first row of the frame.
+    /// The value in the first row of the frame, which can be null; null if the frame has no rows.
     FirstValue(Expr, WindowFrame),
-    /// The value in the last row of the frame.
+    /// The value in the last row of the frame, which can be null; null if the frame has no rows.
     LastValue(Expr, WindowFrame),
     /// The value in the n-th row of the frame, from 1; null if it has fewer.
     NthValue(Expr, u64, WindowFrame),
@@ -246,7 +260,8 @@ pub enum WindowFunction {
     Aggregate(AggregateCall, WindowFrame),
 }
 
-/// Which rows of a partition a window function reads for a row.
+/// Which rows of a partition a window function reads for a row. Rows beyond the ends of the partition do not exist, and a
+/// frame whose end is before its start has no rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowFrame {
     /// Whether bounds count rows. Otherwise only [`FrameBound::Unbounded`] and [`FrameBound::Current`] are used, and
