@@ -17,7 +17,7 @@ pub(crate) fn count_commits(tables: &Path) -> BTreeMap<&'static str, usize> {
     ["pin", "geo", "user", "rejected"].map(|table| (table, commits(table))).into()
 }
 
-/// Runs a few times with nothing new, and demands that no start leaves a commit.
+/// Runs several times without new rows, and asserts that no start leaves a commit.
 pub(crate) fn assert_no_commits(tables: &Path, run: impl Fn() -> std::process::Command) {
     let before = count_commits(tables);
     for _ in 0..IDLE_STARTS {

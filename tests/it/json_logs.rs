@@ -1,4 +1,4 @@
-//! Logs when stderr is no terminal: every line is JSON, messages are short, figures are fields.
+//! Logs when stderr is not a terminal: every line is JSON, messages are short, figures are fields.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-/// Letters of a message: it is the same each time, and what differs is in fields.
+/// Maximum length of a message. Its text is constant, and variable parts are in fields.
 const MESSAGE_CHARS_MAX: usize = 120;
 
 /// Every line of a log.
@@ -69,7 +69,7 @@ fn progress_is_logged_as_one_event_with_numbers() {
         assert!(progress[field].is_u64(), "no number {field}: {progress}");
     }
     assert!(progress["rows"].as_u64() > Some(0) && progress["bytes_remaining"].as_u64() > Some(0), "{progress}");
-    // More workers than cores are no error.
+    // More workers than cores are only a warning.
     let [workers] = events_named(&lines, "more workers than cores would be slower; one per core is used")[..] else {
         panic!("{lines:#?}")
     };

@@ -12,12 +12,12 @@ use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Draws in the recording; three lines each.
+/// Draws in the recording, of three lines each.
 const RECORDED_DRAWS: u32 = 20_000;
-/// Rounds, unless `PINFLOW_KILLS` says otherwise.
+/// Default number of rounds. `PINFLOW_KILLS` overrides it.
 const DEFAULT_KILL_ROUNDS: u64 = 60;
 
-/// A small generator of test choices (splitmix64): the same rounds in every run.
+/// A small random number generator (splitmix64), so that every run has the same rounds.
 fn random_choice(round: u64) -> u64 {
     let mut z = round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -28,7 +28,7 @@ fn random_choice(round: u64) -> u64 {
 struct KillSite {
     place: tempfile::TempDir,
     recording: PathBuf,
-    /// How often the tables were created again.
+    /// How often the tables were re-created.
     generation: u32,
 }
 
@@ -46,7 +46,7 @@ impl KillSite {
         self.place.path().join(format!("tables-{}", self.generation))
     }
 
-    /// Small windows and a bounded rate: many commits, and time to be killed between them.
+    /// Small windows and a bounded rate, so that there are many commits and time to kill between them.
     fn configure(&self) {
         let config = format!(
             "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 60000\n\
@@ -61,7 +61,7 @@ impl KillSite {
         self.place.path().join("run.toml")
     }
 
-    /// One life of the process; tells whether it came to its end.
+    /// Runs the process until it is killed. Returns whether it ended before that.
     fn run_until_killed(&self, round: u64) -> bool {
         let mut command = pinflow(["run"]);
         command.arg(self.config()).args(["--output", "none"]).stderr(Stdio::null());
@@ -83,12 +83,12 @@ impl KillSite {
             }
         }
         let status = running.wait();
-        // Killed, or ended well; it never gives up by itself.
+        // It was killed or ended successfully. It never fails.
         assert!(status.success() || status.code().is_none(), "round {round} ended with {status}");
         status.success()
     }
 
-    /// Runs to the end without disturbance and demands that everything is right.
+    /// Runs to the end without kills, and asserts that tables and answers are right.
     fn finish(&self, expected: &ProcessOutput) {
         let output = succeed(pinflow(["run"]).arg(self.config()).args(["--output", "snapshots"]));
         let answered = last_snapshot(&output.stdout);

@@ -19,7 +19,7 @@ fn answers(pipeline: &RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
     answer_names().into_iter().map(|name| (name, rows(name))).collect()
 }
 
-/// Takes all epochs, and demands that after each one the changes add up to the answers.
+/// Reads all epochs, and asserts that after each one the changes add up to the answers.
 fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
     let mut counts: BTreeMap<&str, BTreeMap<String, i64>> = BTreeMap::new();
     let mut last_epoch = None;
@@ -45,7 +45,7 @@ fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<&'static str, Vec<Str
 }
 
 fn line_count(folder: &Path) -> u64 {
-    // Not all of it is UTF-8.
+    // Read bytes, because the recording is not all UTF-8.
     let bytes = |stream: &str| fs::read(folder.join(format!("{stream}.jsonl"))).expect("a recorded file");
     let lines = |stream: &str| bytes(stream).split_inclusive(|byte| *byte == b'\n').count() as u64;
     ["pin", "geo", "user"].into_iter().map(lines).sum()

@@ -1,4 +1,4 @@
-//! Locations of every kind, end to end: the named location is used, or it is refused.
+//! Locations of every kind, end to end: exactly the given location is used, or it is refused.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use pinflow_testkit::{create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Names of folders, each of them odd in its own way.
+/// Unusual folder names.
 fn odd_names() -> Vec<String> {
     let odd = [
         "a%41",
@@ -61,7 +61,7 @@ impl LocationSite {
         self.place.path()
     }
 
-    /// Writes a configuration with all that can have a location, and runs it.
+    /// Writes a configuration with all settings that take a location, and runs it.
     fn run(&self, source: &str, tables: &str, archive: &str, answers: &str) -> Output {
         let quoted = |text: &str| Value::from(text).to_string();
         let text = format!(
@@ -85,7 +85,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The folders in a folder, without what a run itself makes.
+/// The folders in a folder, except those that a run creates.
 fn folders(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let mut names: Vec<String> =
@@ -118,11 +118,11 @@ fn odd_names_work_for_tables_archive_answers_and_source() {
         let again = site.run(&of("source"), &of("tables"), &of("archive"), &of("answers"));
         assert!(again.status.success(), "{name}: {}", text(&again.stderr));
         assert_eq!(last_snapshot(&again.stdout).answers, wanted, "{name}");
-        // The archive can be read, and holds every message.
+        // The archive can be read, and has every message.
         let mut replay = pinflow(["run", "--output", "snapshots", "--"]);
         let replayed = succeed(replay.arg(of("archive")).current_dir(site.path()));
         assert_eq!(last_snapshot(&replayed.stdout).answers, wanted, "{name}");
-        // Nothing lies where a decoded name would be.
+        // Nothing was created under a percent-decoded name.
         assert_eq!(folders(site.path()), ["answers", "archive", "recording", "source", "tables"], "{name}");
     }
 }
@@ -141,7 +141,7 @@ fn odd_name_works_as_flag_and_next_to_a_folder_with_the_decoded_name() {
         assert!(site.table(name).status.success(), "{name}");
         for action in ["optimize", "vacuum", "doctor"] {
             let mut command = pinflow(["table"]);
-            // Behind `--` there is no action; before it, a dash begins a flag.
+            // After `--` there can be no action, and without it a name with a dash would be a flag.
             command.arg(format!("./{name}")).arg(action).current_dir(site.path());
             let output = command.output().unwrap();
             assert!(output.status.success(), "{name} {action}: {}", text(&output.stderr));

@@ -19,7 +19,7 @@ struct UpkeepSite {
 }
 
 impl UpkeepSite {
-    /// A recording of 15,000 lines, of which few go into a commit.
+    /// A recording of 15,000 lines with few lines per commit.
     fn new(compact: bool) -> UpkeepSite {
         let place = create_temp_dir();
         emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
@@ -37,26 +37,26 @@ impl UpkeepSite {
         self.place.path().join("tables")
     }
 
-    /// A run that reads what is there, and ends.
+    /// A run that reads the existing records, and ends.
     fn run(&self) -> Command {
         let mut command = pinflow(["run", "--until-caught-up", "--output", "snapshots"]);
         command.arg(&self.config);
         command
     }
 
-    /// A run that goes on.
+    /// A run that follows the recording.
     fn follow_command(&self) -> Command {
         let mut command = pinflow(["run", "--output", "none"]);
         command.arg(&self.config);
         command
     }
 
-    /// A few more lines for each table, which become a commit.
+    /// Appends a few lines for each table, which become one commit.
     fn append_lines(&self) {
         emit(&self.place.path().join("recording"), 1_000, 5, 31, &["--append"]);
     }
 
-    /// What `pinflow table` tells of each table; nothing before they are there.
+    /// The JSON of `pinflow table` for each table. Empty before they exist.
     fn table_reports(&self) -> Vec<Value> {
         let output = pinflow(["table", "--format", "json"]).arg(self.tables()).output().unwrap();
         match output.status.success() {
@@ -75,7 +75,7 @@ impl UpkeepSite {
         succeed(pinflow(["table"]).arg(self.tables()).arg("doctor"));
     }
 
-    /// Every row of every table, as two other engines read them.
+    /// Every row of every table, read by two other engines.
     fn rows(&self, python: &Path) -> Value {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
         let tables = ["pin", "geo", "user", "rejected"];
@@ -101,13 +101,13 @@ fn run_compacts_files_in_the_background() {
     assert_answers_equal_batch(&site.tables(), GraphOptions::default(), &answered);
 }
 
-/// `PINFLOW_COMMITS=10000` for as many commits as that; what they took is printed, and nothing is demanded of it.
+/// `PINFLOW_COMMITS=10000` sets the number of commits. Their durations are printed and not asserted.
 #[test]
 #[allow(clippy::print_stderr, reason = "figures for people who pass --nocapture")]
 fn many_commits_leave_few_files_and_bounded_memory() {
     let commits: u32 = std::env::var("PINFLOW_COMMITS").map_or(400, |n| n.parse().expect("a number"));
     let place = create_temp_dir();
-    // The same posts again and again: what the answers hold does not grow.
+    // The same posts repeatedly, so that the state of the answers does not grow.
     emit(&place.path().join("recording"), 300, commits * 100 / 3, 37, &[]);
     let config = place.path().join("run.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nrate_per_sec = 5000\n\
@@ -122,7 +122,7 @@ fn many_commits_leave_few_files_and_bounded_memory() {
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events.filter(|event| event["message"] == "committed").map(|event| event["seconds"].as_f64().unwrap()).collect()
     };
-    // What it holds: before any file is joined to one of the size that it should have, and from then on.
+    // Resident memory, before the first file is compacted to the target size, and after.
     let (mut early, mut late) = (Vec::new(), Vec::new());
     while running.try_wait().is_none() {
         let (done, held) = (seconds().len(), running.try_memory_bytes());
@@ -135,7 +135,7 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     }
     assert!(running.wait().success());
     let took = seconds();
-    // A commit that takes longer than its rows takes up those of the next.
+    // A slow commit also takes the rows of the next one, so there are fewer commits.
     assert!(took.len() > commits as usize / 4, "{} commits", took.len());
     let p99 = |some: &[f64]| {
         let mut sorted = some.to_vec();
@@ -159,10 +159,10 @@ fn many_commits_leave_few_files_and_bounded_memory() {
         site.files()
     );
     assert!(after < before + before / 2 + (64 << 20), "memory grows: {before}, then {after}");
-    // Joining files to one of 32 MiB takes room of its own, once at a time, however many files there are.
+    // Compacting files to one of 32 MiB needs additional memory once at a time, regardless of the number of files.
     assert!(most < before + (256 << 20), "joining takes more than its share: {most} of {before}");
-    // 32 of a size become one of the next, and there are four sizes. On a busy machine a table may still wait for its turn: it comes with the next
-    // commits.
+    // 32 files of a size become one of the next of four sizes. On a busy machine a table may still be waiting, so append
+    // more commits.
     let config = std::fs::read_to_string(&site.config).unwrap();
     std::fs::write(&site.config, config.replace("rate_per_sec = 5000", "follow = true")).unwrap();
     let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(Stdio::null()));
@@ -175,7 +175,7 @@ fn many_commits_leave_few_files_and_bounded_memory() {
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
-    // What has half of the 64 MiB that a file should have is left alone; what is smaller is one file.
+    // Files of at least half of the target size of 64 MiB are not compacted. All smaller ones become one file.
     let sizes = site.table_reports().into_iter().map(|table| table["bytes"].as_u64().unwrap());
     for (files, bytes) in site.files().into_iter().zip(sizes).skip(1) {
         assert!(files <= 1 + bytes / (32 << 20), "{files} files hold {bytes} bytes");
@@ -211,14 +211,14 @@ fn optimize_and_vacuum_keep_every_row() {
     assert!(before[1..].iter().all(|files| *files > 10), "{before:?}");
     let Some(python) = python() else { return };
     let rows = site.rows(&python);
-    // As it is typed: a folder beside where one stands.
+    // With a relative path.
     succeed(pinflow(["table", "tables", "optimize"]).current_dir(site.place.path()));
     assert_eq!(site.files()[1..], [1, 1, 1], "each fits into one file");
     assert_eq!(site.rows(&python), rows);
-    // A file that a process left which died before its commit.
+    // A file of a process that died before its commit.
     let stray = site.tables().join("pin/part-00000-left-c000.snappy.parquet");
     std::fs::write(&stray, "").unwrap();
-    // And one that it was writing.
+    // And a partially written one.
     let staged = site.tables().join("pin/_delta_log/00000000000000000099.json#123456");
     std::fs::write(&staged, "half").unwrap();
     let there = |folder: &str| {
@@ -254,7 +254,7 @@ fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
         paths.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect()
     };
     let replaced = files();
-    // One was left by a crash long ago, another one just now.
+    // One file is from a crash long ago, the other one is recent.
     let (old, young) =
         (pin.join("part-00000-old-c000.snappy.parquet"), pin.join("part-00000-young-c000.snappy.parquet"));
     let week = std::time::Duration::from_secs(8 * 24 * 3600);
@@ -280,7 +280,7 @@ fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
     assert!(old.exists(), "nothing is removed where nothing is to be");
     run_on("compact = false");
     assert!(young.exists() && replaced.iter().all(|path| path.exists()), "what is younger than a week is kept");
-    // Had they been replaced eight days ago: what the log says of when is what counts.
+    // Pretend that they were replaced eight days ago. Only the time in the log counts.
     let log = pin.join("_delta_log");
     for entry in std::fs::read_dir(&log).unwrap() {
         let path = entry.unwrap().path();
@@ -320,7 +320,7 @@ fn optimize_during_a_run_loses_and_repeats_nothing() {
     let mut joined = 0;
     while running.try_wait().is_none() {
         let output = pinflow(["table", "--format", "json"]).arg(site.tables()).arg("optimize").output().unwrap();
-        // Before the tables are there it fails.
+        // It fails before the tables exist.
         if output.status.success() {
             let done: Value = serde_json::from_slice(&output.stdout).unwrap();
             joined += done.as_object().unwrap().values().map(|of| of["files_before"].as_u64().unwrap()).sum::<u64>();
@@ -342,7 +342,7 @@ fn doctor_reports_damage_with_a_hint() {
     };
     let healthy = diagnosed(0);
     assert!(healthy.as_array().unwrap().iter().all(|symptom| symptom["grade"] != "fault"), "{healthy}");
-    // The newest commit is torn, as after a loss of power.
+    // The newest commit is torn, as after a power loss.
     let log = site.tables().join("geo/_delta_log");
     let newest = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
     let newest = newest.filter(|path| path.extension().is_some_and(|it| it == "json")).max().unwrap();
@@ -351,7 +351,7 @@ fn doctor_reports_damage_with_a_hint() {
     let torn = diagnosed(1);
     assert!(torn.to_string().contains("--repair"), "{torn}");
     std::fs::write(&newest, whole).unwrap();
-    // A row that the positions count is gone.
+    // Remove a row that the positions count.
     let file = std::fs::read_dir(site.tables().join("user")).unwrap().map(|entry| entry.unwrap().path());
     let file = file.filter(|path| path.extension().is_some_and(|it| it == "parquet")).min().unwrap();
     std::fs::remove_file(file).unwrap();

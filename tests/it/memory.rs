@@ -86,7 +86,7 @@ fn run_above_memory_max_ends_with_rows_committed_and_reports_memory_use() {
     let first = count_written_rows(&output.stdout);
     assert!(first > 0 && first < PINS, "it ended half-way: {first} rows");
     succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
-    // With more memory the next run goes on where the first one ended: nothing is lost, nothing comes twice.
+    // With more memory the next run resumes where the first one ended. Nothing is lost or repeated.
     let config = configure(place.path(), "memory_max = \"4GiB\"");
     let second = count_written_rows(&succeed(pinflow(["run"]).arg(&config)).stdout);
     assert_eq!(first + second, PINS);

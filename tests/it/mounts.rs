@@ -1,4 +1,4 @@
-//! Unmounted disks: an empty mount point is not taken for a first start.
+//! Unmounted disks: an empty mount point is not mistaken for a first start.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -43,7 +43,7 @@ fn empty_mount_point_without_its_disk_is_an_error_and_the_disk_is_used_once_moun
     let mounted = run_with_fstab(&fstab, &mount, &run);
     assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
 
-    // Tables that are there are used, wherever they are.
+    // Existing tables are used, wherever they are.
     succeed(&mut pinflow(run));
     let there = run_with_fstab(&fstab, "true", &run);
     assert!(there.status.success(), "{}", String::from_utf8_lossy(&there.stderr));

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
-/// Runs a command whose stdout is closed after the first byte, or before it; its exit code.
+/// Runs a command whose stdout is closed after some bytes. Returns its exit code.
 fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i32> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
@@ -18,7 +18,7 @@ fn code_with_closed_stdout(command: &mut Command, bytes_read: usize) -> Option<i
 fn closed_pipe_is_success_and_hides_no_error() {
     let place = create_temp_dir();
     let (recording, tables) = (place.path().join("recording"), place.path().join("tables"));
-    // Files enough that what is printed does not fit into a pipe.
+    // Enough files that the output does not fit into a pipe.
     std::fs::create_dir(&recording).unwrap();
     for number in 0..3_000 {
         let file = format!("user-{number:06}-{}.jsonl", "x".repeat(60));
@@ -37,7 +37,7 @@ fn closed_pipe_is_success_and_hides_no_error() {
         assert_eq!(code_with_closed_stdout(&mut table(&["doctor"]), bytes_read), Some(0));
         assert_eq!(code_with_closed_stdout(pinflow(["check"]).arg(&recording), bytes_read), Some(0));
     }
-    // What is found wrong is not hidden by a reader that goes away.
+    // A closed pipe does not hide a problem.
     std::fs::rename(tables.join("pin"), place.path().join("gone")).unwrap();
     assert_eq!(code_with_closed_stdout(&mut table(&["--verify"]), 1), Some(1));
 }

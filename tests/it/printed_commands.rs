@@ -1,4 +1,5 @@
-//! Every command printed in the README, the guides and the pages about operations parses, and runs if it needs no cloud and no server of others.
+//! Every command printed in the README, the guides and the pages about operations parses. It also runs if it needs no
+//! cloud and no other server.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +12,7 @@ use pinflow::cli::command_line;
 use pinflow_testkit::serving::ServingRun;
 use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, succeed};
 
-/// Commands that are not run here, by how they begin, and why not.
+/// Prefixes of commands that are not run, each with the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/quickstart.sh", "builds the program and installs packages; the commands in it are run by other tests"),
     ("scripts/test.sh", "runs all tests"),
@@ -33,7 +34,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is put in place of a printed word, so that a command takes little time and stays in the folder of the test.
+/// Replacements of printed words, so that a command is quick and stays in the test's folder.
 const REPLACED_WORDS: &[(&str, &str)] = &[("1M", "1k"), ("/tmp/big", "big"), ("/tmp/generated", "generated")];
 
 /// A command that a page prints.
@@ -99,7 +100,7 @@ fn shell_lines(page: &str) -> Vec<String> {
     lines
 }
 
-/// Splits a line into words as a shell does, without expansions. A comment is left out.
+/// Splits a line into words as a shell does, without expansions and comments.
 fn shell_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -137,7 +138,7 @@ fn printed_commands() -> Vec<PrintedCommand> {
     commands
 }
 
-/// A folder in which the printed commands find what they name: the examples, and a configuration `posts.toml`.
+/// Creates the files that printed commands name: the examples and a configuration `posts.toml`.
 fn prepare_folder(folder: &Path) {
     let recordings = root().join("examples/recordings");
     fs::create_dir_all(folder.join("examples")).unwrap();
@@ -147,7 +148,7 @@ fn prepare_folder(folder: &Path) {
     std::os::unix::fs::symlink(&recordings, folder.join("examples/recordings")).unwrap();
     let posts = "[[source]]\nkind = \"recording\"\npath = \"examples/recordings\"\n\n[tables]\nurl = \"posts\"\n";
     fs::write(folder.join("posts.toml"), posts).unwrap();
-    // `scripts/quickstart.sh` is printed first and leaves these tables.
+    // `scripts/quickstart.sh` is printed first and creates these tables.
     succeed(pinflow(["run", "examples/quickstart.toml", "--output", "none"]).current_dir(folder));
     // The tables of the pages about operations.
     succeed(pinflow(["run", "examples/recordings", "--tables", "data", "--output", "none"]).current_dir(folder));

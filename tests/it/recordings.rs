@@ -14,7 +14,7 @@ fn user(ind: u32) -> String {
     )
 }
 
-/// The warnings of a run of this path that ends by itself.
+/// The warnings of a run over this path.
 fn warnings(path: &Path) -> Vec<Value> {
     let run = succeed(pinflow(["run"]).arg(path).args(["--output", "none"]));
     let log = String::from_utf8(run.stderr).expect("text");
@@ -22,7 +22,7 @@ fn warnings(path: &Path) -> Vec<Value> {
     events.filter(|event| event["level"] == "WARN").collect()
 }
 
-/// What `check` prints of this path, and its exit code.
+/// The output and exit code of `check` for this path.
 fn check(path: &Path) -> (String, Option<i32>) {
     let check = pinflow(["check"]).arg(path).output().expect("it starts");
     (String::from_utf8_lossy(&check.stdout).into_owned(), check.status.code())
@@ -123,7 +123,7 @@ fn too_many_followed_files_fail_with_the_limit_and_a_hint() {
     let checked = limited("-n 200", "check").output().expect("it starts");
     let said = String::from_utf8_lossy(&checked.stdout);
     assert!(said.contains("150 files are followed") && said.contains("LimitNOFILE="), "{said}");
-    // A soft limit is raised.
+    // The soft limit is raised.
     let log = fs::File::create(place.path().join("log")).expect("a log");
     let mut running =
         RunningProcess::start(limited("-Sn 100", "run --output snapshots").stdout(log).stderr(Stdio::null()));

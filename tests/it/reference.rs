@@ -1,6 +1,6 @@
-//! Published answers of public notebooks over the same posts, reproduced; and the emulator's own stream replayed.
+//! Reproduces the published answers of public notebooks over the same posts, and replays the emulator's stream.
 //!
-//! The posts are shared beside a checkout and never part of it; where they are not there these tests say so and end.
+//! The posts are stored next to a checkout and are never part of it. Without them these tests print so and end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use pinflow_testkit::{ProcessOutput, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed};
 
-/// A row by which it can be compared: whole numbers and decimals alike, the label of the oldest group as we write it.
+/// A row in a comparable form: numbers in one format, and the oldest age group with pinflow's label.
 fn comparable(cells: &[Value]) -> Vec<String> {
     let number = |text: &str| text.parse::<f64>().map(|n| n.to_string());
     cells
@@ -22,7 +22,7 @@ fn comparable(cells: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// What a notebook calls its columns, as we call them.
+/// Maps a notebook's column to pinflow's.
 fn our_column<'a>(answer: &str, theirs: &'a str) -> &'a str {
     match theirs {
         "year_joined" | "join_year" => "post_year",
@@ -31,7 +31,7 @@ fn our_column<'a>(answer: &str, theirs: &'a str) -> &'a str {
     }
 }
 
-/// The answer that a published table is, and the option it needs.
+/// The answer that corresponds to a published table, and the option that it needs.
 fn our_answer(table: &str, matched_by: &str) -> Option<(&'static str, [&'static str; 2])> {
     let rule = matched_by.split('/').next()?;
     let ranked = match rule {
@@ -61,7 +61,7 @@ fn answers(folder: &Path, options: &[&str]) -> ProcessOutput {
     last_snapshot(&succeed(pinflow(["run"]).arg(folder).args(options)).stdout)
 }
 
-/// Compares one published table under one of the rules it is known to follow.
+/// Compares a published table under one of the rules that it is known to follow.
 fn compare(case: &str, folder: &Path, table: &str, published: &Value, matched_by: &str) {
     let (answer, options) = our_answer(table, matched_by).expect("a rule with an answer");
     let columns: Vec<&str> =
@@ -82,7 +82,7 @@ fn compare(case: &str, folder: &Path, table: &str, published: &Value, matched_by
     let missing: Vec<_> = theirs.difference(&ours).collect();
     assert!(missing.is_empty(), "{what}: published and not answered: {missing:?}");
     if options == ["--ties", "all"] {
-        // A notebook shows one or more of the tied rows; it shows some for every group.
+        // A notebook shows at least one of the tied rows of every group.
         let group =
             columns.iter().position(|name| matches!(*name, "country" | "post_year" | "year_joined" | "age_group"));
         let group = group.expect("a grouping column");
@@ -117,7 +117,7 @@ fn published_answers_are_reproduced() {
     assert_eq!(compared, 27, "every published table, under each of its rules that is ours");
 }
 
-/// The first draws of the unmodified emulator, as the three streams that it sends.
+/// The first draws of the unmodified emulator, as its three streams.
 fn draws(posts: &Path, count: usize) -> BTreeMap<&'static str, Vec<String>> {
     let order = std::fs::read_to_string(posts.join("emulator_order.csv")).expect("the order of draws");
     let drawn: Vec<u64> = order
@@ -168,7 +168,7 @@ fn emulator_stream_gives_the_same_answers_in_any_order() {
         assert_eq!(once.answers.len(), 11);
         assert!(once.answers.values().all(|rows| !rows.is_empty()), "every answer has rows");
 
-        // Each stream in another order.
+        // Each stream in a different order.
         let mut shuffled = streams.clone();
         for (step, rows) in shuffled.values_mut().enumerate() {
             let stride = [577, 1_021, 1_999][step];
@@ -178,7 +178,7 @@ fn emulator_stream_gives_the_same_answers_in_any_order() {
         record(&folder, &shuffled, 0..DRAWS);
         assert_eq!(once.answers, answers(&folder, &duplicates).answers, "shuffled");
 
-        // Stopped at several places and continued from the tables.
+        // Stop at several positions, and resume from the tables.
         for stop in [1, 276, 277, 1_300, DRAWS - 1] {
             let folder = place.path().join(format!("restarted-{}-{stop}", duplicates[1]));
             let tables = folder.join("tables");

@@ -33,7 +33,7 @@ fn signal_commits_the_window_and_the_next_run_resumes_after_it() {
         let mut command = pinflow(["run"]);
         let mut running = RunningProcess::start(command.arg(&config).stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut lines = BufReader::new(running.stdout()).lines();
-        // It has shown something, and so it runs.
+        // A first snapshot shows that it runs.
         let mut last = lines.next().expect("a line").expect("text");
         running.signal(signal);
         for line in lines {
@@ -162,7 +162,7 @@ fn run_until_caught_up_reads_existing_lines_and_ends() {
     }
     let config = configure(place.path(), "follow = true", "tables");
     let mut said = Vec::new();
-    // Each time the files have grown, the last time to their ends; a line that has only begun is left for later.
+    // The files grow each time, and are complete at the last. An incomplete line is read later.
     for part in [0, 1, 3, 7, 10] {
         for (path, text) in whole.iter().zip(&texts) {
             std::fs::write(path, &text[..text.len() * part / 10]).expect("written");

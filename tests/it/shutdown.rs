@@ -12,7 +12,7 @@ use pinflow_testkit::gateway::RunningGateway;
 use pinflow_testkit::ledger::assert_each_line_once;
 use pinflow_testkit::{RunningProcess, SmallDisk, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-/// What README promises, and some time for a busy machine.
+/// The documented limit, plus 10 s for a busy machine.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20 + 10);
 
 /// A running `pinflow run` and its log.
@@ -42,7 +42,7 @@ impl LoggedRun {
         });
     }
 
-    /// The exit code, and how long the end took.
+    /// Waits for the end. Returns the exit code, and how long it took.
     fn code(&mut self) -> (Option<i32>, Duration) {
         let since = Instant::now();
         (self.running.wait().code(), since.elapsed())
@@ -71,7 +71,7 @@ fn two_signals_microseconds_apart_are_one_orderly_stop() {
             run.wait_until_logged("sources are started");
             run.running.signal(first);
             std::thread::sleep(Duration::from_micros(40 * round));
-            // It may be so quick that it has ended.
+            // The process may already have ended.
             run.running.try_signal(second);
             let (code, _) = run.code();
             assert_eq!(code, Some(0), "{first} and {second}, round {round}: {}", run.log());
@@ -135,7 +135,7 @@ fn run_on_a_full_disk_ends_within_the_deadline_after_a_signal() {
     assert_eq!(code, Some(1), "what was read is not committed: {}", run.log());
     assert!(took < STOP_TIMEOUT, "it took {took:?}");
     let log = run.log();
-    // What was given up may log its end behind it.
+    // Aborted tasks may log after the error.
     let error = log.lines().find(|line| line.starts_with("pinflow: ")).unwrap_or_else(|| panic!("{log}"));
     assert!(error.contains("what is committed is safe") && error.contains("No space left"), "{log}");
 }
@@ -162,7 +162,7 @@ fn unread_output_does_not_block_commits() {
     let place = create_temp_dir();
     let config = configure_followed_recording(place.path(), 60_000, "commit_age_secs_max = 3600\n");
     let mut run = LoggedRun::start(place.path(), &config, "changes");
-    // A pipe holds 64 KiB; nobody reads it.
+    // A pipe buffers 64 KiB, and nothing reads it.
     let mut stdout = run.running.stdout();
     run.wait_until_logged("sources are started");
     std::thread::sleep(Duration::from_secs(1));
@@ -179,7 +179,7 @@ fn unread_output_does_not_block_commits() {
 #[test]
 fn signal_while_tables_are_unreachable_ends_the_run_at_once() {
     let place = create_temp_dir();
-    // It takes connections, and never answers.
+    // It accepts connections, and never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     emit(&place.path().join("recording"), 10, 10, 3, &[]);

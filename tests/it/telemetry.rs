@@ -17,7 +17,7 @@ use prost::Message;
 
 use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
-/// The least of a collector: takes every request, and keeps it.
+/// A minimal collector that accepts and keeps every request.
 #[derive(Clone, Default)]
 struct OtlpCollector(Arc<Mutex<Vec<OtlpRequest>>>);
 
@@ -97,7 +97,7 @@ fn message_text(record: &LogRecord) -> Option<&str> {
     }
 }
 
-/// A run over a recording of so many posts a stream, with tables, that exports to a collector.
+/// A run over a recording of this many posts per stream, with tables and an export to a collector.
 fn run(place: &Path, posts: u32, collector: &str) -> Command {
     emit(&place.join("recording"), 100, posts, 7, &["--malformed", "0.05"]);
     let config = place.join("flow.toml");
@@ -167,7 +167,7 @@ fn unreachable_collector_delays_nothing() {
     let place = create_temp_dir();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", taken.local_addr().unwrap());
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     drop(taken);
     let mut command = run(place.path(), 300, &url);
     let output = succeed(command.env("RUST_LOG", "warn"));

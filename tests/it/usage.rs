@@ -6,7 +6,7 @@ use std::process::Command;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit, pinflow, succeed};
 
-/// What a failing command prints on stderr; its exit code must be this one.
+/// Runs a command that must fail with this exit code. Returns its stderr.
 fn stderr_of(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -127,7 +127,7 @@ fn missing_aws_region_is_reported_in_one_line() {
         }
         let empty = Path::new("/dev/null");
         command.env("AWS_CONFIG_FILE", empty).env("AWS_SHARED_CREDENTIALS_FILE", empty);
-        // No instance metadata: its address is a port where nothing listens.
+        // Disable instance metadata with an address where nothing listens.
         command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
         stderr_of(command, 2)
     };

@@ -1,4 +1,4 @@
-//! Replies that many clients request and do not read: kept in memory once, and counted.
+//! Replies that many clients request and do not read are kept in memory once, and counted.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use serde_json::json;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, wait_until};
 
-/// Countries, each with a row of its own in two answers.
+/// Number of countries. Each has its own row in two answers.
 const COUNTRY_COUNT: usize = 10_000;
 
 /// A run whose answers take some MiB.
@@ -32,7 +32,7 @@ fn large_answers(place: &Path, more: &str) -> ServingRun {
     serving
 }
 
-/// One more user.
+/// Adds a user.
 fn join(place: &Path, ind: usize) {
     let row = json!({ "ind": 5_000_000 + ind, "first_name": "A", "last_name": "B", "age": 30, "date_joined": "2016-02-02T02:02:02" });
     let path = place.join("recording/user.jsonl");
@@ -40,7 +40,7 @@ fn join(place: &Path, ind: usize) {
     writeln!(users, "{row}").unwrap();
 }
 
-/// Asks, and reads no more than the head of the reply.
+/// Sends a request, and reads only the head of the reply.
 fn ask_and_stop(serving: &ServingRun, path: &str) -> (TcpStream, String) {
     let mut stream = serving.http.connect();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
@@ -90,13 +90,13 @@ fn unread_replies_are_limited_by_a_budget_and_released() {
         let (stream, status) = ask_and_stop(&serving, "/answers");
         held.push(stream);
         statuses.push(status);
-        // Another epoch: the next reader gets another rendering.
+        // In a new epoch the next reader gets a new rendering.
         join(place.path(), number);
         serving.wait_until_read((2 * COUNTRY_COUNT + 1 + number) as u64);
     }
     assert_eq!((statuses[0].as_str(), statuses[5].as_str()), ("200", "503"), "{statuses:?}");
     assert!(held_bytes(&serving) <= 20_100_000.0);
-    // What is small is told in any case.
+    // Small replies are always sent.
     assert_eq!((serving.http.get("/healthz").status, serving.http.get("/status").status), (200, 200));
     drop(held);
     wait_until("what was held is given back", || serving.http.get("/answers").status == 200);

@@ -1,4 +1,4 @@
-//! `/status`: freshness, the counts of this run and of all runs, the options in force, the last minutes.
+//! `/status`: freshness, the counts of this run and of all runs, the active options, the history of the last minutes.
 
 use std::path::{Path, PathBuf};
 

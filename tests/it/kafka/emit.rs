@@ -35,7 +35,7 @@ fn every_message_is_stored_under_its_ind() {
         let recorded = std::fs::read_to_string(folder.path().join(format!("{stream}.jsonl"))).unwrap();
         let mut lines: Vec<_> = recorded.lines().map(str::to_owned).collect();
         let messages = read_all(broker, &topic);
-        // The same posts, and each partition holds those of its inds in the order in which they were made.
+        // The same posts. Each partition has the posts of its inds in the order of generation.
         for partition in 0..4 {
             let here: Vec<_> = messages.iter().filter(|message| message.partition == partition).collect();
             assert!(here.len() > 100, "{} messages in partition {partition}", here.len());
@@ -102,7 +102,7 @@ fn oversized_message_is_counted_and_others_are_sent() {
     broker.create_topic("narrow", 1, &[("max.message.bytes", "20000")]);
     let folder = create_temp_dir();
     let path = folder.path().join("pin.jsonl");
-    // Each alone in its batch, so that the large one takes no other with it.
+    // Each message is alone in its batch, so that a refused large one does not affect others.
     let small = |ind| format!("{{\"index\":{ind},\"title\":\"{}\"}}\n", "x".repeat(15_000));
     let large = format!("{{\"index\":2,\"title\":\"{}\"}}\n", "x".repeat(2_000_000));
     std::fs::write(&path, small(1) + &large + &small(3)).unwrap();
@@ -121,7 +121,7 @@ fn oversized_message_is_counted_and_others_are_sent() {
     assert_eq!(there, ["1", "3"]);
 }
 
-/// Starts emitting at a pace, and waits until messages have arrived.
+/// Starts emitting at a rate, and waits until messages have arrived.
 fn start_emitting(
     broker: &KafkaBroker,
     place: &std::path::Path,
@@ -148,7 +148,7 @@ fn broker_restarted_after_a_crash_loses_and_repeats_nothing() {
     if skipped() {
         return;
     }
-    // What it acknowledged it has on disk: else a crash of the only copy loses what the page cache held.
+    // The broker syncs each message: otherwise a crash of the only replica loses the page cache.
     let mut broker = KafkaBroker::start_dedicated("log.flush.interval.messages=1\n");
     let place = create_temp_dir();
     let (mut running, log) = start_emitting(&broker, place.path(), "20000", 120_000);
@@ -180,7 +180,7 @@ fn broker_that_stays_down_fails_emit_with_a_count_of_lost_messages() {
     assert!(rest.contains("MessageTimedOut") && rest.contains("no more were sent"), "{said}");
     let words: Vec<_> = unacknowledged.split_whitespace().rev().take(3).collect();
     let (sent, lost): (i64, i64) = (words[0].parse().unwrap(), words[2].parse().unwrap());
-    // What was acknowledged is there. More may be: the answer was under way when the broker went.
+    // Acknowledged messages are stored. Others may be too, if the broker died before it responded.
     broker.start_again();
     let there = offsets(&broker, "cut").iter().sum::<i64>();
     assert!(lost > 0 && there >= sent - lost && there <= sent, "{there} of {sent} are there, {lost} said to be lost");
@@ -192,7 +192,7 @@ fn unreachable_broker_ends_emit_with_its_cause() {
     assert!(code == 1 && stderr.contains("Connection refused"), "{stderr}");
 }
 
-/// Needs no broker: the same messages go to files.
+/// Needs no broker, because the same messages are written to files.
 #[test]
 fn replayed_table_rows_are_stored_unchanged() {
     let place = create_temp_dir();
@@ -214,7 +214,7 @@ fn replayed_table_rows_are_stored_unchanged() {
         };
         let (first, second) = (rows("a"), rows("b"));
         assert!(first.len() > 2_000, "{} rows of {table}", first.len());
-        // In the order in which they came, too.
+        // Also in the order of arrival.
         assert_eq!(first, second, "{table}");
     }
     let rejected = pinflow_testkit::ledger::read(&at("b").join("rejected"));

@@ -9,7 +9,7 @@ use pinflow_testkit::kafka::site::PostsSite;
 use pinflow_testkit::kafka::skipped;
 use pinflow_testkit::ledger::read;
 
-/// What is sent on the pin topic, and what becomes of it: a reason, or a row.
+/// Messages for the pin topic, each with its expected rejection reason or row.
 fn messages() -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
     let row = r#"{"index":1,"unique_id":"u","category":"art"}"#;
     let text = |text: &str| Some(text.as_bytes().to_vec());

@@ -1,5 +1,5 @@
-//! What a real broker cannot be made to do on demand: errors of single requests, leaders that move, clusters that are
-//! away for a while. librdkafka's own mock cluster does it; it speaks the protocol over TCP.
+//! Faults that a real broker does not have on demand: errors of single requests, moving leaders, clusters that are
+//! temporarily unreachable. They come from librdkafka's mock cluster, which speaks the protocol over TCP.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn transient_broker_errors_lose_and_repeat_nothing() {
     let site = &mocked.site;
     let recording = site.recording(1_000, 61, &[]);
     let config = site.configure("");
-    // The start, too, meets a cluster that is not quite there.
+    // The cluster is also incomplete at the start.
     let moving = [Error::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION];
     mocked.cluster.request_errors(RDKafkaApiKey::ListOffsets, &moving);
     let live = site.run(&config, &[]);
@@ -57,7 +57,7 @@ fn transient_broker_errors_lose_and_repeat_nothing() {
         Error::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
         Error::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
         Error::RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
-        // A replica that lags behind says so; the records are there.
+        // A replica that lags behind returns this error although the records exist.
         Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
         Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
         Error::RD_KAFKA_RESP_ERR__TRANSPORT,
@@ -95,7 +95,7 @@ fn moved_leaders_and_broker_outages_lose_and_repeat_nothing() {
     live.wait_until_read(&site.ends());
     mocked.all_brokers(false);
     wait_until("it says that no broker responds", || live.log().contains("no broker responds"));
-    // Longer than any single request may take.
+    // Longer than the timeout of any request.
     std::thread::sleep(Duration::from_secs(12));
     mocked.all_brokers(true);
     site.send(&recording, 4);

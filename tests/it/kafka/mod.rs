@@ -1,6 +1,6 @@
 //! Kafka, against a real broker that the tests start. `tests/kafka/setup.sh` installs it.
 //!
-//! `PINFLOW_SKIP_KAFKA=1` leaves these tests out. Without it a broker that cannot be started is a failure.
+//! `PINFLOW_SKIP_KAFKA=1` skips these tests. Otherwise a broker that cannot be started is a failure.
 
 mod access;
 mod check;

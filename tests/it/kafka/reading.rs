@@ -10,9 +10,9 @@ use pinflow_testkit::kafka::site::{PostsSite, STREAMS, SendingThread, lines};
 use pinflow_testkit::kafka::skipped;
 use pinflow_testkit::{pinflow, wait_until};
 
-/// Posts of each stream that are sent while the program reads, unless `PINFLOW_KAFKA_INDS` says otherwise.
+/// Default number of posts per stream that are sent while the program reads. `PINFLOW_KAFKA_INDS` overrides it.
 const DEFAULT_INDS: u32 = 10_000;
-/// How often it is killed meanwhile, unless `PINFLOW_KAFKA_KILLS` says otherwise.
+/// Default number of kills. `PINFLOW_KAFKA_KILLS` overrides it.
 const DEFAULT_KILLS: u32 = 10;
 
 fn env_or_default(name: &str, default: u32) -> u32 {
@@ -60,7 +60,7 @@ fn run_killed_at_any_moment_loses_and_repeats_nothing() {
             }
         }
         sending.flush();
-        // From before the first partition is begun to the middle of commits.
+        // From before the first partition starts to the middle of commits.
         let life = Duration::from_millis(20 + (kill as u64 * 7_919) % 900);
         std::thread::sleep(life);
         live.running.signal(Signal::SIGKILL);
@@ -136,11 +136,11 @@ fn added_partition_is_read_from_its_beginning() {
         assert!(made.iter().all(Result::is_ok), "{made:?}");
     };
     add(3);
-    // Before the watch has looked: these stand at the beginning of the new partitions.
+    // Before the monitor checks, so these records are the first of the new partitions.
     site.send(&recording, 3);
     live.wait_until_read(&site.ends());
     live.stop();
-    // And while nobody looks at all.
+    // Also while no run reads.
     add(5);
     site.send(&recording, 5);
     site.finish(&config);
@@ -178,7 +178,7 @@ fn configured_start_point_is_kept_after_a_crash() {
         live.stop();
         assert_eq!(first(), Some(begins), "{start}");
     }
-    // Latest, killed when it has begun and before it has read anything: what comes meanwhile is not skipped.
+    // `latest`, killed after the start and before the first record: records that arrive meanwhile are not skipped.
     let config = config_of("latest");
     let live = site.run(&config, &[]);
     let durable =
@@ -207,7 +207,7 @@ fn slow_sink_pauses_partitions_and_bounds_memory() {
     let mut command = pinflow(["run"]);
     let log = std::fs::File::create(site.place.path().join("log")).unwrap();
     command.arg(&config).args(["--output", "none"]).env("RUST_LOG", "pinflow=debug").stderr(log);
-    // Each commit takes its time: far longer than a short wait.
+    // Each commit takes much longer than a short wait.
     command.env("FAILPOINTS", "engine::commit=sleep(2500)");
     let mut running = pinflow_testkit::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(site.place.path().join("log")).unwrap();

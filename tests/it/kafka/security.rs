@@ -5,7 +5,7 @@ use pinflow_testkit::kafka::broker::{BrokerListener, KafkaBroker, PASSWORD, USER
 use pinflow_testkit::kafka::{KafkaConfigFile, path_text, skipped, write_connection_config};
 use pinflow_testkit::{EndedRun, run, run_with};
 
-/// Lists topics: the least that needs a broker that believes us, and that we believe.
+/// Lists topics, the smallest request that needs mutual authentication.
 fn list(place: &KafkaConfigFile) -> EndedRun {
     run(["topics", "list", "--connection", place.config()])
 }
@@ -110,7 +110,7 @@ fn plaintext_to_a_tls_listener_fails_with_the_setting_to_use() {
     assert!(ended.code == 1 && ended.stderr.contains("the broker does not use TLS on this port"), "{ended:?}");
 }
 
-/// At the loudest, with librdkafka's own debug log, in success and in failure.
+/// At the most verbose log level, with librdkafka's debug log, in success and in failure.
 #[test]
 fn secrets_are_never_printed() {
     if skipped() {
@@ -145,7 +145,7 @@ fn secrets_are_never_printed() {
             }
         }
     }
-    // Written in the configuration itself, it is refused without being repeated.
+    // A password in the configuration itself is refused, and the error does not contain it.
     let inline = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = '{PASSWORD}' }}\n\
          properties = {{ 'sasl.password' = '{PASSWORD}' }}\n",
@@ -153,7 +153,7 @@ fn secrets_are_never_printed() {
     ));
     let ended = list(&inline);
     assert!(ended.code == 2 && !ended.stderr.contains(PASSWORD), "{ended:?}");
-    // So is a file that others can read.
+    // A file that other users can read is refused too.
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let exposed = KafkaConfigFile::new(&format!(
         "brokers = '{}'\nsasl = {{ mechanism = 'PLAIN', username = '{USER}', password = 'file:{}' }}\n",

@@ -14,7 +14,7 @@ use pinflow_testkit::serving::ServingRun;
 /// 9999-12-31T00:00:00Z, milliseconds.
 const YEAR_9999_MS: i64 = 253_402_214_400_000;
 
-/// Topics that take any time: brokers before Kafka 4 do so by default.
+/// Topics that accept any timestamp, which is the default of brokers before Kafka 4.
 fn site() -> PostsSite {
     let broker = KafkaBroker::shared();
     let site = PostsSite::without_topics(&broker.plaintext());
@@ -37,14 +37,14 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// The age group that the answers see for the one user.
+/// The age group of the only user in the answers.
 fn age_group(snapshot: &ProcessOutput) -> String {
     let rows = &snapshot.answers["median_followers_by_age_group"];
     assert_eq!(rows.len(), 1, "{rows:?}");
     rows[0]["age_group"].as_str().unwrap().to_owned()
 }
 
-/// Reads all there is, and stops.
+/// Reads all records, and ends.
 fn read_to_end(site: &PostsSite, config: &Path) -> ProcessOutput {
     let live = site.run(config, &[]);
     live.wait_until_caught_up(&site.ends());
@@ -72,7 +72,7 @@ fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
     let topic = site.topic("user");
     let mut sending = site.producer();
     sending.send(&site.topic("pin"), 0, Some(&pin()));
-    // The hostile one first, then two whose times say that the first of them is the later one.
+    // First the implausible timestamp, then two records of which the first has the later timestamp.
     let now = now_ms();
     sending.send_at(&topic, 0, &user(20), YEAR_9999_MS);
     sending.send_at(&topic, 0, &user(30), now);
@@ -88,7 +88,7 @@ fn post_stamped_in_the_year_9999_does_not_shadow_later_ones_and_is_counted() {
     assert!(log.lines().any(counted), "{log}");
     assert_eq!(stored_times_known(&site), [false, true, true]);
 
-    // Read back, the tables say the same; and what is posted now takes the place of what was there.
+    // The answers are the same after reading the tables back, and a new post replaces the stored one.
     assert_eq!(age_group(&read_to_end(&site, &config)), "25-35");
     sending.send(&topic, 0, Some(&user(60)));
     sending.flush();

@@ -12,10 +12,10 @@ use pinflow_testkit::kafka::skipped;
 use pinflow_testkit::ledger::{deliveries, read};
 use pinflow_testkit::{pinflow, succeed, wait_until};
 
-/// Loud within this long.
+/// Longest time until a change is reported.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One topic of one partition with users in it.
+/// A topic with one partition of users.
 struct UserTopic<'a> {
     broker: &'a KafkaBroker,
     site: PostsSite,
@@ -54,7 +54,7 @@ impl<'a> UserTopic<'a> {
     /// Deletes the topic, creates it again and fills it.
     fn recreate(&mut self, count: u32) {
         self.delete();
-        // A broker needs a moment to forget a name.
+        // The broker needs a moment to delete the topic.
         wait_until("the topic can be created again", || {
             let topic = rdkafka::admin::NewTopic::new(&self.topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
             let made = block_on(self.broker.admin().create_topics([&topic], &AdminOptions::new())).unwrap();
@@ -74,7 +74,7 @@ impl<'a> UserTopic<'a> {
         self.site.run(&self.config, &[])
     }
 
-    /// Runs until this many are read.
+    /// Starts a run, and waits until it has read up to this offset.
     fn start_reading(&self, next: u64) -> LiveSite {
         let live = self.run();
         wait_until("it has read", || live.position(&self.name()) == Some(next));
@@ -88,7 +88,7 @@ fn assert_reports(said: &str, expected: &[&str]) {
     }
 }
 
-/// Ends loudly, in time.
+/// Waits until the run fails, and returns its error.
 fn fails_soon(live: LiveSite) -> String {
     let since = Instant::now();
     let said = live.wait_for_failure();
@@ -136,7 +136,7 @@ fn recreated_topic_with_more_records_ends_the_run() {
     let live = users.start_reading(10);
     users.recreate(30);
     assert_reports(&fails_soon(live), &[&users.name(), "re-created", "and now holds"]);
-    // And between two runs.
+    // The same between two runs.
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(10);
     users.start_reading(10).stop();
@@ -186,7 +186,7 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     let (name, range) = (users.name(), format!("{}:10-24", users.name()));
     let accept = format!("--accept-loss {range}");
     assert_reports(&users.run().wait_for_failure(), &[&name, "positions 10 to 24", &accept]);
-    // Another range is not this one.
+    // A different range does not accept this loss.
     let near = format!("{name}:10-25");
     assert_reports(&users.site.run(&users.config, &["--accept-loss", &near]).wait_for_failure(), &[&accept]);
     let live = users.site.run(&users.config, &["--accept-loss", &range]);
@@ -201,7 +201,7 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     assert_eq!(rejected.rows[0][at("reason")], Value::Text("no_key".to_owned()));
     assert_eq!(rejected.rows[0][at("_position")], Value::Text(format!("{:020}", 10)));
     succeed(pinflow(["table"]).arg(users.site.tables()).arg("--verify"));
-    // Once is enough: it goes on without the flag.
+    // The flag is only needed once: the next run continues without it.
     users.send(1);
     users.start_reading(31).stop();
 }
@@ -211,7 +211,7 @@ fn records_expired_during_a_pause_end_the_run() {
     if skipped() {
         return;
     }
-    // A commit that takes its time keeps it from reading, with many records behind.
+    // A slow commit delays reading while many records are waiting.
     let mut users = UserTopic::new(KafkaBroker::shared());
     users.send(100);
     let mut command = pinflow(["run"]);
@@ -220,7 +220,7 @@ fn records_expired_during_a_pause_end_the_run() {
     command.env("FAILPOINTS", "engine::commit=3*off->1*sleep(8000)");
     let mut running = pinflow_testkit::RunningProcess::start(&mut command);
     let said = || std::fs::read_to_string(users.site.place.path().join("log")).unwrap();
-    // More than two windows, and then more than the feed holds.
+    // More than two windows, and then more than the feed buffers.
     let mut sending = SendingThread::new(&users.broker.plaintext(), &[]);
     wait_until("the partition is paused", || {
         assert!(running.try_wait().is_none(), "{}", said());

@@ -142,7 +142,7 @@ fn missing_permission_is_reported_by_name() {
         |arguments: &[&str]| run(["topics"].iter().chain(arguments).copied().chain(["--connection", place.config()]));
     let seen = nobody(&["list"]);
     assert!(seen.code == 0 && !seen.stdout.contains("guarded"), "{seen:?}");
-    // A topic that may not be seen looks as one that is not there, until it is to be made.
+    // A topic that the user may not describe looks like a missing one, until the user tries to create it.
     let ended = nobody(&["describe", "guarded"]);
     assert!(ended.code == 1 && ended.stdout.contains("grant Describe"), "{ended:?}");
 }

@@ -48,12 +48,12 @@ fn aborted_records_and_transaction_markers_are_skipped() {
             sending.producer.abort_transaction(TRANSACTION_TIMEOUT).unwrap();
         }
     }
-    // The ends lie behind the marks of the aborted: positions must come there though no record is behind them.
+    // The ends are after the markers of aborted transactions: positions must advance there although no record follows.
     let ends = site.ends();
     live.wait_until_read(&ends);
     assert_eq!(site.list_stored_positions().len(), 3 * 150);
     site.assert_answers_and_rows(&live.stop());
-    // A start holds the position against what is there, also where everything before it has expired.
+    // A start compares its position with the records, also if everything before it has expired.
     let mut list = rdkafka::TopicPartitionList::new();
     for (name, end) in &ends {
         let (topic, number) = name.strip_prefix("kafka/").unwrap().rsplit_once('/').unwrap();
@@ -96,7 +96,7 @@ fn open_transaction_holds_back_later_records_and_is_reported() {
     wait_until("its progress line tells that it is behind", || live.log().contains("\"lag\":5"));
     assert_eq!(live.position(&name), Some(5), "nothing behind an open transaction is read");
     hanging.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
-    // Ten records and the mark.
+    // Ten records and the transaction marker.
     wait_until("it goes on", || live.position(&name) == Some(11));
     let snapshot = live.stop();
     assert_eq!(snapshot.cut["sources"][0]["lag"], 0);
@@ -117,7 +117,7 @@ fn run_until_caught_up_reads_committed_records_and_ends() {
         command.arg(&config);
         command
     };
-    // Topics without records: nothing is to be read, and that is done.
+    // Topics without records: the run ends at once.
     succeed(&mut command());
     let mut sending = transactional(broker, &site.prefix);
     let mut pieces = STREAMS.map(|stream| lines(&recording, stream)).into_iter();
@@ -130,7 +130,7 @@ fn run_until_caught_up_reads_committed_records_and_ends() {
                 sending.send(&site.topic(stream), number % 2, Some(line));
             }
             sending.flush();
-            // The second part of the last stream stays open: a run that ends does not wait for it.
+            // The second transaction of the last stream stays open. A run that ends does not wait for it.
             if turn == 0 || stream != STREAMS[2] {
                 sending.producer.commit_transaction(TRANSACTION_TIMEOUT).unwrap();
             }

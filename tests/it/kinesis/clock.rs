@@ -17,7 +17,7 @@ fn put_user(site: &KinesisSite, ind: u32) {
     site.probe.put(&site.stream("user"), &[("k".to_owned(), format!("{{\"ind\":{ind}}}").into_bytes())]);
 }
 
-/// How many rows the tables hold.
+/// The number of stored rows.
 fn rows(site: &KinesisSite) -> u64 {
     places(&site.tables()).values().map(|times| *times as u64).sum()
 }
@@ -29,7 +29,7 @@ fn latest_with_local_clock_ahead_starts_by_the_kinesis_clock() {
     }
     let Some(faketime) = pinflow_testkit::find_faketime() else { return };
     let endpoint = KinesisServer::shared().endpoint();
-    // An hour, which nobody would wait; and two seconds, which a start by this machine's clock would.
+    // One hour, which no run would wait for, and two seconds, which a start by the local clock would wait for.
     for ahead in ["+3600s", "+2s"] {
         let site = KinesisSite::new(&endpoint, &endpoint, 2);
         let config = site.configure("start = \"latest\"");
@@ -59,7 +59,7 @@ fn timestamp_ahead_of_the_kinesis_clock_is_waited_for() {
     let proxy = KinesisProxy::start(server.port());
     let site = KinesisSite::new(&server.endpoint(), &proxy.endpoint(), 1);
     let config = site.configure("start = \"latest\"");
-    // As a clock that is a little ahead meets it: more often in a row than any other refusal is forgiven.
+    // As with a clock that is slightly ahead: more consecutive refusals than are tolerated for any other reason.
     proxy.inject_fault("GetShardIterator", ProxyFault::Refused("InvalidArgumentException"), 3 * 6);
     let live = site.run(&config, &[]);
     wait_until("the faults have been met", || !proxy.has_faults());
@@ -80,7 +80,7 @@ fn start_timestamp_in_the_future_is_waited_for() {
     let start = Timestamp::now() + Duration::from_secs(4);
     let config = site.configure(&format!("start = \"{start}\""));
     put_user(&site, 1);
-    // What is there now is nothing that is wanted: a run that ends with it does not wait.
+    // The existing records are before the start, so a run until caught up ends at once.
     succeed(site.command(&config).args(["--until-caught-up", "--output", "none"]));
     assert_eq!(rows(&site), 0);
     let live = site.run(&config, &[]);

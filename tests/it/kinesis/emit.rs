@@ -10,10 +10,10 @@ use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS, with_credentials};
 use pinflow_testkit::kinesis::{env_or_default, skipped};
 use pinflow_testkit::{pinflow, wait_until};
 
-/// Posts of each stream in the test of volume, unless `PINFLOW_KINESIS_INDS` says otherwise.
+/// Default number of posts per stream in the volume test. `PINFLOW_KINESIS_INDS` overrides it.
 const DEFAULT_INDS: u64 = 20_000;
 
-/// Runs pinflow to its end: its exit code, and what it said on stderr.
+/// Runs pinflow to its end. Returns its exit code, stdout and stderr.
 pub(super) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (i32, String, String) {
     let output = with_credentials(pinflow(arguments)).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -92,7 +92,7 @@ fn missing_stream_is_reported_before_sending() {
     assert!(site.probe.list_stored_records(&site.stream("pin")).values().all(Vec::is_empty));
 }
 
-/// A number of posts that the faithful server would not bear, through four shards of each stream.
+/// More posts than kinesis-local can handle, through four shards of each stream.
 #[test]
 fn many_posts_are_read_during_emit() {
     if skipped() {
@@ -111,7 +111,7 @@ fn many_posts_are_read_during_emit() {
         let counts = cut["sources"].as_array().into_iter().flatten().map(|source| source["read"].as_u64().unwrap());
         counts.sum::<u64>()
     };
-    // However long it takes, as long as it goes on.
+    // Wait as long as there is progress.
     let mut before = read();
     while before < 3 * inds {
         wait_until("more has been read", || read() > before);

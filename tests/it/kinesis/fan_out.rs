@@ -40,7 +40,7 @@ fn subscribed_records_and_split_shards_are_read_to_the_end() {
     users(&site, 100..150);
     site.wait_until_durable();
     wait_until("the children are pushed", || proxy.calls("SubscribeToShard") >= 8);
-    // Gone without a word; the consumer is there, and is used again.
+    // The run was killed. The registered consumer still exists and is used again.
     drop(live);
     users(&site, 150..200);
     let live = site.run(&config, &[]);
@@ -79,7 +79,7 @@ fn refused_fan_out_falls_back_to_polling_and_is_reported_once_per_stream() {
     let (proxy, site) = site(None, 2);
     let config = site.configure("fan_out = true");
     let said = |log: &str| log.matches("enhanced fan-out was rejected").count();
-    // As many consumers as there may be: perhaps one goes, so it is asked for again.
+    // The limit of consumers is reached. One may be deregistered, so registration is retried.
     proxy.inject_fault("RegisterStreamConsumer", ProxyFault::Refused("LimitExceededException"), 9);
     users(&site, 0..20);
     let live = site.run(&config, &[]);
@@ -90,7 +90,7 @@ fn refused_fan_out_falls_back_to_polling_and_is_reported_once_per_stream() {
     site.wait_until_durable();
     assert!(proxy.calls("GetRecords") > 0 && said(&live.log()) == 3, "{}", live.log());
     site.assert_answers_and_rows(&live.stop());
-    // For good, now of one of the shards: all of the stream's are polled.
+    // A permanent refusal for one shard: all shards of the stream are polled.
     let (before, polled) = (proxy.calls("SubscribeToShard"), proxy.calls("GetRecords"));
     proxy.inject_fault("SubscribeToShard", ProxyFault::Refused("AccessDeniedException"), 6);
     users(&site, 40..60);

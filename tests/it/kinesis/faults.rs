@@ -44,7 +44,7 @@ fn every_transient_fault_is_retried() {
     for (at, fault) in (0..).zip(faults) {
         users(&site, at * 20..at * 20 + 20);
         for call in ["GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"] {
-            // An iterator is asked for only after something else has failed.
+            // An iterator is only requested after another failure.
             let fault = if call == "GetShardIterator" && matches!(fault, ProxyFault::Slow(_)) {
                 ProxyFault::Broken
             } else {
@@ -105,8 +105,8 @@ fn unavailable_service_is_retried() {
     site.assert_answers_and_rows(&snapshot);
 }
 
-/// A pause, unless `PINFLOW_KINESIS_PAUSE_SECS` says otherwise. Iterators and subscriptions live for five minutes: 320 shows
-/// that they are let go.
+/// Default pause. `PINFLOW_KINESIS_PAUSE_SECS` overrides it. Iterators and subscriptions expire after five minutes, so
+/// 320 s tests that they are renewed.
 const DEFAULT_PAUSE_SECS: u64 = 1;
 
 #[test]
@@ -205,12 +205,12 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     users(&site, 10..30);
     let source = format!("kinesis/{}/shardId-000000000000", site.stream("user"));
     let numbers: Vec<Position> = list_stored_positions_of(&site, &source);
-    // The last that was read, and five more.
+    // Expire the last read record and five more.
     proxy.expire(numbers[15]);
     let range = format!("{source}:{}-{}", numbers[9].after(), numbers[15].before());
     let said = site.run(&config, &[]).wait_for_failure();
     assert!(said.contains(&format!("--accept-loss {range}")), "no {range} in {said}");
-    // Another range is not this one.
+    // A different range does not accept this loss.
     let near = format!("{source}:{}-{}", numbers[9].after(), numbers[15]);
     assert!(site.run(&config, &["--accept-loss", &near]).wait_for_failure().contains(&range));
     let live = site.run(&config, &["--accept-loss", &range]);
@@ -225,7 +225,7 @@ fn records_expired_before_start_are_reported_and_can_be_accepted() {
     assert_eq!(rejected.rows.len(), 1);
     assert_eq!(rejected.rows[0][reason], rusqlite::types::Value::Text("no_key".to_owned()));
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
-    // Once is enough: the last record is there, so nothing else can have gone.
+    // The flag is only needed once: the last read record exists, so nothing else can be lost.
     users(&site, 30..31);
     let live = site.run(&config, &[]);
     wait_until("it has read on", || site.durable()[&source] > numbers[29].after());

@@ -1,6 +1,6 @@
 //! Kinesis, against real servers that the tests start. `tests/kinesis/setup.sh` installs them.
 //!
-//! `PINFLOW_SKIP_KINESIS=1` leaves these tests out. Without it a server that cannot be started is a failure.
+//! `PINFLOW_SKIP_KINESIS=1` skips these tests. Otherwise a server that cannot be started is a failure.
 
 mod check;
 mod clock;

@@ -29,7 +29,7 @@ fn posts_put_during_a_run_are_answered_and_stored_once() {
     let sources = snapshot.cut["sources"].as_array().unwrap();
     assert_eq!(sources.len(), 9);
     assert!(sources.iter().all(|source| source["lag_ms"] == 0), "{sources:?}");
-    // And again from where it stands: nothing comes twice.
+    // A second run resumes without repeating a record.
     site.send(&site.recording(50, 52, &[]));
     site.finish(&config);
 }
@@ -57,7 +57,7 @@ fn resharded_stream_is_read_in_parent_before_child_order() {
     assert_eq!(snapshot.answers["users_joined_by_year"], Vec::<Value>::new());
     let users = read(&site.tables().join("user"));
     assert_eq!(users.rows.len(), 120);
-    // Ended shards are not read again: a second run knows of their ends.
+    // Ended shards are not read again, because their ends are stored.
     let ended = site.durable().values().filter(|next| next.to_string() == "end").count();
     assert_eq!(ended, 3, "{:?}", site.durable());
     let again = site.run(&site.configure(""), &[]);
@@ -88,7 +88,7 @@ fn latest_means_the_first_start_for_later_shards_too() {
     let begun = || site.durable().len() == 3;
     wait_until("it has begun", begun);
     put(10..20);
-    // Gone before it has read on; the moment of the start stays.
+    // Killed before it has read a record. The start timestamp stays the same.
     drop(live);
     site.probe.split(&stream, &site.probe.open(&stream)[0]);
     put(20..30);
@@ -123,14 +123,14 @@ fn aggregated_records_are_split_into_rows() {
     site.wait_until_durable();
     live.stop();
     let subs: Vec<i64> = places(&site.tables()).keys().map(|(_, _, sub)| *sub).collect();
-    // Four of the first, in three parts; the second as one that is no text; the third in base64.
+    // Four rows of the first record in three parts, one of the second that is not text, one of the third in base64.
     assert_eq!(subs, [0, 1, 2, 3, 0, 0]);
     assert_eq!(read(&site.tables().join("user")).rows.len(), 4);
     assert_eq!(read(&site.tables().join("rejected")).rows.len(), 2);
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
 }
 
-/// As the Kinesis Producer Library writes it: parts with the places of their keys among these.
+/// An aggregated record as the Kinesis Producer Library writes it: parts with the indices of their keys.
 fn aggregate(keys: &[&str], parts: &[(u8, &[u8])]) -> Vec<u8> {
     let field = |number: u8, bytes: &[u8]| {
         let length = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80).expect("short parts");
@@ -183,7 +183,7 @@ fn shared_stream_is_routed_by_partition_keys() {
     let keys: Vec<String> = STREAMS.iter().map(|stream| format!("{stream} = \"{}\"", own(stream))).collect();
     let more = format!("partition_keys = {{ {} }}", keys.join(", "));
     let config = site.configure_streams(&format!("routed = \"{shared}\""), &more);
-    // Ours, as the fields of none would say: users that name nothing but their ind.
+    // The fields of these posts do not tell their stream: users with only an ind.
     let arguments = ["emit", "--to", "kinesis://", "--topic", shared, "--key", "streaming-me-{stream}"];
     let (code, _, said) =
         run(arguments.into_iter().chain(["--inds", "80", "--endpoint", &endpoint, "--region", "us-east-1"]));
@@ -214,7 +214,7 @@ fn shared_stream_is_routed_by_partition_keys() {
     let of_others = rejected.rows.iter().filter(|row| text(row, "detail").contains("streaming-you-user"));
     assert_eq!((of_others.count(), rejected.rows.len()), (2, 3));
     succeed(pinflow(["table"]).arg(site.tables()).arg("--verify"));
-    // From where it stands, nothing comes twice.
+    // The next run resumes without repeating a record.
     let live = site.run(&config, &[]);
     site.probe.put(shared, &[(own("pin"), b"{\"index\":5,\"title\":\"a\"}".to_vec())]);
     wait_until("it has read on", || places_of(&site) == 247);
@@ -276,7 +276,7 @@ fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
                 live.running.signal(nix::sys::signal::Signal::SIGKILL);
             }
             false => {
-                // All may have been durable when it was killed: then nothing happens before it has shown something.
+                // Everything may already have been durable when it was killed. Then wait only for its first snapshot.
                 wait_until("all is durable and shown", || live.cut().is_some() && places_of(&site) == 450);
                 let snapshot = live.stop();
                 pinflow_testkit::batch::assert_answers_equal_batch(&site.tables(), Default::default(), &snapshot);
@@ -289,7 +289,7 @@ fn posts_from_kafka_and_kinesis_are_joined_in_one_run() {
 }
 
 fn places_of(site: &KinesisSite) -> usize {
-    // All four tables are there once positions are.
+    // All four tables exist once positions are stored.
     if site.durable().is_empty() { 0 } else { places(&site.tables()).len() }
 }
 
@@ -305,7 +305,7 @@ fn run_until_caught_up_reads_existing_records_and_ends() {
     for seed in 61..64 {
         site.send(&site.recording(60, seed, &[]));
         if seed == 62 {
-            // What was put before and after a split is there when the run begins.
+            // Records from before and after a split exist when the run starts.
             site.probe.split(&stream, &site.probe.open(&stream)[0]);
             site.send(&site.recording(60, 64, &[]));
         }

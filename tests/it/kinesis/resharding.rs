@@ -1,5 +1,5 @@
-//! kill -9 at random moments and at every step of the commit protocol, while shards are split and merged: nothing lost,
-//! nothing twice, every key in its order.
+//! kill -9 at random moments and at every step of the commit protocol, while shards are split and merged: nothing is
+//! lost or repeated, and every key is in order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +18,16 @@ use pinflow_testkit::kinesis::site::{KinesisSite, STREAMS};
 use pinflow_testkit::kinesis::{env_or_default, skipped};
 use pinflow_testkit::ledger::read;
 
-/// Rounds, unless `PINFLOW_KINESIS_ROUNDS` says otherwise.
+/// Default number of rounds. `PINFLOW_KINESIS_ROUNDS` overrides it.
 const DEFAULT_ROUNDS: u64 = 12;
-/// The same with records that are pushed.
+/// Default number of rounds with enhanced fan-out.
 const DEFAULT_FAN_OUT_ROUNDS: u64 = 6;
-/// Streams are created again after this many rounds: kinesis-local slows down with all that it holds.
+/// Streams are re-created after this many rounds, because kinesis-local slows down as its data grows.
 const ROUNDS_PER_STREAM: u64 = 25;
 /// Keys of each stream.
 const KEYS_PER_STREAM: u64 = 12;
 
-/// A small generator of test choices (splitmix64): the same rounds in every run.
+/// A small random number generator (splitmix64), so that every run has the same rounds.
 fn random_choice(round: u64, what: u64) -> u64 {
     let mut z = (round * 31 + what).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -35,7 +35,7 @@ fn random_choice(round: u64, what: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Three streams whose keys count.
+/// Writes to three streams. The messages of each key contain 1, 2, 3, ….
 struct CountingWriter {
     site: KinesisSite,
     config: std::path::PathBuf,
@@ -50,7 +50,7 @@ impl CountingWriter {
         CountingWriter { site, config, count: 0 }
     }
 
-    /// Puts the next message of every key: one call a stream, so that those of a key keep their order.
+    /// Puts the next message of every key, with one call per stream, so that each key stays in order.
     fn put(&mut self) {
         self.count += 1;
         let count = self.count;
@@ -80,7 +80,7 @@ impl CountingWriter {
         }
     }
 
-    /// One life of the process, in which records are put and shards change.
+    /// Runs the process until it is killed, while records are put and shards change.
     fn run_until_killed(&mut self, round: u64) {
         let mut command = self.site.command(&self.config);
         let log = std::fs::File::create(self.site.place.path().join("log")).unwrap();
@@ -114,7 +114,7 @@ impl CountingWriter {
         self.assert_children_come_after();
     }
 
-    /// What is durable of a child is so only after the ends of its parents.
+    /// Asserts that a child shard has durable records only after the ends of its parents are durable.
     fn assert_children_come_after(&self) {
         let durable = self.site.durable();
         for stream in STREAMS {
@@ -129,7 +129,7 @@ impl CountingWriter {
         }
     }
 
-    /// Reads on without disturbance and demands that everything is right.
+    /// Runs to the end without kills, and asserts that tables and answers are right.
     fn finish(&self) {
         self.site.finish(&self.config);
         self.assert_children_come_after();
@@ -140,7 +140,7 @@ impl CountingWriter {
     }
 }
 
-/// Demands that the rows of each key, in the order in which deliveries count, say 1, 2, 3, ….
+/// Asserts that the rows of each key, in the order of their versions, contain 1, 2, 3, ….
 fn assert_in_order(table: &Path, counter: &str, count: u64) {
     let rows = read(table);
     let at = |name: &str| rows.columns.iter().position(|column| column == name).unwrap();
@@ -159,7 +159,7 @@ fn assert_in_order(table: &Path, counter: &str, count: u64) {
     }
 }
 
-/// Lives rounds, on several pipelines side by side where `PINFLOW_KINESIS_ABREAST` says so. `source` are further lines of
+/// Runs the rounds, on `PINFLOW_KINESIS_ABREAST` pipelines in parallel. `source` are additional lines of
 /// the source.
 fn survive_kills(rounds: u64, source: &str) {
     let next = AtomicU64::new(0);

@@ -9,7 +9,7 @@ use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::mysql::MysqlServer;
 use pinflow_testkit::{RunningProcess, create_temp_dir, find_real_posts, last_snapshot, pinflow, succeed, wait_until};
 
-/// The first draws of the original with its own seed, as Python makes them.
+/// The first draws of the original posting emulator with its seed, computed by Python.
 const ORIGINAL_DRAWS: [usize; 24] = [
     7528, 2863, 5730, 8304, 8731, 1313, 4315, 10794, 5494, 5069, 2923, 3089, 6063, 3454, 7554, 6145, 10625, 2959, 9875,
     2418, 3156, 428, 7343, 2074,
@@ -135,7 +135,7 @@ fn invalid_source_tables_are_reported_with_a_hint() {
     database.sql("ALTER TABLE geolocation_data RENAME COLUMN ind TO number");
     let keyless = from(&[]);
     assert!(keyless.code == 1 && keyless.stderr.contains("geolocation_data: it has no column ind"), "{keyless:?}");
-    // As the tables of the emulator's first version were.
+    // The tables of the emulator's first version had no such column.
     database.sql("ALTER TABLE pinterest_data DROP COLUMN poster_name");
     let older = from(&["--streams", "pin,user"]);
     assert!(older.code == 0 && older.stderr.contains("pinterest_data has no column poster_name"), "{older:?}");

@@ -15,15 +15,15 @@ use pinflow_testkit::kinesis::site::KinesisSite as Streams;
 use pinflow_testkit::mysql::MysqlServer;
 use pinflow_testkit::{ProcessOutput, create_temp_dir, last_snapshot, pinflow, succeed};
 
-/// Draws of each test; the tables have 900 rows.
+/// Draws per test. The tables have 900 rows.
 const EMITTED_DRAWS: usize = 4000;
 
-/// The stage that Amazon's gateway has in its URLs.
+/// The URL of a gateway with a stage, as Amazon API Gateway has it.
 fn stage(gateway: &RunningGateway) -> String {
     format!("http://{}/test", gateway.http.address)
 }
 
-/// Draws from a database of made posts.
+/// Draws from a database of generated posts.
 fn emit_from(to: &str, flags: &[&str]) -> EndedRun {
     let database = MysqlServer::shared().database();
     database.fill(900);
@@ -34,7 +34,7 @@ fn emit_from(to: &str, flags: &[&str]) -> EndedRun {
     ended
 }
 
-/// Reads what is there, and demands the answers of the batch engine.
+/// Reads all records, and asserts that the answers equal those of the batch engine.
 fn assert_answers(command: &mut Command, tables: &Path) -> ProcessOutput {
     let output = succeed(command.args(["--until-caught-up", "--output", "snapshots"]));
     let snapshot = last_snapshot(&output.stdout);
@@ -44,13 +44,13 @@ fn assert_answers(command: &mut Command, tables: &Path) -> ProcessOutput {
     snapshot
 }
 
-/// Has the run of a configuration keep every message as it came.
+/// Adds an archive to a configuration.
 fn enable_archive(config: &Path) {
     let text = std::fs::read_to_string(config).unwrap();
     std::fs::write(config, text + "[archive]\nurl = \"raw\"\nrotate_secs = 0\ncompression = \"zstd\"\n").unwrap();
 }
 
-/// Reads the archive of a run, and demands what the run said.
+/// Replays the archive of a run, and asserts that it gives the same answers.
 fn assert_replays(place: &Path, said: &ProcessOutput) {
     let config = place.join("replay.toml");
     let text = "[[source]]\nkind = \"recording\"\npath = \"raw\"\n[tables]\nurl = \"replayed\"\n";
@@ -100,7 +100,7 @@ fn emulator_through_gateway_and_kinesis_gives_batch_answers() {
     if skipped() || pinflow_testkit::kinesis::skipped() {
         return;
     }
-    // The fast one: what is put is many records.
+    // MiniStack is faster than kinesis-local, and this test puts many records.
     let (place, server) = (create_temp_dir(), Kinesis::start_ministack());
     let streams = Streams::new(&server.endpoint(), &server.endpoint(), 2);
     let kinesis = format!("kinesis = {{ region = \"us-east-1\", endpoint = \"{}\" }}", server.endpoint());

@@ -1,6 +1,6 @@
 //! Posts drawn from a real MariaDB that the tests start. `tests/mysql/setup.sh` installs it.
 //!
-//! `PINFLOW_SKIP_MYSQL=1` leaves these tests out. Without it a server that cannot be started is a failure.
+//! `PINFLOW_SKIP_MYSQL=1` skips these tests. Otherwise a server that cannot be started is a failure.
 
 mod credentials;
 mod emit;
@@ -36,7 +36,7 @@ fn read_messages(folder: &Path, stream: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The posts that fill a table, each at its ind, with a `T` in their times.
+/// The posts that fill a table, each at the index of its ind, with a `T` in their times.
 fn generate_posts(folder: &Path, inds: u32, seed: u32) -> [Vec<Value>; 3] {
     let (inds, seed) = (inds.to_string(), seed.to_string());
     succeed(pinflow(["emit", "--inds", &inds, "--seed", &seed, "--to"]).arg(folder));

@@ -6,7 +6,7 @@ use super::{STREAMS, ind, read_messages, run, skipped};
 use pinflow_testkit::mysql::MysqlServer;
 use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, wait_until};
 
-/// A server of its own with so many rows in each table, and where it is.
+/// A separate server with this many rows in each table, and its URL.
 fn start_filled(rows: u32) -> (MysqlServer, String) {
     let server = MysqlServer::start(None);
     let url = {
@@ -34,7 +34,7 @@ fn killed_database_is_retried_and_no_draw_is_lost_or_repeated() {
     let count = || messages().iter().map(|text| text.lines().count()).sum::<usize>();
     for _ in 0..2 {
         let before = count();
-        // Of 11,001 offsets the tables have 800: one draw in 14 finds something.
+        // The tables have 800 of 11,001 offsets, so one draw in 14 finds a row.
         wait_until("rows are drawn", || count() > before + 20);
         let noticed = || std::fs::read_to_string(&log).unwrap().matches("trying again until it is back").count();
         let times = noticed();

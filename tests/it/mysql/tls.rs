@@ -10,7 +10,7 @@ fn emit_from(url: &str, environment: &[(&str, &str)]) -> EndedRun {
     run_with(arguments, &[&[("MYSQL_PWD", PASSWORD)], environment].concat())
 }
 
-/// Draws with a mode, and expects to be well, with these words, or refused with them.
+/// Draws with an SSL mode, and asserts success or failure with these words.
 fn assert_connection(server: &MysqlServer, who: &str, query: &str, is_well: bool, words: &str) {
     let database = server.database();
     database.fill(3);

@@ -1,12 +1,12 @@
-//! Commits whose outcome nobody tells: stored, but the answer fails, is cut, or never comes; or not stored, or stored
-//! later. Every row is in the tables once, no version too many, and the run goes on.
+//! Commits with an unknown outcome: stored, but the response is an error, cut or missing. Or not stored, or stored
+//! later. Every row is in the tables once, there is no extra version, and the run continues.
 
 use pinflow_testkit::ledger::TABLES;
 use pinflow_testkit::objects::proxy::{StoreFault, StoreProxy};
 use pinflow_testkit::objects::site::{ObjectsSite, TABLES_PREFIX};
 use pinflow_testkit::objects::{skipped, store};
 
-/// One fault after so many puts that pass, for each table.
+/// Asserts that a run survives faults of each table after `passes` successful puts.
 fn assert_survives(faults: &[(StoreFault, u32)], passes: u32, what: &str) {
     if skipped() {
         return;
@@ -41,7 +41,7 @@ fn commit_stored_but_never_answered_is_applied_once() {
 
 #[test]
 fn delayed_commit_is_applied_once() {
-    // Before it is looked for, and after it was put again.
+    // Before the commit is looked up, and after it was put again.
     assert_survives(
         &[(StoreFault::Late(30), 1), (StoreFault::Late(600), 1), (StoreFault::Late(600), 7)],
         3,

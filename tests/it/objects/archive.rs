@@ -25,10 +25,10 @@ use pinflow_testkit::{
 /// Objects by partition and first offset.
 type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
 
-/// A recording that is read into tables on the disk, and archived.
+/// A recording that is read into tables on disk, and archived.
 struct ArchiveSite {
     place: tempfile::TempDir,
-    /// If the archive lies in one.
+    /// The bucket of the archive, if it is in a bucket.
     bucket: Option<TestBucket>,
     endpoint: String,
 }
@@ -67,7 +67,7 @@ impl ArchiveSite {
         self.path("recording")
     }
 
-    /// A configuration; `source` are further lines of its source, `archive` of its archive.
+    /// A configuration with additional lines of its source and of its archive.
     fn configure(&self, source: &str, archive: &str) -> PathBuf {
         let config = self.path("run.toml");
         let text = format!(
@@ -87,7 +87,7 @@ impl ArchiveSite {
         command
     }
 
-    /// Every object; nothing else may be there.
+    /// Reads every object, and asserts that nothing else exists.
     fn read_archive(&self) -> ArchiveObjects {
         let folder = self.path("fetched");
         let root = match &self.bucket {
@@ -101,7 +101,7 @@ impl ArchiveSite {
         objects(&root)
     }
 
-    /// Demands that the archive holds each line of the recording once, in order, in objects that begin where they say.
+    /// Asserts that the archive has each line of the recording once, in order, in objects that start where their names say.
     fn assert_each_once(&self) {
         let objects = self.read_archive();
         assert_eq!(objects.len(), 3);
@@ -117,7 +117,7 @@ impl ArchiveSite {
         }
     }
 
-    /// What a replay of the archive answers, and that its rows are those of the run but for where they came from.
+    /// Asserts that a replay of the archive gives the same answers, and the same rows except for their source.
     fn assert_replays(&self, answered: &ProcessOutput) {
         let config = self.path("replay.toml");
         let text = format!(
@@ -129,7 +129,7 @@ impl ArchiveSite {
         let replayed = last_snapshot(&succeed(&mut self.run(&config)).stdout);
         assert_eq!(replayed.answers, answered.answers);
         assert_eq!(rows(&self.path("replayed")), rows(&self.path("tables")));
-        // It goes on where it stopped, and finds nothing more.
+        // The next run resumes at the end, and finds nothing new.
         let again = last_snapshot(&succeed(&mut self.run(&config)).stdout);
         assert_eq!(again.answers, answered.answers);
         assert!(again.cut["sources"].as_array().unwrap().iter().all(|source| source["read"] == 0), "{}", again.cut);
@@ -140,7 +140,7 @@ impl ArchiveSite {
 /// The objects under a folder.
 fn objects(root: &Path) -> ArchiveObjects {
     let mut found = ArchiveObjects::new();
-    // Who is killed early has not begun it.
+    // A process that was killed early may not have created it.
     let mut folders = if root.exists() { vec![root.to_owned()] } else { Vec::new() };
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -150,8 +150,8 @@ fn objects(root: &Path) -> ArchiveObjects {
                 continue;
             }
             let key = path.strip_prefix(root).unwrap().to_str().unwrap();
-            // What a killed process was writing aside, which no listing shows; its proof of the bucket; notes of where to
-            // go on.
+            // Ignore staged files of a killed process, the probe of conditional puts, and
+            // resume markers.
             if key.contains('#') || key.starts_with("_pinflow_proof_") || key.starts_with("resume/") {
                 continue;
             }
@@ -164,7 +164,7 @@ fn objects(root: &Path) -> ArchiveObjects {
     found
 }
 
-/// The messages of a partition whose positions have no gaps; each object begins where the one before it ended.
+/// The messages of a partition. Asserts that each object starts where the previous one ended.
 fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>> {
     let mut messages = Vec::new();
     for (at, object) in objects {
@@ -181,7 +181,7 @@ fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>
     messages
 }
 
-/// The rows of the cleaned tables and the rejections, without where and when they came, in order.
+/// The rows of the cleaned tables and the rejections without their lineage, sorted.
 fn rows(tables: &Path) -> BTreeMap<&'static str, Vec<String>> {
     let of = |table: &&'static str| {
         let read = pinflow_testkit::ledger::read(&tables.join(table));
@@ -224,7 +224,7 @@ fn objects_of_the_original_connector_are_read() {
         let folder = place.path().join(format!("raw/topics/12e2.{stream}/partition=0"));
         std::fs::create_dir_all(&folder).unwrap();
         for (at, line) in lines(&place.path().join("recording"), stream).iter().enumerate() {
-            // One object a message, with no line end; some are compressed.
+            // One object per message without a line end. Some are compressed.
             let (ending, bytes) = match at % 3 {
                 0 => ("json", line.clone()),
                 1 => ("json.zst", zstd::encode_all(&line[..], 1).unwrap()),
@@ -248,7 +248,7 @@ fn objects_of_the_original_connector_are_read() {
     succeed(pinflow(["table", "--verify"]).arg(place.path().join("tables")));
 }
 
-/// Kills the program at every step and at any moment, and looks at the archive after each death.
+/// Kills the program at every step and at random moments, and checks the archive after each kill.
 fn kill_at_every_step(site: &ArchiveSite, rounds: usize) {
     let config = site.configure("rate_per_sec = 9000", "flush_records = 90");
     for round in 0..rounds {
@@ -331,7 +331,7 @@ fn second_writer_takes_over_and_archives_each_message_once() {
     let config = site.configure("rate_per_sec = 3000", "flush_records = 70");
     let mut first = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     wait_until("the first one has archived", || site.bucket.as_ref().unwrap().keys("raw").len() > 6);
-    // It falls asleep, and wakes when another one has taken over.
+    // Suspend the first run, and resume it after another one has taken over.
     first.signal(Signal::SIGSTOP);
     let mut second = RunningProcess::start(site.run(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     let before = site.bucket.as_ref().unwrap().keys("raw").len();
@@ -350,11 +350,11 @@ fn recreated_tables_archive_nothing_twice() {
     succeed(&mut site.run(&config));
     let before = site.read_archive();
     std::fs::remove_dir_all(site.path("tables")).unwrap();
-    // Larger objects now, and other windows.
+    // Now with larger objects and other windows.
     let config = site.configure("", "flush_records = 1000\ncompression = \"gzip\"");
     succeed(&mut site.run(&config));
     assert_eq!(site.read_archive(), before);
-    // Other messages under the same names are no archive of these.
+    // An archive with other messages under the same names is refused.
     std::fs::remove_dir_all(site.path("tables")).unwrap();
     emit(&site.recording(), 60, 300, 44, &["--force"]);
     let refused = site.run(&config).output().unwrap();
@@ -380,7 +380,7 @@ fn kafka_run_is_archived_in_a_bucket_and_replayed() {
     let mut command = with_credentials(pinflow(["run", "--output", "snapshots"]));
     let live = kafka::site::LiveSite::start_command(command.arg(&config), &log);
     site.emit(3_000, 51, &["--malformed", "0.02", "--order", "emulator"]);
-    // What no JSON line can be: nothing, no text, several lines, a tombstone.
+    // Messages that cannot be a line of JSON: empty, not text, several lines, a tombstone.
     let mut sending = site.producer();
     for payload in [Some(&b""[..]), Some(b"\xff\x00\n"), Some(b"{\n\"ind\": 99999}\n"), Some(b"{}\r"), None] {
         sending.send(&site.topic("geo"), 1, payload);

@@ -9,7 +9,7 @@ use pinflow_testkit::objects::site::{ObjectsSite, with_credentials, without_aws_
 use pinflow_testkit::objects::{skipped, store};
 use pinflow_testkit::{create_temp_dir, pinflow, succeed};
 
-/// What a command that must fail says, on both of its ways.
+/// Runs a command that must fail. Returns stdout and stderr.
 fn fail_with(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let said = [&output.stderr[..], &output.stdout].map(String::from_utf8_lossy).concat();
@@ -80,7 +80,7 @@ fn missing_bucket_and_unreachable_server_are_reported() {
     let text = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), text.replace(&site.bucket.name, "nobodys")).unwrap();
     assert!(fail_with(&mut site.run(), 1).contains("create the bucket"));
-    // A port that was free a moment ago.
+    // A port without a listener.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = ObjectsSite::new(1, &format!("http://{nobody}"));
     let said = fail_with(&mut check(&site), 1);

@@ -10,7 +10,7 @@ use pinflow_testkit::objects::site::ObjectsSite;
 use pinflow_testkit::objects::{skipped, store};
 use pinflow_testkit::{RunningProcess, wait_until};
 
-/// Rounds, unless `PINFLOW_KILLS` says otherwise.
+/// Default number of rounds. `PINFLOW_KILLS` overrides it.
 const DEFAULT_KILL_ROUNDS: usize = 40;
 
 #[test]

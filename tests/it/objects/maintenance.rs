@@ -11,7 +11,7 @@ use pinflow_testkit::objects::{skipped, store};
 use pinflow_testkit::readers::python;
 use pinflow_testkit::{RunningProcess, emit, pinflow, succeed, wait_until};
 
-/// What another engine reads of all four tables, straight from the bucket.
+/// The rows of all four tables, read by another engine directly from the bucket.
 fn read_by_other_engine(site: &ObjectsSite) -> Option<Value> {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let mut command = with_credentials(Command::new(python()?));
@@ -38,7 +38,7 @@ fn optimized_and_vacuumed_tables_read_the_same_in_other_engines() {
     };
     assert!(files("pin") > 5 && files("geo") > 5);
     succeed(&mut site.table(["optimize"]));
-    // What nobody committed, and what is no longer part of the newest version.
+    // An uncommitted file, and files that are not part of the newest version.
     site.bucket.put(&format!("{TABLES_PREFIX}/pin/part-00000-left-c000.snappy.parquet"), b"");
     succeed(&mut site.table(["vacuum", "--keep", "0", "--nothing-writes"]));
     assert_eq!((files("pin"), files("geo"), files("user")), (1, 1, 1));
@@ -100,7 +100,7 @@ fn answers_tables_are_written_to_a_bucket() {
     let checked = succeed(with_credentials(pinflow(["check"])).arg(site.config()));
     assert!(String::from_utf8_lossy(&checked.stdout).contains("answers' tables will be created at s3://"));
     let answered = pinflow_testkit::last_snapshot(&succeed(&mut site.run()).stdout);
-    // Nothing has changed since: nothing is written.
+    // Without changes nothing is written.
     let before = site.bucket.keys("answers").len();
     site.finish();
     assert_eq!(site.bucket.keys("answers").len(), before);

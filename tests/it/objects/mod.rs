@@ -1,4 +1,4 @@
-//! Tables and archives in a bucket of an S3-compatible store whose conditional put is real, and what can go wrong there.
+//! Tables and archives in a bucket of an S3-compatible store with real conditional puts, and the faults of such a store.
 
 mod ambiguous;
 mod archive;

@@ -11,16 +11,16 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A terminator; it ends with the test.
+/// A TLS terminator that stops when dropped.
 pub(crate) struct TlsProxy {
     port: u16,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl TlsProxy {
-    /// Listens before a server on this machine, with a certificate and its key in PEM files.
+    /// Forwards connections to a server on this machine, with a certificate and its key in PEM files.
     pub(crate) fn start(server: u16, certificate: &Path, key: &Path) -> TlsProxy {
-        // Another one may have been here first.
+        // Another test may already have installed it.
         let _ = aws_lc_rs::default_provider().install_default();
         let chain = CertificateDer::pem_file_iter(certificate).unwrap().collect::<Result<_, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -35,7 +35,7 @@ impl TlsProxy {
             while let Ok((client, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // A client that does not believe us goes away.
+                    // A client that does not trust the certificate disconnects.
                     let Ok(mut client) = acceptor.accept(client).await else { return };
                     let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
                     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;

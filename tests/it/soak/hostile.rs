@@ -15,17 +15,17 @@ use super::{READ_TOKEN, SoakPhase, SoakSite, WRITE_TOKEN};
 use pinflow_testkit::gateway::JSON_CONTENT_TYPE;
 
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that one attack holds at the most.
+/// Maximum number of open connections of an attack.
 const MAX_HELD_CONNECTIONS: usize = 40;
-/// Groups that an attack makes up, all distinct.
+/// Number of distinct groups that an attack creates.
 const GROUP_COUNT: u64 = 5_000;
 const COLLIDING_KEY_COUNT: usize = 5_000;
-/// Keys of the attacks; ordinary senders have smaller ones.
+/// Keys of the attacks. Ordinary senders use smaller ones.
 const TEXTS_IND: u64 = 5_000_000;
 const GROUPS_IND: u64 = 6_000_000;
 
-/// An attack: its name, the time between two steps, and a step. A step gives back the status that answered it, or 0 if
-/// it waits for none.
+/// An attack: its name, the time between two steps, and a step. A step returns the status of the reply, or 0 if
+/// it does not wait for one.
 type AttackKind = (&'static str, Duration, fn(&mut HostileSender) -> io::Result<u16>);
 
 const ATTACKS: [AttackKind; 10] = [
@@ -43,14 +43,14 @@ const ATTACKS: [AttackKind; 10] = [
 /// Attacks whose records are well-formed requests, and so are acknowledged.
 const ACKNOWLEDGED_ATTACKS: [&str; 4] = ["texts of one ind", "distinct groups", "colliding inds", "malformed records"];
 
-/// What became of an attack: how often each status, or error, was the outcome of a step.
+/// The outcome of an attack: how often a step ended with each status or error.
 #[derive(Debug)]
 pub(super) struct AttackOutcome {
     pub(super) name: &'static str,
     pub(super) outcomes: BTreeMap<String, u64>,
 }
 
-/// Who attacks.
+/// The sender of an attack.
 struct HostileSender {
     site: Arc<SoakSite>,
     runtime: tokio::runtime::Runtime,
@@ -77,7 +77,7 @@ pub(super) fn join(attacks: Vec<JoinHandle<AttackOutcome>>) -> Vec<AttackOutcome
     attacks.into_iter().map(|attack| attack.join().unwrap()).collect()
 }
 
-/// Demands that each attack took place, and was met as it should be.
+/// Asserts that each attack took place, and was rejected or accepted as expected.
 pub(super) fn assert_outcomes(attacks: &[AttackOutcome]) {
     for AttackOutcome { name, outcomes } in attacks {
         let of = |status: &str| outcomes.get(status).copied().unwrap_or(0);
@@ -162,9 +162,9 @@ fn send_texts_of_one_ind(attacker: &mut HostileSender) -> io::Result<u16> {
             "description": description, "follower_count": "7" })
     };
     let pins: Vec<Value> = match step % 20 {
-        // As long as a message may be.
+        // The longest allowed message.
         0 => vec![pin("long".to_owned(), "d".repeat(500 << 10))],
-        // Longer than a text may be.
+        // Longer than an allowed text.
         10 => vec![pin(format!("{step:060000}"), String::new())],
         _ => (0..10).map(|at| pin(format!("{:01000}", step * 10 + at), String::new())).collect(),
     };
@@ -224,7 +224,7 @@ fn announce_body(attacker: &mut HostileSender) -> io::Result<u16> {
     attacker.hold(attacker.gateway(), head.as_bytes())
 }
 
-/// Requests of which no record can be stored: each is answered with an error for each of its records.
+/// Requests without any storable record. Each reply has an error per record.
 fn leave_replies_unread(attacker: &mut HostileSender) -> io::Result<u16> {
     let body = format!("{{\"records\":[{}]}}", vec!["1"; 2_000].join(","));
     let request = format!(

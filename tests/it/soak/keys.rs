@@ -1,6 +1,6 @@
 //! Keys that collided under the former hash function: those of the test in `dataflows/src/hash.rs`.
 
-/// Bits of a table's place that the keys share.
+/// Number of bits of the bucket index that the keys share.
 const SHARED_BUCKET_BITS: u32 = 21;
 /// Secret summand and factor of the tables before they were drawn for each process.
 const OLD_SUMMAND: u64 = 0x082e_fa98_ec4e_6c89 ^ 0x0069_6e64;
@@ -11,7 +11,7 @@ fn old_hash(key: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Keys with one place and one tag: each solves `y × factor = place` in the low bits of both halves.
+/// Keys with the same bucket and tag: each solves `y × factor = bucket` in the low bits of both halves.
 pub(super) fn colliding_keys(count: usize) -> Vec<u64> {
     let width = 1_u64 << (64 - SHARED_BUCKET_BITS);
     let least = |step: u64| (1_u64..).find(|q| q.wrapping_mul(step) < width).unwrap();

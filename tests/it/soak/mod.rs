@@ -1,4 +1,4 @@
-//! A soak test: ordinary senders beside hostile ones, at a real gateway and a real run that follows what it writes.
+//! A soak test: ordinary and hostile senders at a real gateway, and a real run that follows its files.
 //!
 //! Calm and hostile phases alternate, so that other load on the machine affects both alike. Memory limits, answers and
 //! tables are asserted in every run. The ratio of the latencies is asserted only in a long run ([`MIN_RATIO_SECS`]).
@@ -24,34 +24,34 @@ use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
 use senders::{LatencySamples, SentRecord};
 
-/// Seconds, unless `PINFLOW_SOAK_SECS` says otherwise.
+/// Default duration in seconds. `PINFLOW_SOAK_SECS` overrides it.
 const DEFAULT_SOAK_SECS: u64 = 25;
-/// From here on the ratio of the latencies is asserted.
+/// The ratio of the latencies is asserted from this duration on, in seconds.
 const MIN_RATIO_SECS: u64 = 1_800;
 /// Seconds of one round: a calm phase and a hostile one.
 const ROUND_SECS: u64 = 300;
-/// `memory_max` of the run, and its resident memory at the most, bytes.
+/// `memory_max` of the run, and the limit of its resident memory, in bytes.
 const RUN_MEMORY_MAX: u64 = 512 << 20;
-/// Resident memory of the gateway at the most, bytes: `bytes_under_way_max` of 64 MiB, and what the process itself needs.
+/// Limit of the gateway's resident memory, in bytes: `bytes_under_way_max` of 64 MiB, and the process itself.
 const GATEWAY_MEMORY_MAX: u64 = 256 << 20;
-/// The 99th percentile beside hostile senders, relative to the calm phases.
+/// Limit of the 99th percentile in hostile phases, relative to the calm phases.
 const P99_RATIO_MAX: f64 = 2.0;
 const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 const WRITE_TOKEN: &str = "write-canary";
 const READ_TOKEN: &str = "read-canary";
 
-/// What the senders do at a moment.
+/// The current phase of the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SoakPhase {
-    /// Nobody is hostile, but what was hostile may still be let go: latencies do not count.
+    /// A pause after a hostile phase, in which resources are released. Latencies do not count.
     Pause,
     Calm,
     Hostile,
     Over,
 }
 
-/// What all senders share.
+/// The state that all senders share.
 struct SoakSite {
     gateway: HttpClient,
     run: HttpClient,
@@ -73,7 +73,7 @@ impl SoakSite {
     }
 }
 
-/// The phases of a run of so many seconds, each with its duration.
+/// The phases of a test of this many seconds, with their durations.
 fn plan(secs: u64) -> Vec<(SoakPhase, Duration)> {
     let round_count = (secs / ROUND_SECS).max(1);
     let round = Duration::from_secs(secs) / u32::try_from(round_count).unwrap();
@@ -103,7 +103,7 @@ fn query_json(http: HttpClient, path: &str) -> (u16, Value) {
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
 
-/// The most that two processes held.
+/// The largest resident memory of both processes.
 #[derive(Debug, Default)]
 struct MemoryPeaks {
     gateway: u64,

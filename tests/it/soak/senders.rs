@@ -1,6 +1,6 @@
 //! Ordinary senders at a constant rate, and a reader of an answer's changes.
 //!
-//! A latency counts from the moment at which a record was due, so that a sender that had to wait does not hide it.
+//! Latency is measured from the time at which a record was due, so it includes the time that a sender waited.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +17,11 @@ use pinflow_testkit::http_client::{KeptConnection, SseEvent};
 
 pub(super) const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const SENDER_COUNT: u64 = 8;
-/// Between two requests of a sender.
+/// Time between two requests of a sender.
 const SEND_INTERVAL: Duration = Duration::from_millis(100);
-/// After a reply that asks to send again later.
+/// Time before a retry after 503.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// Posts that ordinary senders replace again and again.
+/// Posts that ordinary senders replace repeatedly.
 const INDS: u64 = 20_000;
 /// The post whose replacements change an answer, and its country.
 const PROBE_IND: u64 = 9_000_000;
@@ -83,13 +83,13 @@ impl LatencySamples {
     }
 }
 
-/// What ordinary senders sent.
+/// The records of ordinary senders.
 #[derive(Debug, Default)]
 pub(super) struct SentRecord {
     pub(super) latencies: LatencySamples,
     /// Requests that were sent again after 503.
     pub(super) retries: u64,
-    /// Of each stream: the value that was acknowledged at each offset.
+    /// Acknowledged values by stream and offset.
     acknowledged: BTreeMap<&'static str, BTreeMap<u64, String>>,
 }
 
@@ -110,7 +110,7 @@ impl SentRecord {
         }
     }
 
-    /// Demands that each acknowledged record is the line that the acknowledgement names.
+    /// Asserts that each acknowledged record is the line that the acknowledgement names.
     pub(super) fn assert_stored(&self, posts: &Path) {
         for (stream, values) in &self.acknowledged {
             let lines = stored_lines(posts, stream);
@@ -127,7 +127,7 @@ pub(super) fn stored_lines(posts: &Path, stream: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// One sender's connection and what came of it.
+/// The connection of a sender, and its results.
 struct OrdinarySender {
     site: Arc<SoakSite>,
     connection: KeptConnection,
@@ -164,7 +164,7 @@ impl OrdinarySender {
     }
 }
 
-/// A request that produces values, on a connection that is kept.
+/// A request that produces values on a persistent connection.
 pub(super) fn produce_request(stream: &str, values: &[Value]) -> Vec<u8> {
     let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
     let body = json!({ "records": records }).to_string();
@@ -200,7 +200,7 @@ pub(super) fn start(site: &Arc<SoakSite>) -> OrdinarySenders {
 }
 
 impl OrdinarySenders {
-    /// What was sent, and how long each probe took to its changed answer.
+    /// Waits for all senders. Returns the sent records, and the time from each probe to its changed answer.
     pub(super) fn join(self) -> (SentRecord, LatencySamples) {
         let mut sent = SentRecord::default();
         for sender in self.senders {
@@ -251,7 +251,7 @@ fn ordinary_post(sender: u64, post: u64) -> (&'static str, Value) {
 /// When each probe was due, and in which phase.
 type LatencyProbes = Mutex<Vec<(SoakPhase, Instant)>>;
 
-/// Replaces one pin again and again; each replacement has more followers, and so changes the answer of its country.
+/// Replaces one pin repeatedly. Each version has more followers, so it changes the answer of its country.
 fn send_probes(site: &Arc<SoakSite>, probes: &LatencyProbes) -> SentRecord {
     let mut sender = OrdinarySender::new(site);
     let geo = json!({ "ind": PROBE_IND, "timestamp": "2020-08-28T03:52:47", "latitude": 1.5, "longitude": 2.5,
@@ -283,7 +283,7 @@ fn read_changes(site: &SoakSite, probes: &LatencyProbes) -> LatencySamples {
         assert_ne!(event.kind, "dropped", "an ordinary reader is not dropped: {event:?}");
         let Some((number, poster)) = probe_of(&event) else { continue };
         let probes = probes.lock().unwrap();
-        // Probes between two changes of the answer were in the same epoch as the last of them.
+        // Several probes in one epoch cause one change. They count with the last of them.
         for (phase, due) in &probes[seen..number] {
             latencies.add(*phase, due.elapsed());
         }
@@ -295,7 +295,7 @@ fn read_changes(site: &SoakSite, probes: &LatencyProbes) -> LatencySamples {
     panic!("the stream of changes ended before the last probe");
 }
 
-/// The probe that an event shows as the answer of its country.
+/// The number of the probe in an event.
 fn probe_of(event: &SseEvent) -> Option<(usize, String)> {
     let rows = event.data.get("insert").or_else(|| event.data.get("rows"))?.as_array()?;
     let row = rows.iter().find(|row| row["country"] == PROBE_COUNTRY)?;

@@ -6,7 +6,7 @@ use super::hostile_server;
 use super::tmux::{TmuxTerminal, skipped};
 use pinflow_testkit::{create_temp_dir, emit, pinflow, program, succeed};
 
-/// Texts that would steer a terminal, or mislead its reader.
+/// Texts that would control a terminal, or mislead its reader.
 const HOSTILE_TEXTS: [&str; 30] = [
     "\u{1b}[31mred",
     "\u{1b}[2J\u{1b}[H",
@@ -40,7 +40,7 @@ const HOSTILE_TEXTS: [&str; 30] = [
     "nothing\u{0}more",
 ];
 
-/// Demands that nothing in a text steers a terminal.
+/// Asserts that a text has no control sequences.
 fn assert_no_control_sequences(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
     let is_steering = |c: &char| {
@@ -86,7 +86,7 @@ fn hostile_file_names_are_shown_as_escapes_by_every_command() {
     emit(&recording, 3, 3, 1, &[]);
     for (number, hostile) in HOSTILE_TEXTS.iter().enumerate().filter(|(_, text)| !text.contains(['/', '\0'])) {
         let folder = place.path().join(format!("{number} {hostile}"));
-        // `emit --to` refuses control characters in names; others may have made such a folder.
+        // `emit --to` refuses control characters in names, but such a folder can exist.
         std::fs::create_dir(&folder).unwrap();
         for stream in ["pin", "geo", "user"] {
             let name = format!("{stream}.jsonl");
@@ -108,7 +108,7 @@ fn hostile_file_names_are_shown_as_escapes_by_every_command() {
         if !run.status.success() {
             continue;
         }
-        // A torn commit, which --repair moves away.
+        // Tear a commit, so that --repair moves it away.
         let log = tables.join("pin/_delta_log");
         let newest = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
         let newest = newest.filter(|path| path.extension().is_some_and(|end| end == "json")).max().unwrap();

@@ -47,7 +47,7 @@ fn live_tables_fit_the_screen_and_leave_a_short_summary() {
     wait_until("every answer has a line", || terminal.screen_contains("median_followers_by_join_year"));
     assert!(terminal.screen().len() <= 24 && terminal.screen_contains("epoch "), "{:?}", terminal.screen());
     assert_fits(&terminal, 80);
-    // Smaller, and larger again, while it runs.
+    // Resize the terminal during the run: smaller, and larger again.
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     wait_until("it is redrawn", || terminal.screen_contains("more answers") && terminal.screen_contains(" read, "));
     assert_fits(&terminal, 40);

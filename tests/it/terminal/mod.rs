@@ -7,7 +7,7 @@ mod unwritable_output;
 
 use std::io::{Read, Write};
 
-/// Answers every request with the same bytes.
+/// Starts a server that sends the same reply to every request.
 fn hostile_server(status: &'static str, body: Vec<u8>) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

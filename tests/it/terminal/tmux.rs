@@ -22,14 +22,14 @@ pub(super) struct TmuxTerminal {
 }
 
 impl TmuxTerminal {
-    /// Runs a shell script on a terminal of so many columns and rows.
+    /// Runs a shell script on a terminal of this size.
     pub(super) fn start(script: &str, columns: u16, rows: u16) -> TmuxTerminal {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let socket = format!("pinflow-{}-{number}", std::process::id());
         let terminal = TmuxTerminal { socket, place: create_temp_dir() };
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        // No status line takes a row.
+        // Without a status line, all rows are usable.
         let settings = terminal.place.path().join("tmux.conf");
         std::fs::write(&settings, "set -g status off\n").unwrap();
         let mut command = Command::new("tmux");
@@ -46,13 +46,13 @@ impl TmuxTerminal {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The lines of the screen, without those at its end that are empty.
+    /// The lines of the screen, without empty ones at its end.
     pub(super) fn screen(&self) -> Vec<String> {
         let text = self.tmux(&["capture-pane", "-p"]);
         text.trim_end().lines().map(str::to_owned).collect()
     }
 
-    /// The screen, with the escapes that colour it.
+    /// The screen with colour escapes.
     pub(super) fn coloured_screen(&self) -> String {
         self.tmux(&["capture-pane", "-p", "-e"])
     }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::hostile_server;
 use pinflow_testkit::{RunningProcess, create_temp_dir, emit, pinflow, program, succeed, wait_until};
 
-/// Where the outputs of a command go.
+/// An output that cannot be written.
 #[derive(Debug, Clone, Copy)]
 enum OutputSink {
     Full,
@@ -16,7 +16,7 @@ enum OutputSink {
 }
 
 impl OutputSink {
-    /// Runs a command line with `descriptor` (1 or 2) going to the sink; the exit code.
+    /// Runs a command line with `descriptor` (1 or 2) redirected to the sink. Returns the exit code.
     fn run(self, descriptor: u8, arguments: &[&str]) -> i32 {
         let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
         let command = format!("{} {}", program().display(), quoted.join(" "));
@@ -24,7 +24,7 @@ impl OutputSink {
         let script = match self {
             OutputSink::Full => format!("{command} {other} {descriptor}>/dev/full"),
             OutputSink::Missing => format!("{command} {other} {descriptor}>&-"),
-            // A pipe whose reader has ended before anything is written.
+            // A pipe whose reader has closed it before the first write.
             OutputSink::Closed => format!(
                 "mkfifo \"$PIPE\"; exec 9<>\"$PIPE\"; exec 8>\"$PIPE\"; exec 9<&-; {command} {other} {descriptor}>&8 8>&-"
             ),

@@ -1,5 +1,5 @@
-//! Looks into a token as MSK does: is it a request for `kafka-cluster:Connect`, signed with a secret that we know
-//! (AWS Signature Version 4), and not over?
+//! Validates a token as MSK does: it must be a request for `kafka-cluster:Connect`, signed with a known secret
+//! (AWS Signature Version 4), that has not expired.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::civil::DateTime;
 use sha2::{Digest, Sha256};
 
-/// Whose requests are accepted, and where.
+/// The accepted credentials and region.
 #[derive(Debug, Clone)]
 pub struct TopicRights {
     /// The region of the cluster.
@@ -17,13 +17,13 @@ pub struct TopicRights {
     pub access_key: &'static str,
     /// The secret that requests are signed with.
     pub secret_key: &'static str,
-    /// The session token that belongs to the keys, if they are short-lived.
+    /// The session token of the keys, if they are temporary.
     pub session_token: Option<&'static str>,
-    /// How far the clock of the one who looks goes ahead.
+    /// How far the validator's clock is ahead.
     pub clock_ahead: Duration,
 }
 
-/// Until when the token is good, or what is wrong with it.
+/// The expiry of a valid token, or the reason why it is invalid.
 pub(super) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, String> {
     let url = URL_SAFE_NO_PAD.decode(token).map_err(|_| "no URL-safe base64")?;
     let url = url::Url::parse(std::str::from_utf8(&url).map_err(|_| "no text")?).map_err(|_| "no URL")?;
@@ -63,7 +63,7 @@ pub(super) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, Str
     if until <= SystemTime::now() + rights.clock_ahead { Err("it is over".to_owned()) } else { Ok(until) }
 }
 
-/// What was signed. The program's name was added afterwards, as all of Amazon's signers do.
+/// The signed text. The user agent is excluded, because Amazon's signers add it after signing.
 fn canonical(url: &url::Url, host: &str) -> String {
     let mut pairs: Vec<_> = url
         .query_pairs()

@@ -1,5 +1,5 @@
-//! A broker that speaks as much of Kafka's protocol as it takes to sign in as at MSK, over TLS: ApiVersions,
-//! SaslHandshake, SaslAuthenticate and Metadata. It looks into tokens, ends sessions (KIP-368), and counts.
+//! A stub broker over TLS with the part of Kafka's protocol that MSK authentication needs: ApiVersions,
+//! SaslHandshake, SaslAuthenticate and Metadata. It validates tokens, ends sessions (KIP-368), and counts requests.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,22 +20,22 @@ const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
 const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
-/// What the stub has seen.
+/// The requests that the stub has received.
 #[derive(Debug, Clone, Default)]
 pub struct SeenRequests {
-    /// Times that somebody signed in on a new connection.
+    /// Number of authentications on a new connection.
     pub signed_in: u32,
-    /// Times that somebody authenticated again on an open connection.
+    /// Number of reauthentications on an open connection.
     pub signed_in_anew: u32,
     /// Tokens that were accepted, each once, in the order of their first use.
     pub tokens: Vec<String>,
-    /// Why others were not.
+    /// The reasons for rejected tokens.
     pub refused: Vec<String>,
-    /// Connections that were cut because their session was over.
+    /// Number of connections that were closed because their session had expired.
     pub cut: u32,
 }
 
-/// The stub; its threads end with the process.
+/// The stub broker. Its threads end with the process.
 pub struct MskStub {
     port: u16,
     seen: Arc<Mutex<SeenRequests>>,
@@ -50,7 +50,7 @@ struct StubState {
 }
 
 impl MskStub {
-    /// Starts one whose sessions last `session`; none of them ends if that is zero.
+    /// Starts a stub whose sessions last `session`. With zero they never end.
     pub fn start(certificates: &TestCertificates, rights: TopicRights, session: Duration) -> MskStub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -68,7 +68,7 @@ impl MskStub {
                     let tls = ServerConnection::new(Arc::clone(&shared.tls)).unwrap();
                     let mut session =
                         ClientSession { stream: StreamOwned::new(tls, stream), shared, until: None, refused: false };
-                    // The client went, or was cut.
+                    // The client disconnected, or was disconnected.
                     let _ = session.serve();
                 });
             }
@@ -91,7 +91,7 @@ impl MskStub {
 struct ClientSession {
     stream: StreamOwned<ServerConnection, TcpStream>,
     shared: Arc<StubState>,
-    /// When the session is over, once somebody has signed in.
+    /// When the session expires, after authentication.
     until: Option<Instant>,
     refused: bool,
 }
@@ -154,12 +154,12 @@ impl ClientSession {
     }
 }
 
-/// What a client needs to know of us.
+/// The reply to ApiVersions.
 fn api_versions(version: i16) -> RequestBody {
     let known = [(METADATA, 0, 4), (SASL_HANDSHAKE, 0, 1), (API_VERSIONS, 0, 3), (SASL_AUTHENTICATE, 0, 1)];
     let flexible = version >= 3;
     let count = i32::try_from(known.len()).unwrap();
-    // Compact arrays say one more than they hold.
+    // The length of a compact array is stored plus one.
     let mut body = if flexible {
         RequestBody::default().i16(0).u8(count as u8 + 1)
     } else {
@@ -183,7 +183,7 @@ fn metadata(port: u16) -> RequestBody {
     broker.text("stub").i32(1).i32(0)
 }
 
-/// The inside of an answer.
+/// The body of a response.
 #[derive(Default)]
 struct RequestBody(Vec<u8>);
 
@@ -209,7 +209,7 @@ impl RequestBody {
     }
 }
 
-/// The inside of a request.
+/// The body of a request.
 struct WireReader<'a>(&'a [u8]);
 
 impl<'a> WireReader<'a> {

@@ -1,4 +1,4 @@
-//! MSK's access control by IAM, against a stub that looks into tokens as MSK does.
+//! MSK's access control by IAM, against a stub that validates tokens as MSK does.
 //!
 //! No broker is needed. What only Amazon's own service can prove is described in the README.
 
@@ -30,7 +30,7 @@ fn rights() -> TopicRights {
     }
 }
 
-/// A stub, and how to connect to it.
+/// A stub and a configuration that connects to it.
 fn site(rights: TopicRights, session: Duration, more: &str) -> (MskStub, KafkaConfigFile, tempfile::TempDir) {
     let place = create_temp_dir();
     let certificates = TestCertificates::make(place.path());
@@ -119,7 +119,7 @@ fn credentials_and_tokens_are_never_printed() {
     }
 }
 
-/// A profile whose credentials come from a process and end seconds later; each call of it is noted in a file.
+/// A profile whose credentials come from a process and expire after seconds. Each call is recorded in a file.
 fn write_short_lived_profile(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
     let (process, calls, config) = (place.join("credentials"), place.join("calls"), place.join("config"));
     let script = format!(
@@ -134,7 +134,7 @@ fn write_short_lived_profile(place: &Path, secs: u32) -> (PathBuf, PathBuf) {
     (config, calls)
 }
 
-/// An idle client must renew its token before the credentials end, and its session before the broker ends it.
+/// An idle client must renew its token before the credentials expire, and its session before the broker ends it.
 #[test]
 fn idle_connection_reauthenticates_with_new_tokens() {
     let place = create_temp_dir();
@@ -146,7 +146,7 @@ fn idle_connection_reauthenticates_with_new_tokens() {
         stub.address(),
         path_text(&certificates.authority())
     );
-    // In a process of its own, for its environment is another.
+    // In a separate process, because it has another environment.
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kafka::msk::idle_client_process", "--ignored", "--nocapture"])
         .env("AWS_CONFIG_FILE", &config)
@@ -160,7 +160,7 @@ fn idle_connection_reauthenticates_with_new_tokens() {
     let seen = stub.seen();
     assert!(output.status.success(), "{said} {seen:?}");
     assert_eq!((seen.cut, seen.refused.len()), (0, 0), "{seen:?}");
-    // Twelve seconds: sessions of two, renewed at nine tenths; tokens of six, renewed at four fifths.
+    // In twelve seconds: sessions of 2 s, renewed after 90 %, and tokens of 6 s, renewed after 80 %.
     assert!(seen.signed_in_anew >= 4, "{seen:?}");
     assert!(seen.tokens.len() >= 2, "{seen:?}");
     assert!(std::fs::read_to_string(calls).unwrap().lines().count() >= seen.tokens.len());
