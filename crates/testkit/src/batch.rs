@@ -13,7 +13,7 @@ use crate::ProcessOutput;
 use crate::ledger::{TableRows, read};
 use crate::oracle::SqlOracle;
 
-/// One row, by the names of its columns.
+/// A row with the names of its columns.
 struct NamedAnswer<'a>(&'a TableRows, &'a [Value]);
 
 impl NamedAnswer<'_> {
@@ -51,7 +51,7 @@ impl NamedAnswer<'_> {
     }
 }
 
-/// Demands that a snapshot says exactly what the batch engine says of the tables.
+/// Asserts that a snapshot equals the answers of the batch engine over the tables.
 pub fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: &ProcessOutput) {
     let oracle = SqlOracle::default();
     for table in ["pin", "geo", "user"] {

@@ -8,13 +8,13 @@ use rcgen::{
     date_time_ymd,
 };
 
-/// An authority and what it signed, as PEM files in a folder.
+/// A certificate authority and the certificates that it signed, as PEM files in a folder.
 pub struct TestCertificates {
     folder: PathBuf,
 }
 
 impl TestCertificates {
-    /// Makes all of them.
+    /// Creates all certificates.
     pub fn make(folder: &Path) -> TestCertificates {
         std::fs::create_dir_all(folder).unwrap();
         let made = TestCertificates { folder: folder.to_owned() };
@@ -48,7 +48,7 @@ impl TestCertificates {
         self.write(name, &certificate, &key);
     }
 
-    /// A certificate, its key, and both in one file, as brokers read them (KIP-651).
+    /// Writes a certificate, its key, and both in one file, as brokers read them (KIP-651).
     fn write(&self, name: &str, certificate: &str, key: &KeyPair) {
         let key = key.serialize_pem();
         std::fs::write(self.certificate(name), certificate).unwrap();
@@ -67,7 +67,7 @@ impl TestCertificates {
         self.folder.join(format!("{name}.pem"))
     }
 
-    /// That certificate's private key.
+    /// The private key of that certificate.
     pub fn key(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.key"))
     }

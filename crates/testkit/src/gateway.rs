@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::http_client::{HttpClient, HttpReply};
 use crate::{RunningProcess, pinflow, wait_until};
 
-/// What clients of the REST proxy send JSON as.
+/// The content type of JSON records of Kafka's REST proxy.
 pub const JSON_CONTENT_TYPE: &str = "application/vnd.kafka.json.v2+json";
-/// The same for bytes.
+/// The content type of binary records.
 pub const BINARY_CONTENT_TYPE: &str = "application/vnd.kafka.binary.v2+json";
 
 /// A gateway process. It is killed when dropped.
@@ -25,12 +25,12 @@ pub struct RunningGateway {
 }
 
 impl RunningGateway {
-    /// Starts one; `more` are the lines of `[gateway]`.
+    /// Starts a gateway. `more` are additional lines of `[gateway]`.
     pub fn start(place: &Path, more: &str) -> RunningGateway {
         RunningGateway::start_with(place, more, &[])
     }
 
-    /// The same, with more in its environment.
+    /// As [`RunningGateway::start`], with additional environment variables.
     pub fn start_with(place: &Path, more: &str, env: &[(&str, &str)]) -> RunningGateway {
         let (config, log) = (place.join("gateway.toml"), place.join("gateway.log"));
         std::fs::write(&config, format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{more}\n")).unwrap();
@@ -56,12 +56,12 @@ impl RunningGateway {
         self.send_with(method, path, &[("content-type", kind)], body)
     }
 
-    /// The same with these headers.
+    /// As [`RunningGateway::send`], with these headers.
     pub fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HttpReply {
         self.http.raw(&request(method, path, headers, body))
     }
 
-    /// Produces values, and gives back their places; each must be taken.
+    /// Produces values and returns their partitions and offsets. Panics if one is refused.
     pub fn produce(&self, topic: &str, values: &[Value]) -> Vec<(i64, i64)> {
         let records: Vec<_> = values.iter().map(|value| json!({ "value": value })).collect();
         let reply = self.send(
@@ -76,7 +76,7 @@ impl RunningGateway {
         offsets.iter().map(|one| (one["partition"].as_i64().unwrap(), one["offset"].as_i64().unwrap())).collect()
     }
 
-    /// Puts a value into a stream; it must be taken.
+    /// Puts a value into a stream. Panics if it is refused.
     pub fn put(&self, stream: &str, key: &str, data: &Value) -> (String, String) {
         let body = json!({ "StreamName": stream, "Data": data, "PartitionKey": key });
         let reply = self.send("PUT", &format!("/streams/{stream}/record"), "application/json", &body.to_string());
@@ -85,7 +85,7 @@ impl RunningGateway {
         (text("ShardId"), text("SequenceNumber"))
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -96,19 +96,19 @@ impl RunningGateway {
         self.ends_well();
     }
 
-    /// Sends a signal, unless it has ended.
+    /// Sends a signal, unless the process has ended.
     pub fn signal(&self, signal: Signal) {
         self.running.try_signal(signal);
     }
 
-    /// An orderly end after a signal.
+    /// Asserts a graceful end after a signal.
     pub fn ends_well(mut self) {
         let status = self.running.wait();
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 }
 
-/// A request as it goes over the line.
+/// The bytes of a request.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "host") {
@@ -120,7 +120,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -
     format!("{head}\r\n{body}").into_bytes()
 }
 
-/// The error code of a reply of either route family.
+/// The error code in a reply of the Kafka or Kinesis routes.
 pub fn code(reply: &HttpReply) -> Value {
     let body = reply.json();
     if body["error_code"].is_null() { body["__type"].clone() } else { body["error_code"].clone() }

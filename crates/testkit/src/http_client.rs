@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Nothing that is asked takes this long; it keeps a fault from hanging the tests.
+/// Longer than any reply takes. It only keeps a bug from hanging the tests.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server's address.
@@ -24,7 +24,7 @@ pub struct HttpReply {
     pub status: u16,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// As many bytes as `content-length` says.
+    /// The body, of `content-length` bytes.
     pub body: Vec<u8>,
 }
 
@@ -61,17 +61,17 @@ impl HttpClient {
         reply(&mut BufReader::new(stream))
     }
 
-    /// A GET on a connection of its own, with these headers.
+    /// Sends a GET with these headers on a new connection.
     pub fn get_with_headers(&self, path: &str, headers: &[(&str, &str)]) -> HttpReply {
         self.raw(&request(path, headers, "HTTP/1.1", self.address))
     }
 
-    /// A GET on a connection of its own.
+    /// Sends a GET on a new connection.
     pub fn get(&self, path: &str) -> HttpReply {
         self.get_with_headers(path, &[])
     }
 
-    /// A reply that must be good, as JSON.
+    /// The JSON of a reply. Panics if the status is not 200.
     pub fn json(&self, path: &str) -> Value {
         let reply = self.get(path);
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
@@ -83,7 +83,7 @@ impl HttpClient {
         KeptConnection { stream: BufReader::new(self.connect()), address: self.address }
     }
 
-    /// A stream of events; without chunks, as HTTP/1.0 has none.
+    /// Opens a stream of events over HTTP/1.0, which has no chunks.
     pub fn events(&self, path: &str, headers: &[(&str, &str)]) -> SseEvents {
         let mut stream = self.connect();
         stream.write_all(&request(path, headers, "HTTP/1.0", self.address)).unwrap();
@@ -128,14 +128,14 @@ fn reply(stream: &mut impl BufRead) -> HttpReply {
     HttpReply { status, headers, body }
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 pub struct KeptConnection {
     stream: BufReader<TcpStream>,
     address: SocketAddr,
 }
 
 impl KeptConnection {
-    /// A GET on this connection.
+    /// Sends a GET on this connection.
     pub fn get(&mut self, path: &str) -> HttpReply {
         self.raw(&request(path, &[], "HTTP/1.1", self.address))
     }
@@ -158,7 +158,7 @@ pub struct SseEvent {
     pub data: Value,
 }
 
-/// Events as they come.
+/// Events in the order of arrival.
 pub struct SseEvents {
     stream: BufReader<TcpStream>,
 }
@@ -180,7 +180,7 @@ impl Iterator for SseEvents {
                 Some(("data", value)) => data = Some(serde_json::from_str(value).unwrap()),
                 _ if line == "\n" => match data.take() {
                     Some(data) => return Some(SseEvent { id, kind, data }),
-                    // A sign of life.
+                    // A keep-alive comment.
                     None => (id, kind) = (None, String::new()),
                 },
                 _ => assert!(line.starts_with(':'), "{line:?}"),

@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 /// The tables of a run.
 pub const TABLES: [&str; 4] = ["pin", "geo", "user", "rejected"];
 
-/// A table's rows, with the names of its columns. Lists are left out, moments are ISO 8601 text.
+/// The rows of a table, with its column names. Lists are omitted, and times are ISO 8601 text.
 pub struct TableRows {
     /// The names of the columns.
     pub columns: Vec<String>,
@@ -38,7 +38,7 @@ fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
     }
 }
 
-/// Every row that a table's log says is there.
+/// Reads every row of a table according to its log.
 pub fn read(table: &Path) -> TableRows {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let files = runtime.block_on(async {
@@ -69,13 +69,13 @@ pub fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
     places(root).into_iter().map(number).collect()
 }
 
-/// How often each (`_source`, `_position`, `_sub`) is in the four tables, positions as they are written.
+/// How often each (`_source`, `_position`, `_sub`) is in the four tables, with positions as text.
 pub fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     let mut found = BTreeMap::new();
     for table in TABLES {
         let rows = read(&root.join(table));
         let at = |name: &str| rows.columns.iter().position(|column| column == name);
-        // A table without rows has no columns to look for.
+        // A table without rows has no columns.
         let (Some(source), Some(position), Some(sub)) = (at("_source"), at("_position"), at("_sub")) else { continue };
         for row in &rows.rows {
             let (Value::Text(source), Value::Text(position), Value::Integer(sub)) =
@@ -90,7 +90,7 @@ pub fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     found
 }
 
-/// Demands that every line of every file of a recording (one row each) is in the tables exactly once, and nothing else.
+/// Asserts that every line of every file of a recording (one row each) is in the tables exactly once, and nothing else.
 pub fn assert_each_line_once(recording: &Path, root: &Path) {
     let found = deliveries(root);
     let mut lines = 0;

@@ -1,18 +1,18 @@
-//! What the tests of pinflow share: real servers, proxies with faults, the program under test, and independent readers of
-//! what it wrote.
+//! Shared parts of pinflow's tests: real servers, proxies with faults, the program under test, and independent readers of
+//! its tables.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
 //! | [`paths`], [`process`], [`wait`] | the program under test, its processes, scratch folders, waiting |
-//! | [`snapshot`], [`http_client`], [`serving`], [`gateway`] | what a run answers on stdout and over HTTP, and a gateway |
-//! | [`kafka`], [`kinesis`], [`mysql`], [`objects`] | real servers, and stubs and proxies for what those cannot be made to do |
+//! | [`snapshot`], [`http_client`], [`serving`], [`gateway`] | the answers of a run on stdout and over HTTP, and a gateway |
+//! | [`kafka`], [`kinesis`], [`mysql`], [`objects`] | real servers, and stubs and proxies for faults that real servers do not have on demand |
 //! | [`certificates`] | certificates with one defect each |
 //! | [`ledger`], [`readers`] | readers of the tables that use no code of pinflow |
 //! | [`oracle`], [`batch`] | the batch answers: each question's SQL in SQLite |
 //! | [`machine`] | a wrong clock, a full disk |
 //!
-//! Servers end with the process that started them, however that ends. A server or program that is missing is a failure,
-//! unless the variable `PINFLOW_SKIP_…` of `docs/testing.md` leaves its tests out.
+//! Servers end with the process that started them, even after kill -9. A missing server or program is a failure,
+//! unless the variable `PINFLOW_SKIP_…` of `docs/testing.md` skips its tests.
 
 #![allow(
     clippy::unwrap_used,

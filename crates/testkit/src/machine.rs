@@ -1,9 +1,9 @@
-//! What a test asks of the machine beyond servers: a wrong clock, a full disk.
+//! Conditions of the machine: a wrong clock, a full disk.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Debian's libfaketime, which tells a program another time; `None` where these tests are left out.
+/// Debian's libfaketime, which changes the time of a program. `None` if these tests are skipped.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub fn find_faketime() -> Option<PathBuf> {
     if std::env::var("PINFLOW_SKIP_FAKETIME").is_ok_and(|skip| skip == "1") {
@@ -16,7 +16,7 @@ pub fn find_faketime() -> Option<PathBuf> {
     Some(found.expect("no libfaketime: apt-get install faketime, or set PINFLOW_SKIP_FAKETIME=1"))
 }
 
-/// Whether no small file system may be mounted here.
+/// Whether tests that mount a small file system are skipped. Prints so.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub fn skip_without_tmpfs() -> bool {
     let skips = std::env::var_os("PINFLOW_SKIP_TMPFS").is_some();
@@ -26,11 +26,11 @@ pub fn skip_without_tmpfs() -> bool {
     skips
 }
 
-/// A file system of a few megabytes; unmounted when dropped.
+/// A file system of a few megabytes. Unmounted when dropped.
 pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
-    /// Mounts one of this size, such as `2m`.
+    /// Mounts a file system of this size, such as `2m`.
     pub fn mount(at: &Path, size: &str) -> SmallDisk {
         std::fs::create_dir_all(at).expect("a place to mount at");
         let status =

@@ -1,6 +1,6 @@
-//! MariaDB servers, each in a process, a folder and on a port of its own.
+//! MariaDB servers, each with its own process, folder and port.
 //!
-//! They end with the process that started them, however that ends: a shell holds a pipe to us and kills the server once
+//! They end with the process that started them, even after kill -9: a shell holds a pipe to us and kills the server once
 //! the pipe closes.
 
 use std::net::TcpListener;
@@ -18,19 +18,19 @@ use crate::certificates::TestCertificates;
 use crate::paths::{create_temp_dir, workspace_root};
 use crate::process::{run, server_command};
 
-/// Nothing about a server takes longer on the slowest machine.
+/// Longer than any start takes, even on a slow machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
-/// A port that was free may be taken before the server has it.
+/// Start attempts, because another process can take a free port before the server does.
 const MAX_START_ATTEMPTS: usize = 3;
 
-/// Who may do everything, without TLS, too.
+/// A user with all permissions, also without TLS.
 pub const USER: &str = "posts";
-/// The password of every user; nothing that pinflow says may hold it.
+/// The password of every user. It must not appear in any output of pinflow.
 pub const PASSWORD: &str = "c%na/r:y@é";
-/// The same in a URL.
+/// The password in a URL.
 pub const PASSWORD_IN_URL: &str = "c%25na%2Fr%3Ay%40%C3%A9";
 
-/// A server; ended when dropped.
+/// A server. Ended when dropped.
 pub struct MysqlServer {
     port: u16,
     folder: tempfile::TempDir,
@@ -40,25 +40,25 @@ pub struct MysqlServer {
 }
 
 impl MysqlServer {
-    /// One without TLS, which tests share.
+    /// The server without TLS that tests share.
     pub fn shared() -> &'static MysqlServer {
         static SHARED: OnceLock<MysqlServer> = OnceLock::new();
         SHARED.get_or_init(|| MysqlServer::start(None))
     }
 
-    /// One that shows the certificate of a name.
+    /// Starts a server with this certificate.
     pub fn start_with_certificate(certificates: &TestCertificates, name: &str) -> MysqlServer {
         MysqlServer::start(Some((certificates.certificate(name), certificates.key(name))))
     }
 
-    /// A new one.
+    /// Starts a server.
     pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
         let folder = create_temp_dir();
         let empty = workspace_root().join("target/mysql/data");
         assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
         let copied = Command::new("cp").arg("-r").arg(empty).arg(folder.path().join("data")).status().unwrap();
         assert!(copied.success());
-        // A statement a line: so mariadbd reads it.
+        // One statement per line, as mariadbd requires.
         let users = format!(
             "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%';\n\
              CREATE USER IF NOT EXISTS 'encrypted'@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\n\
@@ -82,16 +82,16 @@ impl MysqlServer {
         server
     }
 
-    /// Kills it as a power cut would.
+    /// Kills the server with kill -9.
     pub fn kill(&mut self) {
         if let Some(mut shell) = self.shell.take() {
-            // The pipe closes, and the shell kills the server.
+            // Close the pipe, so that the shell kills the server.
             drop(shell.stdin.take());
             let _ = shell.wait();
         }
     }
 
-    /// Starts it again, with what it holds and on its port.
+    /// Restarts the server with the same data and port.
     pub fn restart(&mut self) {
         self.kill();
         assert!(self.spawn(), "it starts again:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
@@ -101,7 +101,7 @@ impl MysqlServer {
         let folder = self.folder.path();
         let at = |name: &str| folder.join(name).display().to_string();
         let mut command = server_command();
-        // Debian's place for it, which is not in everybody's path.
+        // Debian installs it here, which is not in every user's PATH.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         command.args(["mariadbd", "--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]);
         command.args([
@@ -135,12 +135,12 @@ impl MysqlServer {
         false
     }
 
-    /// Where it listens.
+    /// The port of the server.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A database of its own for a test.
+    /// Creates a database for a test.
     pub fn database(&self) -> TestDatabase<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts_{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -190,19 +190,19 @@ impl TestDatabase<'_> {
         format!("mysql://{who}@127.0.0.1:{}/{}", self.server.port, self.name)
     }
 
-    /// Does something; the first column of what is answered.
+    /// Executes SQL. Returns the first column of the result.
     pub fn sql(&self, sql: &str) -> Vec<String> {
         self.server.try_sql(&self.name, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Fills it with made posts.
+    /// Fills the tables with generated posts.
     pub fn fill(&self, inds: u32) {
         let inds = inds.to_string();
         let ended = run(["emit", "--init-mysql", &self.url(), "--inds", &inds]);
         assert!(ended.code == 0, "{ended:?}");
     }
 
-    /// The rows of a table.
+    /// The number of rows of a table.
     pub fn count(&self, table: &str) -> u64 {
         self.sql(&format!("SELECT COUNT(*) FROM {table}"))[0].parse().unwrap()
     }

@@ -1,4 +1,4 @@
-//! Where the program under test, the files of the workspace and scratch folders are.
+//! Paths of the program under test, the workspace and scratch folders.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ pub fn workspace_root() -> &'static Path {
 
 /// The program under test.
 ///
-/// Cargo tells integration tests and benches where it is. A test binary that is started without Cargo takes the program
+/// Cargo sets its path for integration tests and benches. A test binary that is started without Cargo uses the program
 /// that was built beside it, in the parent of its own folder `deps`.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -26,12 +26,12 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// A folder of its own for each test, removed after it.
+/// Creates a temporary folder for a test. It is removed when dropped.
 pub fn create_temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(scratch_folder()).expect("a scratch folder")
 }
 
-/// The folder `tmp` of Cargo's target folder: on the disk of the build, where `/tmp` may be in memory.
+/// The folder `tmp` of Cargo's target folder. It is on disk, whereas `/tmp` may be in memory.
 pub fn scratch_folder() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
@@ -47,7 +47,7 @@ fn build_folder() -> PathBuf {
     running.ancestors().nth(2).expect("a test binary is in target/<profile>/deps").to_owned()
 }
 
-/// The shared real posts, where this checkout stands beside them.
+/// The shared real posts, if they are stored next to this checkout.
 pub fn find_real_posts() -> Option<PathBuf> {
     let folder = workspace_root().join("../shared/data/real");
     folder.is_dir().then_some(folder)

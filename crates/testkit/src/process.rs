@@ -13,14 +13,14 @@ use crate::wait::WAIT_TIMEOUT;
 /// The password that [`run`] puts into the environment, as `PINFLOW_TEST_PASSWORD`.
 pub const TEST_PASSWORD: &str = "canary-of-the-broker";
 
-/// The program, with arguments.
+/// A command of the program with arguments.
 pub fn pinflow<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).env_remove("RUST_LOG").env_remove("FAILPOINTS");
     command
 }
 
-/// Runs to the end and demands success.
+/// Runs a command to its end, and asserts success.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).output().expect("pinflow starts");
     assert!(
@@ -32,14 +32,14 @@ pub fn succeed(command: &mut Command) -> Output {
     output
 }
 
-/// Makes a recording of `count` draws from `inds` posts; `more` are further flags of `pinflow emit`.
+/// Generates a recording of `count` draws from `inds` posts. `more` are additional flags of `pinflow emit`.
 pub fn emit(folder: &Path, inds: u32, count: u32, seed: u32, more: &[&str]) {
     let (inds, count, seed) = (inds.to_string(), count.to_string(), seed.to_string());
     let arguments = ["emit", "--inds", &inds, "--count", &count, "--seed", &seed, "--order", "emulator"];
     succeed(pinflow(arguments).args(more).arg("--to").arg(folder));
 }
 
-/// A running program; killed when dropped.
+/// A running program. Killed when dropped.
 pub struct RunningProcess {
     child: Child,
 }
@@ -50,24 +50,24 @@ impl RunningProcess {
         RunningProcess { child: command.stdin(Stdio::null()).spawn().expect("pinflow starts") }
     }
 
-    /// Sends a signal to the process, which must run.
+    /// Sends a signal to the process, which must be running.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
         kill(pid, signal).expect("the process is there to be signalled");
     }
 
-    /// The same, unless it has ended and was waited for.
+    /// Sends a signal, unless the process has ended and was waited for.
     pub fn try_signal(&self, signal: Signal) {
-        // Until it is waited for its id is nobody else's.
+        // Its process id is not reused before it is waited for.
         let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal);
     }
 
-    /// Its stderr, which must be piped; once.
+    /// Its stderr, which must be piped. Can be taken once.
     pub fn stderr(&mut self) -> std::process::ChildStderr {
         self.child.stderr.take().expect("stderr is piped and not taken")
     }
 
-    /// Its stdout, which must be piped; once.
+    /// Its stdout, which must be piped. Can be taken once.
     pub fn stdout(&mut self) -> std::process::ChildStdout {
         self.child.stdout.take().expect("stdout is piped and not taken")
     }
@@ -79,14 +79,14 @@ impl RunningProcess {
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
     }
 
-    /// Resident bytes; none if it has just ended.
+    /// Resident bytes. 0 if it has just ended.
     pub fn try_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 1024
     }
 
-    /// Whether it has ended by now.
+    /// The exit status, if it has ended.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it can be waited for")
     }
@@ -111,25 +111,25 @@ impl Drop for RunningProcess {
     }
 }
 
-/// How pinflow ended, and what it said.
+/// The exit code and outputs of a command.
 #[derive(Debug)]
 pub struct EndedRun {
     /// Its exit code.
     pub code: i32,
     /// What it wrote to stdout.
     pub stdout: String,
-    /// The same as it was written.
+    /// Stdout as bytes.
     pub bytes: Vec<u8>,
     /// What it wrote to stderr.
     pub stderr: String,
 }
 
-/// Runs pinflow to its end, however that is.
+/// Runs pinflow to its end, with success or failure.
 pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> EndedRun {
     run_with(arguments, &[])
 }
 
-/// Runs pinflow to its end, with more in its environment.
+/// As [`run`], with additional environment variables.
 pub fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environment: &[(&str, &str)]) -> EndedRun {
     let mut command = pinflow(arguments);
     command.env("PINFLOW_TEST_PASSWORD", TEST_PASSWORD).envs(environment.iter().copied());
@@ -142,10 +142,10 @@ pub fn run_with<'a>(arguments: impl IntoIterator<Item = &'a str>, environment: &
     }
 }
 
-/// A shell that runs the arguments which are added to it, as a server.
+/// A shell that runs the added arguments as a server.
 ///
-/// Its stdin must be a pipe of ours. The shell kills the server once the pipe closes: when the child is dropped, or when
-/// this process ends, however that happens.
+/// Its stdin must be a pipe. The shell kills the server once the pipe closes: when the child is dropped, or when
+/// this process ends, even after kill -9.
 pub(crate) fn server_command() -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait 2>/dev/null", "sh"]);

@@ -1,10 +1,10 @@
-//! Readers of the tables that are not ours: delta-rs and DuckDB, in a Python environment that `tests/readers/setup.sh` makes.
+//! Independent readers of the tables: delta-rs and DuckDB, in a Python environment that `tests/readers/setup.sh` creates.
 
 use std::path::PathBuf;
 
 use crate::paths::workspace_root;
 
-/// The Python that `tests/readers/setup.sh` has set up; `None` if the check is switched off.
+/// The Python of `tests/readers/setup.sh`. `None` if tests with other engines are skipped.
 pub fn python() -> Option<PathBuf> {
     if std::env::var_os("PINFLOW_SKIP_READERS").is_some_and(|skip| skip == "1") {
         eprintln!("PINFLOW_SKIP_READERS=1: other engines do not read or change the tables");

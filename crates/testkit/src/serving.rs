@@ -19,12 +19,12 @@ pub struct ServingRun {
 }
 
 impl ServingRun {
-    /// Runs a configuration or a recording; `flags` go before it.
+    /// Runs a configuration or a recording with these flags.
     pub fn start(place: &Path, source: &Path, flags: &[&str]) -> ServingRun {
         ServingRun::start_with(place, source, flags, &[])
     }
 
-    /// The same, with more in its environment.
+    /// As [`ServingRun::start`], with additional environment variables.
     pub fn start_with(place: &Path, source: &Path, flags: &[&str], env: &[(&str, &str)]) -> ServingRun {
         let log = place.join("log");
         let mut command = pinflow(["run", "--output", "none"]);
@@ -45,7 +45,7 @@ impl ServingRun {
         ServingRun { running, http: HttpClient::new(address.unwrap()), log }
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` succeeds.
     pub fn wait_until_ready(&self) {
         wait_until("it is ready", || self.http.get("/readyz").status == 200);
     }
@@ -59,7 +59,7 @@ impl ServingRun {
         });
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -72,7 +72,7 @@ impl ServingRun {
     }
 }
 
-/// A configuration that follows a recording; `more` are further lines.
+/// A configuration that follows a recording, with additional lines.
 pub fn configure_followed_recording(place: &Path, recording: &Path, more: &str) -> PathBuf {
     let path = place.join("serve.toml");
     let source = recording.display();

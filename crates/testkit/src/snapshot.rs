@@ -1,4 +1,4 @@
-//! The answers that a run wrote to stdout.
+//! The answers of a run on stdout.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub struct ProcessOutput {
     pub cut: Value,
 }
 
-/// The last snapshot of what a run wrote to stdout.
+/// The last snapshot in the stdout of a run.
 pub fn last_snapshot(stdout: &[u8]) -> ProcessOutput {
     let lines: Vec<Value> = stdout
         .split(|byte| *byte == b'\n')

@@ -1,14 +1,14 @@
-//! Waits for what another process does.
+//! Waits for conditions that other processes cause.
 
 use std::time::{Duration, Instant};
 
-/// Nothing that a test waits for takes this long on the slowest machine. It only keeps a fault from hanging the run.
+/// Longer than any condition takes, even on a slow machine. It only keeps a bug from hanging the tests.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Time between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Waits until something holds.
+/// Waits until a condition is true. Panics after five minutes.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {

@@ -1,6 +1,6 @@
-//! One real Apache Kafka broker (KRaft, broker and controller in one process), in a folder and on ports of its own.
+//! A real Apache Kafka broker (KRaft, broker and controller in one process), with its own folder and ports.
 //!
-//! It ends with the process that started it, however that ends: a watcher holds a pipe to us and kills the broker
+//! It ends with the process that started it, even after kill -9: a watcher holds a pipe to us and kills the broker
 //! once the pipe closes.
 
 use std::fmt::Write as _;
@@ -22,33 +22,33 @@ use crate::certificates::TestCertificates;
 use crate::paths::{create_temp_dir, workspace_root};
 use crate::process::TEST_PASSWORD;
 
-/// Nothing about a broker takes longer on the slowest machine.
+/// Longer than any operation of a broker takes, even on a slow machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(120);
-/// A port that was free may be taken before the broker has it.
+/// Start attempts, because another process can take a free port before the broker does.
 const MAX_START_ATTEMPTS: usize = 3;
-/// Users that brokers know, all with this password.
+/// The password of all users.
 pub const PASSWORD: &str = TEST_PASSWORD;
-/// The user who may do everything.
+/// A user with all permissions.
 pub const USER: &str = "posts";
-/// The user who may do nothing.
+/// A user without permissions.
 pub const DENIED_USER: &str = "nobody";
 
-/// Where a broker listens, and how it proves who it is.
+/// A listener of a broker, with its certificate and authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerListener {
-    /// No encryption, and no authentication.
+    /// No encryption and no authentication.
     Plaintext,
-    /// A good certificate.
+    /// A valid certificate.
     Tls,
-    /// A good certificate, and the client needs one.
+    /// A valid certificate. The client needs one too.
     Mutual,
-    /// A good certificate, and the client signs in by SCRAM or PLAIN.
+    /// A valid certificate. The client authenticates by SCRAM or PLAIN.
     Sasl,
     /// A certificate for another host.
     WrongHost,
-    /// A certificate that is over.
+    /// An expired certificate.
     Expired,
-    /// A certificate that nobody vouches for.
+    /// A self-signed certificate.
     SelfSigned,
 }
 
@@ -93,9 +93,9 @@ impl BrokerListener {
     }
 }
 
-/// A broker; ended, and its folder removed, when dropped.
+/// A broker. Dropping it kills it and removes its folder.
 pub struct KafkaBroker {
-    // Ended first: a watcher that outlived its broker could kill a stranger.
+    // Dropped first: a watcher that outlives its broker could kill another process with the same id.
     running: Option<BrokerProcess>,
     listeners: Vec<(BrokerListener, u16)>,
     controller: u16,
@@ -104,14 +104,14 @@ pub struct KafkaBroker {
 }
 
 impl KafkaBroker {
-    /// The one that tests share which do it no harm: with every listener, and rights asked for
+    /// The broker that tests share if they do not disturb it. It has all listeners, and access control
     /// (anonymous clients and [`USER`] have all of them, [`DENIED_USER`] none).
     pub fn shared() -> &'static KafkaBroker {
         static SHARED: OnceLock<KafkaBroker> = OnceLock::new();
         SHARED.get_or_init(|| KafkaBroker::start(&BrokerListener::ALL, ""))
     }
 
-    /// One for a single test, unencrypted. `settings` are further lines of `server.properties`.
+    /// An unencrypted broker for a single test. `settings` are additional lines of `server.properties`.
     pub fn start_dedicated(settings: &str) -> KafkaBroker {
         KafkaBroker::start(&[BrokerListener::Plaintext], settings)
     }
@@ -131,7 +131,7 @@ impl KafkaBroker {
 
     fn new(listeners: &[BrokerListener]) -> KafkaBroker {
         let folder = create_temp_dir();
-        // All held at once, so that they differ.
+        // Bind all ports at the same time, so that they differ.
         let held: Vec<_> = (0..=listeners.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut ports = held.iter().map(|held| held.local_addr().unwrap().port());
         let controller = ports.next().unwrap();
@@ -145,7 +145,7 @@ impl KafkaBroker {
         let list =
             |of: &dyn Fn(&(BrokerListener, u16)) -> String| self.listeners.iter().map(of).collect::<Vec<_>>().join(",");
         let bound = list(&|(listener, port)| format!("{}://127.0.0.1:{port}", listener.name()));
-        // Clients verify the name that the broker tells them.
+        // Clients verify the advertised name.
         let told = list(&|(listener, port)| format!("{}://localhost:{port}", listener.name()));
         let protocols = list(&|(listener, _)| format!("{}:{}", listener.name(), listener.protocol()));
         let mut text = format!(
@@ -196,7 +196,7 @@ impl KafkaBroker {
 
     fn format(&self) {
         let mut command = java("kafka.tools.StorageTool");
-        // Each broker is a cluster of its own: 16 random bytes.
+        // Each broker is a separate cluster, with 16 random bytes as its id.
         let cluster = cluster_id();
         command.args(["format", "-t", &cluster, "-c"]).arg(self.path("server.properties"));
         if self.certificates.is_some() {
@@ -209,7 +209,7 @@ impl KafkaBroker {
         assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Runs the process; its log if it ends before it listens.
+    /// Starts the process. Returns its log if it ends before it listens.
     fn run(&mut self) -> Result<(), String> {
         let log = self.path("out.log");
         let out = File::create(&log).unwrap();
@@ -232,13 +232,13 @@ impl KafkaBroker {
         self.folder.path().join(name)
     }
 
-    /// Where a listener listens, as clients write it.
+    /// The `HOST:PORT` of a listener.
     pub fn address(&self, listener: BrokerListener) -> String {
         let port = self.listeners.iter().find(|(known, _)| *known == listener).map(|(_, port)| port);
         format!("localhost:{}", port.expect("the broker has this listener"))
     }
 
-    /// Where its unencrypted listener listens.
+    /// The `HOST:PORT` of the unencrypted listener.
     pub fn plaintext(&self) -> String {
         self.address(BrokerListener::Plaintext)
     }
@@ -248,12 +248,12 @@ impl KafkaBroker {
         self.certificates.as_ref().expect("the broker has secure listeners")
     }
 
-    /// A crash: kill -9.
+    /// Kills the broker with kill -9.
     pub fn kill(&mut self) {
         self.running = None;
     }
 
-    /// An orderly end: SIGTERM, and waits for it.
+    /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) {
         let mut running = self.running.take().expect("the broker runs");
         running.signal(Signal::SIGTERM);
@@ -264,23 +264,23 @@ impl KafkaBroker {
         }
     }
 
-    /// Runs again, with the same data on the same ports.
+    /// Restarts the broker with the same data and ports.
     pub fn start_again(&mut self) {
         assert!(self.running.is_none(), "the broker runs already");
         self.run().unwrap_or_else(|log| panic!("the broker did not start again:\n{log}"));
     }
 
-    /// Holds it still, as a machine that hangs, or lets it go on.
+    /// Suspends the broker like a machine that hangs, or resumes it.
     pub fn freeze(&self, freeze: bool) {
         self.running.as_ref().expect("the broker runs").signal(if freeze { Signal::SIGSTOP } else { Signal::SIGCONT });
     }
 
-    /// An admin client, for what a test needs beside pinflow.
+    /// An admin client for the test itself.
     pub fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new().set("bootstrap.servers", self.plaintext()).create().unwrap()
     }
 
-    /// Makes a topic, and waits until it is there.
+    /// Creates a topic, and waits until it is usable.
     pub fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in config {
@@ -293,7 +293,7 @@ impl KafkaBroker {
         assert_eq!(made, [Ok(name.to_owned())]);
     }
 
-    /// Runs a class of Kafka's own tools against the unencrypted listener; its output.
+    /// Runs a class of Kafka's tools against the unencrypted listener. Returns its output.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
         let mut command = java(class);
         let output = command.args(["--bootstrap-server", &self.plaintext()]).args(arguments).output().unwrap();
@@ -303,7 +303,7 @@ impl KafkaBroker {
     }
 }
 
-/// The broker's process, and who ends it should we not live to do so.
+/// The broker's process, and a watcher that kills it if this process dies.
 struct BrokerProcess {
     broker: Child,
     watcher: Child,
@@ -312,7 +312,7 @@ struct BrokerProcess {
 impl BrokerProcess {
     fn new(command: &mut Command, folder: &Path) -> BrokerProcess {
         let broker = command.stdin(Stdio::null()).spawn().unwrap();
-        // `read` returns when our end of the pipe is closed: when we are gone, if only by kill -9.
+        // `read` returns once our end of the pipe is closed, also if this process is killed with kill -9.
         let script = "read -r _; kill -9 \"$0\"; sleep 1; rm -rf \"$1\"";
         let watcher = Command::new("sh")
             .args(["-c", script, &broker.id().to_string()])
@@ -320,7 +320,7 @@ impl BrokerProcess {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // A Ctrl-C that ends us must leave it alive.
+            // The watcher must survive a Ctrl-C that ends the tests.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -341,12 +341,12 @@ impl Drop for BrokerProcess {
     }
 }
 
-/// Waits for an answer of an admin client.
+/// Waits for a result of an admin client.
 pub fn block_on<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
 }
 
-/// A class of the broker's jars.
+/// Runs a class of the broker's jars.
 fn java(class: &str) -> Command {
     let root = workspace_root();
     let jars = root.join("target/kafka/lib");
@@ -361,7 +361,7 @@ fn java(class: &str) -> Command {
     command
 }
 
-/// 16 random bytes in URL-safe base64, as Kafka names clusters: none begins with `-`, which would be read as a flag.
+/// A cluster id: 16 random bytes in URL-safe base64. It does not begin with `-`, which would be parsed as a flag.
 fn cluster_id() -> String {
     use base64::Engine;
     let random = || base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());

@@ -1,4 +1,4 @@
-//! Kafka brokers, what is sent to them, and what they hold. `tests/kafka/setup.sh` installs the broker.
+//! Kafka brokers, and sending and reading their records. `tests/kafka/setup.sh` installs the broker.
 
 pub mod broker;
 mod msk_signature;
@@ -16,10 +16,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::paths::create_temp_dir;
 use broker::{BrokerListener, KafkaBroker};
 
-/// Nothing that a broker is asked for takes longer on the slowest machine.
+/// Longer than any request takes, even on a slow machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether the Kafka tests are to be left out; says so.
+/// Whether the Kafka tests are skipped. Prints so.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KAFKA").is_some_and(|skip| skip == "1");
@@ -29,14 +29,14 @@ pub fn skipped() -> bool {
     skipped
 }
 
-/// A configuration that says how to connect.
+/// A configuration file with a Kafka connection.
 pub struct KafkaConfigFile {
     path: PathBuf,
     _place: tempfile::TempDir,
 }
 
 impl KafkaConfigFile {
-    /// `text` is the rest of a kafka source.
+    /// Writes a configuration. `text` is the rest of its Kafka source.
     pub fn new(text: &str) -> KafkaConfigFile {
         let place = create_temp_dir();
         let path = place.path().join("kafka.toml");
@@ -50,7 +50,7 @@ impl KafkaConfigFile {
     }
 }
 
-/// How to connect to a listener of the shared broker as a user; the password is in the environment of [`run`].
+/// Writes a connection to a listener of the shared broker as a user. The password is in the environment of [`run`].
 pub fn write_connection_config(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
     let broker = KafkaBroker::shared();
     KafkaConfigFile::new(&format!(
@@ -61,7 +61,7 @@ pub fn write_connection_config(listener: BrokerListener, mechanism: &str, user: 
     ))
 }
 
-/// A path as text; it must be UTF-8.
+/// A path as text. Panics if it is not UTF-8.
 pub fn path_text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -89,12 +89,12 @@ pub struct KafkaMessage {
     pub partition: i32,
     /// Its key, if it has one.
     pub key: Option<Vec<u8>>,
-    /// Its payload; empty for a tombstone.
+    /// Its payload. Empty for a tombstone.
     pub payload: Vec<u8>,
 }
 
 impl KafkaMessage {
-    /// Its key as text; it must have one.
+    /// Its key as text. Panics without a key.
     pub fn key(&self) -> &str {
         std::str::from_utf8(self.key.as_deref().expect("a key")).unwrap()
     }
@@ -105,7 +105,7 @@ impl KafkaMessage {
     }
 }
 
-/// All messages of a topic, each partition's in order.
+/// All messages of a topic. Those of a partition are in order.
 pub fn read_all(broker: &KafkaBroker, topic: &str) -> Vec<KafkaMessage> {
     let ends = offsets(broker, topic);
     let reader = reader(broker);

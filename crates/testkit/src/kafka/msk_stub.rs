@@ -76,12 +76,12 @@ impl MskStub {
         MskStub { port, seen }
     }
 
-    /// Host and port, as clients write them.
+    /// The `HOST:PORT` of the stub.
     pub fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    /// What it has seen so far.
+    /// The requests so far.
     pub fn seen(&self) -> SeenRequests {
         self.seen.lock().unwrap().clone()
     }

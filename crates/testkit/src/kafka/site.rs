@@ -22,21 +22,21 @@ use crate::batch::assert_answers_equal_batch;
 use crate::ledger::deliveries;
 use crate::{ProcessOutput, RunningProcess, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
-/// The streams, by which topics are named.
+/// The streams. Topics are named after them.
 pub const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Three topics with a prefix of their own, and a folder for what reads them.
+/// Three topics with a unique prefix, and a folder for the run that reads them.
 pub struct PostsSite {
     /// A folder for configuration, log and tables.
     pub place: tempfile::TempDir,
-    /// What the names of its topics begin with.
+    /// The prefix of its topics.
     pub prefix: String,
     brokers: String,
 }
 
 impl PostsSite {
-    /// Makes the topics.
+    /// Creates the topics.
     pub fn new(broker: &KafkaBroker, partitions: i32) -> PostsSite {
         let site = PostsSite::without_topics(&broker.plaintext());
         for stream in STREAMS {
@@ -45,7 +45,7 @@ impl PostsSite {
         site
     }
 
-    /// Names topics that nobody has made.
+    /// Names topics without creating them.
     pub fn without_topics(brokers: &str) -> PostsSite {
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
         PostsSite { place: create_temp_dir(), prefix, brokers: brokers.to_owned() }
@@ -56,18 +56,18 @@ impl PostsSite {
         format!("{}.{stream}", self.prefix)
     }
 
-    /// Where the tables are.
+    /// The folder of the tables.
     pub fn tables(&self) -> PathBuf {
         self.place.path().join("tables")
     }
 
-    /// Writes a configuration that reads the three topics; `source` are further lines of it.
+    /// Writes a configuration that reads the three topics. `source` are additional lines of it.
     pub fn configure(&self, source: &str) -> PathBuf {
         let topics: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.topic(stream))).to_vec();
         self.configure_topics(&topics.join(", "), source)
     }
 
-    /// The same with these topics.
+    /// As [`PostsSite::configure`], with these topics.
     pub fn configure_topics(&self, topics: &str, source: &str) -> PathBuf {
         let path = self.place.path().join("run.toml");
         let text = format!(
@@ -80,7 +80,7 @@ impl PostsSite {
         path
     }
 
-    /// A generated recording, to be sent.
+    /// Generates a recording to send.
     pub fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
         let folder = self.place.path().join(format!("recording-{seed}"));
         emit(&folder, inds, inds, seed, more);
@@ -97,7 +97,7 @@ impl PostsSite {
         SendingThread::new(&self.brokers, &[])
     }
 
-    /// Has `pinflow emit` send generated posts to the topics.
+    /// Sends generated posts to the topics with `pinflow emit`.
     pub fn emit(&self, inds: u32, seed: u32, more: &[&str]) {
         let (inds, seed) = (inds.to_string(), seed.to_string());
         let to = format!("kafka://{}/{}", self.brokers, self.prefix);
@@ -105,7 +105,7 @@ impl PostsSite {
         succeed(command.args(more));
     }
 
-    /// Sends every line of a recording to the topic of its stream, over all partitions in turn.
+    /// Sends every line of a recording to the topic of its stream, round-robin over the partitions.
     pub fn send(&self, recording: &Path, partitions: i32) {
         let mut sending = self.producer();
         for stream in STREAMS {
@@ -116,24 +116,24 @@ impl PostsSite {
         sending.flush();
     }
 
-    /// Where each partition of the three topics ends, as readers of committed records see it.
+    /// The end of each partition of the three topics, as readers of committed records see it.
     pub fn ends(&self) -> BTreeMap<String, u64> {
         let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
         ends(&self.brokers, &topics)
     }
 
-    /// Every committed record that the broker holds of the three topics: what `_source` and `_position` must say.
+    /// The expected `_source` and `_position` of every committed record of the three topics.
     pub fn list_stored_positions(&self) -> Vec<(String, u64)> {
         let topics: Vec<String> = STREAMS.map(|stream| self.topic(stream)).to_vec();
         list_stored_positions(&self.brokers, &topics)
     }
 
-    /// Demands that the tables hold each record that the broker holds exactly once, and nothing else.
+    /// Asserts that the tables have each record of the broker exactly once, and nothing else.
     pub fn assert_each_once(&self) {
         assert_each_once(&self.list_stored_positions(), &self.tables());
     }
 
-    /// Reads to the end, stops, and demands that everything is right.
+    /// Reads to the end, stops, and asserts that tables and answers are right.
     pub fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         live.wait_until_read(&self.ends());
@@ -142,7 +142,7 @@ impl PostsSite {
         snapshot
     }
 
-    /// Demands that the tables hold each record once, and that the answers equal the batch answers.
+    /// Asserts that the tables have each record once, and that the answers equal the batch answers.
     pub fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
         self.assert_each_once();
         assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
@@ -156,7 +156,7 @@ pub fn lines(recording: &Path, stream: &str) -> Vec<Vec<u8>> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-/// Each partition's end, by its name.
+/// The end of each partition by its name.
 pub fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
     let consumer = reader(brokers);
     let mut ends = BTreeMap::new();
@@ -170,7 +170,7 @@ pub fn ends(brokers: &str, topics: &[String]) -> BTreeMap<String, u64> {
     ends
 }
 
-/// Asks until it is answered: errors that a test has put in the way of the program may meet the test itself.
+/// Retries until it succeeds, because injected errors may also hit requests of the test itself.
 fn retry_transient<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
     let start = std::time::Instant::now();
     loop {
@@ -215,7 +215,7 @@ fn reader(brokers: &str) -> BaseConsumer {
         .unwrap()
 }
 
-/// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
+/// Asserts that the tables have each of these records exactly once, as one row, and nothing else.
 pub fn assert_each_once(held: &[(String, u64)], tables: &Path) {
     let found = deliveries(tables);
     for (source, position) in held {
@@ -225,14 +225,14 @@ pub fn assert_each_once(held: &[(String, u64)], tables: &Path) {
     assert_eq!(found.len(), held.len(), "rows that no record explains");
 }
 
-/// Sends records and demands that each is acknowledged.
+/// Sends records and asserts that each is acknowledged.
 pub struct SendingThread {
-    /// For what a test does with it beyond sending.
+    /// The producer, for direct use.
     pub producer: BaseProducer,
 }
 
 impl SendingThread {
-    /// A producer with further settings of librdkafka.
+    /// Creates a producer with additional settings of librdkafka.
     pub fn new(brokers: &str, settings: &[(&str, &str)]) -> SendingThread {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
@@ -242,14 +242,14 @@ impl SendingThread {
         SendingThread { producer: config.create().unwrap() }
     }
 
-    /// Queues one record; `None` is a tombstone.
+    /// Queues a record. `None` is a tombstone.
     pub fn send(&mut self, topic: &str, partition: i32, payload: Option<&[u8]>) {
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
         record.payload = payload;
         self.queue(record);
     }
 
-    /// Queues one record with a time of its own, milliseconds since 1970.
+    /// Queues a record with this timestamp, in milliseconds since 1970.
     pub fn send_at(&mut self, topic: &str, partition: i32, payload: &[u8], time_ms: i64) {
         self.queue(BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(payload).timestamp(time_ms));
     }
@@ -263,14 +263,14 @@ impl SendingThread {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Waits until all that was queued is acknowledged.
+    /// Waits until all queued records are acknowledged.
     pub fn flush(&mut self) {
         self.producer.flush(READ_TIMEOUT).unwrap();
         assert_eq!(self.producer.in_flight_count(), 0, "every record was acknowledged");
     }
 }
 
-/// The program, reading; killed when dropped.
+/// A reading run. Killed when dropped.
 pub struct LiveSite {
     /// The process.
     pub running: RunningProcess,
@@ -280,7 +280,7 @@ pub struct LiveSite {
 }
 
 impl LiveSite {
-    /// Runs a configuration; `more` are further flags.
+    /// Runs a configuration with additional flags.
     pub fn start(config: &Path, more: &[&str], log: &Path) -> LiveSite {
         let mut command = pinflow(["run"]);
         LiveSite::start_command(command.arg(config).args(more), log)
@@ -302,14 +302,14 @@ impl LiveSite {
         LiveSite { running, said, log: log.to_owned(), listening: Some(listening) }
     }
 
-    /// The cut of the last whole snapshot.
+    /// The cut of the last complete snapshot.
     pub fn cut(&self) -> Option<Value> {
         let said = self.said.lock().unwrap();
         let mut lines = said.split(|byte| *byte == b'\n').rev().filter(|line| line.starts_with(b"{\"epoch\""));
         lines.next().map(|line| serde_json::from_slice(line).unwrap())
     }
 
-    /// What it says of a partition by now.
+    /// The current state of a partition in the snapshot.
     pub fn source(&self, name: &str) -> Option<Value> {
         let cut = self.cut()?;
         cut["sources"].as_array().unwrap().iter().find(|source| source["source"] == name).cloned()
@@ -320,12 +320,12 @@ impl LiveSite {
         self.source(name).map(|source| source["position"].as_str().unwrap().parse().unwrap())
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until it has answered everything before these ends.
+    /// Waits until the answers include everything before these ends.
     pub fn wait_until_read(&self, ends: &BTreeMap<String, u64>) {
         let mut last = None;
         wait_until(&format!("everything up to {ends:?} is read; {}", self.log.display()), || {
@@ -339,7 +339,7 @@ impl LiveSite {
         });
     }
 
-    /// Waits until it knows of each partition where it ends, and has reached that.
+    /// Waits until the run knows the end of each partition, and has reached it.
     pub fn wait_until_caught_up(&self, ends: &BTreeMap<String, u64>) {
         self.wait_until_read(ends);
         wait_until("where partitions end is told", || {
@@ -347,7 +347,7 @@ impl LiveSite {
         });
     }
 
-    /// SIGTERM; the last snapshot, which must be durable.
+    /// Sends SIGTERM. Returns the last snapshot, and asserts that it is durable.
     pub fn stop(mut self) -> ProcessOutput {
         self.running.signal(Signal::SIGTERM);
         let status = self.running.wait();
@@ -358,7 +358,7 @@ impl LiveSite {
         snapshot
     }
 
-    /// Waits until it ends by itself; what it wrote to stderr last.
+    /// Waits until the run fails. Returns the end of its stderr.
     pub fn wait_for_failure(mut self) -> String {
         let status: ExitStatus = self.running.wait();
         assert_eq!(status.code(), Some(1), "it ends loudly: {}", self.log());

@@ -9,19 +9,19 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{ConsumerStatus, PutRecordsRequestEntry, Shard, ShardIteratorType, StreamStatus};
 
-/// Nothing that a server is asked for takes longer on the slowest machine.
+/// Longer than any request takes, even on a slow machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Who everybody is; kinesis-local takes it for the account, too.
+/// The access key of all clients. kinesis-local also uses it as the account.
 pub const ACCOUNT_ID: &str = "000000000000";
 
-/// Does something that has to be waited for.
+/// Blocks on a future.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     let start = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     RUNTIME.get_or_init(start).block_on(work)
 }
 
-/// A record that a server holds.
+/// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldRecord {
     /// Its sequence number.
@@ -48,7 +48,7 @@ impl KinesisProbe {
         KinesisProbe(Client::from_conf(config))
     }
 
-    /// Makes a stream, and waits until it is active.
+    /// Creates a stream, and waits until it is active.
     pub fn create(&self, stream: &str, shards: i32) {
         block_on(self.0.create_stream().stream_name(stream).shard_count(shards).send()).unwrap();
         self.wait_until_active(stream);
@@ -62,7 +62,7 @@ impl KinesisProbe {
         });
     }
 
-    /// Registers a consumer, so that it is there from the outset.
+    /// Registers a consumer, so that it exists before the run starts.
     pub fn register(&self, stream: &str, consumer: &str) {
         let summary = block_on(self.0.describe_stream_summary().stream_name(stream).send()).unwrap();
         let arn = summary.stream_description_summary.unwrap().stream_arn;
@@ -83,7 +83,7 @@ impl KinesisProbe {
         });
     }
 
-    /// Puts records in one call; each must be taken.
+    /// Puts records in one call. Panics if one is refused.
     pub fn put(&self, stream: &str, records: &[(String, Vec<u8>)]) {
         for some in records.chunks(500) {
             let entry = |(key, data): &(String, Vec<u8>)| {
@@ -101,7 +101,7 @@ impl KinesisProbe {
         block_on(self.0.list_shards().stream_name(stream).send()).unwrap().shards.unwrap()
     }
 
-    /// The shards that take records.
+    /// The open shards.
     pub fn open(&self, stream: &str) -> Vec<Shard> {
         let is_open = |shard: &Shard| {
             shard.sequence_number_range.as_ref().is_none_or(|numbers| numbers.ending_sequence_number.is_none())
@@ -152,7 +152,7 @@ impl KinesisProbe {
     }
 }
 
-/// The hash keys that a shard takes.
+/// The range of hash keys of a shard.
 pub fn keys(shard: &Shard) -> (u128, u128) {
     let keys = shard.hash_key_range.as_ref().unwrap();
     (keys.starting_hash_key.parse().unwrap(), keys.ending_hash_key.parse().unwrap())

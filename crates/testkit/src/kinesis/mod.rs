@@ -1,4 +1,4 @@
-//! Kinesis servers, a client of its own, a proxy with faults, and what streams hold. `tests/kinesis/setup.sh` installs the
+//! Kinesis servers, an independent client, a proxy with faults, and stored records. `tests/kinesis/setup.sh` installs the
 //! servers.
 
 pub mod client;
@@ -6,7 +6,7 @@ pub mod proxy;
 pub mod server;
 pub mod site;
 
-/// Whether the Kinesis tests are to be left out; says so.
+/// Whether the Kinesis tests are skipped. Prints so.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
 pub fn skipped() -> bool {
     let skipped = std::env::var_os("PINFLOW_SKIP_KINESIS").is_some_and(|skip| skip == "1");
@@ -16,7 +16,7 @@ pub fn skipped() -> bool {
     skipped
 }
 
-/// A number that the environment may say.
+/// A number from an environment variable, or the default.
 pub fn env_or_default(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

@@ -1,8 +1,8 @@
-//! Stands between a client and a server, counts calls, and does what Amazon's service may do and no local server does:
-//! refuses calls for their limits, fails, cuts connections, takes its time, lets iterators and tokens expire.
+//! A proxy between client and server that counts calls, and injects faults of Amazon's service that local servers lack:
+//! throttling, errors, cut connections, slow replies, expired iterators and tokens.
 //!
-//! HTTP/1.1 with a connection for each call to the server; answers are passed on whole, but for those to a subscription,
-//! whose events are passed on as they come.
+//! It uses HTTP/1.1 with one connection per call to the server. Replies are forwarded as a whole, except for those to a
+//! subscription, whose events are forwarded as they arrive.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,27 +13,27 @@ use std::time::{Duration, Instant};
 use pinflow_core::position::Position;
 use serde_json::{Value, json};
 
-/// Bytes of a subscription's answer before it is cut: within its first events.
+/// Bytes of a subscription's reply before it is cut, which is within its first events.
 const DISCONNECT_AFTER_BYTES: usize = 1_500;
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyFault {
-    /// It is refused with this error; the server never hears of it.
+    /// The call is refused with this error, and not forwarded.
     Refused(&'static str),
-    /// The service fails; the server never hears of it.
+    /// The service fails, and the call is not forwarded.
     Broken,
-    /// The connection is cut before the server hears of it.
+    /// The connection is cut before the call is forwarded.
     Cut,
-    /// The server does it, and the connection is cut within the answer.
+    /// The server executes the call, and the connection is cut within the reply.
     CutAnswer,
-    /// It takes this long, in milliseconds.
+    /// The call takes this long, in milliseconds.
     Slow(u64),
-    /// Of a call to put records, only every second one is taken.
+    /// Of a call to put records, only every second record is accepted.
     Half,
 }
 
-/// A fault that is to come.
+/// A planned fault.
 #[derive(Debug, Clone, Copy)]
 struct KinesisProxyRule {
     call: &'static str,
@@ -44,19 +44,19 @@ struct KinesisProxyRule {
 #[derive(Default)]
 struct ProxyState {
     rules: Vec<KinesisProxyRule>,
-    /// Of a hundred calls for records or iterators, so many meet a fault.
+    /// Percentage of calls for records or iterators that get a fault.
     chaos: u64,
     /// Calls so far, by name.
     calls: BTreeMap<String, u64>,
-    /// When each shard was asked for records.
+    /// The times of requests for the records of each shard.
     reads: BTreeMap<String, Vec<Instant>>,
-    /// Records before this number have expired: the server, which keeps them, is not heard on them.
+    /// Records before this number count as expired: they are removed from the server's replies.
     expired: Option<Position>,
     /// The shard of each iterator.
     iterators: BTreeMap<String, String>,
 }
 
-/// A proxy; it ends with the process.
+/// A proxy, which ends with the process.
 #[derive(Clone)]
 pub struct KinesisProxy {
     port: u16,
@@ -75,7 +75,7 @@ struct ProxyAnswer {
 }
 
 impl KinesisProxy {
-    /// Listens before a server on this machine.
+    /// Starts a proxy to a server on this machine.
     pub fn start(server: u16) -> KinesisProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = KinesisProxy { port: listener.local_addr().unwrap().port(), state: Arc::default() };
@@ -83,7 +83,7 @@ impl KinesisProxy {
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let serving = serving.clone();
-                // A client that hangs up has its reasons.
+                // Ignore clients that disconnect.
                 std::thread::spawn(move || serving.serve(client.unwrap(), server).ok());
             }
         });
@@ -95,22 +95,22 @@ impl KinesisProxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The next calls of this name meet a fault.
+    /// Injects a fault into the next calls of this name.
     pub fn inject_fault(&self, call: &'static str, fault: ProxyFault, times: u32) {
         self.state.lock().unwrap().rules.push(KinesisProxyRule { call, fault, times });
     }
 
-    /// Whether a fault is still to come.
+    /// Whether planned faults remain.
     pub fn has_faults(&self) -> bool {
         !self.state.lock().unwrap().rules.is_empty()
     }
 
-    /// From now on records before this number are gone, and the stream is said to keep none for long.
+    /// Expires the records before this number, and reports a short retention.
     pub fn expire(&self, before: Position) {
         self.state.lock().unwrap().expired = Some(before);
     }
 
-    /// From now on, so many of a hundred calls meet some fault.
+    /// Injects random faults into this percentage of calls from now on.
     pub fn inject_random_faults(&self, of_hundred: u64) {
         self.state.lock().unwrap().chaos = of_hundred;
     }
@@ -120,7 +120,7 @@ impl KinesisProxy {
         self.state.lock().unwrap().calls.get(call).copied().unwrap_or(0)
     }
 
-    /// The most calls for the records of one shard that were made within a second, whenever that began.
+    /// The maximum number of calls for the records of one shard within any second.
     pub fn reads_per_second(&self) -> usize {
         let state = self.state.lock().unwrap();
         let most = |times: &Vec<Instant>| {
@@ -170,7 +170,7 @@ impl KinesisProxy {
         Ok(())
     }
 
-    /// Counts a call; what happens to it.
+    /// Counts a call, and returns its fault.
     fn record_request(&self, request: &ProxiedRequest) -> Option<ProxyFault> {
         let mut state = self.state.lock().unwrap();
         *state.calls.entry(request.call.clone()).or_default() += 1;
@@ -206,7 +206,7 @@ impl KinesisProxy {
         Some(any[(drawn / 100) as usize % any.len()])
     }
 
-    /// Takes out of an answer what has expired.
+    /// Removes expired records from a reply.
     fn remove_expired(&self, request: &ProxiedRequest, answer: &mut ProxyAnswer) {
         let Some(expired) = self.state.lock().unwrap().expired else { return };
         let Ok(mut said) = serde_json::from_slice::<Value>(&answer.body) else { return };
@@ -222,7 +222,7 @@ impl KinesisProxy {
         answer.body = said.to_string().into_bytes();
     }
 
-    /// Learns which shard an iterator is of.
+    /// Records the shard of an iterator.
     fn learn_iterator_shard(&self, request: &ProxiedRequest, answer: &ProxyAnswer) {
         if answer.status != 200 {
             return;
@@ -277,7 +277,7 @@ fn error_answer(status: u16, error: &str) -> ProxyAnswer {
     ProxyAnswer { status, body: json!({ "__type": error, "message": "by the proxy" }).to_string().into_bytes() }
 }
 
-/// Makes the call, and hands its answer on as it comes: so many bytes of it at the most.
+/// Makes the call, and forwards its reply as it arrives, up to a number of bytes.
 fn forward_response(
     request: &ProxiedRequest,
     server: u16,
@@ -295,7 +295,7 @@ fn forward_response(
                 to.write_all(&some[..read.min(left)])?;
                 left -= read.min(left);
             }
-            // Nothing comes; a client that hung up meanwhile gets no more.
+            // No data. Stop if the client has disconnected.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if matches!(to.peek(&mut some), Ok(0)) {
                     break;
@@ -307,7 +307,7 @@ fn forward_response(
     Ok(())
 }
 
-/// Makes the call, and reads all of the answer.
+/// Makes the call, and reads the whole reply.
 fn forward(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
     read_answer(forward_request(request, server)?)
 }
@@ -362,7 +362,7 @@ fn read_answer(stream: TcpStream) -> std::io::Result<ProxyAnswer> {
     Ok(ProxyAnswer { status, body })
 }
 
-/// Takes every second record, and refuses the others.
+/// Accepts every second record, and refuses the others.
 fn accept_every_second_record(request: &ProxiedRequest, server: u16) -> std::io::Result<ProxyAnswer> {
     let mut asked: Value = serde_json::from_slice(&request.body)?;
     let all = asked["Records"].as_array().cloned().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Kinesis servers, each in a process and on a port of its own: kinesis-local, which knows everything about shards, and
+//! Kinesis servers, each with its own process and port: kinesis-local, which implements shards completely, and
 //! MiniStack, which is fast.
 //!
-//! They end with the process that started them, however that ends: a shell holds a pipe to us and kills the server once
+//! They end with the process that started them, even after kill -9: a shell holds a pipe to us and kills the server once
 //! the pipe closes.
 
 use std::fs::File;
@@ -14,39 +14,39 @@ use std::time::{Duration, Instant};
 use crate::paths::{create_temp_dir, workspace_root};
 use crate::process::server_command;
 
-/// Nothing about a server takes longer on the slowest machine.
+/// Longer than any start takes, even on a slow machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
-/// A port that was free may be taken before the server has it.
+/// Start attempts, because another process can take a free port before the server does.
 const MAX_START_ATTEMPTS: usize = 3;
 
-/// A server; ended when dropped.
+/// A server. Ended when dropped.
 pub struct KinesisServer {
     port: u16,
-    /// Where it speaks TLS, if it does.
+    /// The TLS port, if there is one.
     tls_port: u16,
     shell: Child,
     _folder: tempfile::TempDir,
 }
 
 impl KinesisServer {
-    /// The faithful one, which tests share.
+    /// The kinesis-local that tests share.
     pub fn shared() -> &'static KinesisServer {
         static SHARED: OnceLock<KinesisServer> = OnceLock::new();
         SHARED.get_or_init(KinesisServer::start_kinesis_local)
     }
 
-    /// A kinesis-local.
+    /// Starts a kinesis-local.
     pub fn start_kinesis_local() -> KinesisServer {
         KinesisServer::kinesis_local(None)
     }
 
-    /// One with a certificate and its key, as PEM texts.
+    /// Starts a kinesis-local with a certificate and its key, as PEM texts.
     pub fn start_with_certificate(certificate: &str, key: &str) -> KinesisServer {
         let folder = create_temp_dir();
         let path = folder.path().join("server.json");
         let both = serde_json::json!({ "server": { "key": key, "cert": certificate } });
         std::fs::write(&path, both.to_string()).unwrap();
-        // It has read the file once it answers.
+        // The server has read the file once it responds.
         KinesisServer::kinesis_local(Some(&path))
     }
 
@@ -65,7 +65,7 @@ impl KinesisServer {
         })
     }
 
-    /// A MiniStack.
+    /// Starts a MiniStack.
     pub fn start_ministack() -> KinesisServer {
         KinesisServer::start("ministack", |command, ports| {
             let root = workspace_root();
@@ -77,7 +77,7 @@ impl KinesisServer {
 
     fn start(name: &str, configure: impl Fn(&mut Command, [u16; 2])) -> KinesisServer {
         for attempt in 1.. {
-            // Both held at once, so that they differ.
+            // Bind both ports at the same time, so that they differ.
             let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
             let ports = held.each_ref().map(|held| held.local_addr().unwrap().port());
             drop(held);
@@ -127,7 +127,7 @@ impl KinesisServer {
 
 impl Drop for KinesisServer {
     fn drop(&mut self) {
-        // The pipe closes, and the shell kills the server.
+        // Close the pipe, so that the shell kills the server.
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }

@@ -13,30 +13,30 @@ use crate::kafka::site::{LiveSite, lines};
 use crate::ledger::places;
 use crate::{ProcessOutput, create_temp_dir, emit, pinflow, succeed, wait_until};
 
-/// The streams of posts, by which Kinesis streams are named.
+/// The streams of posts. Kinesis streams are named after them.
 pub const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 
-/// Three streams with a prefix of their own, and a folder for what reads them.
+/// Three streams with a unique prefix, and a folder for the run that reads them.
 pub struct KinesisSite {
     /// A folder for configuration, log and tables.
     pub place: tempfile::TempDir,
-    /// What the names of its streams begin with.
+    /// The prefix of its streams.
     pub prefix: String,
-    /// Where the streams really are.
+    /// A client of the server itself.
     pub probe: KinesisProbe,
-    /// Where the program is told they are.
+    /// The endpoint for the program, which may be a proxy.
     endpoint: String,
 }
 
 impl KinesisSite {
-    /// Makes the streams at one address; the program is led to another, where something may stand between.
+    /// Creates the streams at the server `real`. The program connects to `endpoint`, which may be a proxy.
     pub fn new(real: &str, endpoint: &str, shards: i32) -> KinesisSite {
         let site = KinesisSite::without_streams(real, endpoint);
         STREAMS.iter().for_each(|stream| site.probe.create(&site.stream(stream), shards));
         site
     }
 
-    /// Names streams that nobody has made.
+    /// Names streams without creating them.
     pub fn without_streams(real: &str, endpoint: &str) -> KinesisSite {
         let prefix = format!("streaming-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         KinesisSite { place: create_temp_dir(), prefix, probe: KinesisProbe::new(real), endpoint: endpoint.to_owned() }
@@ -47,18 +47,18 @@ impl KinesisSite {
         format!("{}-{stream}", self.prefix)
     }
 
-    /// Where the tables are.
+    /// The folder of the tables.
     pub fn tables(&self) -> PathBuf {
         self.place.path().join("tables")
     }
 
-    /// Writes a configuration that reads the three streams; `source` are further lines of it.
+    /// Writes a configuration that reads the three streams. `source` are additional lines of it.
     pub fn configure(&self, source: &str) -> PathBuf {
         let streams: Vec<String> = STREAMS.map(|stream| format!("{stream} = \"{}\"", self.stream(stream))).to_vec();
         self.configure_streams(&streams.join(", "), source)
     }
 
-    /// The same with these streams.
+    /// As [`KinesisSite::configure`], with these streams.
     pub fn configure_streams(&self, streams: &str, source: &str) -> PathBuf {
         let path = self.place.path().join("run.toml");
         let text = format!(
@@ -84,7 +84,7 @@ impl KinesisSite {
         LiveSite::start_command(self.command(config).args(more), &self.place.path().join("log"))
     }
 
-    /// Puts every line of a recording into the stream of its kind, each under its number.
+    /// Puts every line of a recording into its stream, with the line number as partition key.
     pub fn send(&self, recording: &Path) {
         for stream in STREAMS {
             let records: Vec<_> =
@@ -93,14 +93,14 @@ impl KinesisSite {
         }
     }
 
-    /// A generated recording, to be sent.
+    /// Generates a recording to send.
     pub fn recording(&self, inds: u32, seed: u32, more: &[&str]) -> PathBuf {
         let folder = self.place.path().join(format!("recording-{seed}"));
         emit(&folder, inds, inds, seed, more);
         folder
     }
 
-    /// Every record that the server holds: what `_source` and `_position` must say.
+    /// The expected `_source` and `_position` of every stored record.
     pub fn list_stored_records(&self) -> Vec<(String, Position)> {
         let mut held = Vec::new();
         for stream in STREAMS {
@@ -112,7 +112,7 @@ impl KinesisSite {
         held
     }
 
-    /// How far each shard is durable, by the table of its stream.
+    /// The durable position of each shard, from the table of its stream.
     pub fn durable(&self) -> BTreeMap<String, Position> {
         let Ok(tables) = block_on(inspect(&self.tables(), 0)) else { return BTreeMap::new() };
         let cleaned = tables.iter().filter(|table| table.table != "rejected");
@@ -120,7 +120,7 @@ impl KinesisSite {
         positions.map(|position| (position.source.clone(), position.next)).collect()
     }
 
-    /// Waits until everything that the server holds is durable.
+    /// Waits until every stored record is durable.
     pub fn wait_until_durable(&self) {
         let held = self.list_stored_records();
         let log = self.place.path().join("log");
@@ -132,7 +132,7 @@ impl KinesisSite {
         });
     }
 
-    /// Reads to the end, stops, and demands that everything is right.
+    /// Reads to the end, stops, and asserts that tables and answers are right.
     pub fn finish(&self, config: &Path) -> ProcessOutput {
         let live = self.run(config, &[]);
         self.wait_until_durable();
@@ -141,7 +141,7 @@ impl KinesisSite {
         snapshot
     }
 
-    /// Demands that the tables hold each record once, and that the answers equal the batch answers.
+    /// Asserts that the tables have each record once, and that the answers equal the batch answers.
     pub fn assert_answers_and_rows(&self, snapshot: &ProcessOutput) {
         assert_each_once(&self.list_stored_records(), &self.tables());
         assert_answers_equal_batch(&self.tables(), GraphOptions::default(), snapshot);
@@ -149,7 +149,7 @@ impl KinesisSite {
     }
 }
 
-/// Demands that the tables hold each of these records exactly once, as one row, and nothing else.
+/// Asserts that the tables have each of these records exactly once, as one row, and nothing else.
 pub fn assert_each_once(held: &[(String, Position)], tables: &Path) {
     let found = places(tables);
     for (source, position) in held {
@@ -160,7 +160,7 @@ pub fn assert_each_once(held: &[(String, Position)], tables: &Path) {
     assert_eq!(found.len(), held.len(), "rows that no record explains");
 }
 
-/// Says who we are.
+/// Adds credentials to the environment.
 pub fn with_credentials(mut command: std::process::Command) -> std::process::Command {
     command
         .env("AWS_ACCESS_KEY_ID", ACCOUNT_ID)

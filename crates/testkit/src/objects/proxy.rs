@@ -1,45 +1,45 @@
-//! Stands between the program and the object store, and does what networks and services do: loses answers, hangs, cuts,
-//! refuses, and delivers late.
+//! A proxy between the program and the object store that injects faults of networks and services: lost replies, hangs,
+//! cut connections, refusals and late delivery.
 //!
-//! HTTP/1.1, a connection for each call; answers are passed on as they are.
+//! It uses HTTP/1.1 with one connection per call. Replies are forwarded unchanged.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
-    /// The store does it, and the answer is 500.
+    /// The store executes the call, and the reply is 500.
     StoredBroken,
-    /// The store does it, and the connection is cut before the answer.
+    /// The store executes the call, and the connection is cut before the reply.
     StoredCut,
-    /// The store does it, and no answer ever comes.
+    /// The store executes the call, and no reply is sent.
     StoredHung,
-    /// The connection is cut; the store hears of it so many milliseconds later.
+    /// The connection is cut, and the call is forwarded this many milliseconds later.
     Late(u64),
-    /// The service fails with this status; the store never hears of it.
+    /// The service fails with this status, and the call is not forwarded.
     Broken(u16),
     /// The store refuses with this status and code.
     Refused(u16, &'static str),
-    /// The store is not told of the condition `If-None-Match`.
+    /// The call is forwarded without `If-None-Match`.
     Unconditional,
 }
 
-/// A fault that is to come.
+/// A planned fault.
 #[derive(Debug, Clone)]
 struct StoreProxyRule {
     method: &'static str,
-    /// What the path contains.
+    /// A part of the path.
     path: String,
     fault: StoreFault,
-    /// Calls that are left alone first.
+    /// Number of calls that are forwarded unchanged first.
     passes: u32,
     times: u32,
 }
 
-/// A proxy; it ends with the process.
+/// A proxy, which ends with the process.
 #[derive(Clone)]
 pub struct StoreProxy {
     port: u16,
@@ -47,7 +47,7 @@ pub struct StoreProxy {
 }
 
 impl StoreProxy {
-    /// Listens before a server on this machine.
+    /// Starts a proxy to a server on this machine.
     pub fn start(server: u16) -> StoreProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = StoreProxy { port: listener.local_addr().unwrap().port(), rules: Arc::default() };
@@ -55,7 +55,7 @@ impl StoreProxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let serving = serving.clone();
-                // A client that has gone is none of our business.
+                // Ignore clients that disconnect.
                 std::thread::spawn(move || serving.serve(client, server));
             }
         });
@@ -67,12 +67,12 @@ impl StoreProxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Lets `passes` calls of a method to paths that contain a text pass, and does this to the next `times`.
+    /// Forwards `passes` calls of a method to paths that contain a text, and injects the fault into the next `times`.
     pub fn plan(&self, (method, path): (&'static str, &str), fault: StoreFault, passes: u32, times: u32) {
         self.rules.lock().unwrap().push(StoreProxyRule { method, path: path.to_owned(), fault, passes, times });
     }
 
-    /// Forgets what is planned; how many faults did not happen.
+    /// Removes all planned faults. Returns the number that did not happen.
     pub fn clear_faults(&self) -> u32 {
         self.rules.lock().unwrap().drain(..).map(|rule| rule.times).sum()
     }
@@ -106,7 +106,7 @@ impl StoreProxy {
             }
             Some(StoreFault::StoredHung) => {
                 forward(&head, &body, server)?;
-                // Until the client has had enough of it.
+                // Wait until the client disconnects.
                 let _ = client.read(&mut [0]);
                 return None;
             }
@@ -149,7 +149,7 @@ fn request(client: &TcpStream) -> Option<(Vec<String>, Vec<u8>)> {
     Some((head, body))
 }
 
-/// What the server answers, with its head.
+/// The server's reply with its head.
 fn forward(head: &[String], body: &[u8], server: u16) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", server)).ok()?;
     let kept = |line: &&String| !line.to_ascii_lowercase().starts_with("connection:");

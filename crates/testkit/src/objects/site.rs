@@ -12,25 +12,25 @@ use crate::batch::assert_answers_equal_batch;
 use crate::ledger::{TABLES, assert_each_line_once};
 use crate::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed};
 
-/// Where the tables lie in the bucket.
+/// The prefix of the tables in the bucket.
 pub const TABLES_PREFIX: &str = "lake/posts";
 
-/// A recording, a bucket of its own, and a configuration that reads the one into the other.
+/// A recording, a separate bucket, and a configuration that reads the recording into the bucket.
 pub struct ObjectsSite {
     /// A folder for recording and configuration.
     pub place: tempfile::TempDir,
-    /// The bucket, past any proxy.
+    /// The bucket, accessed without a proxy.
     pub bucket: TestBucket,
     endpoint: String,
 }
 
-/// Says who we are, and keeps what else the machine would say out of it.
+/// Sets test credentials, and removes the machine's AWS settings.
 pub fn with_credentials(mut command: Command) -> Command {
     command.env("AWS_ACCESS_KEY_ID", store::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "secret");
     without_aws_environment(command)
 }
 
-/// Keeps out what the machine says of AWS.
+/// Removes the machine's AWS settings.
 pub fn without_aws_environment(mut command: Command) -> Command {
     let nothing = "/dev/null";
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", nothing);
@@ -39,7 +39,7 @@ pub fn without_aws_environment(mut command: Command) -> Command {
 }
 
 impl ObjectsSite {
-    /// A recording of so many draws, three lines each, read through this endpoint.
+    /// A recording of this many draws (three lines each), with tables behind this endpoint.
     pub fn new(draws: u32, endpoint: &str) -> ObjectsSite {
         let place = create_temp_dir();
         emit(&place.path().join("recording"), draws.div_ceil(5), draws, 23, &["--malformed", "0.02"]);
@@ -48,7 +48,7 @@ impl ObjectsSite {
         site
     }
 
-    /// Writes the configuration: rows in a commit, and more lines, whose first belong to `[[source]]`.
+    /// Writes the configuration with `rows` per commit, and additional lines, the first of which belong to `[[source]]`.
     pub fn configure(&self, rows: u32, more: &str) {
         let text = format!(
             "[[source]]\nkind = \"recording\"\npath = \"recording\"\n{more}\n\
@@ -59,7 +59,7 @@ impl ObjectsSite {
         std::fs::write(self.config(), text).unwrap();
     }
 
-    /// How the bucket is reached.
+    /// The `[objects]` table.
     pub fn objects(&self) -> String {
         format!("[objects]\nendpoint = \"{}\"\nregion = \"{}\"\ntimeout_secs = 2\n", self.endpoint, store::REGION)
     }
@@ -86,7 +86,7 @@ impl ObjectsSite {
         command
     }
 
-    /// `pinflow table` on the tables, reached as the run reaches them.
+    /// `pinflow table` with the connection of the run.
     pub fn table<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = with_credentials(pinflow(["table", &self.url(), "--connection"]));
         command.arg(self.config()).args(arguments);
@@ -103,12 +103,12 @@ impl ObjectsSite {
         folder
     }
 
-    /// What a run of the recording answers that keeps nothing.
+    /// The answers of a run without tables.
     pub fn expected(&self) -> ProcessOutput {
         last_snapshot(&succeed(pinflow(["run"]).arg(self.recording())).stdout)
     }
 
-    /// Runs to the end, and demands that everything is right.
+    /// Runs to the end, and asserts that tables and answers are right.
     pub fn finish(&self) {
         let answered = last_snapshot(&succeed(&mut self.run()).stdout);
         assert_eq!(answered.answers, self.expected().answers);
@@ -117,7 +117,7 @@ impl ObjectsSite {
         succeed(&mut self.table(["--verify"]));
     }
 
-    /// Demands that each line is in the tables once, and that no commit did land twice.
+    /// Asserts that each line is in the tables once, and that no commit was stored twice.
     pub fn assert_each_line_once_in_tables(&self) {
         let copied = self.copy_tables();
         assert_each_line_once(&self.recording(), &copied);
@@ -125,7 +125,7 @@ impl ObjectsSite {
     }
 }
 
-/// No number of a commit stands in two versions, no file is added by two, and versions have no gap.
+/// Asserts that no commit number is in two versions, no file is added twice, and versions have no gap.
 fn assert_no_commit_twice(table: &Path) {
     let (mut numbers, mut files) = (BTreeSet::new(), BTreeSet::new());
     for version in 0.. {

@@ -1,6 +1,6 @@
-//! A MiniStack that all tests share, each with a bucket of its own.
+//! A MiniStack that all tests share. Each test has its own bucket.
 //!
-//! It ends with the process that started it, however that ends: a shell holds a pipe to us and kills the server once the
+//! It ends with the process that started it, even after kill -9: a shell holds a pipe to us and kills the server once the
 //! pipe closes.
 
 use std::fs::File;
@@ -19,17 +19,17 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use crate::paths::{create_temp_dir, workspace_root};
 use crate::process::server_command;
 
-/// Nothing about a server takes longer on the slowest machine.
+/// Longer than any start takes, even on a slow machine.
 const SERVER_START_TIMEOUT: Duration = Duration::from_secs(60);
-/// A port that was free may be taken before the server has it.
+/// Start attempts, because another process can take a free port before the server does.
 const MAX_START_ATTEMPTS: usize = 3;
 
-/// Who the tests say they are; the server believes everybody.
+/// The access key. The server accepts any.
 pub const ACCESS_KEY: &str = "testing";
-/// Where the tests say the buckets are.
+/// The region of the buckets.
 pub const REGION: &str = "us-east-1";
 
-/// The server; ended when this process is.
+/// The server, which ends with this process.
 struct ObjectStoreServer {
     port: u16,
     _shell: Child,
@@ -69,7 +69,7 @@ fn start() -> ObjectStoreServer {
     unreachable!("the last attempt panics")
 }
 
-/// A bucket, as a test looks into it: past everything that stands between the program and the store.
+/// A bucket, accessed directly and not through a proxy.
 pub struct TestBucket {
     /// Its name.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct TestBucket {
 }
 
 impl TestBucket {
-    /// A new one.
+    /// Creates a bucket.
     pub fn new() -> TestBucket {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -106,7 +106,7 @@ impl TestBucket {
         keys
     }
 
-    /// An object.
+    /// Reads an object.
     pub fn get(&self, key: &str) -> Vec<u8> {
         let got = self.runtime.block_on(async { self.store.get(&Location::from(key)).await?.bytes().await });
         got.unwrap().to_vec()
@@ -117,7 +117,7 @@ impl TestBucket {
         self.runtime.block_on(self.store.put(&Location::from(key), bytes.to_vec().into())).unwrap();
     }
 
-    /// Copies what lies under a prefix into a folder.
+    /// Copies the objects under a prefix into a folder.
     pub fn download(&self, prefix: &str, folder: &Path) {
         for key in self.keys(prefix) {
             let path = folder.join(key.strip_prefix(prefix).unwrap().trim_start_matches('/'));
