@@ -1,6 +1,6 @@
-//! What the Delta sink costs: rows a second, by step and compression. `cargo bench --bench delta [PINS]`
+//! The throughput of the Delta sink in rows/s, by step and compression. `cargo bench --bench delta [PINS]`
 //!
-//! Prints figures; asserts nothing.
+//! Prints figures without assertions.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops where it cannot go on")]
 
@@ -21,7 +21,7 @@ const WINDOW_ROWS: u64 = 100_000;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Texts of the lengths that real pins have, made before the clock runs.
+/// Texts with the lengths of real pins, created before the measurement.
 struct TextPool {
     texts: Vec<[String; 5]>,
     posters: Vec<String>,
@@ -91,10 +91,10 @@ fn encode(encoder: &mut DeltaEncoder, texts: &TextPool, window: u64) -> EncodedB
     encoder.cut()
 }
 
-/// Seconds of processor time that this process has used, over all threads.
+/// Processor time of all threads of this process, in seconds.
 fn cpu_secs() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // User and system time, in hundredths of a second, counted after the name, which may hold spaces.
+    // User and system time in hundredths of a second. Fields are counted after the name, which may contain spaces.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

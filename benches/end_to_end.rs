@@ -7,11 +7,11 @@
 //!
 //! - records/s from bytes to final durable answers, with tables and without, at 1 and 2 workers, and CPU seconds;
 //! - CPU seconds of a DuckDB batch refresh of the same answers from the same files (where `tests/readers/setup.sh` was run);
-//! - bytes of memory per joined `ind`;
+//! - bytes of memory per joined `ind`,
 //! - latency from one record appended to its changed answer on stdout, with everything loaded: p50, p99, max;
 //! - restart time from the tables.
 //!
-//! Figures, never assertions: judge them as ratios between two runs on one machine.
+//! There are no assertions. Compare the ratios of two runs on one machine.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -39,7 +39,7 @@ fn main() {
     restart(&place, &recordings, inds);
 }
 
-/// The recordings, made once for each size.
+/// The recordings, generated once per size.
 fn recordings(place: &Path, inds: u64) -> PathBuf {
     let folder = place.join(format!("recordings-{inds}"));
     if !folder.join("done").exists() {
@@ -61,13 +61,13 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
-/// Seconds of CPU that finished children have used.
+/// CPU time of finished child processes, in seconds.
 fn children_cpu() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage of children");
     [usage.user_time(), usage.system_time()].iter().map(|t| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6).sum()
 }
 
-/// Wall and CPU seconds of a command; its output is thrown away.
+/// Wall and CPU seconds of a command. Its output is discarded.
 fn run_timed(command: &mut Command) -> (f64, f64) {
     let (cpu, wall) = (children_cpu(), Instant::now());
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the command runs");
@@ -112,7 +112,7 @@ fn batch_refresh(recordings: &Path) {
     println!("{:<26} {:>12} {wall:>12.2} {cpu:>12.2}", "DuckDB batch refresh", "");
 }
 
-/// A pinflow that follows a recording; killed when dropped.
+/// A pinflow that follows a recording. Killed when dropped.
 struct GrowingFile {
     child: Child,
     folder: PathBuf,
@@ -163,14 +163,14 @@ impl GrowingFile {
         OpenOptions::new().append(true).open(self.folder.join("user.jsonl")).expect("the user recording")
     }
 
-    /// Ticks of CPU (hundredths of a second) used so far.
+    /// CPU time so far, in ticks (hundredths of a second).
     fn ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running process");
         let after_name = stat.rsplit(')').next().expect("a name in brackets");
         after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
     }
 
-    /// Waits until everything is read: the process does nothing for a second.
+    /// Waits until everything is read, that is, until the process is idle for a second.
     fn wait_until_idle(&self) {
         let mut before = self.ticks();
         loop {
@@ -211,7 +211,7 @@ impl Drop for GrowingFile {
 }
 
 fn measure_live_updates(place: &Path, recordings: &Path, inds: u64) {
-    // An empty run tells what the program weighs by itself.
+    // The memory of the program without data.
     let empty = GrowingFile::start(place, None);
     empty.append(&mut empty.users(), 1);
     let base = empty.memory_bytes();
@@ -228,7 +228,7 @@ fn measure_live_updates(place: &Path, recordings: &Path, inds: u64) {
     let mut users = loaded.users();
     let mut waits: Vec<_> = (0..MEASURED_APPENDS as u64)
         .map(|n| {
-            // Not in step with any clock of the program.
+            // A varying pause, so that probes are not synchronized with the program's timers.
             std::thread::sleep(Duration::from_micros(1_000 + (n * 7919) % 9_000));
             loaded.append(&mut users, inds + 1_000 + n)
         })

@@ -5,12 +5,12 @@
 //! PINFLOW_BENCH_SECS=10 cargo bench --bench gateway
 //! ```
 //!
-//! Requests/s, records/s and latency (p50, p99, from the first byte sent to the whole reply) for one record a request, as
-//! the original's scripts send, and for a hundred; over one connection, and over 64 at the same time. Every record is
-//! synced to the disk before its reply, so the first line is what one sync takes, and the others show how many senders
+//! Requests/s, records/s and latency (p50, p99, from the first byte sent to the whole reply) for one record per request, as
+//! the original scripts send, and for a hundred. Over one connection, and over 64 at the same time. Every record is
+//! synced to disk before its reply, so the first line is the duration of one sync, and the others show how many senders
 //! share one. For comparison: a loop that appends the same lines to a file and syncs each.
 //!
-//! Client and server share the cores of this machine. Figures, never assertions: judge them as ratios within one run.
+//! Client and server share the cores of this machine. There are no assertions. Compare ratios within one run.
 
 #![allow(
     clippy::print_stdout,
@@ -33,7 +33,7 @@ const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 const POST_BODY: &str =
     r#"{"ind":7528,"timestamp":"2020-08-28T03:52:47","latitude":-89.97,"longitude":-173.29,"country":"Chad"}"#;
 
-/// A gateway; killed when dropped.
+/// A gateway. Killed when dropped.
 struct BenchGateway {
     child: Child,
     address: SocketAddr,
@@ -58,7 +58,7 @@ fn main() {
     }
 }
 
-/// What the disk alone gives.
+/// Measures the disk without a gateway.
 fn measure_disk_limit(place: &Path, long: Duration) {
     let mut file = File::create(place.join("floor")).unwrap();
     let (start, mut syncs) = (Instant::now(), 0);
@@ -79,12 +79,12 @@ fn gateway(place: &Path) -> BenchGateway {
         let event: serde_json::Value = serde_json::from_str(&line).ok()?;
         event["address"].as_str()?.parse().ok()
     });
-    // What it says on is read, so that it never waits for us.
+    // Read its output, so that it never blocks on a full pipe.
     std::thread::spawn(move || said.for_each(drop));
     BenchGateway { child, address: address.expect("it says where it listens") }
 }
 
-/// Sends over some connections, each the next request once the one before it is answered.
+/// Sends over several connections. Each sends its next request after the previous reply.
 async fn send_requests(address: SocketAddr, connections: usize, records: usize, long: Duration) {
     let body = format!("{{\"records\":[{}]}}", vec![format!("{{\"value\":{POST_BODY}}}"); records].join(","));
     let request = format!(
@@ -128,7 +128,7 @@ async fn sender(address: SocketAddr, request: Arc<String>, until: Instant) -> Ve
     took
 }
 
-/// Whether a reply is whole, by the length that its head says.
+/// Whether a reply is complete, according to its `content-length`.
 fn is_complete_reply(reply: &[u8]) -> bool {
     let text = String::from_utf8_lossy(reply);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

@@ -5,13 +5,13 @@
 //! PINFLOW_BENCH_INDS=100000 PINFLOW_BENCH_READERS=100 cargo bench --bench http
 //! ```
 //!
-//! - ingest without readers: records/s as fast as it goes, and at the set rate; everything below is a ratio to these;
-//! - snapshots: requests/s, p50 and p99 of `GET /answers` over kept connections, and what that leaves of ingest;
+//! - ingest without readers: records/s at full speed and at the set rate. All other figures are ratios to these.
+//! - snapshots: requests/s, p50 and p99 of `GET /answers` over persistent connections, and the remaining ingest rate.
 //! - changes to 1,000 readers (Server-Sent Events): events/s, age of a change when it arrives (p50, p99), readers
-//!   dropped, and what that leaves of ingest;
-//! - p99 of a small request alone, and beside 500 silent and 500 slow connections.
+//!   dropped, and the remaining ingest rate.
+//! - p99 of a small request alone, and with 500 silent and 500 slow connections.
 //!
-//! Client and server share the cores of this machine. Figures, never assertions: judge them as ratios between two runs
+//! Client and server share the cores of this machine. There are no assertions. Compare the ratios of two runs
 //! on one machine.
 
 #![allow(
@@ -34,7 +34,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
-/// Records a second, all streams together.
+/// Records per second of all streams.
 const RECORDS_PER_SEC: u64 = 200_000;
 const CLIENT_COUNT: usize = 8;
 const MEASURED_REQUESTS: usize = 2_000;
@@ -44,7 +44,7 @@ fn main() {
     let number = |name, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let inds = number("PINFLOW_BENCH_INDS", 1_000_000);
     let readers = number("PINFLOW_BENCH_READERS", 1_000);
-    // A thousand sockets are more than some systems give at once.
+    // A thousand sockets exceed the default limit of some systems.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("end_to_end");
@@ -53,7 +53,7 @@ fn main() {
     println!("{records} records");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        // The first one brings the recordings into memory.
+        // The first run reads the recordings into the page cache.
         ingest(&recordings, records, 0, "nobody asks, the first time", run_without_readers).await;
         let alone = ingest(&recordings, records, 0, "nobody asks, as fast as it goes", run_without_readers).await;
         let asked = ingest(&recordings, records, 0, "snapshots, as fast as it goes", snapshots).await;
@@ -75,7 +75,7 @@ fn main() {
     });
 }
 
-/// The recordings, made once for each size; those of the end-to-end bench.
+/// The recordings of the end-to-end bench, generated once per size.
 fn recordings(place: &Path, inds: u64) -> PathBuf {
     let folder = place.join(format!("recordings-{inds}"));
     if !folder.join("done").exists() {
@@ -122,7 +122,7 @@ impl BenchServer {
         BenchServer { child, at, folder }
     }
 
-    /// Processor time used so far, seconds.
+    /// CPU time so far, in seconds.
     fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
@@ -139,7 +139,7 @@ impl Drop for BenchServer {
     }
 }
 
-/// Reads all records while something is done to the server; records/s.
+/// Reads all records under a load on the server. Returns records/s.
 async fn ingest<W, F>(recordings: &Path, records: u64, rate: u64, what: &str, load: W) -> f64
 where
     W: FnOnce(SocketAddr, Arc<AtomicBool>) -> F,
@@ -229,7 +229,7 @@ async fn follow(at: SocketAddr, over: Arc<AtomicBool>, readers: u64) -> String {
                     }
                     let Some(data) = line.strip_prefix("data: ") else { continue };
                     events.fetch_add(1, Ordering::Relaxed);
-                    // One in eight: the clock must not be what is measured.
+                    // Only every eighth event, so that reading the clock is not measured.
                     if events.load(Ordering::Relaxed) % 8 == 0 {
                         let as_of: Timestamp =
                             serde_json::from_str::<Value>(data).unwrap()["as_of"].as_str().unwrap().parse().unwrap();
@@ -250,7 +250,7 @@ async fn follow(at: SocketAddr, over: Arc<AtomicBool>, readers: u64) -> String {
     format!("{per_second:.0} events/s to {readers} readers, {dropped} dropped, age {}", format_percentiles(&mut ages))
 }
 
-/// A small request alone, and beside a crowd.
+/// Measures a small request alone, and with many other connections.
 async fn measure_requests_under_load(recordings: &Path) {
     let server = BenchServer::start(recordings, RECORDS_PER_SEC).await;
     let mut kept = BenchConnection::connect(server.at).await;
@@ -262,13 +262,13 @@ async fn measure_requests_under_load(recordings: &Path) {
     for number in 0..1_000 {
         let mut stream = TcpStream::connect(server.at).await.unwrap();
         if number % 2 == 0 {
-            // Asks, and reads nothing.
+            // Sends a request and does not read the reply.
             let ask = format!("GET /changes HTTP/1.0\r\nhost: {}\r\n\r\n", server.at);
             stream.write_all(ask.as_bytes()).await.unwrap();
         }
         crowd.push(stream);
     }
-    // Each has its snapshot, and what the system holds for it is full: from then on it stands there.
+    // Wait until each connection has its snapshot and its socket buffers are full.
     tokio::time::sleep(SETTLE_TIME).await;
     let beside = requests(&mut kept).await;
     println!("GET /answers/users_joined_by_year alone: {}", format_percentiles(&mut alone.clone()));
@@ -302,7 +302,7 @@ fn format_percentiles(took: &mut [Duration]) -> String {
     format!("p50 {:.2} ms, p99 {:.2} ms", ms(0.5), ms(0.99))
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 struct BenchConnection {
     stream: BufReader<TcpStream>,
     at: SocketAddr,

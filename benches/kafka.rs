@@ -5,14 +5,14 @@
 //! PINFLOW_BENCH_RECORDS=300000 cargo bench --bench kafka
 //! ```
 //!
-//! - records/s of a bare loop over the same client, which throws every record away: what the broker, the client and the
-//!   machine give;
-//! - records/s from the broker to final answers, and to final answers with durable Delta rows; their ratio to the loop
-//!   is the figure;
-//! - memory while that many records are behind, beside the memory of the same records read from files;
+//! - records/s of a bare loop over the same client that discards every record: the limit of broker, client and
+//!   machine.
+//! - records/s from the broker to final answers, and to final answers with durable Delta rows. Their ratio to the loop
+//!   is the result.
+//! - memory with a backlog of that many records, compared with reading the same records from files.
 //! - latency from the broker's acknowledgement to the changed answer on stdout, at 1,000 records/s: p50, p99, max.
 //!
-//! Figures, never assertions: judge them as ratios between two runs on one machine.
+//! There are no assertions. Compare the ratios of two runs on one machine.
 
 #![allow(
     clippy::print_stdout,
@@ -43,7 +43,7 @@ const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const PARTITION_COUNT: i32 = 4;
 const MEASURED_ROUNDS: usize = 3;
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// Seconds of records for the latency, one a millisecond.
+/// Duration of the latency measurement in seconds, with one record per millisecond.
 const LATENCY_SECS: u64 = 10;
 
 fn main() {
@@ -60,7 +60,7 @@ fn main() {
     latency(&place, &broker);
 }
 
-/// Generated posts, made once for each size.
+/// Generated posts, once per size.
 fn recording(place: &Path, inds: u64) -> PathBuf {
     let folder = place.join(format!("recording-{inds}"));
     if !folder.join("done").exists() {
@@ -74,7 +74,7 @@ fn recording(place: &Path, inds: u64) -> PathBuf {
     folder
 }
 
-/// Sends every line, the streams in turns, as they come from a live producer.
+/// Sends every line, alternating between the streams as a live producer would.
 fn fill(broker: &KafkaBroker, recording: &Path) {
     let start = Instant::now();
     let mut config = ClientConfig::new();
@@ -126,7 +126,7 @@ fn consumer(broker: &KafkaBroker) -> BaseConsumer {
     config.create().unwrap()
 }
 
-/// Reads everything and throws it away; seconds.
+/// Reads and discards everything. Returns the seconds.
 fn bare_loop(broker: &KafkaBroker) -> f64 {
     let start = Instant::now();
     let consumer = consumer(broker);
@@ -153,7 +153,7 @@ fn children_cpu() -> f64 {
     [usage.user_time(), usage.system_time()].iter().map(|t| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6).sum()
 }
 
-/// A pinflow that runs; killed when dropped.
+/// A running pinflow. Killed when dropped.
 struct MeasuredRun(Child);
 
 impl MeasuredRun {
@@ -194,7 +194,7 @@ fn start(config: &Path, output: &str) -> (MeasuredRun, BufReader<std::process::C
     (MeasuredRun(child), lines)
 }
 
-/// Runs until everything is answered, then until everything is durable; seconds, CPU seconds, and the most memory.
+/// Runs until everything is answered and durable. Returns seconds, CPU seconds, and peak memory in bytes.
 fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
     let (cpu, begun) = (children_cpu(), Instant::now());
     let (mut running, lines) = start(config, "snapshots");
@@ -219,7 +219,7 @@ fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
     (begun.elapsed().as_secs_f64(), children_cpu() - cpu, most.into_inner())
 }
 
-/// The most memory of the same records read from files.
+/// Peak memory while the same records are read from files.
 fn files_memory(recording: &Path) -> u64 {
     let mut command = Command::new(PINFLOW);
     command.arg("run").arg(recording).args(["--output", "none"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -290,7 +290,7 @@ fn latency(place: &Path, broker: &KafkaBroker) {
     settings.set("bootstrap.servers", broker.plaintext()).set("linger.ms", "0").set("acks", "all");
     let acknowledged = DeliveryCounter(Mutex::new(vec![None; total]));
     let producer: ThreadedProducer<DeliveryCounter> = settings.create_with_context(acknowledged).unwrap();
-    // The topics are found and read before the clock counts.
+    // Wait until the topics are being read.
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
     for number in 0..total {
@@ -309,7 +309,8 @@ fn latency(place: &Path, broker: &KafkaBroker) {
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(running);
-    // Partitions overtake one another: the n-th record acknowledged is answered when n are counted, at the latest.
+    // Partitions are not in order with each other: the n-th acknowledged record is answered at the latest when n are
+    // counted.
     let mut sent: Vec<Instant> = producer.context().0.lock().unwrap().iter().map(|at| at.unwrap()).collect();
     sent.sort();
     let counted = counted.lock().unwrap();

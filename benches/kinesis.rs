@@ -5,14 +5,14 @@
 //! PINFLOW_BENCH_RECORDS=60000 cargo bench --bench kinesis
 //! ```
 //!
-//! - records/s of a bare loop of `GetRecords` over the same SDK, which throws every record away: what the server (MiniStack,
-//!   one Python process), the SDK and the machine give;
-//! - records/s from the server to final answers, and to final answers with durable Delta rows; their ratio to the loop is
-//!   the figure;
+//! - records/s of a bare loop of `GetRecords` over the same SDK that discards every record: the limit of the server
+//!   (MiniStack, one Python process), the SDK and the machine.
+//! - records/s from the server to final answers, and to final answers with durable Delta rows. Their ratio to the loop is
+//!   the result.
 //! - latency from the server's acknowledgement to the changed answer on stdout, at 1,000 records/s: polled once a second,
-//!   polled as often as may be, and pushed.
+//!   polled as often as allowed, and subscribed.
 //!
-//! Figures, never assertions: judge them as ratios between two runs on one machine.
+//! There are no assertions. Compare the ratios of two runs on one machine.
 
 #![allow(
     clippy::print_stdout,
@@ -41,9 +41,9 @@ const STREAMS: [&str; 3] = ["pin", "geo", "user"];
 const SHARD_COUNT: i32 = 4;
 const MEASURED_ROUNDS: usize = 3;
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// Seconds of records for the latency, one a millisecond.
+/// Duration of the latency measurement in seconds, with one record per millisecond.
 const LATENCY_SECS: u64 = 10;
-/// Records of one call while latency is measured: as many as come within ten milliseconds.
+/// Records per call while latency is measured, which are those of ten milliseconds.
 const RECORDS_PER_CALL: usize = 10;
 
 fn main() {
@@ -79,7 +79,7 @@ impl KinesisBench {
             .endpoint_url(server.endpoint())
             .credentials_provider(Credentials::new("000000000000", "secret", None, None, "bench"))
             .build();
-        // As the source has it: all calls are made, and answered, on one thread.
+        // As in the source: all calls are made and answered on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         KinesisBench { place, server, client: Client::from_conf(config), runtime }
     }
@@ -104,7 +104,7 @@ impl KinesisBench {
         println!("three streams of {inds} records, sent in {:.1?}", start.elapsed());
     }
 
-    /// Reads everything, each shard for itself, and throws it away; seconds, and records.
+    /// Reads and discards every shard in parallel. Returns the seconds and the number of records.
     fn bare_loop(&self) -> (f64, usize) {
         let start = Instant::now();
         let records = self.runtime.block_on(async {
@@ -166,7 +166,7 @@ impl KinesisBench {
                 }
             }
         });
-        // The stream is found, and read or subscribed to, before the clock counts.
+        // Wait until the stream is being read or is subscribed to.
         std::thread::sleep(Duration::from_secs(15));
         let total = usize::try_from(LATENCY_SECS * 1_000).unwrap();
         let sent = self.put_slowly(stream, total);
@@ -176,7 +176,7 @@ impl KinesisBench {
             std::thread::sleep(Duration::from_millis(10));
         }
         drop(running);
-        // Shards overtake one another: the n-th record acknowledged is answered when n are counted, at the latest.
+        // Shards are not in order with each other: the n-th acknowledged record is answered at the latest when n are counted.
         let counted = counted.lock().unwrap();
         let waited = |(number, sent): (u64, &Instant)| {
             let first = counted.partition_point(|(count, _)| *count < number);
@@ -193,7 +193,7 @@ impl KinesisBench {
         );
     }
 
-    /// Puts a record a millisecond, in small calls; when each was acknowledged.
+    /// Puts one record per millisecond in small calls. Returns when each was acknowledged.
     fn put_slowly(&self, stream: &str, total: usize) -> Vec<Instant> {
         let begun = Instant::now();
         let mut sent = Vec::with_capacity(total);
@@ -216,7 +216,7 @@ impl KinesisBench {
     }
 }
 
-/// Asks for all records of a shard, without a pause; how many there were.
+/// Reads all records of a shard without pauses. Returns their number.
 async fn read_shard(client: Client, stream: String, shard: String) -> usize {
     let call = client.get_shard_iterator().stream_name(stream).shard_id(shard);
     let begun = call.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
@@ -236,7 +236,7 @@ fn with_credentials(mut command: Command) -> Command {
     command
 }
 
-/// A pinflow that runs; killed when dropped.
+/// A running pinflow. Killed when dropped.
 struct BenchPipeline(Child);
 
 impl BenchPipeline {
@@ -261,7 +261,7 @@ fn start(config: &Path, output: &str) -> (BenchPipeline, BufReader<std::process:
     (BenchPipeline(child), lines)
 }
 
-/// Runs until everything is answered, then until everything is durable; seconds.
+/// Runs until everything is answered and durable. Returns the seconds.
 fn read_all(config: &Path, records: u64) -> f64 {
     let begun = Instant::now();
     let (mut running, lines) = start(config, "snapshots");

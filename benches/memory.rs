@@ -1,4 +1,4 @@
-//! Resident memory of a run by what it holds, in one run:
+//! Resident memory of a run by its contents:
 //!
 //! ```text
 //! cargo bench --bench memory
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each case is two processes: one reads a recording of that many `ind`, one row of each stream, the other of twice as
-//! many. Half of the difference is the state: buffers and the program itself are in both. The difference of two cases is
-//! what the thing costs that only one of them has. Figures, never assertions.
+//! many. The difference is the state of that many `ind`, because both include buffers and the program. The difference of
+//! two cases is the cost of what only one of them has. There are no assertions.
 
 #![allow(
     clippy::print_stdout,
@@ -28,19 +28,19 @@ const PINFLOW: &str = env!("CARGO_BIN_EXE_pinflow");
 /// Bytes of a long text.
 const LONG_TEXT_BYTES: usize = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Without a change of the memory for so many polls, it is taken.
+/// Number of polls without a change after which the memory counts as settled.
 const SETTLED_POLLS: u32 = 20;
 
-/// What the rows of a case have.
+/// The contents of the rows of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Case {
     /// Few categories, countries, posters and users, which all rows share.
     SharedGroups,
-    /// As many categories, countries, posters and users as there are `ind`: each is in groups of its own.
+    /// As many categories, countries, posters and users as `ind`: each has its own groups.
     DistinctGroups,
-    /// As the first, without follower counts, so that no poster is in a group.
+    /// As `SharedGroups`, without follower counts, so that no poster is in a group.
     SharedTexts,
-    /// As the one before, with a poster of [`LONG_TEXT_BYTES`] that no other row has.
+    /// As `SharedTexts`, with a distinct poster of [`LONG_TEXT_BYTES`] in each row.
     DistinctTexts,
 }
 
@@ -98,7 +98,7 @@ fn record(folder: &Path, case: Case, inds: u32) {
     }
 }
 
-/// A run that serves; killed when dropped.
+/// A serving run. Killed when dropped.
 struct Run {
     child: Child,
     address: SocketAddr,
@@ -134,7 +134,7 @@ impl Run {
         }
     }
 
-    /// Rows that the answers hold by now.
+    /// The number of rows in the answers.
     fn rows_read(&self) -> u64 {
         let mut stream = TcpStream::connect(self.address).unwrap();
         write!(stream, "GET /status HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
@@ -150,7 +150,7 @@ impl Run {
         while polls < SETTLED_POLLS {
             std::thread::sleep(POLL_INTERVAL);
             let now = self.memory_bytes();
-            // Pages that come and go are none of the state.
+            // Ignore small fluctuations.
             polls = if now.abs_diff(memory) < 256 << 10 { polls + 1 } else { 0 };
             memory = now;
         }

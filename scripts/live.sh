@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A live example: posts are made, 200 a second, and their answers are served as a page until Ctrl-C.
-# Needs a built pinflow (`cargo build --release`, or PINFLOW=path of one). Flags go to `pinflow run`: --listen 127.0.0.1:8000.
+# A live example: generates 200 posts per second, and serves a page with their answers until Ctrl-C.
+# Needs a built pinflow (`cargo build --release`, or its path in PINFLOW). Flags are passed to `pinflow run`, for example
+# --listen 127.0.0.1:8000.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 pinflow=${PINFLOW:-target/release/pinflow}
@@ -11,7 +12,7 @@ feed=$!
 run=$!
 trap 'kill "$run" 2>/dev/null || true' INT TERM HUP
 trap 'kill "$feed" 2>/dev/null || true' EXIT
-# A signal interrupts `wait`; the run then takes a moment to commit what it has read.
+# A signal interrupts `wait`. Then the run takes a moment to commit what it has read.
 code=0
 wait "$run" || code=$?
 if [ "$code" -gt 128 ]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Command 1 of the README: builds pinflow, runs the sample recording through it, prints the answers, leaves Delta tables.
+# Command 1 of the README: builds pinflow, runs it on the sample recording, prints the answers and writes Delta tables.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh

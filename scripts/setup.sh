@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a fresh Debian machine with a Rust toolchain lacks to build pinflow (and, with "tests", to test it).
-# Installs only what is missing; says what it does; safe to run again.
+# Installs what a fresh Debian machine with a Rust toolchain needs to build pinflow (and, with "tests", to test it).
+# Installs only missing packages, prints what it does, and can be run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ need() { # need PROGRAM PACKAGE...
 }
 need cc gcc libc6-dev
 need make make
-# librdkafka, the Kafka client: its configure script wants a C++ compiler, and it links the system's OpenSSL.
+# librdkafka, the Kafka client: its configure script needs a C++ compiler, and it links the system's OpenSSL.
 need g++ g++
 need pkg-config pkg-config
 pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)

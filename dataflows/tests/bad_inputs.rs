@@ -411,7 +411,7 @@ fn text_beyond_limit_is_null_and_counted_by_column() {
     let (seen, counts) = parse(StreamHint::Auto, long.as_bytes());
     assert!(seen[0].row().contains(&"t".repeat(100_000)));
     assert!(FieldFault::ALL.iter().all(|&fault| counts.field_faults(fault) == 0));
-    // Blanks are empty, however many.
+    // Any number of blanks is empty.
     let blank = GEO.replacen(&country_of_geo(), &" ".repeat(5_000), 1);
     assert_eq!(parse(StreamHint::Auto, blank.as_bytes()).1.field_faults(FieldFault::Country), 0);
 }

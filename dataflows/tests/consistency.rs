@@ -18,7 +18,7 @@ proptest! {
     ) {
         let log = run_history(&arrivals, options, pace, &[]);
         check_answers(&arrivals, options, &log)?;
-        // Nothing is handed over for an epoch after any worker was told that it had passed.
+        // No change of an epoch is emitted after any worker has seen that the epoch passed.
         for (passed, handed_over) in &log.passed {
             prop_assert_eq!(*handed_over, log.changes_below(*passed), "epochs below {}", passed);
         }

@@ -190,9 +190,9 @@ proptest! {
     #[test]
     fn text_is_accepted_exactly_if_serde_json_accepts_it(message in select(vec![PIN, GEO, USER]), changes in any_mutations()) {
         let bytes = mutate(message, &changes);
-        // A row may be JSON and yet hold half a character; that is told apart by the escape.
+        // A row can be valid JSON and contain half a surrogate pair, which the escape reveals.
         prop_assume!(!bytes.windows(3).any(|three| three.eq_ignore_ascii_case(b"\\ud")) && !matches!(bytes[..], [0, ..] | [_, 0, ..]));
-        // A whole message that is a string wraps another text, which has to be JSON, too.
+        // A message that is a string wraps another text, which must also be JSON.
         let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
         prop_assume!(!matches!(text.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'"')));
         prop_assert_eq!(refuses_text(&bytes), !is_json(&bytes), "{}", String::from_utf8_lossy(&bytes));

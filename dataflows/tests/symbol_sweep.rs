@@ -51,7 +51,7 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     assert!(sweeps.get() >= 150 && freed.get() >= 300, "{} sweeps freed {} texts", sweeps.get(), freed.get());
 }
 
-/// Places of freed texts are not reused, so every use of a freed symbol panics. A symbol that was kept outside the rows
+/// Slots of freed texts are not reused, so every use of a freed symbol panics. A symbol that was kept outside the rows
 /// would differ from the new symbol of its text.
 #[test]
 fn sweep_frees_no_symbol_that_is_used_later() {

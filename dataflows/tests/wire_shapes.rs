@@ -232,7 +232,7 @@ fn auto_source_identifies_streams_by_fields() {
     }
 }
 
-/// A shared sample file, if it exists beside the repository.
+/// A shared sample file, if it exists next to the repository.
 fn shared_sample(name: &str) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/real").join(name);
     std::fs::read_to_string(path).ok()
@@ -283,7 +283,7 @@ fn shared_posts_are_all_parsed() {
                     let (seen, counts) = parse(stream_hint, line.as_bytes());
                     assert_eq!((seen.len(), seen[0].stream), (1, Some(stream)), "{line}");
                     assert!(!seen[0].row().is_empty());
-                    // No real post has a value that its column cannot hold: placeholders are no faults.
+                    // No real post has a field fault, because placeholders are valid.
                     assert!(FieldFault::ALL.iter().all(|&fault| counts.field_faults(fault) == 0), "{line}");
                     assert_eq!(counts.unknown_fields, 0, "{line}");
                 }

@@ -43,7 +43,7 @@ ANSWERS = [
     "median_followers_by_join_year_and_age_group",
 ]
 
-# What pinflow ends with when another one has taken its tables over: trying again would only fence that one.
+# Exit code of a run that another pinflow has fenced. A retry would only fence that one.
 FENCED = 75
 
 
@@ -51,7 +51,7 @@ FENCED = 75
     schedule="@daily",
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    # Two runs at once would fence each other.
+    # Concurrent runs would fence each other.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["pinflow"],
@@ -88,7 +88,7 @@ def pinflow_posts():
             def result(name):
                 with SNAPSHOT.open(encoding="utf-8") as lines:
                     found = [line for line in map(json.loads, lines) if line.get("answer") == name]
-                # The last snapshot is the one of the end.
+                # The last snapshot is the final one.
                 rows = found[-1]["rows"]
                 written = RESULTS / f"{name}.csv.part"
                 with written.open("w", newline="", encoding="utf-8") as out:

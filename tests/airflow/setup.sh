@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up Airflow for the test of examples/airflow, once. Debian: apt-get install python3-venv
+# Installs Airflow for the test of examples/airflow, once. Debian: apt-get install python3-venv
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$here/../../target/airflow-venv

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gets the HTTP client of the original system's scripts, Python's requests, into target/gateway, once.
+# Installs the HTTP client of the original scripts, Python's requests, into target/gateway, once.
 # Debian: apt-get install python3-venv
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gets the Apache Kafka broker that the tests start, from Maven Central into target/kafka, once (about 55 MB).
+# Downloads the Apache Kafka broker of the tests from Maven Central into target/kafka, once (about 55 MB).
 # Debian: apt-get install maven openjdk-17-jre-headless
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gets the Kinesis servers that the tests start: kinesis-local from npm into target/kinesis, once (about 20 MB), for
-# resharding, closed shards and expiry; MiniStack for volume.
+# Installs the Kinesis servers of the tests: kinesis-local from npm into target/kinesis, once (about 20 MB), for
+# resharding, closed shards and expiry, and MiniStack for volume.
 # Debian: apt-get install nodejs npm python3-venv
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -60,7 +60,7 @@ impl FieldFault {
         }
     }
 
-    /// What is wrong with the value, for messages.
+    /// The problem of the value, for messages.
     #[must_use]
     pub fn problem(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ pub struct IngestCounts {
     field_faults: [u64; FieldFault::ALL.len()],
     /// Ignored fields that the row's stream does not have. Those of rejected rows are not counted.
     pub unknown_fields: u64,
-    /// Records whose time of arrival lay too far in the future, so that it counts as unknown.
+    /// Records whose arrival time is too far in the future, so that it counts as unknown.
     pub times_ahead: u64,
 }
 

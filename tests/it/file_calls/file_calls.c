@@ -1,16 +1,16 @@
 /*
- * Stands between a program and its file calls (LD_PRELOAD). Two uses, both limited to paths under FILE_CALLS_ROOT:
+ * Intercepts the file calls of a program (LD_PRELOAD). Two uses, both limited to paths under FILE_CALLS_ROOT:
  *
  *   FILE_CALLS_FAULTS=CALL:ERRNO:SKIP:COUNT[,…]  makes calls fail: after SKIP calls the next COUNT fail with ERRNO.
  *                                                ERRNO 0 on write: half of the bytes are written.
- *   FILE_CALLS_JOURNAL=FILE                      writes down what changes files and folders, and what is synced, so that
- *                                                the state after a loss of power can be computed. Files that are removed
+ *   FILE_CALLS_JOURNAL=FILE                      records changes of files and folders, and syncs, so that
+ *                                                the state after a power loss can be computed. Files that are removed
  *                                                or replaced are kept in FILE_CALLS_SHADOW.
  *   FILE_CALLS_STOP=N                            kills the process right after the Nth line of the journal.
  *
  * CALL is one of open, read, write, sync, link, rename, unlink, mkdir.
  *
- * Journal lines, fields separated by tabs: the inode stands for a file, sizes are bytes.
+ * Journal lines, with fields separated by tabs. The inode identifies a file, and sizes are in bytes.
  *   create INODE PATH | write INODE SIZE | sync INODE SIZE | syncdir PATH | mkdir PATH
  *   link INODE FROM TO | rename INODE FROM TO SHADOW-or-- | unlink INODE PATH SHADOW
  */
@@ -61,7 +61,7 @@ static void __attribute__((constructor)) start(void) {
     }
 }
 
-/* Whether a path, absolute or not, lies under the root. */
+/* Whether an absolute or relative path is under the root. */
 static int under_root(const char *path) {
     return root && path && strncmp(path, root, strlen(root)) == 0;
 }
@@ -75,7 +75,7 @@ static int path_of(int fd, char *path) {
     return under_root(path);
 }
 
-/* Whether this call is to fail; sets errno. -1: fail, 1: write half. */
+/* The fault of this call: -1 fails and sets errno, 1 writes half. */
 static int fails(enum call call) {
     if (!faults[call].armed) return 0;
     pthread_mutex_lock(&lock);
@@ -106,7 +106,7 @@ static unsigned long inode_of(const char *path, struct stat *found) {
     return syscall(SYS_newfstatat, AT_FDCWD, path, found, AT_SYMLINK_NOFOLLOW) == 0 ? found->st_ino : 0;
 }
 
-/* Keeps a file that is about to lose a name. */
+/* Keeps a copy of a file that is about to lose a name. */
 static void keep(const char *path, char *kept) {
     strcpy(kept, "-");
     struct stat found;
@@ -203,7 +203,7 @@ static int sync_file(int fd, long number) {
     if (!path_of(fd, path)) return (int)syscall(number, fd);
     if (fails(SYNC)) return -1;
     pthread_mutex_lock(&lock);
-    /* What counts is the model, not this machine's disk. */
+    /* The test uses the model, so the real sync is not needed. */
     struct stat found;
     if (fstat(fd, &found) == 0 && S_ISDIR(found.st_mode)) note("syncdir\t%s\n", path);
     else note_written(fd, "sync");
