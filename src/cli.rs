@@ -151,7 +151,7 @@ impl RunOverrides {
             set.push(("tables.url", format!("--tables {url}")));
             match &mut config.tables {
                 Some(tables) => tables.url = url,
-                None => config.tables = Some(TablesConfig::at(&url)),
+                None => config.tables = Some(TablesConfig::with_url(&url)),
             }
             // A path on the command line is relative to the working directory, not to the configuration file.
             if let Some(tables) = &mut config.tables
@@ -183,7 +183,7 @@ impl RunOverrides {
     }
 
     /// Reads a configuration and overrides it with these flags.
-    fn over(self, path: &Path, wanted: ConfigUse) -> Result<Config, ConfigError> {
+    fn read_config(self, path: &Path, wanted: ConfigUse) -> Result<Config, ConfigError> {
         let mut file = ConfigFile::read(path)?;
         self.apply(&mut file);
         file.finish(wanted)
@@ -289,7 +289,7 @@ fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
 }
 
 async fn run_command(args: RunArgs) -> CommandResult {
-    let mut config = args.overrides.over(&args.config, ConfigUse::Run)?;
+    let mut config = args.overrides.read_config(&args.config, ConfigUse::Run)?;
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
@@ -359,7 +359,7 @@ async fn gateway_command(args: GatewayArgs) -> CommandResult {
 }
 
 async fn check_command(args: CheckArgs) -> CommandResult {
-    let config = args.overrides.over(&args.config, ConfigUse::Check)?;
+    let config = args.overrides.read_config(&args.config, ConfigUse::Check)?;
     let mut out = CommandOutput::new(terminal::stdout(false, WhenClosed::Fail));
     let problems = check::run(&config, &mut out).await;
     out.finish(problems.map(|problems| status_of_check(problems == 0)).map_err(CommandError::from))

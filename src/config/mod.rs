@@ -135,7 +135,7 @@ impl TablesConfig {
 
     /// Tables at a location, with defaults for everything else.
     #[must_use]
-    pub fn at(url: &str) -> TablesConfig {
+    pub fn with_url(url: &str) -> TablesConfig {
         TablesConfig {
             url: url.to_owned(),
             commit_rows_max: Self::commit_rows_max(),
@@ -286,7 +286,7 @@ impl Config {
         if self.pipeline.is_empty() || self.pipeline.len() > 63 || !self.pipeline.chars().all(named) {
             problems.push(KeyProblem::range("pipeline", "1 to 63 of a-z, 0-9, _ and -"));
         }
-        problems.extend(self.missing(wanted));
+        problems.extend(self.missing_table(wanted));
         let mut add = |table: &str, found: Vec<KeyProblem>| {
             problems.extend(found.into_iter().map(|problem| problem.within(table)));
         };
@@ -314,7 +314,7 @@ impl Config {
     }
 
     /// The missing table that a command requires.
-    fn missing(&self, wanted: ConfigUse) -> Option<KeyProblem> {
+    fn missing_table(&self, wanted: ConfigUse) -> Option<KeyProblem> {
         let has_source = !self.sources.is_empty();
         match wanted {
             ConfigUse::Gateway if self.gateway.is_none() => Some(KeyProblem::new(
@@ -338,7 +338,7 @@ impl Config {
     pub fn engine_settings(&self) -> EngineSettings {
         // More workers than cores would only be slower.
         let workers = self.engine.workers.unwrap_or_else(cores).min(cores());
-        let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::at("none"));
+        let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::with_url("none"));
         let rotate = Duration::from_secs(self.archive.as_ref().map_or(0, |archive| archive.rotate_secs));
         EngineSettings {
             workers,

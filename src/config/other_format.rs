@@ -34,11 +34,11 @@ pub(super) fn detect(path: &Path) -> Option<OtherFormat> {
     std::fs::File::open(path).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     match extension.as_str() {
-        "yaml" | "yml" => Some(converted("YAML", serde_saphyr::from_str(&text).ok(), path)),
+        "yaml" | "yml" => Some(convert_to_toml("YAML", serde_saphyr::from_str(&text).ok(), path)),
         "json" => {
             let value: Value = serde_json::from_str(&text).ok()?;
             let is_settings = value.as_object().is_some_and(|object| object.keys().any(|key| is_table(key)));
-            is_settings.then(|| converted("JSON", Some(value), path))
+            is_settings.then(|| convert_to_toml("JSON", Some(value), path))
         }
         _ => {
             let is_settings =
@@ -53,7 +53,7 @@ fn is_table(key: &str) -> bool {
     key == "source" || TABLES.iter().any(|(table, _)| *table == key)
 }
 
-fn converted(format: &'static str, value: Option<Value>, path: &Path) -> OtherFormat {
+fn convert_to_toml(format: &'static str, value: Option<Value>, path: &Path) -> OtherFormat {
     let name = path.with_extension("toml");
     let toml = value.and_then(plain).filter(Value::is_object).and_then(|value| toml::to_string(&value).ok());
     let remedy = match toml.filter(|text| !text.trim().is_empty()) {
@@ -95,7 +95,7 @@ fn is_inline_secret(key: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn detected(name: &str, text: &str) -> Option<OtherFormat> {
+    fn detect_format(name: &str, text: &str) -> Option<OtherFormat> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -105,27 +105,27 @@ mod tests {
     #[test]
     fn yaml_and_json_are_shown_as_toml() {
         let yaml = "pipeline: posts\nsource:\n  kind: kafka\n  brokers: localhost:9092\n  sasl: {password: hunter2, mechanism: PLAIN}\nengine:\n";
-        let found = detected("conf.yaml", yaml).unwrap();
+        let found = detect_format("conf.yaml", yaml).unwrap();
         assert_eq!(found.format, "YAML");
         for line in ["pipeline = \"posts\"", "[[source]]", "brokers = \"localhost:9092\"", "password = \"env:NAME\""] {
             assert!(found.remedy.contains(line), "no {line} in {}", found.remedy);
         }
         assert!(!found.remedy.contains("hunter2"), "{}", found.remedy);
         let json = "{\"source\": [{\"kind\": \"recording\", \"path\": \"r\"}], \"tables\": {\"url\": \"data\"}}";
-        let found = detected("x.json", json).unwrap();
+        let found = detect_format("x.json", json).unwrap();
         let wanted = "[[source]]\nkind = \"recording\"\npath = \"r\"\n\n[tables]\nurl = \"data\"";
         assert!(found.format == "JSON" && found.remedy.ends_with(wanted), "{}", found.remedy);
     }
 
     #[test]
     fn unreadable_yaml_is_answered_with_an_example() {
-        let found = detected("conf.yml", "a: [1,\n  b: }").unwrap();
+        let found = detect_format("conf.yml", "a: [1,\n  b: }").unwrap();
         assert!(found.remedy.ends_with(EXAMPLE.trim_end()), "{}", found.remedy);
     }
 
     #[test]
     fn toml_with_another_name_is_to_be_renamed_and_recordings_are_left_alone() {
-        let found = detected("pinflow.conf", "[tables]\nurl = 'data'\n").unwrap();
+        let found = detect_format("pinflow.conf", "[tables]\nurl = 'data'\n").unwrap();
         assert!(found.remedy.contains("rename it to") && found.remedy.contains("pinflow.toml"), "{}", found.remedy);
         for (name, text) in [
             ("pin.json", "{\"index\": 1, \"unique_id\": \"x\"}\n{\"index\": 2}\n"),
@@ -134,7 +134,7 @@ mod tests {
             ("posts.txt", "{\"index\": 1}\n"),
             ("empty.txt", ""),
         ] {
-            assert_eq!(detected(name, text), None, "{name} {text}");
+            assert_eq!(detect_format(name, text), None, "{name} {text}");
         }
     }
 }

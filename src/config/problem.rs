@@ -59,7 +59,7 @@ impl KeyPlaces {
 
     /// A problem at an offset in the text.
     pub(super) fn problem_at(&self, offset: usize, path: &str, what: &str) -> ConfigProblem {
-        ConfigProblem { place: Some(self.line_and_column(offset)), what: labelled(path, what) }
+        ConfigProblem { place: Some(self.line_and_column(offset)), what: with_label(path, what) }
     }
 
     /// The path of the innermost key whose value contains an offset.
@@ -91,7 +91,7 @@ impl KeyPlaces {
             && let Some(place) = self.keys.get(other)
         {
             let (line, _) = self.line_and_column(place.key);
-            let (_, key) = split(other);
+            let (_, key) = table_and_key(other);
             what = format!("{what} (`{key}` is at line {line})");
         }
         let nearest = ancestors(&problem.key).find_map(|path| Some((path, self.keys.get(path)?)));
@@ -138,11 +138,11 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a path names a table that has its own header.
 fn is_section(path: &str) -> bool {
-    !path.is_empty() && split(path).1.is_empty()
+    !path.is_empty() && table_and_key(path).1.is_empty()
 }
 
 /// The table of a path as errors name it, and the key within it.
-fn split(path: &str) -> (String, &str) {
+fn table_and_key(path: &str) -> (String, &str) {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     match first {
         "pipeline" => (String::new(), path),
@@ -154,8 +154,8 @@ fn split(path: &str) -> (String, &str) {
 }
 
 /// The text of a problem, preceded by its table and key.
-fn labelled(path: &str, what: &str) -> String {
-    match split(path) {
+fn with_label(path: &str, what: &str) -> String {
+    match table_and_key(path) {
         _ if path.is_empty() => what.to_owned(),
         (table, "") => format!("{table}: {what}"),
         (table, key) if table.is_empty() => format!("{key}: {what}"),
@@ -185,7 +185,7 @@ mod tests {
             ("answers.delta.url", "[answers.delta] url: x"),
             ("gateway.kafka.tls.key", "[gateway] kafka.tls.key: x"),
         ] {
-            assert_eq!(labelled(path, "x"), text);
+            assert_eq!(with_label(path, "x"), text);
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) enum KeySuggestion {
 pub(super) fn suggest(written: &str, keys: &[ConfigKey], table: &str) -> KeySuggestion {
     let names: Vec<&'static str> = keys.iter().map(|key| key.name).collect();
     let own = nearest(written, names.iter().copied());
-    let homes = homes(written, table);
+    let homes = tables_with_key(written, table);
     match own {
         Some(own) if homes.is_empty() || damerau_levenshtein(own, written) <= 1 => KeySuggestion::ConfigKey(own),
         _ if !homes.is_empty() => KeySuggestion::Elsewhere(format!("it belongs {}", join(&homes))),
@@ -52,14 +52,14 @@ fn nearest_elsewhere(written: &str, table: &str) -> KeySuggestion {
     let all = all_tables();
     let names: Vec<&str> = all.iter().flat_map(|(_, keys)| keys.iter().map(|key| key.name)).collect();
     let Some(near) = nearest(written, names.into_iter()) else { return KeySuggestion::Nothing };
-    match homes(near, table).first() {
+    match tables_with_key(near, table).first() {
         Some(home) => KeySuggestion::Elsewhere(format!("did you mean `{near}`? It belongs {home}")),
         None => KeySuggestion::Nothing,
     }
 }
 
 /// The tables other than `table` that have a key of this name, as texts.
-fn homes(name: &str, table: &str) -> Vec<String> {
+fn tables_with_key(name: &str, table: &str) -> Vec<String> {
     if TABLES.iter().any(|(other, _)| *other == name) {
         return vec![format!("into a table of its own: [{name}]")];
     }
@@ -68,10 +68,10 @@ fn homes(name: &str, table: &str) -> Vec<String> {
     }
     let all = all_tables();
     let has = |keys: &[ConfigKey]| keys.iter().any(|key| key.name == name);
-    all.into_iter().filter(|(label, keys)| label != table && has(keys)).map(|(label, _)| home(&label)).collect()
+    all.into_iter().filter(|(label, keys)| label != table && has(keys)).map(|(label, _)| place_text(&label)).collect()
 }
 
-fn home(label: &str) -> String {
+fn place_text(label: &str) -> String {
     if label.is_empty() { "at the top of the file, before the first [table]".to_owned() } else { format!("to {label}") }
 }
 

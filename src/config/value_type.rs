@@ -9,7 +9,7 @@ pub(super) use pinflow_connect::config_key::{ConfigKey, ValueType};
 /// `written` is the value as it is written in the file.
 pub(super) fn type_error(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> String {
     let found = describe(value, written, key.value.is_secret());
-    let remedy = remedy(key, value, written).unwrap_or_else(|| format!("write {} = {}", key.name, key.example));
+    let remedy = suggest_fix(key, value, written).unwrap_or_else(|| format!("write {} = {}", key.name, key.example));
     format!("expected {}, found {found}; {remedy}", key.value.expected())
 }
 
@@ -38,7 +38,7 @@ pub(super) fn shorten(written: &str) -> String {
 }
 
 /// What to write instead, if the value shows what was intended.
-fn remedy(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> Option<String> {
+fn suggest_fix(key: &ConfigKey, value: &DeValue<'_>, written: &str) -> Option<String> {
     match (key.value, value) {
         (ValueType::Whole { .. }, DeValue::Float(float)) => {
             let number: f64 = float.as_str().parse().ok()?;

@@ -196,13 +196,13 @@ impl KinesisTarget {
 
 impl StreamSelection {
     /// Whether names or a prefix are given.
-    pub(super) fn any(&self) -> bool {
+    pub(super) fn has_names(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
     }
 
     /// The names of the selected streams.
     pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
-        if !self.any() {
+        if !self.has_names() {
             let what = "no stream is named: give names, or --prefix TEXT for TEXT-pin, TEXT-geo and TEXT-user";
             return Err(UsageError::new(what));
         }
@@ -216,7 +216,7 @@ impl StreamSelection {
 }
 
 impl NewStreamOptions {
-    pub(super) fn wanted(&self, name: &str) -> StreamSpec {
+    pub(super) fn spec_for(&self, name: &str) -> StreamSpec {
         StreamSpec { name: name.to_owned(), shards: self.shards, retention_hours: self.retention_hours }
     }
 }

@@ -30,17 +30,17 @@ pub async fn run(args: StreamsArgs, out: &mut (dyn Write + Send)) -> Result<bool
             render::names(names.iter().filter(wanted), format, out)?;
         }
         StreamAction::Describe(named) => {
-            let names = if named.any() { named.names()? } else { streams.list_names().await? };
+            let names = if named.has_names() { named.names()? } else { streams.list_names().await? };
             for name in names {
                 match streams.describe(&name).await {
                     Ok((summary, shards)) => render::stream(&name, &summary, &shards, format, out)?,
-                    Err(error) => succeeded &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= report_failure(&name, error, format, out)?,
                 }
             }
         }
         StreamAction::Create(named, shape) => {
             for name in named.names()? {
-                let outcome = streams.create(&shape.wanted(&name)).await;
+                let outcome = streams.create(&shape.spec_for(&name)).await;
                 succeeded &= print_outcome(&name, outcome, format, out)?;
             }
         }
@@ -73,12 +73,12 @@ fn print_outcome(
             render::outcome(name, outcome, format, out)?;
             Ok(true)
         }
-        Err(error) => failed(name, error, format, out),
+        Err(error) => report_failure(name, error, format, out),
     }
 }
 
 /// Prints an error of one stream, so that the command continues with the others. An error of the connection ends it.
-fn failed(
+fn report_failure(
     name: &str,
     error: StreamError,
     format: StreamsFormat,

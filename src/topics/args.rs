@@ -123,13 +123,13 @@ impl TopicSelection {
     }
 
     /// Whether names or a prefix are given.
-    pub(super) fn names_any(&self) -> bool {
+    pub(super) fn has_names(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
     }
 
     /// The names of the selected topics.
     pub(super) fn names(&self) -> Result<Vec<String>, UsageError> {
-        if !self.names_any() {
+        if !self.has_names() {
             let what = "no topic is named: give names, or --prefix ID for ID.pin, ID.geo and ID.user";
             return Err(UsageError::new(what));
         }
@@ -143,7 +143,7 @@ impl TopicSelection {
 }
 
 impl NewTopicOptions {
-    pub(super) fn wanted(&self, name: &str) -> TopicSpec {
+    pub(super) fn spec_for(&self, name: &str) -> TopicSpec {
         TopicSpec {
             name: name.to_owned(),
             partitions: self.partitions,

@@ -31,21 +31,21 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
             render::names(names.iter().filter(wanted), format, out)?;
         }
         TopicAction::Describe => {
-            let names = if cluster.names_any() { cluster.names()? } else { topics.list_names()? };
+            let names = if cluster.has_names() { cluster.names()? } else { topics.list_names()? };
             let mut found = Vec::new();
             for name in names {
                 match topics.describe(&name).await {
                     Ok(topic) => found.push(topic),
-                    Err(error) => succeeded &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= report_failure(&name, error, format, out)?,
                 }
             }
             render::topics(&found, format, out)?;
         }
         TopicAction::Create(shape) => {
             for name in cluster.names()? {
-                match topics.create(&shape.wanted(&name)).await {
-                    Ok(ensured) => render::ensured(&name, &ensured, format, out)?,
-                    Err(error) => succeeded &= failed(&name, error, format, out)?,
+                match topics.create(&shape.spec_for(&name)).await {
+                    Ok(ensured) => render::created_topic(&name, &ensured, format, out)?,
+                    Err(error) => succeeded &= report_failure(&name, error, format, out)?,
                 }
             }
         }
@@ -53,7 +53,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
             for name in cluster.names()? {
                 match topics.delete(&name).await {
                     Ok(outcome) => render::outcome(&name, outcome, format, out)?,
-                    Err(error) => succeeded &= failed(&name, error, format, out)?,
+                    Err(error) => succeeded &= report_failure(&name, error, format, out)?,
                 }
             }
         }
@@ -62,7 +62,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
 }
 
 /// Prints an error of one topic, so that the command continues with the others. An error of the cluster ends it.
-fn failed(
+fn report_failure(
     name: &str,
     error: TopicError,
     format: TopicsFormat,

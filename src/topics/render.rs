@@ -36,7 +36,12 @@ pub(super) fn outcome(name: &str, outcome: TopicOutcome, format: TopicsFormat, o
 }
 
 /// Prints the outcome of creating a topic, with a risk of its settings if there is one.
-pub(super) fn ensured(name: &str, ensured: &EnsuredTopic, format: TopicsFormat, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn created_topic(
+    name: &str,
+    ensured: &EnsuredTopic,
+    format: TopicsFormat,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let Some(risk) = &ensured.risk else { return outcome(name, ensured.outcome, format, out) };
     match format {
         TopicsFormat::Table => {

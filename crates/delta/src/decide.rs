@@ -119,7 +119,7 @@ mod tests {
 
     const MINE: WriterIdentity = WriterIdentity { incarnation: 7, nonce: 70 };
 
-    fn at(key: &str, next: u64, stream_hint: StreamHint) -> PartitionReached {
+    fn reached_at(key: &str, next: u64, stream_hint: StreamHint) -> PartitionReached {
         let reached =
             PartitionProgress { next: next.into(), rows: next * 2, fingerprint: 5, hint: ResumeHint::Number(6) };
         PartitionReached { key: key.to_owned(), source: format!("source {key}"), stream_hint, reached }
@@ -158,13 +158,19 @@ mod tests {
     fn table_that_is_ahead_keeps_its_position() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
-        for action in
-            ids.commit_actions(MINE, 1, &[at("a", 10, StreamHint::Auto), at("b", 10, StreamHint::Auto)]).unwrap()
+        for action in ids
+            .commit_actions(MINE, 1, &[reached_at("a", 10, StreamHint::Auto), reached_at("b", 10, StreamHint::Auto)])
+            .unwrap()
         {
             ids.apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let pin = StreamHint::Only(Stream::Pin);
-        let window = [at("a", 9, pin), at("b", 11, pin), at("c", 1, pin), at("d", 1, StreamHint::Only(Stream::Geo))];
+        let window = [
+            reached_at("a", 9, pin),
+            reached_at("b", 11, pin),
+            reached_at("c", 1, pin),
+            reached_at("d", 1, StreamHint::Only(Stream::Geo)),
+        ];
         let keys: Vec<String> =
             positions_to_store(Table::Pin, &ledger, &window).into_iter().map(|moved| moved.key).collect();
         assert_eq!(keys, ["b", "c"]);
@@ -177,11 +183,11 @@ mod tests {
     fn unchanged_position_is_stored_if_its_hint_advances() {
         let ids = TxnIds::new("p");
         let mut ledger = PositionLedger::default();
-        for action in ids.commit_actions(MINE, 1, &[at("a", 10, StreamHint::Auto)]).unwrap() {
+        for action in ids.commit_actions(MINE, 1, &[reached_at("a", 10, StreamHint::Auto)]).unwrap() {
             ids.apply_txn(&mut ledger, &action.app_id, action.version).unwrap();
         }
         let moved = |next, seek| {
-            let one = at("a", next, StreamHint::Auto);
+            let one = reached_at("a", next, StreamHint::Auto);
             PartitionReached {
                 reached: PartitionProgress { hint: ResumeHint::from_stored("a", seek), ..one.reached },
                 ..one
@@ -200,10 +206,16 @@ mod tests {
     fn partition_resumes_at_least_position_of_its_tables() {
         let pin = StreamHint::Only(Stream::Pin);
         let stored = [
-            (Table::Rejected, vec![at("only", 20, pin), at("all", 20, StreamHint::Auto), at("first", 5, pin)]),
-            (Table::Pin, vec![at("only", 10, pin), at("all", 20, StreamHint::Auto), at("rides", 9, pin)]),
-            (Table::Geo, vec![at("all", 15, StreamHint::Auto)]),
-            (Table::User, vec![at("all", 12, StreamHint::Auto), at("half", 3, StreamHint::Auto)]),
+            (
+                Table::Rejected,
+                vec![reached_at("only", 20, pin), reached_at("all", 20, StreamHint::Auto), reached_at("first", 5, pin)],
+            ),
+            (
+                Table::Pin,
+                vec![reached_at("only", 10, pin), reached_at("all", 20, StreamHint::Auto), reached_at("rides", 9, pin)],
+            ),
+            (Table::Geo, vec![reached_at("all", 15, StreamHint::Auto)]),
+            (Table::User, vec![reached_at("all", 12, StreamHint::Auto), reached_at("half", 3, StreamHint::Auto)]),
         ];
         let resumed = resume_points(&stored);
         let next = |key: &str| resumed[key].at.as_ref().and_then(|at| at.reached.next.narrow());

@@ -190,22 +190,23 @@ fn decode_percent(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(url: &str) -> Result<DatabaseAddress, DatabaseAddressError> {
+    fn parse_url(url: &str) -> Result<DatabaseAddress, DatabaseAddressError> {
         DatabaseAddress::resolve(url, DatabaseCredentials::default(), |_| None)
     }
 
     fn error_text(url: &str) -> String {
-        of(url).err().map(|error| error.to_string()).unwrap_or_default()
+        parse_url(url).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn url_with_all_parts_is_resolved() {
-        let address = of("mysql://me%40home:p%2Fw%3A%C3%A9%@db.example.com:3307/posts?ssl-mode=REQUIRED").unwrap();
+        let address =
+            parse_url("mysql://me%40home:p%2Fw%3A%C3%A9%@db.example.com:3307/posts?ssl-mode=REQUIRED").unwrap();
         assert_eq!(address.redacted_url(), "mysql://me@home@db.example.com:3307/posts");
         assert_eq!(address.password.as_ref().map(Secret::expose), Some("p/w:é%"));
         assert!(address.is_password_in_url && !address.is_local());
         assert_eq!(address.tls, SslSettings { mode: SslMode::Required, authorities: None });
-        let address = of("mysql+pymysql://me@[::1]/posts?charset=utf8mb4").unwrap();
+        let address = parse_url("mysql+pymysql://me@[::1]/posts?charset=utf8mb4").unwrap();
         assert_eq!(
             (address.redacted_url().as_str(), address.tls.mode),
             ("mysql://me@[::1]:3306/posts", SslMode::Preferred)
@@ -248,7 +249,11 @@ mod tests {
             let error_text = error_text(url);
             assert!(error_text.contains(fault) && !error_text.contains("canary"), "{url}: {error_text}");
         }
-        assert_eq!(of("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode, SslMode::VerifyCa, "as MySQL's client has it");
+        assert_eq!(
+            parse_url("mysql://me@db/x?ssl-ca=a.pem").unwrap().tls.mode,
+            SslMode::VerifyCa,
+            "as MySQL's client has it"
+        );
     }
 
     #[test]

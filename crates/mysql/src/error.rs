@@ -132,7 +132,7 @@ fn from_tls_error(error: &rustls::Error) -> MySqlError {
 mod tests {
     use super::*;
 
-    fn of(code: u16, message: &str) -> MySqlError {
+    fn error_from_code(code: u16, message: &str) -> MySqlError {
         Error::Server(ServerError { code, message: message.to_owned(), state: "HY000".to_owned() }).into()
     }
 
@@ -146,7 +146,7 @@ mod tests {
             (1053, MySqlErrorKind::Unavailable, ""),
             (1064, MySqlErrorKind::Other, ""),
         ] {
-            let mysql_error = of(code, "words of the server");
+            let mysql_error = error_from_code(code, "words of the server");
             assert!(
                 mysql_error.kind == kind && mysql_error.may_pass() == (kind == MySqlErrorKind::Unavailable),
                 "{code}: {mysql_error}"

@@ -85,7 +85,7 @@ mod tests {
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
-    fn judged(millis: Option<i64>) -> ArrivalTime {
+    fn classified(millis: Option<i64>) -> ArrivalTime {
         ArrivalClock::new().classify_with(millis, || NOW_MS)
     }
 
@@ -93,17 +93,17 @@ mod tests {
     fn time_is_believed_up_to_an_hour_ahead_of_the_clock() {
         let limit = NOW_MS + 3_600_000;
         for millis in [0, NOW_MS - 1, NOW_MS, limit] {
-            assert_eq!(judged(Some(millis)), ArrivalTime::Known(millis * 1_000));
+            assert_eq!(classified(Some(millis)), ArrivalTime::Known(millis * 1_000));
         }
         for millis in [limit + 1, MILLIS_MAX, MILLIS_MAX + 1, i64::MAX] {
-            assert_eq!(judged(Some(millis)), ArrivalTime::TooFarAhead, "{millis}");
+            assert_eq!(classified(Some(millis)), ArrivalTime::TooFarAhead, "{millis}");
         }
     }
 
     #[test]
     fn time_before_1970_or_none_at_all_is_unknown() {
         for millis in [None, Some(-1), Some(i64::MIN)] {
-            assert_eq!(judged(millis), ArrivalTime::Unknown);
+            assert_eq!(classified(millis), ArrivalTime::Unknown);
         }
     }
 

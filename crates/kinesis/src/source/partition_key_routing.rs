@@ -25,7 +25,7 @@ pub struct PartitionKeys {
 }
 
 impl PartitionKeys {
-    fn each(&self) -> impl Iterator<Item = (&str, Stream)> {
+    fn keys_with_streams(&self) -> impl Iterator<Item = (&str, Stream)> {
         let keys = [(&self.pin, Stream::Pin), (&self.geo, Stream::Geo), (&self.user, Stream::User)];
         keys.into_iter().filter_map(|(key, stream)| Some((key.as_deref()?, stream)))
     }
@@ -35,7 +35,7 @@ impl PartitionKeys {
     /// # Errors
     /// The reason for the rejection if the key is none of these.
     pub(super) fn stream_of_key(&self, key: &str) -> Result<Stream, String> {
-        let found = self.each().find(|(own, _)| *own == key).map(|(_, stream)| stream);
+        let found = self.keys_with_streams().find(|(own, _)| *own == key).map(|(_, stream)| stream);
         found.ok_or_else(|| format!("partition key {key:?} is not one of this stream's partition_keys"))
     }
 
