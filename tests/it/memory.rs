@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed};
+use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
+
+use crate::http::ServingRun;
 
 /// Writes a recording: one pin per category, each joined with a geo post of one country.
 fn record_categories(folder: &Path, categories: &[String]) {
@@ -102,4 +104,35 @@ fn texts_of_replaced_rows_are_freed_before_and_after_restart() {
     assert_eq!(count_written_rows(&succeed(pinflow(["run"]).arg(&config)).stdout), PINS);
     let again = succeed(pinflow(["run"]).arg(&config));
     assert_eq!(count_written_rows(&again.stdout), 0, "all rows are read back, within the same limit");
+}
+
+/// The interned texts of a run: their number, and their bytes.
+fn held_texts(serving: &ServingRun) -> (u64, u64) {
+    let status = serving.http.json("/status");
+    let figure = |name: &str| status["memory"][name].as_u64().unwrap();
+    (figure("symbols"), figure("symbol_bytes"))
+}
+
+#[test]
+fn restart_holds_only_texts_of_rows_that_count() {
+    const PINS: u64 = 5_000;
+    const INDS: u64 = 10;
+    let place = create_temp_dir();
+    let recording = place.path().join("recording");
+    let config = configure(place.path(), "");
+    // Three partitions in three commits: rows of an `ind` are in files that are read back in parallel, and those of the
+    // last commit are neither the oldest nor the newest.
+    for file in ["pin-1", "pin-3", "pin-2"] {
+        record_long_texts(&recording, PINS, |number| number % INDS);
+        std::fs::rename(recording.join("pin.jsonl.gz"), recording.join(format!("{file}.jsonl.gz"))).unwrap();
+        assert_eq!(count_written_rows(&succeed(pinflow(["run"]).arg(&config)).stdout), PINS);
+    }
+    let serving = ServingRun::start(place.path(), &config, &[]);
+    serving.wait_until_ready();
+    // A category and a poster per `ind`. The others are names of sources, streams and age groups.
+    let few = 2 * INDS..3 * INDS + 10;
+    wait_until("unused texts are freed", || few.contains(&held_texts(&serving).0));
+    let (texts, bytes) = held_texts(&serving);
+    assert!(bytes < 1 << 20, "{texts} texts take {bytes} bytes");
+    serving.stop();
 }

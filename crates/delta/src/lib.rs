@@ -46,6 +46,7 @@ mod resume_state;
 mod rows;
 mod schema;
 mod sink;
+mod superseded;
 mod table_state;
 mod tables;
 mod verify;

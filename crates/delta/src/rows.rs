@@ -11,9 +11,10 @@ use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicro
 use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
+use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::RowSink;
-use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, User};
+use pinflow_dataflows::record::{Geo, Ind, Lineage, Micros, Pin, Position, User};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
@@ -22,6 +23,7 @@ use super::error::{DeltaError, from_arrow};
 use super::input::FileAt;
 use super::open::ActiveFile;
 use super::schema::Table;
+use super::superseded::SupersededFilter;
 use pinflow_connect::sink::{RowId, StoredChunk};
 
 /// The number of rows of a chunk.
@@ -35,8 +37,10 @@ const DECODER_THREADS: usize = 2;
 #[derive(Debug)]
 pub struct StoredRows {
     columns: StoredColumns,
-    inds: Int64Array,
+    inds: Vec<Ind>,
     lineages: Vec<Lineage>,
+    /// Whether each row is known not to count. Empty if all rows count.
+    superseded: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -61,12 +65,32 @@ impl StoredRows {
     pub(crate) fn lineages(&self) -> &[Lineage] {
         &self.lineages
     }
+
+    /// The indices of the rows that may count.
+    fn counting_rows(&self) -> impl Iterator<Item = usize> {
+        (0..self.lineages.len()).filter(|row| !self.superseded.get(*row).is_some_and(|superseded| *superseded))
+    }
+}
+
+impl StoredColumns {
+    /// The bytes of all texts.
+    fn text_bytes(&self) -> usize {
+        let bytes = |texts: &StringArray| {
+            let ends = texts.value_offsets();
+            ends.last().zip(ends.first()).map_or(0, |(end, start)| end.abs_diff(*start) as usize)
+        };
+        match self {
+            StoredColumns::Pin { poster_name, category, .. } => bytes(poster_name) + bytes(category),
+            StoredColumns::Geo { country, .. } => bytes(country),
+            StoredColumns::User { user_name, .. } => bytes(user_name),
+        }
+    }
 }
 
 impl StoredChunk for StoredRows {
     fn replay(&self, rows: &mut dyn RowSink) {
-        for (row, &lineage) in self.lineages.iter().enumerate() {
-            let ind = self.inds.value(row).unsigned_abs();
+        for row in self.counting_rows() {
+            let (ind, lineage) = (self.inds[row], self.lineages[row]);
             match &self.columns {
                 StoredColumns::Pin { poster_name, follower_count, category } => {
                     let pin = Pin {
@@ -101,6 +125,10 @@ impl StoredChunk for StoredRows {
     fn len(&self) -> usize {
         self.lineages.len()
     }
+
+    fn text_bytes(&self) -> usize {
+        self.columns.text_bytes()
+    }
 }
 
 /// The columns that questions read.
@@ -113,18 +141,39 @@ fn question_columns(table: Table) -> &'static [&'static str] {
     }
 }
 
-/// Decodes files on background threads. Chunks arrive in any order.
-pub(crate) fn read_back(files: Vec<(Table, FileAt)>) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+/// The files in the order in which they are read back: of each table those with the newest rows first.
+pub(crate) fn newest_first(files: &[ActiveFile]) -> Vec<FileAt> {
+    let mut files: Vec<_> = files.iter().map(|file| (newest_arrival(file), file.written_ms, &file.at)).collect();
+    files.sort_by(|(one, one_ms, _), (other, other_ms, _)| (other, other_ms).cmp(&(one, one_ms)));
+    files.into_iter().map(|(_, _, file)| file.clone()).collect()
+}
+
+/// The greatest arrival time in a file, as text that sorts like the time. `None` if the statistics do not tell.
+fn newest_arrival(file: &ActiveFile) -> Option<String> {
+    let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref()?).ok()?;
+    Some(stats.get("maxValues")?.get("_arrived_at")?.as_str()?.to_owned())
+}
+
+/// Decodes files on background threads, in this order. Chunks arrive in any order. With [`DuplicatePolicy::Latest`],
+/// chunks leave out rows that are known not to count when they are replayed.
+pub(crate) fn read_back(
+    files: Vec<(Table, FileAt)>,
+    duplicates: DuplicatePolicy,
+) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
     let (sender, receiver) = mpsc::channel(MAX_CHUNKS_AHEAD);
     let threads = DECODER_THREADS.min(files.len());
     let queue = Arc::new(Mutex::new(files.into_iter()));
     for number in 0..threads {
         let (queue, sender, spare) = (queue.clone(), sender.clone(), sender.clone());
         let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let mut filter = (duplicates == DuplicatePolicy::Latest).then(SupersededFilter::new);
         let read = move || {
             while let Some((table, file)) = next() {
                 let mut gone = false;
-                let each = |rows| {
+                let each = |mut rows: StoredRows| {
+                    if let Some(filter) = &mut filter {
+                        rows.superseded = filter.find_superseded(table, &rows.inds, &rows.lineages);
+                    }
                     gone = sender.blocking_send(Ok(rows)).is_err();
                     !gone
                 };
@@ -167,7 +216,10 @@ pub(super) fn read_batches<'a>(
     let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.copied());
-    let reader = builder.with_projection(mask).with_batch_size(CHUNK_ROWS).build().map_err(failed)?;
+    // The last row groups first: they hold the newest rows, which supersede others.
+    let groups = (0..builder.metadata().num_row_groups()).rev().collect();
+    let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(CHUNK_ROWS);
+    let reader = reader.build().map_err(failed)?;
     Ok(reader.map(|batch| batch.map_err(from_arrow)))
 }
 
@@ -208,6 +260,7 @@ fn decode_rows(
     if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
         return Err(row_error(path, "an ind is null or negative".to_owned()));
     }
+    let inds = inds.values().iter().map(|ind| ind.unsigned_abs()).collect();
     let columns = match table {
         Table::Pin | Table::Rejected => StoredColumns::Pin {
             poster_name: text("poster_name")?,
@@ -226,7 +279,7 @@ fn decode_rows(
     for_each_row(batch, path, sources, |row, RowId { source, position, sub }| {
         lineages.push(Lineage { arrived_at: time_value(arrived.as_ref(), row), source, position, sub });
     })?;
-    Ok(StoredRows { columns, inds, lineages })
+    Ok(StoredRows { columns, inds, lineages, superseded: Vec::new() })
 }
 
 /// Interns the names of sources. It caches the last one, because rows of one source are adjacent.

@@ -1,5 +1,6 @@
 //! Implements the engine's [`WindowSink`] for the tables.
 
+use pinflow_dataflows::graph::DuplicatePolicy;
 use tokio::sync::{mpsc, watch};
 
 use super::{DeltaEncoder, DeltaError, DeltaTables, EncodedBatches};
@@ -21,8 +22,8 @@ impl WindowSink for DeltaTables {
         Some(DeltaTables::encoder(self))
     }
 
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
-        let mut chunks = DeltaTables::read_back(self);
+    fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+        let mut chunks = DeltaTables::read_back(self, duplicates);
         let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
         tokio::spawn(async move {
             while let Some(chunk) = chunks.recv().await {

@@ -24,6 +24,7 @@ use super::schema::Table;
 use super::table_state::TableState;
 use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window};
 use pinflow_core::position::Epoch;
+use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_storage::{Location, RetryLoop, StallStatus};
 
 /// The longest that the end of a run waits for a vacuum.
@@ -105,8 +106,10 @@ impl DeltaTables {
         let opened = open::open_tables(&settings).await?;
         let resume = resume_state(&opened).await?;
         let files_at_open = opened.iter().filter(|opened| opened.writer.table != Table::Rejected);
-        let files_at_open =
-            files_at_open.flat_map(|opened| opened.files.iter().map(|file| (opened.writer.table, file.at.clone())));
+        let files_at_open = files_at_open.flat_map(|opened| {
+            let files = rows::newest_first(&opened.files).into_iter();
+            files.map(|file| (opened.writer.table, file))
+        });
         let files_at_open = files_at_open.collect();
         let law = ledger_law(&settings.root, &opened)?;
         let TablesSettings {
@@ -176,9 +179,12 @@ impl DeltaTables {
     /// Every row that the cleaned tables contained when they were opened, in chunks and in no order, to rebuild the
     /// answers. A few chunks are decoded ahead, so memory is bounded. Ends with an error if the tables do not contain
     /// as many rows of each partition as were read of it.
+    ///
+    /// With [`DuplicatePolicy::Latest`] replaying a chunk leaves out rows that are known not to count, so that their
+    /// texts are not interned. Some rows that do not count may remain.
     #[must_use]
-    pub fn read_back(&self) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-        law::check_while_reading(rows::read_back(self.files_at_open.clone()), self.law.clone())
+    pub fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+        law::check_while_reading(rows::read_back(self.files_at_open.clone(), duplicates), self.law.clone())
     }
 
     /// Makes a window durable in all tables. Transient storage errors are retried.

@@ -37,7 +37,13 @@ impl TextSweeps {
         Some(sweep)
     }
 
-    pub(super) fn is_under_way(&self) -> bool {
+    /// Whether a demanded sweep would begin now. If not, the demand waits: until another sweep has ended, which does not
+    /// free what came after it began, or until the last worker has started.
+    pub(super) fn can_begin(&self) -> bool {
+        !self.is_under_way() && (!self.is_possible || SymbolSweep::can_begin(self.workers))
+    }
+
+    fn is_under_way(&self) -> bool {
         self.marking.is_some() || self.freeing.as_ref().is_some_and(|freeing| !freeing.is_finished())
     }
 

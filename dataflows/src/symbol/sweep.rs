@@ -39,6 +39,12 @@ struct SweepRegistry {
     bytes_after: usize,
 }
 
+impl SweepRegistry {
+    fn allows_sweep(&self, workers: usize) -> bool {
+        !self.is_active && self.graphs == workers
+    }
+}
+
 fn registry() -> MutexGuard<'static, SweepRegistry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -110,13 +116,19 @@ impl SymbolSweep {
         bytes > (after + after / 2).max(after + GROWTH_MIN)
     }
 
+    /// Whether [`SymbolSweep::begin`] would begin a sweep now.
+    #[must_use]
+    pub fn can_begin(workers: usize) -> bool {
+        registry().allows_sweep(workers)
+    }
+
     /// Begins a sweep over the graph of this many workers.
     ///
     /// `None` if another sweep is running, or if the process has other graphs, whose rows would not be marked.
     #[must_use]
     pub fn begin(workers: usize) -> Option<Arc<SymbolSweep>> {
         let mut registry = registry();
-        if registry.is_active || registry.graphs != workers {
+        if !registry.allows_sweep(workers) {
             return None;
         }
         registry.is_active = true;

@@ -8,6 +8,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add};
 use deltalake::protocol::DeltaOperation;
+use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_delta::{
     ColumnScope, CompactionPolicy, DeltaError, DeltaTables, Table, TablesSettings, accept_deletion, inspect, repair,
     verify,
@@ -32,7 +33,7 @@ async fn read_back(root: &Path) -> Result<u64, DeltaError> {
 }
 
 async fn read_all(tables: &DeltaTables) -> Result<u64, DeltaError> {
-    let (mut chunks, mut rows) = (tables.read_back(), 0);
+    let (mut chunks, mut rows) = (tables.read_back(DuplicatePolicy::Keep), 0);
     while let Some(chunk) = chunks.recv().await {
         rows += pinflow_connect::sink::StoredChunk::len(&chunk?) as u64;
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pinflow_connect::sink::StoredChunk;
+use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
@@ -153,7 +154,7 @@ async fn positions_and_rejections_are_restored_at_the_next_start() {
     assert_every_row_once(root.path(), &partitions(100), 100).await;
     let (tables, resume) = open(root.path()).await.unwrap();
     let mut counted = CountedCommit::default();
-    let mut chunks = tables.read_back();
+    let mut chunks = tables.read_back(DuplicatePolicy::Keep);
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }

@@ -4,6 +4,7 @@ mod raw_archive;
 
 use std::collections::HashSet;
 
+use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
@@ -98,10 +99,13 @@ impl From<Lineage> for RowId {
 
 /// Rows read back from a table at the start, to rebuild the answers.
 pub trait StoredChunk: Send + 'static {
-    /// Passes each row to `rows`, with only the columns that questions read. All other columns are absent.
+    /// Passes each row to `rows`, with only the columns that questions read. All other columns are absent. Rows that
+    /// are known not to count are left out.
     fn replay(&self, rows: &mut dyn RowSink);
-    /// The number of rows.
+    /// The number of rows, including those that are left out.
     fn len(&self) -> usize;
+    /// The bytes of all texts.
+    fn text_bytes(&self) -> usize;
     /// Whether the chunk has no rows.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -131,8 +135,8 @@ pub trait WindowSink: Send + 'static {
     fn encoder(&self) -> Option<Self::Encoder>;
 
     /// The rows that the sink held when it was opened, in chunks and in no particular order. The channel closes after
-    /// the last chunk.
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
+    /// the last chunk. With [`DuplicatePolicy::Latest`] a chunk may leave out rows of which a newer one exists.
+    fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
 
     /// The condition that the sink waits for, such as a full disk; `None` while it does not wait.
     fn paused(&self) -> watch::Receiver<Option<String>>;
@@ -211,7 +215,7 @@ impl WindowSink for NoTables {
     fn encoder(&self) -> Option<NoEncoder> {
         None
     }
-    fn read_back(&self) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+    fn read_back(&self, _: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         mpsc::channel(1).1
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {

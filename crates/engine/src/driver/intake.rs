@@ -12,7 +12,8 @@ use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{Partition, RecordBlock, SourceEvent};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
-/// Estimated size of a row read back from the tables, in bytes. It only balances the workers and bounds the queue.
+/// Estimated size of a row read back from the tables without its texts, in bytes. It only balances the workers and bounds
+/// the queue.
 const STORED_ROW_BYTES: usize = 64;
 
 impl<S: WindowSink> EngineDriver<S> {
@@ -23,7 +24,7 @@ impl<S: WindowSink> EngineDriver<S> {
         match chunk {
             Some(Ok(rows)) => {
                 self.metrics.rebuilt.fetch_add(rows.len() as u64, Relaxed);
-                let bytes = rows.len() * STORED_ROW_BYTES;
+                let bytes = rows.len() * STORED_ROW_BYTES + rows.text_bytes();
                 self.schedule_event(SchedulerEvent::StoredRowsTaken { work: WorkerCommand::ReplayStored(rows), bytes });
                 Ok(())
             }
@@ -40,7 +41,7 @@ impl<S: WindowSink> EngineDriver<S> {
             return Err(EngineError::Rebuild(what.into()));
         }
         tracing::info!(rows = rebuilt, "the answers are rebuilt from the tables");
-        self.schedule_event(SchedulerEvent::RebuildFinished);
+        self.schedule_event(SchedulerEvent::RebuildFinished { can_sweep: self.sweeps.can_begin() });
         Ok(())
     }
 

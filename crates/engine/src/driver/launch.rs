@@ -71,7 +71,7 @@ impl<S: WindowSink> Engine<S> {
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
-        let stored_rows = self.sink.read_back();
+        let stored_rows = self.sink.read_back(self.settings.questions.duplicates);
         let has_tables = self.sink.encoder().is_some();
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();

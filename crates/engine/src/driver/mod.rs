@@ -119,7 +119,7 @@ impl<S: WindowSink> EngineDriver<S> {
             return Ok(TurnEnd::Finished);
         }
         self.measure_memory();
-        let can_sweep = !self.sweeps.is_under_way();
+        let can_sweep = self.sweeps.can_begin();
         self.schedule_event(SchedulerEvent::Tick { can_sweep });
         self.do_commands().await
     }

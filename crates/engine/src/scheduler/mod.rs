@@ -80,8 +80,8 @@ pub(super) enum SchedulerEvent<W> {
     BlockTaken { work: W, rows: u64, bytes: usize },
     /// Rows of the tables were read back. They are durable, so they belong to no window.
     StoredRowsTaken { work: W, bytes: usize },
-    /// All rows of the tables were read back.
-    RebuildFinished,
+    /// All rows of the tables were read back. `can_sweep`: as in [`SchedulerEvent::Tick`].
+    RebuildFinished { can_sweep: bool },
     /// Partitions were found that the tables do not know. Their sources wait until the start positions are durable.
     StartPositionsTaken,
     /// An epoch must be shown although no record was read.
@@ -102,8 +102,8 @@ pub(super) enum SchedulerEvent<W> {
     MemoryMeasured { resident: u64 },
     /// The run cannot go on.
     Failed,
-    /// Time has passed. Due after all events of one turn: this is what closes epochs. `can_sweep`: no sweep of unused texts is
-    /// under way.
+    /// Time has passed. Due after all events of one turn: this is what closes epochs. `can_sweep`: a sweep of unused texts
+    /// would begin if it were demanded.
     Tick { can_sweep: bool },
 }
 
@@ -221,10 +221,12 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
                 self.give_work(work, bytes);
             }
             SchedulerEvent::StoredRowsTaken { work, bytes } => self.give_work(work, bytes),
-            SchedulerEvent::RebuildFinished => {
+            SchedulerEvent::RebuildFinished { can_sweep } => {
                 self.rebuilt_in = Some(self.open.number);
+                // Rows that were read back and then replaced leave unused texts.
+                self.sweep_demanded = true;
                 // The rebuilt answers are an epoch of their own, shown even if nothing follows, and durable already.
-                self.close_epoch(false, now);
+                self.close_epoch(false, can_sweep, now);
             }
             SchedulerEvent::StartPositionsTaken => {
                 self.open.has_content = true;
@@ -350,7 +352,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             SchedulerPhase::Running => {}
             SchedulerPhase::Ending => {
                 self.phase = SchedulerPhase::Draining;
-                return self.close_epoch(self.policy.has_tables, now);
+                return self.close_epoch(self.policy.has_tables, can_sweep, now);
             }
             SchedulerPhase::Draining | SchedulerPhase::Ended => return,
         }
@@ -361,11 +363,11 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         // With the graph busy, waiting makes fewer and larger epochs, which cost less.
         if ((is_full || is_old || sweeps) && self.graph_has_room()) || (ends_window && !self.windows.filling_is_empty())
         {
-            self.close_epoch(ends_window, now);
+            self.close_epoch(ends_window, can_sweep, now);
         }
     }
 
-    fn close_epoch(&mut self, ends_window: bool, now: Instant) {
+    fn close_epoch(&mut self, ends_window: bool, can_sweep: bool, now: Instant) {
         let epoch = self.open.number;
         let closed = std::mem::replace(&mut self.open, OpenEpoch::new(epoch + 1, now));
         self.in_flight.push(closed, ends_window);
@@ -373,7 +375,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             self.windows.cut_window(epoch);
         }
         self.worker_bytes.fill(0);
-        let sweep_demanded = std::mem::take(&mut self.sweep_demanded);
+        let sweep_demanded = can_sweep && std::mem::take(&mut self.sweep_demanded);
         self.commands.push_back(SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded });
     }
 

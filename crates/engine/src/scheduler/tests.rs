@@ -40,7 +40,7 @@ impl ScheduledRun {
         change(&mut policy);
         let start = Instant::now();
         let mut run = ScheduledRun { scheduler: EpochScheduler::new(policy, start), start, now: start };
-        run.take(SchedulerEvent::RebuildFinished);
+        run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
         run.pass(1);
         run
     }
@@ -204,10 +204,26 @@ fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durab
     run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 });
     run.now += EPOCH_LENGTH;
     assert_eq!(run.take(SchedulerEvent::MemoryMeasured { resident: 101 }).len(), 2);
-    run.take(SchedulerEvent::RebuildFinished);
+    run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
     run.pass(1);
     run.pass(2);
     assert_eq!(run.scheduler.durable_epoch(), Some(2));
     run.take(SchedulerEvent::WindowDurable { epoch: 1 });
     assert_eq!(run.scheduler.durable_epoch(), Some(2));
+}
+
+#[test]
+fn sweep_after_a_rebuild_waits_until_one_can_begin() {
+    let mut run = ScheduledRun::new(|_| ());
+    run.scheduler = EpochScheduler::new(run.scheduler.policy.clone(), run.now);
+    let (event, waits) = (SchedulerEvent::RebuildFinished { can_sweep: false }, "sweep_demanded: false");
+    run.scheduler.handle_event(event, run.now);
+    run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: false }, run.now);
+    let commands = std::iter::from_fn(|| run.scheduler.next_command().map(|command| format!("{command:?}")));
+    let decided: Vec<String> = commands.collect();
+    assert!(matches!(&decided[..], [close] if close.contains("epoch: 1,") && close.contains(waits)), "{decided:?}");
+    let decided = run.tick_at(0);
+    let begins = "CloseEpoch { epoch: 2, ends_window: false, sweep_demanded: true }";
+    assert_eq!(decided, [begins], "no record has to arrive first");
+    assert!(run.tick_at(0).is_empty(), "one sweep is enough");
 }

@@ -255,9 +255,9 @@ impl SchedulerSimulation {
     fn take_stored_rows(&mut self) {
         self.is_rebuilt = self.rng.chance(40);
         self.saw_if(self.is_rebuilt, "answers are rebuilt");
-        let bytes = self.rng.index(100);
+        let (bytes, can_sweep) = (self.rng.index(100), self.rng.chance(80));
         self.take_turn(match self.is_rebuilt {
-            true => SchedulerEvent::RebuildFinished,
+            true => SchedulerEvent::RebuildFinished { can_sweep },
             false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored, bytes },
         });
     }
