@@ -1,6 +1,7 @@
 import { byId, h, setText } from "../dom.js";
 import { RequestError, fetchJson } from "../net/request.js";
 import { bytes, clock, number, position } from "../text/format.js";
+import { unreadableFields } from "../text/unreadable.js";
 import { withCount } from "../text/words.js";
 import { breakdown } from "./breakdown.js";
 
@@ -10,7 +11,7 @@ const ASKED_MAX = 50;
 const LISTED = 10;
 
 /**
- * Rejected records: reasons, columns with unreadable fields, and the latest records with their payload. Payloads are
+ * Rejected records: reasons, what could not be read, and the latest records with their payload. Payloads are
  * requested only when the count changed.
  */
 export function rejected() {
@@ -22,8 +23,7 @@ export function rejected() {
     const { this_run: run, all_time: all } = status;
     const rows = Object.entries(run.rejections).map(([reason, count]) => ({ label: reason.replaceAll("_", " "), count }));
     reasons.update(rows);
-    const columns = run.field_faults.map(({ table, column, count }) => ({ label: `${table}.${column}`, count }));
-    faults.update(run.unknown_fields > 0 ? [...columns, { label: "fields that no stream has", count: run.unknown_fields }] : columns);
+    faults.update(unreadableFields(run));
     const before = all.rejected - run.rejected;
     setText(byId("rejected-note"), `${number(run.rejected)} in this run${before > 0 ? `, ${number(all.rejected)} in all runs` : ""}`);
     await last(run.rejected, before);
