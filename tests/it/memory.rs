@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use pinflow_testkit::serving::ServingRun;
 use pinflow_testkit::{create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
-
-use crate::http::ServingRun;
 
 /// Writes a recording: one pin per category, each joined with a geo post of one country.
 fn record_categories(folder: &Path, categories: &[String]) {

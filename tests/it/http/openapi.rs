@@ -7,6 +7,7 @@ use std::process::Command;
 
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit};
+use serde_json::Value;
 
 /// Generated requests per operation.
 const EXAMPLES_PER_OPERATION: &str = "15";
@@ -57,5 +58,51 @@ fn server_answers_as_its_openapi_document_says() {
     assert!(said.contains("passed"), "{said}");
     // The server had data to return.
     assert!(!serving.http.json("/rejected").as_array().unwrap().is_empty());
+    serving.stop();
+}
+
+/// The paths of all fields of a value that its schema does not describe.
+fn undescribed_fields(document: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
+    let all = all_schemas(document, schema);
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| {
+                let path = format!("{path}.{name}");
+                let described =
+                    all.iter().find_map(|schema| schema["properties"].get(name).or(schema.get("additionalProperties")));
+                described.map_or(vec![path.clone()], |schema| undescribed_fields(document, schema, value, &path))
+            })
+            .collect(),
+        Value::Array(items) => {
+            let schema = all.iter().find_map(|schema| schema.get("items")).unwrap_or(&Value::Null);
+            items.iter().flat_map(|item| undescribed_fields(document, schema, item, &format!("{path}[]"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A schema and those that it refers to.
+fn all_schemas<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let referred = schema["$ref"].as_str().and_then(|name| document.pointer(name.trim_start_matches('#')));
+    let parts = schema["allOf"].as_array().into_iter().flatten().chain(referred);
+    std::iter::once(schema).chain(parts.flat_map(|part| all_schemas(document, part))).collect()
+}
+
+#[test]
+fn openapi_document_describes_every_field_of_status() {
+    let place = create_temp_dir();
+    let recording = place.path().join("recording");
+    emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
+    let more = "[tables]\nurl = \"tables\"\n[engine]\nmemory_max = \"4GiB\"";
+    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
+    serving.wait_until_read(900);
+    let document = serving.http.json("/openapi.json");
+    let content = &document["paths"]["/status"]["get"]["responses"]["200"]["content"];
+    let schema = &content["application/json"]["schema"];
+    assert!(schema["properties"].is_object() || schema["$ref"].is_string(), "{content}");
+    let status = serving.http.json("/status?history=5");
+    assert_eq!(status["memory"]["max_bytes"], 4_u64 << 30);
+    assert_eq!(undescribed_fields(&document, schema, &status, "status"), Vec::<String>::new());
     serving.stop();
 }

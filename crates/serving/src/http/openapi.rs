@@ -260,6 +260,17 @@ fn freshness_schemas() -> [(&'static str, Value); 3] {
     ]
 }
 
+fn memory_schema() -> Value {
+    let mut memory = object_schema([
+        ("resident_bytes", optional_count_schema()),
+        ("symbols", with_description(count_schema(), "Interned texts")),
+        ("symbol_bytes", with_description(count_schema(), "Their approximate size")),
+    ]);
+    memory["properties"]["max_bytes"] =
+        with_description(count_schema(), "Sources pause above it; absent without a limit");
+    memory
+}
+
 fn status_schema() -> Value {
     let held = object_schema([("records", count_schema()), ("bytes", count_schema())]);
     let table = object_schema([
@@ -289,7 +300,7 @@ fn status_schema() -> Value {
         ("tables", array_schema(&table)),
         ("answers", array_schema(&answer)),
         ("state_sizes", object_schema([("inds", held.clone()), ("rows", held.clone()), ("groups", held)])),
-        ("memory", object_schema([("resident_bytes", optional_count_schema()), ("symbols", count_schema())])),
+        ("memory", memory_schema()),
     ];
     let mut status = object_schema(fields.into_iter().chain(freshness_schemas()).chain(run_count_schemas()));
     let history = object_schema([("interval_ms", count_schema()), ("samples", array_schema(&sample_schema()))]);
