@@ -159,6 +159,8 @@ Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
 const TOPICS_LIST: &str = "\
 Examples:
   pinflow topics list --brokers localhost:9092
+  pinflow topics list 12ab.pin 12ab.geo --brokers localhost:9092
+          Only those of these topics that exist
   pinflow topics list --connection kafka.toml --prefix 12ab --format json
           Only topics whose names begin with 12ab, as JSON Lines
 

@@ -33,7 +33,7 @@ pub(super) enum TopicsCommand {
         #[command(flatten)]
         shape: NewTopicOptions,
     },
-    /// List the names of all visible topics, or of those that begin with a prefix
+    /// List the names of all visible topics, or only of those that are named or begin with a prefix
     List {
         #[command(flatten)]
         cluster: TopicSelection,
@@ -125,6 +125,15 @@ impl TopicSelection {
     /// Whether names or a prefix are given.
     pub(super) fn has_names(&self) -> bool {
         !self.names.is_empty() || self.prefix.is_some()
+    }
+
+    /// Whether a topic is one of those to list: a named one, one that begins with the prefix, or any.
+    pub(super) fn includes_topic(&self, topic: &str) -> bool {
+        let name = match &self.prefix {
+            Some(id) => topic.strip_prefix(id.as_str()).and_then(|rest| rest.strip_prefix('.')),
+            None => Some(topic),
+        };
+        name.is_some_and(|name| self.names.is_empty() || self.names.iter().any(|wanted| wanted == name))
     }
 
     /// The names of the selected topics.

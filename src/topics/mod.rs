@@ -27,8 +27,7 @@ pub async fn run(args: TopicsArgs, out: &mut (dyn Write + Send)) -> Result<bool,
     match command {
         TopicAction::List => {
             let names = topics.list_names()?;
-            let wanted = |name: &&String| cluster.prefix.as_ref().is_none_or(|id| name.starts_with(&format!("{id}.")));
-            render::names(names.iter().filter(wanted), format, out)?;
+            render::names(names.iter().filter(|name| cluster.includes_topic(name)), format, out)?;
         }
         TopicAction::Describe => {
             let names = if cluster.has_names() { cluster.names()? } else { topics.list_names()? };

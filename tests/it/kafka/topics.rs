@@ -49,6 +49,11 @@ fn topics_are_created_once_described_and_deleted_once() {
     }
     let listed = topics(&["list", "--prefix", "made"]);
     assert_eq!(listed.stdout, "made.geo\nmade.pin\nmade.user\n");
+    let listed = |arguments: &[&str]| topics(&[&["list"], arguments].concat()).stdout;
+    assert_eq!(listed(&["made.user", "made.pin", "nowhere"]), "made.pin\nmade.user\n");
+    assert_eq!(listed(&["user", "nowhere", "--prefix", "made"]), "made.user\n");
+    assert_eq!(listed(&["made.user", "--prefix", "made"]), "", "the prefix is put before names");
+    assert_eq!(listed(&["nowhere"]), "");
 
     let deleted = topics(&["delete", "pin", "geo", "--prefix", "made"]);
     assert_eq!((deleted.code, deleted.stdout.as_str()), (0, "made.pin: deleted\nmade.geo: deleted\n"));
