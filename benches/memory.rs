@@ -42,6 +42,36 @@ enum Case {
     SharedTexts,
     /// As `SharedTexts`, with a distinct poster of [`LONG_TEXT_BYTES`] in each row.
     DistinctTexts,
+    /// The same with a short poster.
+    DistinctShortTexts,
+    /// As [`Case::SharedTexts`], with a country that no other row has: one group that counts a category.
+    DistinctCountries,
+    /// The same with follower counts, but without posters and users: each country is ranked among the others, too.
+    RankedCountries,
+    /// As [`Case::SharedGroups`], with a country that no other row has: two more groups, of its most followed poster and
+    /// user.
+    DistinctCountryGroups,
+}
+
+impl Case {
+    fn has_followers(self) -> bool {
+        use Case::{DistinctCountryGroups, DistinctGroups, RankedCountries, SharedGroups};
+        matches!(self, SharedGroups | DistinctGroups | RankedCountries | DistinctCountryGroups)
+    }
+
+    fn has_distinct_countries(self) -> bool {
+        use Case::{DistinctCountries, DistinctCountryGroups, DistinctGroups, RankedCountries};
+        matches!(self, DistinctGroups | DistinctCountries | RankedCountries | DistinctCountryGroups)
+    }
+
+    fn poster(self, ind: u32, group: u32) -> Option<String> {
+        match self {
+            Case::DistinctTexts => Some(format!("{ind:0LONG_TEXT_BYTES$}")),
+            Case::DistinctShortTexts => Some(format!("poster {ind}")),
+            Case::RankedCountries => None,
+            _ => Some(format!("poster {group}")),
+        }
+    }
 }
 
 fn main() {
@@ -52,8 +82,18 @@ fn main() {
     println!("per ind, groups shared: {shared:.0} bytes");
     let distinct = per_ind(Case::DistinctGroups);
     println!("per ind, all groups distinct: {distinct:.0} bytes, {:.0} more", distinct - shared);
-    let texts = per_ind(Case::DistinctTexts) - per_ind(Case::SharedTexts);
+    let shared_texts = per_ind(Case::SharedTexts);
+    let texts = per_ind(Case::DistinctTexts) - shared_texts;
     println!("per distinct text of {LONG_TEXT_BYTES} bytes: {texts:.0} bytes");
+    let short_texts = per_ind(Case::DistinctShortTexts) - shared_texts;
+    println!("per distinct text of 13 bytes: {short_texts:.0} bytes");
+    // Only countries make groups without limit: there are 5 age groups and 6 years at the most.
+    let counted = per_ind(Case::DistinctCountries);
+    println!("per group that counts labels, with one label: {:.0} bytes", counted - shared_texts - short_texts);
+    let ranked = per_ind(Case::RankedCountries);
+    println!("per label in a ranking by greatest value: {:.0} bytes", ranked - counted);
+    let greatest = (per_ind(Case::DistinctCountryGroups) - ranked) / 2.0;
+    println!("per group that ranks labels by greatest value, with one label: {greatest:.0} bytes");
 }
 
 /// Resident bytes of a run that has read a recording of the case.
@@ -75,19 +115,14 @@ fn record(folder: &Path, case: Case, inds: u32) {
     let (mut pins, mut geos, mut users) = (String::new(), String::new(), String::new());
     for ind in 0..inds {
         let group = if case == Case::DistinctGroups { ind } else { ind % 20 };
-        let poster = match case {
-            Case::DistinctTexts => format!("{ind:0LONG_TEXT_BYTES$}"),
-            _ => format!("poster {group}"),
-        };
-        let followers = match case {
-            Case::SharedGroups | Case::DistinctGroups => json!("10"),
-            Case::SharedTexts | Case::DistinctTexts => Value::Null,
-        };
+        let country = if case.has_distinct_countries() { ind } else { ind % 20 };
+        let followers = if case.has_followers() { json!("10") } else { Value::Null };
+        let last_name = (case != Case::RankedCountries).then(|| format!("user {group}"));
         let pin = json!({ "index": ind, "unique_id": "u", "category": format!("category {group}"),
-            "poster_name": poster, "follower_count": followers });
+            "poster_name": case.poster(ind, group), "follower_count": followers });
         let geo = json!({ "ind": ind, "timestamp": "2020-08-28T03:52:47", "latitude": 1, "longitude": 2,
-            "country": format!("country {group}") });
-        let user = json!({ "ind": ind, "first_name": "A", "last_name": format!("user {group}"), "age": 30,
+            "country": format!("country {country}") });
+        let user = json!({ "ind": ind, "first_name": "A", "last_name": last_name, "age": 30,
             "date_joined": "2016-10-24T11:23:51" });
         for (lines, row) in [(&mut pins, pin), (&mut geos, geo), (&mut users, user)] {
             writeln!(lines, "{row}").unwrap();
