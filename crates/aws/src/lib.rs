@@ -17,7 +17,7 @@ pub fn config_loader(region: Option<&str>, profile: Option<&str>) -> ConfigLoade
     }
 }
 
-/// What is wrong with region and endpoint, each with its remedy.
+/// The problems of region and endpoint, each with its remedy.
 pub fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<KeyProblem> {
     let mut problems = Vec::new();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -30,7 +30,7 @@ pub fn validate_settings(region: Option<&str>, endpoint: Option<&str>) -> Vec<Ke
     problems
 }
 
-/// An endpoint's address; what is wrong with it and its remedy, if it is none.
+/// Parses an endpoint. The error has the problem and its remedy.
 pub fn parse_endpoint(endpoint: &str) -> Result<Url, String> {
     let url = Url::parse(endpoint)
         .map_err(|error| format!("{endpoint:?} is not a URL ({error}); write https://HOST or http://HOST:PORT"))?;
@@ -44,7 +44,7 @@ pub fn parse_endpoint(endpoint: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether what is sent to an address leaves this machine unencrypted.
+/// Whether data sent to an address leaves this machine unencrypted.
 pub fn is_exposed(url: &Url) -> bool {
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -39,7 +39,7 @@ pub enum ValueType {
     Text,
     /// `true` or `false`.
     Flag,
-    /// A whole number that its type can hold. Narrower ranges are checked by those who use the number.
+    /// A whole number in the range of its type. The code that uses the number checks narrower ranges.
     Whole {
         #[allow(missing_docs)]
         min: u64,
@@ -64,7 +64,7 @@ pub enum ValueType {
     PropertyMap,
     /// Any keys with secrets.
     SecretMap,
-    /// One of these types; the text says which.
+    /// One of these types. The text describes them.
     OneOf(&'static [ValueType], &'static str),
 }
 
@@ -76,7 +76,7 @@ impl ValueType {
     /// A whole number. TOML has no larger ones.
     pub const U64: ValueType = ValueType::Whole { min: 0, max: i64::MAX as u64 };
 
-    /// What is expected, for people.
+    /// Describes the expected type.
     #[must_use]
     pub fn expected(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl ValueType {
         }
     }
 
-    /// Whether a value is of this type. What is inside of a table is not looked at.
+    /// Whether a value has this type. The contents of a table are not checked.
     #[must_use]
     pub fn accepts(self, value: &DeValue<'_>) -> bool {
         match (self, value) {
@@ -110,7 +110,7 @@ impl ValueType {
         }
     }
 
-    /// The type that a value is to be checked by: of several, the one that it is of.
+    /// The type to check a value against. If there are several, the one that the value has.
     #[must_use]
     pub fn for_value(self, value: &DeValue<'_>) -> ValueType {
         match self {
@@ -119,7 +119,7 @@ impl ValueType {
         }
     }
 
-    /// Whether what is written in its place may be a secret, which no error shows.
+    /// Whether a value in its place may be a secret, which errors must not show.
     #[must_use]
     pub fn is_secret(self) -> bool {
         match self {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// Messages of libraries that say nothing without their cause. Left out if a cause follows.
+/// Messages of libraries that mean nothing without their cause. Omitted if a cause follows.
 const EMPTY_WORDS: [&str; 12] = [
     "builder error",
     "client error (Connect)",
@@ -18,8 +18,8 @@ const EMPTY_WORDS: [&str; 12] = [
     "tcp connect error",
 ];
 
-/// An error and its causes in one line. A cause that the text before it already contains is left out, and so are the
-/// words of libraries that say nothing where a cause follows.
+/// An error and its causes in one line. A cause that is already contained in the text before it is omitted, and so are the
+/// words of libraries that mean nothing if a cause follows.
 #[must_use]
 pub fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut texts = vec![clean(&error.to_string())];

@@ -18,13 +18,13 @@ pub fn raise_soft_limit() {
     }
 }
 
-/// How many files may be open; `None` if the system does not tell.
+/// The limit of open files. `None` if the system does not report it.
 #[must_use]
 pub fn limit() -> Option<u64> {
     getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
 }
 
-/// What to do for that many files to be open at once.
+/// How to raise the limit so that this many files can be open.
 #[must_use]
 pub fn remedy(files: u64) -> String {
     format!(
@@ -33,7 +33,7 @@ pub fn remedy(files: u64) -> String {
     )
 }
 
-/// Adds the limit and the remedy to an error that says that too many files are open; leaves any other as it is.
+/// Adds the limit and the remedy to an error about too many open files. Other errors are unchanged.
 #[must_use]
 pub fn explain(cause: io::Error) -> io::Error {
     let of_process = cause.raw_os_error() == Some(Errno::EMFILE as i32);

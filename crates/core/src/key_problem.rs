@@ -1,14 +1,14 @@
-//! What is wrong with a setting, as the code that uses the setting finds it: it knows the key, not where the key was
+//! A problem of a setting, found by the code that uses it. That code knows the key, but not where the key was
 //! written. `config` adds the file, line and column, or the command-line flag.
 
 use std::fmt;
 
-/// What is wrong with one key of a configuration table.
+/// A problem of one key of a configuration table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyProblem {
-    /// The path of the key within its table, as in `tls.key`; empty for the table as a whole.
+    /// The path of the key within its table, as in `tls.key`. Empty for the table itself.
     pub key: String,
-    /// What is wrong, and what to do.
+    /// The problem, and what to do.
     pub what: String,
     /// Another key, as a path within the same table, that this one contradicts: an error names the lines of both.
     pub conflicts_with: Option<String>,
@@ -41,7 +41,7 @@ impl KeyProblem {
         KeyProblem { conflicts_with: Some(other.into()), ..self }
     }
 
-    /// The same problem, seen from the table that holds this one under the key `table`.
+    /// The same problem with its key relative to the parent table, which has this table under the key `table`.
     #[must_use]
     pub fn within(self, table: &str) -> KeyProblem {
         let inside = |key: &str| if key.is_empty() { table.to_owned() } else { format!("{table}.{key}") };

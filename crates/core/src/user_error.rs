@@ -1,7 +1,7 @@
 //! Errors that end a command: the exit code of the process, and what the user can do.
 //!
-//! Each crate says which exit code its errors have. The program matches on its commands' errors and asks these, so that
-//! no error type has to be guessed from a chain of causes.
+//! Each crate defines the exit codes of its errors. The program matches on its commands' errors and uses these codes, so
+//! that no error type has to be guessed from a chain of causes.
 
 use std::error::Error;
 
@@ -53,7 +53,7 @@ pub fn user_error_text(error: &(impl UserError + 'static)) -> String {
     }
 }
 
-/// A command was called in a way that cannot work, whatever the outside world is like. The text says what is wrong and
+/// A command was called in a way that can never work. The text says what is wrong and
 /// what to write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -1,7 +1,7 @@
 //! Reports files that were found and are not read.
 //!
-//! A file that is skipped silently is data that nobody misses until it is too late. So everything that is not read is
-//! classified. Possible data is a warning in a run and a fault in `check`. Files that are never data (hidden files, markers,
+//! Data in a silently skipped file is missed too late. So everything that is not read is
+//! classified. Possible data is a warning in a run and a problem in `check`. Files that are never data (hidden files, markers,
 //! documentation, checksums, Delta tables) are only listed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +77,7 @@ impl DataGuess {
                 "only JSON is read: export it as JSON Lines (for the S3 sink connector: \
                  format.class = io.confluent.connect.s3.format.json.JsonFormat)"
             }
-            DataGuess::DataFolder => "folders in the folder are not read: make it a source of its own, or move it away",
+            DataGuess::DataFolder => "folders in the folder are not read: add it as another source, or move it away",
             DataGuess::DataObject => {
                 "only JSON objects named topics/TOPIC/partition=N/TOPIC+N+OFFSET.json, perhaps with .gz or .zst, are read \
                  (the connector's DefaultPartitioner and JsonFormat): write them so, or copy them into a folder as JSON \
@@ -106,7 +106,7 @@ impl UnreadReport {
         UnreadReport(groups)
     }
 
-    /// Findings for `check`: data is a fault, an unknown file a risk.
+    /// Findings for `check`: data is a problem, an unknown file a risk.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let finding = |(class, names): (&DataGuess, &Vec<String>)| {
             let text = describe_group(*class, names);

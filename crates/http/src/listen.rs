@@ -10,7 +10,7 @@ use serde::de::{Error, Visitor};
 /// `localhost` are not resolved.
 ///
 /// # Errors
-/// A message with what is wrong and what to write instead.
+/// A message with the problem and what to write instead.
 pub fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     if let Ok(address) = text.parse() {

@@ -68,7 +68,7 @@ async fn check_stream(api: &KinesisApi, stream: &str, consumer: Option<&str>) ->
     }
 }
 
-/// Checks whether fan-out is possible. If it is not, that is a risk and not a fault, because the shards are polled
+/// Checks whether fan-out is possible. If it is not, that is a risk and not a problem, because the shards are polled
 /// instead. The consumer is not registered here, because it would cost money from then on.
 async fn check_fan_out(api: &KinesisApi, stream: &str, arn: &str, consumer: &str) -> Finding {
     let polled = |error: &KinesisError| {

@@ -43,7 +43,7 @@ impl DetailLevel {
     }
 }
 
-/// The most detail with which all answers fit into `room` lines.
+/// The most detail with which all answers fit into this many lines.
 fn choose_detail(answer_rows: &[usize], room: usize) -> DetailLevel {
     let details = (1..=MAX_ROWS_PER_ANSWER).rev().map(DetailLevel::Rows).chain([DetailLevel::FirstRow]);
     let fits = |detail: &DetailLevel| answer_rows.iter().map(|rows| detail.lines_for(*rows)).sum::<usize>() <= room;

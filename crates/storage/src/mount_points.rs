@@ -1,8 +1,8 @@
 //! Finds empty folders whose disk is not mounted.
 //!
 //! A disk that was not mounted after a boot leaves an empty folder. Tables created there would read everything again, and
-//! would be hidden once the disk is mounted. `/etc/fstab` and the administrator's mount units tell what should be mounted,
-//! `/proc/self/mountinfo` what is. Where these files do not exist, nothing is refused.
+//! would be hidden once the disk is mounted. `/etc/fstab` and the administrator's mount units list what should be mounted,
+//! `/proc/self/mountinfo` what is mounted. If these files do not exist, nothing is refused.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! A panic in any thread or task ends the process with exit code 1, instead of leaving it half alive.
 //!
 //! A panic in a thread that is joined ends the command normally, with its own message. Other panics are detected here:
-//! the run is asked to stop, and the process ends after a grace period.
+//! the run is stopped, and the process ends after a grace period.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

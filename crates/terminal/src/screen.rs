@@ -1,7 +1,7 @@
-//! The alternate screen: drawings that leave nothing behind in the scrollback.
+//! The alternate screen, which leaves nothing in the scrollback.
 //!
-//! However the process ends, short of SIGKILL, the normal screen comes back: [`restore_screen`] may be called from any
-//! thread and any number of times. Log lines are held while the alternate screen is shown, for it would swallow them.
+//! The normal screen is restored at any end of the process except SIGKILL: [`restore_screen`] may be called from any
+//! thread and any number of times. Log lines are buffered while the alternate screen is shown, because it would discard them.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 /// Show the cursor, and leave the alternate screen.
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
-/// Log lines that are held, the newest ones.
+/// The newest buffered log lines.
 const HELD_LINES_MAX: usize = 200;
 
 static STATE: Mutex<ScreenState> = Mutex::new(ScreenState { is_shown: false, held: VecDeque::new(), dropped: 0 });
@@ -20,7 +20,7 @@ static STATE: Mutex<ScreenState> = Mutex::new(ScreenState { is_shown: false, hel
 struct ScreenState {
     is_shown: bool,
     held: VecDeque<String>,
-    /// Held lines that were dropped for newer ones.
+    /// Number of buffered lines that were dropped for newer ones.
     dropped: u64,
 }
 
@@ -35,7 +35,7 @@ pub fn can_redraw() -> bool {
     io::stdout().is_terminal() && !is_dumb
 }
 
-/// Rows and columns of the terminal; 24 and 80 where it does not say.
+/// Rows and columns of the terminal. 24 and 80 if they are unknown.
 #[must_use]
 pub fn size() -> (usize, usize) {
     let (rows, columns) = console::Term::stdout().size();
@@ -76,7 +76,7 @@ impl Drop for AlternateScreen {
     }
 }
 
-/// Shows the normal screen again, if the alternate one is shown, and writes the log lines that were held.
+/// Shows the normal screen again, if the alternate one is shown, and writes the buffered log lines.
 pub fn restore_screen() {
     let mut state = state();
     if !std::mem::replace(&mut state.is_shown, false) {
@@ -92,7 +92,7 @@ pub fn restore_screen() {
     }
 }
 
-/// Holds a log line while the alternate screen hides standard error; `false` if the caller is to write it.
+/// Buffers a log line while the alternate screen hides stderr. `false` if the caller must write it.
 #[must_use]
 pub fn hold_log(line: &[u8]) -> bool {
     let mut state = state();
@@ -107,7 +107,7 @@ pub fn hold_log(line: &[u8]) -> bool {
     true
 }
 
-/// The newest log lines that are held, oldest first.
+/// The buffered log lines, oldest first.
 #[must_use]
 pub fn held_logs(lines_max: usize) -> Vec<String> {
     let state = state();

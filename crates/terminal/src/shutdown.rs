@@ -1,6 +1,6 @@
-//! How the process is asked to stop: SIGINT, SIGTERM and SIGHUP.
+//! Signals that stop the process: SIGINT, SIGTERM and SIGHUP.
 //!
-//! The first signal asks for an orderly stop. One request often arrives as several signals, microseconds apart: GNU
+//! The first signal requests a graceful stop. One request often arrives as several signals, microseconds apart: GNU
 //! `timeout` and some supervisors signal the process and then its group, and wrappers forward Ctrl-C (SIGINT) as SIGTERM.
 //! So every signal within `REPEAT_WINDOW` of the first one, whatever its name, is the same request. A signal after that
 //! stops the process at once, and so does the end of [`ShutdownPolicy::deadline`].
@@ -33,7 +33,7 @@ const EXIT_UNFINISHED: i32 = 1;
 pub struct ShutdownPolicy {
     /// What an orderly stop still does, as in `finishing the window`.
     pub orderly: &'static str,
-    /// What is safe if the process ends before that, as a sentence without a full stop.
+    /// What is safe if the process ends early, as a sentence without a full stop.
     pub unfinished: &'static str,
     /// How long the orderly stop may take.
     pub deadline: Duration,
@@ -108,7 +108,7 @@ pub fn handle_signals<T>(
     has_started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread for signals ended")))
 }
 
-/// The signals that ask for a stop.
+/// The signals that request a stop.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -142,7 +142,7 @@ impl StopSignals {
     }
 }
 
-/// Whether SIGHUP was ignored when the process was started. Only Linux tells; elsewhere it is taken not to be.
+/// Whether SIGHUP was ignored when the process was started. Only detected on Linux. Elsewhere the result is `false`.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -175,7 +175,7 @@ async fn stop_or_abandon<T>(
     on_abandon(cause);
 }
 
-/// Writes on a thread of its own, and waits for that only briefly: where stderr is a pipe that nobody reads, signals are
+/// Writes on a separate thread, and waits only briefly: if stderr is a pipe that nothing reads, signals are
 /// obeyed all the same.
 pub fn write_briefly(write: impl FnOnce() + Send + 'static) {
     let (written, is_written) = sync_channel(1);
@@ -186,7 +186,7 @@ pub fn write_briefly(write: impl FnOnce() + Send + 'static) {
     let _ = is_written.recv_timeout(MESSAGE_TIMEOUT);
 }
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SignalAction {
     StopInOrder,
@@ -208,7 +208,7 @@ impl SignalRequest {
                 self.first_at = Some(at);
                 SignalAction::StopInOrder
             }
-            // Measured from the first signal: somebody who keeps pressing Ctrl-C is not ignored for longer.
+            // Measured from the first signal, so that repeated Ctrl-C does not extend the window.
             Some(first) if at.duration_since(first) < REPEAT_WINDOW => SignalAction::SameRequest,
             Some(_) => SignalAction::StopAtOnce,
         }

@@ -130,7 +130,7 @@ pub enum StreamRoute<'a> {
     AsPartition,
     /// This stream, regardless of the partition's other records.
     To(Stream),
-    /// No stream, for this reason. The record is to be rejected.
+    /// No stream, for this reason. The record must be rejected.
     Nowhere(&'a str),
 }
 

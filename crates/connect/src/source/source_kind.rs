@@ -37,7 +37,7 @@ impl SourceKind {
     /// A value for [`SourceKind::read`].
     ///
     /// # Errors
-    /// What cannot be read, with its place.
+    /// The value that cannot be read, with its location.
     pub fn read_as<C: SourceConfig + DeserializeOwned>(
         table: ValueDeserializer<'_>,
     ) -> Result<Arc<dyn SourceConfig>, toml::de::Error> {
@@ -67,14 +67,14 @@ pub trait SourceConfig: Debug + Send + Sync + 'static {
     /// Tries everything that reading needs, without changing or reading on anything.
     async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding>;
 
-    /// Finds what is to be read. Nothing of it is read yet.
+    /// Finds the partitions to read, without reading them.
     ///
     /// # Errors
     /// Every problem, a line each.
     async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError>;
 }
 
-/// A source that is ready to be read.
+/// A source that is ready to start.
 pub trait PlannedSource: Any + Debug + Send {
     /// A line for each way in which a partition of this source and one of `other` can have the same name. Sources of
     /// different kinds never can.

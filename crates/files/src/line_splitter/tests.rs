@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{LineLimits, LineSplitter, SplitResult, TextBlock, strip_carriage_return};
 
-/// Gives bytes in pieces of its own choosing, then fails or ends.
+/// A reader that returns pieces of varying size, and then fails or ends.
 struct FailingReader {
     bytes: VecDeque<u8>,
     pieces: Vec<usize>,

@@ -40,7 +40,7 @@ fn element() -> impl Strategy<Value = String> {
             }),
         ]
     });
-    // What tells an array of rows: the first element has a key.
+    // An array of rows is recognised by the key of its first element.
     value.prop_map(|value| format!("{{\"ind\":7,\"of\":{value}}}"))
 }
 

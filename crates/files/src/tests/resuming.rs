@@ -1,4 +1,4 @@
-//! A run that goes on where another one stopped.
+//! A run resumes where the previous one stopped.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use pinflow_core::position::{PartitionProgress, ResumeHint, ResumePositions, rec
 
 const TEXT: &str = "{\"ind\":1}\r\nb\n\nd is a line longer than a block\n{\"ind\":5}\n\r\ng\nand the last";
 
-/// Every place in a text: after each line.
+/// Every resume position in a text: after each line.
 fn places(text: &str, seekable: bool) -> Vec<PartitionProgress> {
     let (mut seek, mut places) = (0, Vec::new());
     for (next, line) in (2..).zip(text.split_inclusive('\n')) {
@@ -31,7 +31,7 @@ fn stored(file: &str, reached: PartitionProgress) -> ResumePositions {
     ResumePositions::from([(format!("recording/{file}"), reached)])
 }
 
-/// What is read of `text` as a file when the tables say `reached`.
+/// The records read from a file with `text` if the tables have the position `reached`.
 fn resumed(file: &str, text: &[u8], reached: PartitionProgress) -> super::harness::ReceivedEvents {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(file), text).unwrap();

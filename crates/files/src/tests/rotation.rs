@@ -15,7 +15,7 @@ use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{SourceContext, SourceEvent};
 use pinflow_core::position::ResumePositions;
 
-/// A recording that is followed without a thread: it looks when the test says so.
+/// A recording that is followed without a thread. The test triggers each check.
 struct FollowedRecording {
     follow: FolderFollower,
     files: Vec<FollowedFile>,

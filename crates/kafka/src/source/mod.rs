@@ -98,7 +98,7 @@ impl SourceConfig for KafkaConfig {
     }
 }
 
-/// What is risky about the settings of topics that can be read. What may not be described is no finding.
+/// The risks of topic settings. Settings without permission to read them are skipped.
 async fn topic_risks(connection: KafkaConnection, names: &[String], base: &Path) -> Vec<Finding> {
     let Ok(topics) = TopicAdmin::connect(connection, base) else { return Vec::new() };
     let mut risks = Vec::new();

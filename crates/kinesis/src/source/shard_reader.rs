@@ -31,7 +31,7 @@ const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duratio
 /// Consecutive permanent errors before the run ends. A service that has just changed a stream may contradict itself
 /// briefly.
 const MAX_CONSECUTIVE_FAILURES: u32 = 4;
-/// How often it is made durable that nothing has come: what is lost during a pause is judged by it.
+/// How often the read time of an idle shard is stored. It decides whether records can have expired during a pause.
 const IDLE_POSITION_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The state shared by the readers of a source.

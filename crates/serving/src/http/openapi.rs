@@ -45,7 +45,7 @@ fn format_parameter(of: &[&str]) -> Value {
 }
 
 fn separator_parameter() -> Value {
-    let what = "What stands between the cells of csv, and of no other form; many spreadsheets split at ;";
+    let what = "Separator of the cells of csv. Other formats ignore it. Many spreadsheets split at ;";
     let separators = json!({ "type": "string", "enum": params::CSV_SEPARATORS, "default": "," });
     parameter_object("separator", "query", what, &separators)
 }

@@ -104,7 +104,7 @@ struct RunCounts {
     /// Fields that could not be read and became null. Columns without any are omitted.
     field_faults: Vec<FieldFaultCount>,
     unknown_fields: u64,
-    /// Records whose time lay too far in the future, and is unknown.
+    /// Records whose time is too far in the future, and counts as unknown.
     times_ahead: u64,
 }
 
