@@ -344,8 +344,8 @@ async fn gateway_command(args: GatewayArgs) -> CommandResult {
     let (stop, stopped) = watch::channel(false);
     panics::stop_through(stop.clone());
     let policy = ShutdownPolicy {
-        orderly: "answering what was asked",
-        unfinished: "a record that was not answered for may or may not be stored",
+        orderly: "finishing open requests",
+        unfinished: "a record without a reply may or may not be stored",
         deadline: Duration::from_secs(gateway.answer_secs_max) + GATEWAY_GRACE,
         report: log_stopping,
     };

@@ -61,10 +61,10 @@ fn nearest_elsewhere(written: &str, table: &str) -> KeySuggestion {
 /// The tables other than `table` that have a key of this name, as texts.
 fn tables_with_key(name: &str, table: &str) -> Vec<String> {
     if TABLES.iter().any(|(other, _)| *other == name) {
-        return vec![format!("into a table of its own: [{name}]")];
+        return vec![format!("in a separate table: [{name}]")];
     }
     if name == "source" {
-        return vec!["into a table of its own: [[source]]".to_owned()];
+        return vec!["in a separate table: [[source]]".to_owned()];
     }
     let all = all_tables();
     let has = |keys: &[ConfigKey]| keys.iter().any(|key| key.name == name);
@@ -159,7 +159,7 @@ mod tests {
     fn key_of_another_table_is_sent_there() {
         let elsewhere = |text: &str| KeySuggestion::Elsewhere(text.to_owned());
         assert_eq!(suggest("commit_rows_max", TOP, ""), elsewhere("it belongs to [tables]"));
-        assert_eq!(suggest("tables", TOP, "[engine]"), elsewhere("it belongs into a table of its own: [tables]"));
+        assert_eq!(suggest("tables", TOP, "[engine]"), elsewhere("it belongs in a separate table: [tables]"));
         let far = suggest("comit_rows_max", TOP, "[engine]");
         assert_eq!(far, elsewhere("did you mean `commit_rows_max`? It belongs to [tables]"));
         assert_eq!(suggest("pipelin", TOP, ""), KeySuggestion::ConfigKey("pipeline"));

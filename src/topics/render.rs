@@ -76,7 +76,7 @@ fn as_json(topic: &TopicInfo) -> serde_json::Value {
 fn as_table(topic: &TopicInfo, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", topic.topic)?;
     match &topic.settings {
-        None => writeln!(out, "  config: not to be seen")?,
+        None => writeln!(out, "  config: no permission to read it")?,
         Some(settings) => settings.iter().try_for_each(|(key, value)| writeln!(out, "  {key} = {value}"))?,
     }
     let mut grid = comfy_table::Table::new();

@@ -51,8 +51,8 @@ pub enum EmitError {
         #[allow(missing_docs)]
         topic: String,
     },
-    /// A topic may not be seen.
-    #[error("topic {topic} may not be seen")]
+    /// The brokers deny describing a topic.
+    #[error("no permission to describe topic {topic}")]
     TopicDenied {
         #[allow(missing_docs)]
         topic: String,
@@ -77,7 +77,7 @@ pub enum EmitError {
         #[allow(missing_docs)]
         stream: String,
     },
-    /// A stream cannot be looked at.
+    /// A stream cannot be described.
     #[error("describe stream {stream}: {error}")]
     StreamUnusable {
         #[allow(missing_docs)]
@@ -169,7 +169,7 @@ pub enum EmitError {
     #[error(transparent)]
     Table(Box<dyn Error + Send + Sync>),
     /// A generated post is not JSON, which is a defect of pinflow.
-    #[error("read a made post")]
+    #[error("parse a generated post")]
     MadePost(#[source] serde_json::Error),
     /// An emit that can be continued.
     #[error("{}\n{resume}", user_error_text(cause.as_ref()))]

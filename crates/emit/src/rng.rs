@@ -124,7 +124,7 @@ mod tests {
             let mut seen = vec![false; len as usize];
             for at in 0..len {
                 let value = shuffle.value_at(at) as usize;
-                assert!(!seen[value], "{value} stands twice among {len}");
+                assert!(!seen[value], "{value} is there twice among {len}");
                 seen[value] = true;
             }
         }

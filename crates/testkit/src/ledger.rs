@@ -100,7 +100,7 @@ pub fn assert_each_line_once(recording: &Path, root: &Path) {
         let count = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         for position in 1..=count {
             let times = found.get(&(format!("recording/{name}"), position, 0)).copied().unwrap_or_default();
-            assert_eq!(times, 1, "line {position} of {name} stands {times} times in the tables");
+            assert_eq!(times, 1, "line {position} of {name} is {times} times in the tables");
         }
         lines += count;
     }

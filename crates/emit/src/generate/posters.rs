@@ -226,7 +226,7 @@ mod tests {
         for id in 0..distinct_name_count() + 20_000 {
             let mut name = String::new();
             Poster { id, posts: 1 }.write_name(&names, &mut name);
-            assert!(seen.insert(name.clone()), "{name} stands for two posters");
+            assert!(seen.insert(name.clone()), "{name} is the name of two posters");
         }
     }
 

@@ -220,7 +220,7 @@ pub fn assert_each_once(held: &[(String, u64)], tables: &Path) {
     let found = deliveries(tables);
     for (source, position) in held {
         let times = found.get(&(source.clone(), *position, 0)).copied().unwrap_or_default();
-        assert_eq!(times, 1, "{source} at {position} stands {times} times in the tables");
+        assert_eq!(times, 1, "{source} at {position} is {times} times in the tables");
     }
     assert_eq!(found.len(), held.len(), "rows that no record explains");
 }

@@ -155,7 +155,7 @@ pub fn assert_each_once(held: &[(String, Position)], tables: &Path) {
     for (source, position) in held {
         let key = (source.clone(), format!("{position:056}"), 0);
         let times = found.get(&key).copied().unwrap_or_default();
-        assert_eq!(times, 1, "{source} at {position} stands {times} times in the tables");
+        assert_eq!(times, 1, "{source} at {position} is {times} times in the tables");
     }
     assert_eq!(found.len(), held.len(), "rows that no record explains");
 }

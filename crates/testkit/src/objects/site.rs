@@ -140,7 +140,7 @@ fn assert_no_commit_twice(table: &Path) {
         for line in text.lines() {
             let action: Value = serde_json::from_str(line).unwrap();
             if action["txn"]["appId"].as_str().is_some_and(|id| id.ends_with("#commit")) {
-                assert!(numbers.insert(action["txn"]["version"].as_u64()), "{} {line} stands twice", table.display());
+                assert!(numbers.insert(action["txn"]["version"].as_u64()), "{} {line} is there twice", table.display());
             }
             if let Some(path) = action["add"]["path"].as_str() {
                 assert!(files.insert(path.to_owned()), "{} {path} is added twice", table.display());
