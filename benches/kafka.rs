@@ -22,14 +22,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use pinflow_testkit::RunningProcess;
 use pinflow_testkit::kafka::broker::KafkaBroker;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -153,27 +153,10 @@ fn children_cpu() -> f64 {
     [usage.user_time(), usage.system_time()].iter().map(|t| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6).sum()
 }
 
-/// A running pinflow. Killed when dropped.
-struct MeasuredRun(Child);
-
-impl MeasuredRun {
-    fn memory_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
-        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap() * 1024
-    }
-
-    fn stop(&mut self) {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGTERM).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for MeasuredRun {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Stops a run, and asserts success.
+fn stop(mut running: RunningProcess) {
+    running.signal(Signal::SIGTERM);
+    assert!(running.wait().success());
 }
 
 fn configure(place: &Path, broker: &KafkaBroker, topics: &str, more: &str) -> PathBuf {
@@ -186,23 +169,23 @@ fn configure(place: &Path, broker: &KafkaBroker, topics: &str, more: &str) -> Pa
     path
 }
 
-fn start(config: &Path, output: &str) -> (MeasuredRun, BufReader<std::process::ChildStdout>) {
+fn start(config: &Path, output: &str) -> (RunningProcess, BufReader<std::process::ChildStdout>) {
     let mut command = Command::new(PINFLOW);
     command.arg("run").arg(config).args(["--output", output]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
-    (MeasuredRun(child), lines)
+    let mut running = RunningProcess::start(&mut command);
+    let lines = BufReader::new(running.stdout());
+    (running, lines)
 }
 
 /// Runs until everything is answered and durable. Returns seconds, CPU seconds, and peak memory in bytes.
 fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
     let (cpu, begun) = (children_cpu(), Instant::now());
-    let (mut running, lines) = start(config, "snapshots");
+    let (running, lines) = start(config, "snapshots");
     let (most, done) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                most.fetch_max(running.memory_bytes(), Ordering::Relaxed);
+                most.fetch_max(running.try_memory_bytes(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
@@ -215,7 +198,7 @@ fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
         }
         done.store(true, Ordering::Relaxed);
     });
-    running.stop();
+    stop(running);
     (begun.elapsed().as_secs_f64(), children_cpu() - cpu, most.into_inner())
 }
 
@@ -223,10 +206,10 @@ fn read_all(config: &Path, records: u64) -> (f64, f64, u64) {
 fn files_memory(recording: &Path) -> u64 {
     let mut command = Command::new(PINFLOW);
     command.arg("run").arg(recording).args(["--output", "none"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = MeasuredRun(command.spawn().unwrap());
+    let mut running = RunningProcess::start(&mut command);
     let mut most = 0;
-    while running.0.try_wait().unwrap().is_none() {
-        most = most.max(running.memory_bytes());
+    while running.try_wait().is_none() {
+        most = most.max(running.try_memory_bytes());
         std::thread::sleep(Duration::from_millis(50));
     }
     most

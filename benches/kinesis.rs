@@ -22,7 +22,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use pinflow_testkit::RunningProcess;
 use pinflow_testkit::kinesis::server::KinesisServer;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -236,29 +236,12 @@ fn with_credentials(mut command: Command) -> Command {
     command
 }
 
-/// A running pinflow. Killed when dropped.
-struct BenchPipeline(Child);
-
-impl BenchPipeline {
-    fn stop(&mut self) {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGTERM).unwrap();
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for BenchPipeline {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(config: &Path, output: &str) -> (BenchPipeline, BufReader<std::process::ChildStdout>) {
+fn start(config: &Path, output: &str) -> (RunningProcess, BufReader<std::process::ChildStdout>) {
     let mut command = with_credentials(Command::new(PINFLOW));
     command.arg("run").arg(config).args(["--output", output]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
-    (BenchPipeline(child), lines)
+    let mut running = RunningProcess::start(&mut command);
+    let lines = BufReader::new(running.stdout());
+    (running, lines)
 }
 
 /// Runs until everything is answered and durable. Returns the seconds.
@@ -272,6 +255,7 @@ fn read_all(config: &Path, records: u64) -> f64 {
             break;
         }
     }
-    running.stop();
+    running.signal(Signal::SIGTERM);
+    assert!(running.wait().success());
     begun.elapsed().as_secs_f64()
 }
