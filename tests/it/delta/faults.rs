@@ -16,7 +16,7 @@ use futures::stream::BoxStream;
 use pinflow_storage::FsyncStore;
 use tokio::sync::Notify;
 
-use super::model::{ModelEngine, assert_every_row_once, partitions};
+use super::model::{ModelEngine, assert_every_row_once, partitions, run_rounds};
 
 /// The fault of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,12 @@ impl ObjectStore for FaultyStore {
 const RECORDS: u64 = 30;
 const RECORDS_PER_WINDOW: u64 = 12;
 
+/// Each fault at each put from `first` on.
+async fn faults_at_puts(faults: &[InjectedFault], first: usize) -> Vec<(InjectedFault, usize)> {
+    let puts = puts_of_a_run().await;
+    faults.iter().flat_map(|fault| (first..puts).map(|put| (*fault, put))).collect()
+}
+
 /// Number of puts of a complete run: creation, fence, files and commits.
 async fn puts_of_a_run() -> usize {
     let root = tempfile::tempdir().unwrap();
@@ -137,28 +143,29 @@ async fn run_until_death(root: &FilePath, store: &Arc<FaultyStore>, verdict: u64
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_that_dies_at_any_put_loses_and_repeats_nothing() {
-    let mut deaths = 0;
-    for fault in [InjectedFault::DiesBefore, InjectedFault::DiesAfter] {
-        for put in 0..puts_of_a_run().await {
-            let root = tempfile::tempdir().unwrap();
-            let store = Arc::new(FaultyStore::new(fault, put..put + 1));
-            deaths += usize::from(run_until_death(root.path(), &store, 0).await);
-            // The process dies again while it recovers.
-            let store = Arc::new(FaultyStore::new(fault, 6..7));
-            deaths += usize::from(run_until_death(root.path(), &store, 0).await);
-            let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
-            engine.run(RECORDS, RECORDS_PER_WINDOW + 1).await.unwrap();
-            assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
-        }
-    }
+    let faults = faults_at_puts(&[InjectedFault::DiesBefore, InjectedFault::DiesAfter], 0).await;
+    let deaths = run_rounds(faults, async |(fault, put)| {
+        let root = tempfile::tempdir().unwrap();
+        let store = Arc::new(FaultyStore::new(fault, put..put + 1));
+        let mut deaths = usize::from(run_until_death(root.path(), &store, 0).await);
+        // The process dies again while it recovers.
+        let store = Arc::new(FaultyStore::new(fault, 6..7));
+        deaths += usize::from(run_until_death(root.path(), &store, 0).await);
+        let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
+        engine.run(RECORDS, RECORDS_PER_WINDOW + 1).await.unwrap();
+        assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
+        deaths
+    });
+    let deaths: usize = deaths.await.into_iter().sum();
     assert!(deaths > 100, "{deaths}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn binary_with_other_parsing_rules_stores_each_row_once() {
-    for put in 0..puts_of_a_run().await {
+    let faults = faults_at_puts(&[InjectedFault::DiesAfter], 0).await;
+    run_rounds(faults, async |(fault, put)| {
         let root = tempfile::tempdir().unwrap();
-        let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, put..put + 1));
+        let store = Arc::new(FaultyStore::new(fault, put..put + 1));
         run_until_death(root.path(), &store, 0).await;
         let store = Arc::new(FaultyStore::new(InjectedFault::DiesAfter, 9..10));
         run_until_death(root.path(), &store, 1).await;
@@ -168,24 +175,24 @@ async fn binary_with_other_parsing_rules_stores_each_row_once() {
         let expected = super::model::expected(&partitions(RECORDS), RECORDS);
         assert!(found.keys().eq(expected.keys()));
         assert!(found.values().all(|tables| tables.len() == 1), "{found:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn put_with_unknown_outcome_is_resolved_by_reading_the_log() {
     // Earlier puts are creation and fence. Their failure ends the start, and an operator repeats it.
     let first = 8;
-    for fault in
-        [InjectedFault::Refused, InjectedFault::AnswerLost, InjectedFault::PanicBefore, InjectedFault::PanicAfter]
-    {
-        for put in first..puts_of_a_run().await {
-            let root = tempfile::tempdir().unwrap();
-            let store = Arc::new(FaultyStore::new(fault, put..put + 2));
-            let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
-            engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
-            assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
-        }
-    }
+    let faults =
+        [InjectedFault::Refused, InjectedFault::AnswerLost, InjectedFault::PanicBefore, InjectedFault::PanicAfter];
+    run_rounds(faults_at_puts(&faults, first).await, async |(fault, put)| {
+        let root = tempfile::tempdir().unwrap();
+        let store = Arc::new(FaultyStore::new(fault, put..put + 2));
+        let mut engine = ModelEngine::start_on(root.path(), &partitions(RECORDS), store).await.unwrap();
+        engine.run(RECORDS, RECORDS_PER_WINDOW).await.unwrap();
+        assert_every_row_once(root.path(), &partitions(RECORDS), RECORDS).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

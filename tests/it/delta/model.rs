@@ -9,6 +9,7 @@ use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::{DeltaTable, ObjectStore};
+use futures::{StreamExt, stream};
 use pinflow_connect::sink::{PartitionReached, ResumeState, RowEncoder, RowId, Window};
 use pinflow_core::position::{PartitionProgress, ResumeHint};
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
@@ -193,6 +194,18 @@ impl ModelEngine {
         let batches = workers.iter_mut().map(RowEncoder::cut).collect();
         (!reached.is_empty()).then_some(Window { epoch, rows: 0, batches, reached })
     }
+}
+
+/// Rounds of a test that run at the same time, each in a folder of its own. Most of a round waits: for syncs, and for
+/// the pause before a retry.
+const CONCURRENT_ROUNDS: usize = 8;
+
+/// Runs a round for each input; what they return, in any order.
+pub(crate) async fn run_rounds<T, F: Future>(
+    inputs: impl IntoIterator<Item = T>,
+    round: impl Fn(T) -> F,
+) -> Vec<F::Output> {
+    stream::iter(inputs).map(round).buffer_unordered(CONCURRENT_ROUNDS).collect().await
 }
 
 pub(crate) async fn handle(folder: &Path) -> DeltaTable {
