@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use pinflow_testkit::{create_temp_dir, emit, wait_until};
 
 /// Posts per stream while the slow subscriber does not read.
 const UNREAD_POSTS: u32 = 9_000;
+/// Nothing that a subscriber waits for takes longer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const CHANGES_PATH: &str = "/answers/users_joined_by_year/changes";
 
 fn join(recording: &Path, ind: u32, year: u32) {
@@ -138,7 +140,8 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
     let place = create_temp_dir();
     let recording = place.path().join("recording");
     std::fs::create_dir(&recording).unwrap();
-    // Every post changes answers, and every change is long: much more than socket buffers hold, over many epochs.
+    // Every post changes answers, and every change is long: much more than socket buffers hold. Each pin is large
+    // enough to end an epoch, so there are many epochs on a slow machine, too.
     let mut files = ["pin", "geo", "user"].map(|stream| (stream, String::new()));
     for ind in 0..UNREAD_POSTS {
         let category = format!("{}{}", ind % 5, "c".repeat(4_000));
@@ -156,7 +159,7 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
         std::fs::write(recording.join(format!("{stream}.jsonl")), text).unwrap();
     }
     let config = place.path().join("slow.toml");
-    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\ntext_bytes_max = 8192\n[questions]\ntop = \"all\"\n";
+    let text = "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 3000\n[engine]\nepoch_ms = 1\nepoch_bytes_max = 4096\ntext_bytes_max = 8192\n[questions]\ntop = \"all\"\n";
     std::fs::write(&config, text).unwrap();
     let serving = ServingRun::start(place.path(), &config, &[]);
     serving.wait_until_ready();
@@ -171,9 +174,16 @@ fn slow_subscriber_is_dropped_and_delays_no_other() {
         serving.running.memory_bytes()
     );
     // Now the subscriber reads the buffered events, and then the event that it was dropped.
-    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let mut heard = Vec::new();
-    slow.read_to_end(&mut heard).unwrap();
+    slow.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+    let (mut heard, mut part, start) = (Vec::new(), vec![0; 1 << 16], Instant::now());
+    loop {
+        // Without this limit, heartbeats would keep a subscriber that is not dropped here forever.
+        assert!(start.elapsed() < READ_TIMEOUT, "after {} bytes it was not dropped", heard.len());
+        match slow.read(&mut part).unwrap() {
+            0 => break,
+            count => heard.extend_from_slice(&part[..count]),
+        }
+    }
     let tail = String::from_utf8_lossy(&heard[heard.len().saturating_sub(300)..]).into_owned();
     assert!(tail.contains("event: dropped") && tail.contains("reconnect"), "{tail}");
     assert!(http.get("/metrics").text().contains("pinflow_http_readers_dropped_total 1\n"));
