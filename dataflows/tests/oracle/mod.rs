@@ -7,6 +7,8 @@
 // Each test that includes this file uses a part of it, and only `testkit` publishes it.
 #![allow(dead_code, unreachable_pub)]
 
+use std::cell::Cell;
+
 use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, RankLimit};
 use pinflow_dataflows::questions::Question;
@@ -15,8 +17,16 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement, params};
 
-/// An SQLite database with the cleaned rows, their lineage and epoch, and the views that the questions read.
-pub struct SqlOracle(Connection);
+/// An SQLite database with the cleaned rows, their lineage and epoch, and the tables that the questions read.
+pub struct SqlOracle {
+    connection: Connection,
+    /// The cut that these tables are of; `None` if rows were added since. Many questions are asked of one cut, and to
+    /// decide which rows count takes longer than to answer them.
+    current_cut: Cell<Option<(u64, DuplicatePolicy)>>,
+}
+
+/// As many prepared statements as there are questions, fills and inserts, and some more.
+const STATEMENT_CACHE_CAPACITY: usize = 64;
 
 const LINEAGE: &str = "epoch INTEGER, _arrived_at INTEGER, _source TEXT, _position TEXT, _sub INTEGER";
 
@@ -30,26 +40,17 @@ const STREAMS: [(&str, &str); 3] = [
 impl Default for SqlOracle {
     fn default() -> Self {
         let connection = Connection::open_in_memory().expect("memory");
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         connection
             .create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(utc_year)))
             .expect("a function");
-        connection.execute_batch("CREATE TABLE cut (at INTEGER, every INTEGER)").expect("a table");
         for (stream, columns) in STREAMS {
-            // A row at or before the cut counts if every one does, or if it is the latest of its ind.
-            let schema = format!(
-                "CREATE TABLE {stream}_rows ({LINEAGE}, {columns});
-                 CREATE VIEW \"{stream}\" AS
-                     SELECT {columns} FROM (
-                         SELECT {columns}, every, row_number() OVER (
-                             PARTITION BY ind ORDER BY _arrived_at DESC, _source DESC, _position DESC, _sub DESC
-                         ) AS place
-                         FROM {stream}_rows, cut WHERE epoch <= at
-                     ) WHERE every OR place = 1"
-            );
-            connection.execute_batch(&schema).expect("a view");
+            let schema =
+                format!("CREATE TABLE {stream}_rows ({LINEAGE}, {columns}); CREATE TABLE \"{stream}\" ({columns})");
+            connection.execute_batch(&schema).expect("tables");
         }
-        SqlOracle(connection)
+        SqlOracle { connection, current_cut: Cell::new(None) }
     }
 }
 
@@ -78,10 +79,11 @@ impl SqlOracle {
 
     /// The result of the question's SQL over the rows up to an epoch, in its order.
     pub fn query_answer(&self, question: &Question, options: GraphOptions, epoch: u64) -> Vec<AnswerRow> {
-        let every = options.duplicates == DuplicatePolicy::Keep;
-        self.0.execute("DELETE FROM cut", []).expect("a table");
-        self.0.execute("INSERT INTO cut VALUES (?, ?)", params![epoch.cast_signed(), every]).expect("a table");
-        let mut statement = self.0.prepare_cached(question.sql).expect("the question's SQL");
+        let cut = Some((epoch, options.duplicates));
+        if self.current_cut.replace(cut) != cut {
+            self.fill_tables(epoch, options.duplicates);
+        }
+        let mut statement = self.connection.prepare_cached(question.sql).expect("the question's SQL");
         bind_options(&mut statement, options);
         let mut answer = Vec::new();
         let mut rows = statement.raw_query();
@@ -95,7 +97,7 @@ impl SqlOracle {
 
     /// The column names of the question's SQL.
     pub fn columns(&self, question: &Question) -> Vec<String> {
-        let statement = self.0.prepare(question.sql).expect("the question's SQL");
+        let statement = self.connection.prepare(question.sql).expect("the question's SQL");
         statement.column_names().map(str::to_owned).collect()
     }
 
@@ -108,7 +110,28 @@ impl SqlOracle {
         let all = [params![epoch, arrived_at, text, position, sub], values].concat();
         let marks = vec!["?"; all.len()].join(", ");
         let insert = format!("INSERT INTO {stream}_rows VALUES ({marks})");
-        self.0.prepare_cached(&insert).expect("a table").execute(all.as_slice()).expect("a row");
+        self.connection.prepare_cached(&insert).expect("a table").execute(all.as_slice()).expect("a row");
+        self.current_cut.set(None);
+    }
+
+    /// Fills the tables that the questions read with the rows that count at the end of an epoch.
+    fn fill_tables(&self, epoch: u64, duplicates: DuplicatePolicy) {
+        let every = duplicates == DuplicatePolicy::Keep;
+        for (stream, columns) in STREAMS {
+            // A row at or before the cut counts if every one does, or if it is the latest of its ind.
+            let fill = format!(
+                "INSERT INTO \"{stream}\" SELECT {columns} FROM (
+                     SELECT {columns}, row_number() OVER (
+                         PARTITION BY ind ORDER BY _arrived_at DESC, _source DESC, _position DESC, _sub DESC
+                     ) AS place
+                     FROM {stream}_rows WHERE epoch <= ?
+                 ) WHERE ? OR place = 1"
+            );
+            let empty = format!("DELETE FROM \"{stream}\"");
+            self.connection.prepare_cached(&empty).expect("a table").execute([]).expect("an empty table");
+            let mut fill = self.connection.prepare_cached(&fill).expect("tables");
+            fill.execute(params![epoch.cast_signed(), every]).expect("rows");
+        }
     }
 }
 
