@@ -15,13 +15,17 @@
 #   PINFLOW_SKIP_OPENAPI=1   skips the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
+#   PINFLOW_WHILE_TESTING=C  runs the command C after the other tests, while those of the program still wait
+#
+# Arguments are given to `cargo test`, such as `--test it kafka::`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests
 
 # Download the servers of the tests while the compiler runs.
 downloads="$(mktemp)"
-trap 'rm -f "$downloads"' EXIT
+others="$(mktemp)"
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$downloads" "$others"' EXIT
 {
 [ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
@@ -34,10 +38,47 @@ trap 'rm -f "$downloads"' EXIT
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 } > "$downloads" 2>&1 &
 downloading=$!
-cargo test --release --workspace --features failpoints --no-run
-wait "$downloading" || { cat "$downloads" >&2; echo "test: a component could not be installed" >&2; exit 1; }
 
-# Most of these tests wait for a broker, a kill or a timeout, so run more of them than there are cores.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}"
+# Always the whole workspace: with another choice of packages Cargo would compile the dependencies again.
+cargo=(cargo test --release --workspace --features failpoints)
 # With `nohup` this script ignores SIGHUP, but tests that send SIGHUP need its default action.
-env --default-signal=HUP cargo test --release --workspace --features failpoints "$@"
+run=(env --default-signal=HUP)
+# Most tests of the program wait for a broker, a kill or a timeout, so run more of them than there are cores.
+cores="$(nproc)"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores > 8 ? cores : 8))}"
+
+wait_for_downloads() {
+    wait "$downloading" || { cat "$downloads" >&2; echo "test: a component could not be installed" >&2; exit 1; }
+}
+
+if [ $# -gt 0 ]; then
+    "${cargo[@]}" --no-run
+    wait_for_downloads
+    "${run[@]}" "${cargo[@]}" "$@"
+    exit
+fi
+
+# The tests of the program (`it`) take longest, and often wait. Meanwhile a background job compiles and runs all other
+# tests, and then runs the command PINFLOW_WHILE_TESTING, all at low priority. Its output follows that of `it`.
+"${cargo[@]}" --test it --no-run 2>&1 | tee "$others"
+# `it` is started without Cargo, which would wait until the background job has compiled.
+it="$(sed -n 's/^ *Executable tests\/it\/main\.rs (\(.*\))$/\1/p' "$others")"
+[ -x "$it" ] || { echo "test: Cargo did not say where it built tests/it" >&2; exit 1; }
+wait_for_downloads
+{
+    renice -n 10 -p "$BASHPID" > /dev/null
+    # All names but `it`. Doc tests cannot be chosen together with others.
+    "${run[@]}" "${cargo[@]}" --lib --bins --test '???*'
+    "${cargo[@]}" --doc
+    # The examples must compile.
+    "${cargo[@]}" --no-run
+    ${PINFLOW_WHILE_TESTING:-true}
+} > "$others" 2>&1 &
+background=$!
+
+failed=0
+"${run[@]}" "$it" || failed=$?
+echo "test: waiting for the other tests"
+wait "$background" || failed=$?
+cat "$others"
+exit "$failed"
