@@ -184,6 +184,8 @@ pub(super) struct EpochScheduler<P: SchedulerPayload> {
     memory: MemoryGuard,
     /// Free unused texts even if they have not grown.
     sweep_demanded: bool,
+    /// Rows of the tables were read back.
+    has_stored_rows: bool,
     commands: VecDeque<SchedulerCommand<P>>,
 }
 
@@ -204,6 +206,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             caught_up_in: None,
             memory: MemoryGuard::new(policy.memory_max, policy.memory_grace, now),
             sweep_demanded: false,
+            has_stored_rows: false,
             commands: VecDeque::new(),
             policy,
         }
@@ -220,11 +223,14 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
                 self.windows.add_block(rows, bytes, now);
                 self.give_work(work, bytes);
             }
-            SchedulerEvent::StoredRowsTaken { work, bytes } => self.give_work(work, bytes),
+            SchedulerEvent::StoredRowsTaken { work, bytes } => {
+                self.has_stored_rows = true;
+                self.give_work(work, bytes);
+            }
             SchedulerEvent::RebuildFinished { can_sweep } => {
                 self.rebuilt_in = Some(self.open.number);
                 // Rows that were read back and then replaced leave unused texts.
-                self.sweep_demanded = true;
+                self.sweep_demanded |= self.has_stored_rows;
                 // The rebuilt answers are an epoch of their own, shown even if nothing follows, and durable already.
                 self.close_epoch(false, can_sweep, now);
             }

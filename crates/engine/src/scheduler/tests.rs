@@ -216,6 +216,7 @@ fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durab
 fn sweep_after_a_rebuild_waits_until_one_can_begin() {
     let mut run = ScheduledRun::new(|_| ());
     run.scheduler = EpochScheduler::new(run.scheduler.policy.clone(), run.now);
+    assert_eq!(run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 }).len(), 1);
     let (event, waits) = (SchedulerEvent::RebuildFinished { can_sweep: false }, "sweep_demanded: false");
     run.scheduler.handle_event(event, run.now);
     run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: false }, run.now);
