@@ -79,7 +79,7 @@ pub enum Datum {
     /// A floating-point number. Make it with [`Datum::double`].
     Double(f64),
     /// Text.
-    Text(CompactString),
+    Text(#[serde(with = "text_serde")] CompactString),
     /// A moment, in microseconds since 1970 UTC.
     Time(i64),
     /// A list. Its elements have one type, or are null.
@@ -191,6 +191,22 @@ impl Hash for Datum {
             Datum::List(list) => list.hash(state),
             Datum::Null => {}
         }
+    }
+}
+
+/// Texts as strings. The feature of `compact_str` for this turns on one of `serde`, for which all crates above it would
+/// be compiled again.
+mod text_serde {
+    use compact_str::CompactString;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &CompactString, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CompactString, D::Error> {
+        // An owned string: not every format can lend its bytes.
+        String::deserialize(deserializer).map(CompactString::from)
     }
 }
 
