@@ -16,12 +16,14 @@
 //! - [`catalog`]: the relations that a question can read;
 //! - [`diagnostics`]: what is wrong with a text, where, and what would work instead;
 //! - [`functions`]: the scalar functions;
-//! - [`expr`]: typed scalar expressions;
+//! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values;
 //! - [`plan`]: the typed relational plan of a question.
 
 pub mod catalog;
 pub mod datum;
 pub mod diagnostics;
+pub mod eval;
 pub mod expr;
 pub mod functions;
+pub mod like;
 pub mod plan;
