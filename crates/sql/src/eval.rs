@@ -31,7 +31,8 @@ impl Faults {
         self.0.take()
     }
 
-    fn value_of(&self, result: Computed) -> Datum {
+    /// The result, or null, which is counted.
+    pub(crate) fn value_of(&self, result: Computed) -> Datum {
         result.unwrap_or_else(|NoResult| {
             self.0.set(self.0.get().saturating_add(1));
             Datum::Null

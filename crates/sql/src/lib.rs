@@ -17,7 +17,8 @@
 //! - [`diagnostics`]: what is wrong with a text, where, and what would work instead;
 //! - [`functions`]: the scalar functions;
 //! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values;
-//! - [`plan`]: the typed relational plan of a question.
+//! - [`plan`]: the typed relational plan of a question;
+//! - [`naive`]: evaluation of a plan in batch.
 
 pub mod catalog;
 pub mod datum;
@@ -26,4 +27,5 @@ pub mod eval;
 pub mod expr;
 pub mod functions;
 pub mod like;
+pub mod naive;
 pub mod plan;
