@@ -12,7 +12,7 @@ fn main() -> io::Result<()> {
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.extension().is_some_and(|it| it == "rs") && name != "mod" {
+        if path.extension().is_some_and(|it| it == "sql") {
             names.push(name.to_owned());
         }
     }
@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
         writeln!(list, "#[path = {path:?}]\nmod {name};").map_err(io::Error::other)?;
     }
     let all = names.iter().map(|name| format!("{name}::QUESTION, ")).collect::<String>();
-    let doc = "/// All questions, in the order of their names.";
-    writeln!(list, "{doc}\npub static ALL: [Question; {}] = [{all}];", names.len()).map_err(io::Error::other)?;
+    let doc = "/// The built-in questions, in the order of their names.";
+    writeln!(list, "{doc}\nconst BUILT_IN: [BuiltInQuestion; {}] = [{all}];", names.len()).map_err(io::Error::other)?;
     fs::write(Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("questions.rs"), list)
 }

@@ -29,7 +29,7 @@ pub(crate) fn replay(source: &Path, out: &mut impl Write) -> Result<(), Box<dyn 
 
     for name in pinflow::answer_names() {
         writeln!(out, "{name}")?;
-        for row in running.answer(name)? {
+        for row in running.answer(&name)? {
             writeln!(out, "  {row}")?;
         }
     }

@@ -92,7 +92,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
     if let Some(answers) = &config.answers.delta {
         problems += print_facts(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
     }
-    let settings = config.engine_settings();
+    let settings = config.engine_settings(config.question_set());
     writeln!(out, "ok     {} workers, epochs of {:?}", settings.workers, settings.epoch)?;
     match problems {
         0 => writeln!(out, "nothing is wrong")?,

@@ -59,6 +59,7 @@ pub mod telemetry;
 pub mod topics;
 
 pub use pinflow_dataflows::answer::AnswerCell;
+pub use pinflow_dataflows::questions::QuestionName;
 pub use pipeline::{
     EpochUpdate, NamedCells, Pipeline, PipelineError, RowChange, RunSummary, RunningPipeline, answer_names,
 };

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use pinflow_dataflows::answer::{AnswerCell, AnswerChange, AnswerColumn, AnswerRow};
-use pinflow_dataflows::questions;
+use pinflow_dataflows::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerSchema};
+use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -32,10 +33,12 @@ pub enum PipelineError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is no answer of this name.
-    #[error("there is no answer {name:?}; the answers are {}", answer_names().join(", "))]
+    #[error("there is no answer {name:?}; the answers are {}", known.join(", "))]
     UnknownAnswer {
         #[allow(missing_docs)]
         name: String,
+        /// The names of the answers.
+        known: Vec<String>,
     },
     /// Reading, computing or writing failed.
     #[error("{}", user_error_text(.0.as_ref()))]
@@ -79,6 +82,7 @@ impl Pipeline {
     pub fn start(self) -> Result<RunningPipeline, PipelineError> {
         let (stop, stopped) = watch::channel(false);
         let (to_program, epochs) = sync_channel(EPOCHS_BUFFERED);
+        let view = AnswerView::new(self.config.question_set());
         let run = move || {
             // delta-rs needs a runtime with several threads.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pinflow").build()?;
@@ -88,7 +92,7 @@ impl Pipeline {
             outcome.map_err(|error| PipelineError::Failed(Box::new(error)))
         };
         let thread = thread::Builder::new().name("pinflow".to_owned()).spawn(run)?;
-        let (view, outcome) = (AnswerView::default(), RunOutcome::stopped_early());
+        let outcome = RunOutcome::stopped_early();
         Ok(RunningPipeline { stop, epochs: Some(epochs), thread: Some(thread), view, outcome, is_open: false })
     }
 }
@@ -127,10 +131,9 @@ impl RunningPipeline {
             let was_open = std::mem::replace(&mut self.is_open, true);
             let changes = if was_open { frame.changes.to_vec() } else { self.view.as_changes() };
             if !changes.is_empty() {
-                return Ok(Some(EpochUpdate {
-                    epoch: frame.epoch,
-                    changes: changes.into_iter().map(RowChange::new).collect(),
-                }));
+                let questions = self.view.questions();
+                let changes = changes.into_iter().filter_map(|change| RowChange::new(change, questions)).collect();
+                return Ok(Some(EpochUpdate { epoch: frame.epoch, changes }));
             }
         }
         self.epochs = None;
@@ -143,8 +146,12 @@ impl RunningPipeline {
     /// [`PipelineError::UnknownAnswer`]
     pub fn answer(&self, name: &str) -> Result<Vec<NamedCells>, PipelineError> {
         let answers = self.view.answers().find(|(question, _)| question.name == name);
-        let (question, answer) = answers.ok_or_else(|| PipelineError::UnknownAnswer { name: name.to_owned() })?;
-        Ok(answer.rows().map(|row| NamedCells { columns: question.columns, row: row.clone() }).collect())
+        let (question, answer) = answers.ok_or_else(|| PipelineError::UnknownAnswer {
+            name: name.to_owned(),
+            known: self.view.questions().names().map(ToString::to_string).collect(),
+        })?;
+        let named = |row: &AnswerRow| NamedCells::new(&question.schema, row);
+        Ok(answer.rows().map(named).collect())
     }
 
     /// Stops reading, and waits until everything that was read is durable, for at most 18 seconds. Returns what was
@@ -217,35 +224,38 @@ pub struct EpochUpdate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowChange {
     /// The name of the answer.
-    pub answer: &'static str,
+    pub answer: QuestionName,
     /// The row.
     pub row: NamedCells,
-    /// +1 for an insert, −1 for a delete.
+    /// How often it was inserted; negative if it was deleted.
     pub diff: i64,
 }
 
 impl RowChange {
-    fn new(change: AnswerChange) -> RowChange {
-        let question = &questions::ALL[change.answer];
-        RowChange {
-            answer: question.name,
-            row: NamedCells { columns: question.columns, row: change.row },
-            diff: change.diff,
-        }
+    /// `None` if the change is of no question of the set.
+    fn new(change: AnswerChange, questions: &QuestionSet) -> Option<RowChange> {
+        let question = questions.get(change.answer)?;
+        let row = NamedCells::new(&question.schema, &change.row);
+        Some(RowChange { answer: question.name.clone(), row, diff: change.diff })
     }
 }
 
 /// A row of an answer. It is displayed and serialized as a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedCells {
-    columns: &'static [AnswerColumn],
+    schema: Arc<AnswerSchema>,
     row: AnswerRow,
 }
 
 impl NamedCells {
+    /// The cells of the columns, without hidden ones.
+    fn new(schema: &Arc<AnswerSchema>, row: &AnswerRow) -> NamedCells {
+        NamedCells { schema: Arc::clone(schema), row: AnswerRow::new(row.visible(schema.columns())) }
+    }
+
     /// The names of the columns.
-    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
-        self.columns.iter().map(|column| column.name)
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.schema.columns().iter().map(|column| column.name.as_str())
     }
 
     /// The value of a column; `None` if there is no such column.
@@ -257,7 +267,7 @@ impl NamedCells {
 
 impl Serialize for NamedCells {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.row.with_columns(self.columns).serialize(serializer)
+        self.row.with_columns(self.schema.columns()).serialize(serializer)
     }
 }
 
@@ -267,8 +277,8 @@ impl fmt::Display for NamedCells {
     }
 }
 
-/// The names of all answers.
+/// The names of the answers to the built-in questions.
 #[must_use]
-pub fn answer_names() -> Vec<&'static str> {
-    questions::ALL.iter().map(|question| question.name).collect()
+pub fn answer_names() -> Vec<String> {
+    QuestionSet::built_in().names().map(ToString::to_string).collect()
 }

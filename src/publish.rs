@@ -1,6 +1,5 @@
 //! Publishes the answers to their Delta tables at a fixed interval, and once more when the run ends.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ pub async fn publish(
             _ = tick.tick() => false,
         };
         if let Some(view) = answer_hub.current_view(read).filter(|view| view.open) {
-            let rows = |answer: usize| view.answer(answer).rows().cloned().collect::<BTreeSet<_>>();
+            let rows = |id| view.answer(id).map(|(_, table)| table.visible_counts());
             let failed = tables.update_tables(view.epoch, view.as_of, rows).await;
             let behind = failed.len();
             match failed.into_iter().next() {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::graph::GraphOptions;
+use pinflow_dataflows::questions::QuestionSet;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
@@ -85,7 +86,8 @@ async fn run_to_end(
     let (readers, to_serve) = started?;
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
-    let stdout = serve_stdout(settings, to_serve, stop.clone()).map_err(RunError::StdoutThread)?;
+    let stdout =
+        serve_stdout((settings, config.question_set()), to_serve, stop.clone()).map_err(RunError::StdoutThread)?;
     let progress = ProgressReporter::start(Arc::clone(&metrics), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
     let outcome = run_with(config, frames, stop.subscribe(), metrics).await;
@@ -141,11 +143,11 @@ type StdoutThread = JoinHandle<std::io::Result<Result<(), StdoutClosed>>>;
 
 /// Writes answers to stdout on a separate thread.
 fn serve_stdout(
-    settings: StdoutSettings,
+    (settings, questions): (StdoutSettings, QuestionSet),
     frames: mpsc::Receiver<EpochFrame>,
     stop: watch::Sender<bool>,
 ) -> std::io::Result<StdoutThread> {
-    let stdout = StdoutWriter::new(settings);
+    let stdout = StdoutWriter::new(settings, questions);
     std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
         let mut stop = StopUnlessServed { stop, is_served: false };
         let served = stdout.serve(frames);
@@ -187,7 +189,8 @@ impl ReaderTasks {
         metrics: &Arc<EngineMetrics>,
     ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
         let (over, is_over) = watch::channel(false);
-        let answer_hub = Arc::new(AnswerHub::default());
+        let questions = config.question_set();
+        let answer_hub = Arc::new(AnswerHub::new(questions.clone()));
         let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
@@ -203,7 +206,7 @@ impl ReaderTasks {
         if let Some(answers) = &config.answers.delta {
             let root = answers.root(&config.base).map_err(RunError::Url)?;
             let root = Location::connect(&root, &config.objects).await?;
-            let tables = AnswerTables::open(answers, &root, &config.pipeline).await?;
+            let tables = AnswerTables::open(answers, &questions, &root, &config.pipeline).await?;
             let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
             let every = Duration::from_secs_f64(answers.every_secs);
             readers.tasks.push(tokio::spawn(publish(Arc::clone(&answer_hub), read, tables, every, is_over)));
@@ -375,7 +378,7 @@ async fn start<S: WindowSink>(
     let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlog_readers());
     // The engine detects the end of all sources when the last feed is dropped.
     drop(feed);
-    let settings = config.engine_settings();
+    let settings = config.engine_settings(config.question_set());
     let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, metrics };
     let outcome = engine.run().await;
     join_sources(threads).await;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::graph::{GraphOptions, WorkerGraph, configure};
+use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::Symbol;
 
@@ -123,9 +124,10 @@ fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index() as u64, worker.peers() as u64);
         let count = Arc::clone(&changed);
-        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), move |_, changes| {
-            count.fetch_add(changes.len() as u64, Ordering::Relaxed);
-        });
+        let mut graph =
+            WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), move |_, changes| {
+                count.fetch_add(changes.len() as u64, Ordering::Relaxed);
+            });
         let source = Symbol::new("recording/bench");
         let (clock, cpu) = (Instant::now(), processor_time());
         let epochs = inds.div_ceil(per_epoch);

@@ -32,7 +32,7 @@ use crate::joins::{
     UserProjection,
 };
 use crate::keys::KeyInterner;
-use crate::questions::{self, JoinInput};
+use crate::questions::{JoinInput, QuestionProgram, QuestionSet};
 use crate::record::{Geo, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 
@@ -136,7 +136,8 @@ pub struct WorkerGraph {
 }
 
 impl WorkerGraph {
-    /// Installs the graph on this worker. Every worker must install it, with the same options.
+    /// Installs the graph for these questions on this worker. Every worker must install it, with the same options and
+    /// questions.
     ///
     /// `changes` receives the answer changes of the groups on this worker: once per epoch, in epoch order, and not for
     /// epochs without changes. When the [`frontier`](WorkerGraph::frontier) of any worker is beyond an epoch, `changes`
@@ -144,6 +145,7 @@ impl WorkerGraph {
     pub fn install(
         worker: &mut Worker,
         options: GraphOptions,
+        questions: &QuestionSet,
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
     ) -> WorkerGraph {
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
@@ -153,6 +155,7 @@ impl WorkerGraph {
         let probe = ProbeHandle::new();
         let sweeps = MarkRequest::default();
         let holds_symbols = Rc::new(SymbolHolder::register());
+        let (aggregates, outputs) = aggregate_programs(questions);
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
@@ -162,15 +165,11 @@ impl WorkerGraph {
                 DuplicatePolicy::Latest => {
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
-                    joins::latest_joins(rows, Rc::clone(&keys), figures, question_outputs(), marking)
+                    joins::latest_joins(rows, Rc::clone(&keys), figures, outputs, marking)
                 }
-                DuplicatePolicy::Keep => {
-                    scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(question_outputs()))
-                }
+                DuplicatePolicy::Keep => scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(outputs)),
             };
-            let asked =
-                questions::ALL.iter().map(|it| AggregateSpec { name: it.name, aggregate: it.aggregate }).collect();
-            maintain_answers(inputs, asked, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
+            maintain_answers(inputs, aggregates, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
                 .probe_with(&probe);
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users))
         });
@@ -256,26 +255,37 @@ fn keep_all_joins<'s>(
     )
 }
 
-/// The output functions of all questions, by join.
-fn question_outputs() -> JoinOutputs<AggregateInput> {
-    let mut outputs = JoinOutputs::default();
-    for (answer, question) in (0u16..).zip(&questions::ALL) {
-        match question.over {
-            JoinInput::User(take) => {
-                outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(answer))));
-            }
-            JoinInput::PinGeo(take) => {
-                outputs.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.with_answer(answer))));
-            }
-            JoinInput::PinUser(take) => {
-                outputs.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.with_answer(answer))));
-            }
-            JoinInput::PinGeoUser(take) => {
-                outputs
-                    .pins_geos_users
-                    .push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.with_answer(answer))));
+/// The aggregates of all questions, and their output functions by join.
+fn aggregate_programs(questions: &QuestionSet) -> (Vec<AggregateSpec>, JoinOutputs<AggregateInput>) {
+    let (mut aggregates, mut outputs) = (Vec::new(), JoinOutputs::default());
+    for (answer, question) in questions.iter() {
+        match &question.program {
+            &QuestionProgram::Aggregate { over, aggregate } => {
+                let index = u16::try_from(aggregates.len()).expect("a run has fewer than 65,536 questions");
+                add_output(&mut outputs, over, index);
+                aggregates.push(AggregateSpec { answer, name: question.name.to_string(), aggregate });
             }
         }
     }
-    outputs
+    (aggregates, outputs)
+}
+
+/// Adds the output function of the aggregate with this index.
+fn add_output(outputs: &mut JoinOutputs<AggregateInput>, over: JoinInput, index: u16) {
+    match over {
+        JoinInput::User(take) => {
+            outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(index))));
+        }
+        JoinInput::PinGeo(take) => {
+            outputs.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.with_answer(index))));
+        }
+        JoinInput::PinUser(take) => {
+            outputs.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.with_answer(index))));
+        }
+        JoinInput::PinGeoUser(take) => {
+            outputs
+                .pins_geos_users
+                .push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.with_answer(index))));
+        }
+    }
 }

@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
+    use crate::questions::QuestionSet;
     use crate::record::{Lineage, User};
     use crate::symbol::Symbol;
 
@@ -223,7 +224,7 @@ mod tests {
         let guards = timely::execute(timely::Config::process(2), move |worker| {
             let watch = WorkerLog::start(worker);
             let options = GraphOptions { duplicates, ..GraphOptions::default() };
-            let mut graph = WorkerGraph::install(worker, options, |_, _| {});
+            let mut graph = WorkerGraph::install(worker, options, &QuestionSet::built_in(), |_, _| {});
             let source = Symbol::new("test");
             let first = worker.index() as u64 * users;
             for ind in first..first + users {

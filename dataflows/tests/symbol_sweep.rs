@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use histories::{HistoryTexts, any_arrivals, any_options, any_pace, check_answers, run_history};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
+use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
 use proptest::collection::btree_set;
@@ -91,7 +92,7 @@ fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
     const ROWS: i64 = 50;
     let _alone = lock_texts(false);
     timely::execute_directly(|worker| {
-        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
+        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
         let (texts_before, bytes_before) = held_texts();
         let mut under_way = None;
         let (mut sweeps, mut most_bytes) = (0, 0);
@@ -135,11 +136,11 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
     let _alone = lock_texts(false);
     assert!(SymbolSweep::begin(1).is_none(), "there is no graph");
     timely::execute_directly(|worker| {
-        let one = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
+        let one = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
         let sweep = SymbolSweep::begin(1).expect("this is the only graph");
         assert!(SymbolSweep::begin(1).is_none(), "a sweep is under way");
         drop(sweep);
-        let _other = WorkerGraph::install(worker, GraphOptions::default(), |_, _| {});
+        let _other = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
         assert!(SymbolSweep::begin(1).is_none(), "the rows of the other graph would not be marked");
         drop(one);
     });

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::ingest::MessageLimits;
+use pinflow_dataflows::questions::QuestionSet;
 use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, storage_connection};
@@ -333,9 +334,15 @@ impl Config {
         PlanContext { base: &self.base, pipeline: &self.pipeline, accepted: &self.accepted, objects: &self.objects }
     }
 
-    /// The engine's settings.
+    /// The questions that the run starts with.
     #[must_use]
-    pub fn engine_settings(&self) -> EngineSettings {
+    pub fn question_set(&self) -> QuestionSet {
+        QuestionSet::built_in()
+    }
+
+    /// The engine's settings for these questions.
+    #[must_use]
+    pub fn engine_settings(&self, questions: QuestionSet) -> EngineSettings {
         // More workers than cores would only be slower.
         let workers = self.engine.workers.unwrap_or_else(cores).min(cores());
         let tables = self.tables.clone().unwrap_or_else(|| TablesConfig::with_url("none"));
@@ -351,7 +358,8 @@ impl Config {
                 bytes_max: if self.archive.is_some() { ARCHIVED_WINDOW_BYTES_MAX } else { WINDOW_BYTES_MAX },
                 windows_in_flight_max: 2,
             },
-            questions: self.questions,
+            questions,
+            graph_options: self.questions,
             limits: MessageLimits {
                 bytes_max: self.engine.message_bytes_max,
                 text_bytes_max: self.engine.text_bytes_max,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use pinflow::dataflows::questions;
+use pinflow::dataflows::questions::QuestionSet;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -65,14 +65,15 @@ impl AnswerTablesSite {
 
 /// The rows of every answer: from the table of current rows, and as the sum of the table of changes.
 fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap<String, Vec<Value>>) {
-    let names = questions::ALL.iter().map(|question| question.name.to_owned());
+    let questions = QuestionSet::built_in();
+    let names = questions.names().map(ToString::to_string);
     let names: Vec<_> = names.flat_map(|name| [format!("{name}_changes"), name]).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let output = succeed(Command::new(python).arg(script).arg(tables).args(names));
     let mut found: BTreeMap<String, Vec<Value>> = serde_json::from_slice(&output.stdout).unwrap();
     let mut summed = BTreeMap::new();
-    for question in &questions::ALL {
-        let mut changes = found.remove(&format!("{}_changes", question.name)).unwrap();
+    for name in questions.names() {
+        let mut changes = found.remove(&format!("{name}_changes")).unwrap();
         changes.sort_by_key(|row| row["_as_of"].as_i64());
         let mut rows: BTreeMap<String, (i64, Value)> = BTreeMap::new();
         for mut change in changes {
@@ -83,10 +84,10 @@ fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap
             let held = rows.entry(change.to_string()).or_insert((0, change));
             held.0 += diff;
             // At any time a row exists once or not at all: it is never inserted twice, nor deleted before its insert.
-            assert!([0, 1].contains(&held.0), "{held:?} of {}", question.name);
+            assert!([0, 1].contains(&held.0), "{held:?} of {name}");
         }
         let rows = rows.into_values().filter(|(count, _)| *count == 1).map(|(_, row)| row).collect();
-        summed.insert(question.name.to_owned(), rows);
+        summed.insert(name.to_string(), rows);
     }
     (found, summed)
 }

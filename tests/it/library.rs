@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pinflow::{Pipeline, PipelineError, RunningPipeline, answer_names};
+use pinflow::{Pipeline, PipelineError, QuestionName, RunningPipeline, answer_names};
 use tempfile::tempdir;
 
 #[path = "../../examples/replay.rs"]
@@ -14,14 +14,14 @@ mod replay;
 const RECORDINGS: &str = "examples/recordings";
 
 /// Every answer's rows as JSON, by the name of the answer.
-fn answers(pipeline: &RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
+fn answers(pipeline: &RunningPipeline) -> BTreeMap<String, Vec<String>> {
     let rows = |name: &str| pipeline.answer(name).expect("a known answer").iter().map(ToString::to_string).collect();
-    answer_names().into_iter().map(|name| (name, rows(name))).collect()
+    answer_names().into_iter().map(|name| (name.clone(), rows(&name))).collect()
 }
 
 /// Reads all epochs, and asserts that after each one the changes add up to the answers.
-fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<&'static str, Vec<String>> {
-    let mut counts: BTreeMap<&str, BTreeMap<String, i64>> = BTreeMap::new();
+fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<String, Vec<String>> {
+    let mut counts: BTreeMap<QuestionName, BTreeMap<String, i64>> = BTreeMap::new();
     let mut last_epoch = None;
     while let Some(epoch) = pipeline.next_epoch().expect("a pipeline without faults") {
         assert!(Some(epoch.epoch) > last_epoch, "epoch {} after {last_epoch:?}", epoch.epoch);
@@ -31,13 +31,13 @@ fn read_to_end(pipeline: &mut RunningPipeline) -> BTreeMap<&'static str, Vec<Str
             *counts.entry(change.answer).or_default().entry(change.row.to_string()).or_default() += change.diff;
         }
         for (name, rows) in answers(pipeline) {
-            let count = counts.get(name).map_or(0, |rows| rows.values().filter(|count| **count == 1).count());
+            let count = counts.get(name.as_str()).map_or(0, |rows| rows.values().filter(|count| **count == 1).count());
             assert_eq!(count, rows.len(), "{name} at epoch {last_epoch:?}");
         }
     }
     let answers = answers(pipeline);
     for (name, rows) in &answers {
-        let held = counts.remove(name).unwrap_or_default();
+        let held = counts.remove(name.as_str()).unwrap_or_default();
         assert!(held.values().all(|count| [0, 1].contains(count)), "{name}: {held:?}");
         assert!(rows.iter().all(|row| held.get(row) == Some(&1)), "{name}");
     }
@@ -114,7 +114,7 @@ fn example_replays_a_folder() {
     let mut out = Vec::new();
     replay::replay(Path::new(RECORDINGS), &mut out).expect("the example runs");
     let out = String::from_utf8(out).expect("text");
-    assert!(answer_names().iter().all(|name| out.lines().any(|line| line == *name)), "{out}");
+    assert!(answer_names().iter().all(|name| out.lines().any(|line| line == name)), "{out}");
     let read = format!("{} rows read, ", line_count(Path::new(RECORDINGS)));
     assert!(out.lines().last().is_some_and(|line| line.starts_with(&read)), "{out}");
 }

@@ -14,6 +14,29 @@ use pinflow_storage::StorageError;
 /// retried, and are not returned.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaError {
+    /// A column of an answer cannot be a column of a Delta table.
+    #[error(
+        "[answers.delta] answer `{answer}`: column {column:?} cannot be stored, because {what}; name it with AS, or \
+         remove [answers.delta]"
+    )]
+    AnswerColumn {
+        #[allow(missing_docs)]
+        answer: String,
+        #[allow(missing_docs)]
+        column: String,
+        /// Why not.
+        what: &'static str,
+    },
+    /// Two tables of answers would share a folder.
+    #[error(
+        "[answers.delta] answer `{answer}`: another answer's table has the folder `{folder}` already; rename the question"
+    )]
+    AnswerFolder {
+        #[allow(missing_docs)]
+        answer: String,
+        #[allow(missing_docs)]
+        folder: String,
+    },
     /// Another writer of this pipeline has started. The process must end with exit code 75.
     #[error("{table}: another pinflow has taken over pipeline `{pipeline}`; this one stops")]
     Fenced {
@@ -245,6 +268,7 @@ impl UserError for DeltaError {
     fn exit_code(&self) -> ExitStatus {
         match self {
             DeltaError::Fenced { .. } => ExitStatus::Fenced,
+            DeltaError::AnswerColumn { .. } | DeltaError::AnswerFolder { .. } => ExitStatus::BadUsage,
             DeltaError::Place(error) => error.exit_code(),
             _ => ExitStatus::Failed,
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use pinflow_dataflows::graph::AnswerChange;
+use pinflow_dataflows::questions::QuestionSet;
 
 use pinflow_core::position::Epoch;
 
@@ -20,6 +21,8 @@ pub struct EpochFrame {
     pub durable_epoch: Option<Epoch>,
     /// Whether it is the last epoch of a window: once durable, everything up to it is, and nothing after it.
     pub ends_window: bool,
+    /// The questions at the end of the epoch. A question that the frame before did not have starts without rows.
+    pub questions: QuestionSet,
     /// What changed.
     pub changes: Arc<Vec<AnswerChange>>,
     /// When the engine took the epoch's first record; `None` for an epoch without records, and in a frame that is sent again.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::ingest::MessageLimits;
+use pinflow_dataflows::questions::QuestionSet;
 
 /// The settings of the engine.
 #[derive(Debug, Clone)]
@@ -18,8 +19,10 @@ pub struct EngineSettings {
     pub epochs_in_flight_max: usize,
     /// When windows are cut.
     pub commit: CommitPolicy,
+    /// The questions.
+    pub questions: QuestionSet,
     /// Options of the questions.
-    pub questions: GraphOptions,
+    pub graph_options: GraphOptions,
     /// Limits of messages.
     pub limits: MessageLimits,
     /// Resident memory above which sources pause, and the run ends if that does not help, bytes; `None` without limit.

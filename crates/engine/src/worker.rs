@@ -76,9 +76,10 @@ impl<E: RowEncoder> EngineWorker<E> {
             log
         });
         let events = init.events.clone();
-        let mut graph = WorkerGraph::install(worker, settings.questions, move |epoch, changes| {
-            let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
-        });
+        let mut graph =
+            WorkerGraph::install(worker, settings.graph_options, &settings.questions, move |epoch, changes| {
+                let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
+            });
         // Epochs are numbered from 1, so epoch 0 is empty.
         graph.advance_to(1);
         let thread = std::thread::current();

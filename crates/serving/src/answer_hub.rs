@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use pinflow_dataflows::answer::AnswerChange;
-use pinflow_dataflows::questions;
+use pinflow_dataflows::questions::{QuestionId, QuestionSet};
 use serde::Deserialize;
 use tokio::sync::broadcast;
 
@@ -49,16 +49,27 @@ pub struct EpochChanges {
     pub epoch: Epoch,
     /// When the epoch was closed.
     pub as_of: Timestamp,
+    /// The questions at the end of the epoch.
+    pub questions: QuestionSet,
     changes: Arc<Vec<AnswerChange>>,
-    /// Rendered as JSON by answer, when the first subscriber needs it.
-    json: [OnceLock<Option<Bytes>>; questions::ALL.len()],
+    /// Rendered as JSON when the first subscriber needs it, in the order of `questions`.
+    json: Box<[OnceLock<Option<Bytes>>]>,
 }
 
 impl EpochChanges {
-    /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change.
-    pub fn answer_json(&self, answer: usize) -> Option<&Bytes> {
-        let render = || render::change_json(self.epoch, Some(self.as_of), &self.changes, answer).map(Bytes::from);
-        self.json[answer].get_or_init(render).as_ref()
+    fn from_frame(frame: &EpochFrame) -> EpochChanges {
+        let json = frame.questions.iter().map(|_| OnceLock::new()).collect();
+        let (questions, changes) = (frame.questions.clone(), Arc::clone(&frame.changes));
+        EpochChanges { epoch: frame.epoch, as_of: frame.as_of, questions, changes, json }
+    }
+
+    /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change, or there
+    /// is no such question in this epoch.
+    pub fn answer_json(&self, id: QuestionId) -> Option<&Bytes> {
+        let (index, question) = (self.questions.index_of(id)?, self.questions.get(id)?);
+        let render =
+            || render::change_json(self.epoch, Some(self.as_of), &self.changes, (id, question)).map(Bytes::from);
+        self.json[index].get_or_init(render).as_ref()
     }
 }
 
@@ -83,6 +94,7 @@ struct HubState {
 struct WindowEnd {
     epoch: Epoch,
     as_of: Timestamp,
+    questions: QuestionSet,
     sources: Arc<[SourceStatus]>,
 }
 
@@ -116,11 +128,13 @@ pub enum SubscriptionStart {
     Resumed(Vec<Arc<EpochChanges>>),
 }
 
-impl Default for AnswerHub {
-    fn default() -> AnswerHub {
+impl AnswerHub {
+    /// A hub with the answers to these questions before any epoch.
+    #[must_use]
+    pub fn new(questions: QuestionSet) -> AnswerHub {
         let run = uuid::Uuid::new_v4().as_u64_pair().0;
         let feed = || AnswerFeed {
-            view: AnswerView::default(),
+            view: AnswerView::new(questions.clone()),
             retained: VecDeque::new(),
             retained_rows: 0,
             trimmed_through: 0,
@@ -130,17 +144,12 @@ impl Default for AnswerHub {
             HubState { live: feed(), durable: feed(), not_durable: VecDeque::new(), window_ends: VecDeque::new() };
         AnswerHub { run, state: Mutex::new(state), latencies: Mutex::default() }
     }
-}
 
-impl AnswerHub {
     /// Advances to the frame's epoch and sends its changes to the subscribers.
     pub fn publish_frame(&self, frame: &EpochFrame) {
         let mut state = self.lock_state();
         let HubState { live, durable, not_durable, window_ends } = &mut *state;
-        let epoch_changes = (!frame.changes.is_empty()).then(|| {
-            let json = [const { OnceLock::new() }; questions::ALL.len()];
-            Arc::new(EpochChanges { epoch: frame.epoch, as_of: frame.as_of, changes: Arc::clone(&frame.changes), json })
-        });
+        let epoch_changes = (!frame.changes.is_empty()).then(|| Arc::new(EpochChanges::from_frame(frame)));
         live.view.apply(frame);
         if let Some(epoch_changes) = &epoch_changes {
             live.retain_changes(Arc::clone(epoch_changes));
@@ -150,15 +159,18 @@ impl AnswerHub {
             // An epoch that is durable when it completes was read back from the tables.
             if frame.ends_window || frame.epoch <= committed {
                 let EpochFrame { epoch, as_of, .. } = *frame;
-                window_ends.push_back(WindowEnd { epoch, as_of, sources: Arc::clone(&frame.sources) });
+                let (questions, sources) = (frame.questions.clone(), Arc::clone(&frame.sources));
+                window_ends.push_back(WindowEnd { epoch, as_of, questions, sources });
             }
             while let Some(epoch_changes) = not_durable.pop_front_if(|epoch_changes| epoch_changes.epoch <= committed) {
+                durable.view.adopt_questions(&epoch_changes.questions);
                 durable.view.apply_changes(epoch_changes.epoch, epoch_changes.as_of, &epoch_changes.changes);
                 durable.retain_changes(epoch_changes);
             }
             let view = &mut durable.view;
             // Commits end at window ends, so the last of these covers all changes that were just applied.
             while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
+                view.adopt_questions(&cut.questions);
                 (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
-use pinflow_dataflows::questions::{self, Question};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet};
 
 use pinflow_core::position::Epoch;
 use pinflow_engine::{EpochFrame, SourceStatus};
 
 /// All answers, with the epoch and the source positions that they are as of.
 ///
-/// Changes are applied by whole epochs. A clone is cheap: it shares the tables until one of the two changes them.
+/// The questions are part of the view: a later view may have more or fewer. Changes are applied by whole epochs. A clone is cheap: it shares the tables until one of the two changes them.
 #[derive(Clone)]
 pub struct AnswerView {
-    /// One table for each answer, in the order of [`questions::ALL`].
+    questions: QuestionSet,
+    /// One table for each question, in the order of `questions`.
     tables: Vec<Arc<LiveAnswer>>,
     /// The epoch they are as of.
     pub epoch: Epoch,
@@ -30,10 +31,13 @@ pub struct AnswerView {
     pub complete: bool,
 }
 
-impl Default for AnswerView {
-    fn default() -> AnswerView {
+impl AnswerView {
+    /// The answers to these questions before any epoch: without rows.
+    #[must_use]
+    pub fn new(questions: QuestionSet) -> AnswerView {
         AnswerView {
-            tables: questions::ALL.iter().map(|question| Arc::new(question.empty_table())).collect(),
+            tables: questions.iter().map(|(_, question)| Arc::new(question.empty_table())).collect(),
+            questions,
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
             durable_epoch: None,
@@ -42,27 +46,39 @@ impl Default for AnswerView {
             complete: false,
         }
     }
-}
 
-impl AnswerView {
-    /// All answers with their questions.
-    pub fn answers(&self) -> impl Iterator<Item = (&'static Question, &LiveAnswer)> {
-        questions::ALL.iter().zip(self.tables.iter().map(Arc::as_ref))
+    /// The questions that the view has answers to.
+    #[must_use]
+    pub fn questions(&self) -> &QuestionSet {
+        &self.questions
     }
 
-    /// One answer, by its index among all questions.
+    /// All answers with their questions, in order.
+    pub fn answers(&self) -> impl ExactSizeIterator<Item = (&Arc<Question>, &LiveAnswer)> {
+        self.questions.iter().map(|(_, question)| question).zip(self.tables.iter().map(Arc::as_ref))
+    }
+
+    /// One answer with its question. `None` if the view does not have the question.
     #[must_use]
-    pub fn answer(&self, index: usize) -> &LiveAnswer {
-        &self.tables[index]
+    pub fn answer(&self, id: QuestionId) -> Option<(&Arc<Question>, &LiveAnswer)> {
+        let index = self.questions.index_of(id)?;
+        Some((self.questions.get(id)?, self.tables[index].as_ref()))
+    }
+
+    /// The number of rows of one answer, or of all.
+    pub(super) fn row_count(&self, id: Option<QuestionId>) -> usize {
+        match id {
+            Some(id) => self.answer(id).map_or(0, |(_, table)| table.row_count()),
+            None => self.tables.iter().map(|table| table.row_count()).sum(),
+        }
     }
 
     /// All rows of all answers as inserts.
     #[must_use]
     pub fn as_changes(&self) -> Vec<AnswerChange> {
-        let tables = self.tables.iter().enumerate();
-        tables
-            .flat_map(|(answer, table)| table.rows().map(move |row| AnswerChange { answer, row: row.clone(), diff: 1 }))
-            .collect()
+        let tables = self.questions.iter().map(|(answer, _)| answer).zip(&self.tables);
+        let rows = tables.flat_map(|(answer, table)| table.counted_rows().map(move |(row, diff)| (answer, row, diff)));
+        rows.map(|(answer, row, diff)| AnswerChange { answer, row: row.clone(), diff }).collect()
     }
 
     /// Advances to the frame's epoch.
@@ -71,6 +87,7 @@ impl AnswerView {
     /// If a change contradicts the answer (deletes a row that is not there). This is a bug of the dataflow, and no later
     /// answer could be trusted.
     pub fn apply(&mut self, frame: &EpochFrame) {
+        self.adopt_questions(&frame.questions);
         self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);
@@ -78,12 +95,25 @@ impl AnswerView {
         self.complete = frame.complete;
     }
 
-    /// Applies the changes of an epoch to the answers only.
+    /// Takes over the set of questions: new ones are added without rows, and those that are not in it are removed.
+    pub(super) fn adopt_questions(&mut self, questions: &QuestionSet) {
+        if self.questions.has_same_ids(questions) {
+            return;
+        }
+        let table = |(id, question): (QuestionId, &Arc<Question>)| match self.questions.index_of(id) {
+            Some(index) => Arc::clone(&self.tables[index]),
+            None => Arc::new(question.empty_table()),
+        };
+        self.tables = questions.iter().map(table).collect();
+        self.questions = questions.clone();
+    }
+
+    /// Applies the changes of an epoch to the answers only. Changes of questions that the view does not have are ignored.
     ///
     /// # Panics
     /// As [`AnswerView::apply`].
     pub(super) fn apply_changes(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[AnswerChange]) {
-        for (answer, table) in self.tables.iter_mut().enumerate() {
+        for ((answer, question), table) in self.questions.iter().zip(&mut self.tables) {
             let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();
             if changes.peek().is_none() {
                 continue;
@@ -91,9 +121,41 @@ impl AnswerView {
             // Copies the table only if a reader still holds it.
             let table = Arc::make_mut(table);
             if let Err(misfit) = table.apply(changes.map(|change| (&change.row, change.diff))) {
-                panic!("{} at epoch {epoch}: {misfit}", questions::ALL[answer].name);
+                panic!("{} at epoch {epoch}: {misfit}", question.name);
             }
         }
         (self.epoch, self.as_of) = (epoch, as_of);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::answer::{AnswerCell, AnswerRow};
+
+    use super::*;
+
+    #[test]
+    fn view_adopts_the_questions_of_its_frame_and_keeps_the_rows_of_the_others() {
+        let built_in = QuestionSet::built_in();
+        let (first, question) = built_in.iter().next().unwrap();
+        let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
+        let (more, added) = built_in.with_question(copy).unwrap();
+        let row = AnswerRow::new([AnswerCell::text("fr"), AnswerCell::Long(7)]);
+        let change = |answer, diff| AnswerChange { answer, row: row.clone(), diff };
+
+        let mut view = AnswerView::new(built_in.clone());
+        view.apply_changes(1, Timestamp::UNIX_EPOCH, &[change(first, 2)]);
+        let before = view.clone();
+        view.adopt_questions(&more);
+        view.apply_changes(2, Timestamp::UNIX_EPOCH, &[change(added, 1)]);
+        assert_eq!((view.row_count(Some(first)), view.row_count(Some(added)), view.answers().len()), (2, 1, 12));
+        assert!(before.answer(added).is_none() && before.row_count(None) == 2);
+        assert_eq!(view.as_changes(), [change(first, 2), change(added, 1)]);
+
+        view.adopt_questions(&more.without_question(first));
+        view.apply_changes(3, Timestamp::UNIX_EPOCH, &[change(added, -1)]);
+        assert_eq!((view.answers().len(), view.row_count(None)), (11, 0));
+        assert!(view.answer(first).is_none());
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn layout_screen(view: &AnswerView, footer: &[String], size: ScreenSi
     let footer: Vec<_> = footer.iter().rev().take(size.rows).rev().collect();
     let room = size.rows - footer.len();
     let answers: Vec<_> = view.answers().collect();
-    let rows: Vec<usize> = answers.iter().map(|(_, table)| table.rows().len()).collect();
+    let rows: Vec<usize> = answers.iter().map(|(_, table)| table.row_count()).collect();
     let detail = choose_detail(&rows, room);
     let mut lines = Vec::new();
     for (at, (question, table)) in answers.iter().enumerate() {
@@ -73,19 +73,19 @@ pub(super) fn layout_screen(view: &AnswerView, footer: &[String], size: ScreenSi
 }
 
 fn answer_lines(question: &Question, table: &LiveAnswer, detail: DetailLevel) -> Vec<String> {
-    let rows = table.rows().len();
+    let rows = table.row_count();
     if rows == 0 {
         return vec![format!("{}: no rows yet", question.name)];
     }
     match detail {
         DetailLevel::Rows(most) => {
-            let title = answer_title(question.name, rows, most);
+            let title = answer_title(&question.name, rows, most);
             let grid = answer_grid(table, most).to_string();
             let body = grid.lines().map(str::to_owned).collect::<Vec<_>>();
             [vec![title], body, vec![String::new()]].concat()
         }
-        DetailLevel::FirstRow => vec![answer_title(question.name, rows, 1), format!("  {}", first_row(table))],
-        DetailLevel::Line => vec![format!("{}  {}", answer_title(question.name, rows, 1), first_row(table))],
+        DetailLevel::FirstRow => vec![answer_title(&question.name, rows, 1), format!("  {}", first_row(table))],
+        DetailLevel::Line => vec![format!("{}  {}", answer_title(&question.name, rows, 1), first_row(table))],
     }
 }
 
@@ -94,16 +94,20 @@ fn answer_title(name: &str, rows: usize, shown: usize) -> String {
 }
 
 fn first_row(table: &LiveAnswer) -> String {
-    let cells = |row: &AnswerRow| row.0.iter().map(|cell| cell_text(cell).0).collect::<Vec<_>>().join("  ");
+    let cells = |row: &AnswerRow| {
+        row.visible(table.columns()).iter().map(|cell| cell_text(cell).0).collect::<Vec<_>>().join("  ")
+    };
     table.rows().next().map(cells).unwrap_or_default()
 }
 
 /// A cell's text, without control characters, and its alignment.
 fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
     match cell {
-        AnswerCell::Long(value) => (value.to_string(), CellAlignment::Right),
-        AnswerCell::Double(value) => (value.to_string(), CellAlignment::Right),
+        AnswerCell::Long(_) | AnswerCell::Double(_) => (cell.to_string(), CellAlignment::Right),
         AnswerCell::Text(value) => (sanitize_line(value), CellAlignment::Left),
+        AnswerCell::Bool(_) | AnswerCell::Time(_) => (cell.to_string(), CellAlignment::Left),
+        // Not `null`, which a text can be, too.
+        AnswerCell::Null => ("∅".to_owned(), CellAlignment::Left),
     }
 }
 
@@ -111,9 +115,9 @@ fn cell_text(cell: &AnswerCell) -> (String, CellAlignment) {
 pub(super) fn answer_grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(answer.columns().iter().map(|column| column.name));
+    table.set_header(answer.columns().iter().map(|column| sanitize_line(&column.name)));
     for row in answer.rows().take(rows_max) {
-        table.add_row(row.0.iter().map(|cell| {
+        table.add_row(row.visible(answer.columns()).iter().map(|cell| {
             let (text, alignment) = cell_text(cell);
             comfy_table::Cell::new(text).set_alignment(alignment)
         }));
@@ -123,6 +127,8 @@ pub(super) fn answer_grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::
 
 #[cfg(test)]
 mod tests {
+    use pinflow_dataflows::questions::QuestionSet;
+
     use super::*;
 
     #[test]
@@ -138,7 +144,7 @@ mod tests {
 
     #[test]
     fn layout_never_exceeds_the_screen() {
-        let view = AnswerView::default();
+        let view = AnswerView::new(QuestionSet::built_in());
         let footer = ["a log line".to_owned(), "東京".repeat(50)];
         for rows in 0..40 {
             for columns in [0, 1, 7, 40, 200] {

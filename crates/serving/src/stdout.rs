@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::answer::AnswerChange;
+use pinflow_dataflows::questions::QuestionSet;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -66,13 +67,13 @@ pub struct StdoutWriter {
 }
 
 impl StdoutWriter {
-    /// Creates a writer with empty answers.
+    /// Creates a writer with empty answers to these questions.
     #[must_use]
-    pub fn new(settings: StdoutSettings) -> StdoutWriter {
+    pub fn new(settings: StdoutSettings, questions: QuestionSet) -> StdoutWriter {
         let redraw = settings.format == StdoutFormat::Tables && terminal::can_redraw();
         StdoutWriter {
             settings,
-            view: AnswerView::default(),
+            view: AnswerView::new(questions),
             opened: None,
             written: None,
             stale: false,
@@ -186,9 +187,9 @@ impl StdoutWriter {
         out: &mut impl Write,
     ) -> io::Result<()> {
         if was_open {
-            return render::write_changes(epoch, changes, out);
+            return render::write_changes(epoch, self.view.questions(), changes, out);
         }
-        render::write_changes(epoch, &self.view.as_changes(), out)
+        render::write_changes(epoch, self.view.questions(), &self.view.as_changes(), out)
     }
 
     fn is_resized(&self) -> bool {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use pinflow_dataflows::graph::GraphOptions;
-use pinflow_dataflows::questions;
+use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::Symbol;
 use rusqlite::types::Value;
@@ -65,13 +65,13 @@ pub fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: 
             }
         }
     }
-    for question in &questions::ALL {
+    for (_, question) in QuestionSet::built_in().iter() {
         let expected: Vec<_> = oracle
             .query_answer(question, options, 1)
             .iter()
-            .map(|row| serde_json::to_value(row.with_columns(question.columns)).expect("JSON"))
+            .map(|row| serde_json::to_value(row.with_columns(question.columns())).expect("JSON"))
             .collect();
-        assert_eq!(snapshot.answers[question.name], expected, "{}", question.name);
+        assert_eq!(snapshot.answers[question.name.as_str()], expected, "{}", question.name);
     }
 }
 

@@ -80,7 +80,7 @@ impl AggregateInput {
         AggregateInput { value, ..self }
     }
 
-    /// Sets the answer, by its index among all questions.
+    /// Sets the answer, by its index among the aggregates of the graph.
     #[must_use]
     pub fn with_answer(self, answer: u16) -> AggregateInput {
         AggregateInput { answer, ..self }

@@ -13,15 +13,17 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::combine::combine_counts;
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
-use crate::answer::{self, AnswerChange, AnswerRow};
+use crate::answer::{AnswerCell, AnswerChange, AnswerRow, QuestionId};
 use crate::hash::KeyedState;
 use crate::symbol::{Symbol, SymbolHolder};
 
 /// What the operator needs to know of a question.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct AggregateSpec {
+    /// The question, as changes of its answer name it.
+    pub answer: QuestionId,
     /// The name of the answer.
-    pub name: &'static str,
+    pub name: String,
     /// How inputs of a group become rows of the answer.
     pub aggregate: Aggregate,
 }
@@ -38,7 +40,8 @@ pub struct GroupCounts {
 /// The operator's name, as `GET /graph` shows it.
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 
-/// Keeps the answers of all questions up to date. `asked` lists the questions by answer index.
+/// Keeps the answers of all questions up to date. `asked` lists the questions by the index that their
+/// inputs have.
 ///
 /// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `changes` is
 /// called with the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs
@@ -151,7 +154,7 @@ impl AnswerGroups {
         consolidate(&mut updates);
         let before = held.state.entries();
         let mut emit = |label: Option<Symbol>, value, diff| {
-            changed.push(AnswerChange { answer: answer.into(), row: answer_row(group, label, value), diff });
+            changed.push(AnswerChange { answer: asked.answer, row: answer_row(group, label, value), diff });
         };
         if let Err(negative) = held.state.apply(&updates, &self.options, &mut emit) {
             panic!("answer {} at epoch {epoch}, group {group:?}: {negative}", asked.name);
@@ -173,9 +176,8 @@ impl AnswerGroups {
 }
 
 /// The row of an answer: grouping columns, then the label if there is one, then the value.
-fn answer_row(group: GroupKey, label: Option<Symbol>, value: answer::AnswerCell) -> AnswerRow {
+fn answer_row(group: GroupKey, label: Option<Symbol>, value: AnswerCell) -> AnswerRow {
     let groups = group.into_iter().filter_map(super::GroupKeyPart::to_cell);
-    let cells: Vec<_> =
-        groups.chain(label.map(|label| answer::AnswerCell::text(&label.text()))).chain([value]).collect();
+    let cells: Vec<_> = groups.chain(label.map(|label| AnswerCell::text(&label.text()))).chain([value]).collect();
     AnswerRow(cells.into_boxed_slice())
 }

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "country_with_most_followed_poster",
-    columns: &[text_column("country"), long_column("follower_count")],
+    columns: &[("country", Text), ("follower_count", Long)],
     over: JoinInput::PinGeo(|pin, geo| {
         Some(AggregateInput::for_group([]).with_label(geo.country?).with_value(pin.followers()?))
     }),

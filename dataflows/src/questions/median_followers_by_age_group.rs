@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "median_followers_by_age_group",
-    columns: &[text_column("age_group"), double_column("median_follower_count")],
+    columns: &[("age_group", Text), ("median_follower_count", Double)],
     over: JoinInput::PinUser(|pin, user| {
         Some(AggregateInput::for_group([age_group(user.age)?.into()]).with_value(pin.followers()?))
     }),

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "median_followers_by_join_year",
-    columns: &[long_column("post_year"), double_column("median_follower_count")],
+    columns: &[("post_year", Long), ("median_follower_count", Double)],
     over: JoinInput::PinUser(|pin, user| {
         Some(
             AggregateInput::for_group([year_within(2015..=2020, user.year_joined())?.into()])

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "median_followers_by_join_year_and_age_group",
-    columns: &[text_column("age_group"), long_column("post_year"), double_column("median_follower_count")],
+    columns: &[("age_group", Text), ("post_year", Long), ("median_follower_count", Double)],
     over: JoinInput::PinUser(|pin, user| {
         let year = year_within(2015..=2020, user.year_joined())?;
         Some(AggregateInput::for_group([age_group(user.age)?.into(), year.into()]).with_value(pin.followers()?))

@@ -1,35 +1,67 @@
-//! The questions: one file each, with its SQL beside it.
+//! The questions of a run, and those that are built in: one file each, with its SQL beside it.
 //!
-//! A question names its columns, the join it reads, the function from a joined row to an [`AggregateInput`], and the
-//! [`Aggregate`]. The SQL defines the same answer for any batch engine with window functions:
+//! A built-in question names its columns, the join it reads, the function from a joined row to an [`AggregateInput`], and
+//! the [`Aggregate`]. The SQL defines the same answer for any batch engine with window functions:
 //!
 //! - It reads the views `pin`, `geo` and `user`, which hold the cleaned rows that count (the latest of each `ind`, or
 //!   all).
 //! - `year(timestamp)` is the UTC year. Text is ordered byte by byte.
 //! - `$ties` is `'first'` or `'all'`, `$top` is a number or null for all, `$median` is `'exact'` or `'lower'`.
 //!
-//! To add a question, add its `.rs` and its `.sql` file to this folder. The build script lists the files.
+//! To add a built-in question, add its `.rs` and its `.sql` file to this folder. The build script lists the files.
+
+mod question_name;
+mod question_set;
+
+pub use question_name::{InvalidName, QuestionName};
+pub use question_set::{DuplicateQuestion, QuestionSet};
+
+use std::sync::Arc;
 
 use crate::aggregates::{Aggregate, AggregateInput};
-use crate::answer::{AnswerColumn, LiveAnswer, double_column, long_column, text_column};
+use crate::answer::ColumnType::{self, Double, Long, Text};
+use crate::answer::{AnswerColumn, AnswerSchema, ListingKey, LiveAnswer};
 use crate::joins::{GeoProjection, PinProjection, UserProjection};
 use crate::symbol::Symbol;
+
+pub use crate::answer::QuestionId;
 
 include!(concat!(env!("OUT_DIR"), "/questions.rs"));
 
 /// A question.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Question {
     /// The name of its answer.
-    pub name: &'static str,
-    /// Grouping columns, then the label if the aggregate has labels, then the value.
-    pub columns: &'static [AnswerColumn],
-    /// The join that it reads, and what each joined row adds.
-    pub over: JoinInput,
-    /// How the inputs of a group become rows of the answer.
-    pub aggregate: Aggregate,
-    /// The same question as a batch query.
-    pub sql: &'static str,
+    pub name: QuestionName,
+    /// The columns of its answer and the order of its rows.
+    pub schema: Arc<AnswerSchema>,
+    /// Where it comes from.
+    pub origin: QuestionOrigin,
+    /// How its answer is maintained.
+    pub program: QuestionProgram,
+    /// The question as a batch query.
+    pub sql: String,
+}
+
+/// Where a question comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionOrigin {
+    /// It is part of the program.
+    BuiltIn,
+    /// It is in the configuration, or was added to the run.
+    Configured,
+}
+
+/// How the answer of a question is maintained.
+#[derive(Debug, Clone)]
+pub enum QuestionProgram {
+    /// Inputs of groups, taken from the rows of one join.
+    Aggregate {
+        /// The join that it reads, and what each joined row adds.
+        over: JoinInput,
+        /// How the inputs of a group become rows of the answer.
+        aggregate: Aggregate,
+    },
 }
 
 /// The join that a question reads, with its function from a joined row to an input. `None` if the row adds nothing.
@@ -46,16 +78,62 @@ pub enum JoinInput {
 }
 
 impl Question {
-    /// The number of grouping columns.
+    /// The columns of the answer, in order.
+    #[must_use]
+    pub fn columns(&self) -> &[AnswerColumn] {
+        self.schema.columns()
+    }
+
+    /// The number of leading columns that are grouping columns of a built-in question. 0 if the question does not say.
     #[must_use]
     pub fn group_columns(&self) -> usize {
-        self.columns.len() - if self.aggregate.has_labels() { 2 } else { 1 }
+        match &self.program {
+            QuestionProgram::Aggregate { aggregate, .. } => aggregate.group_columns(self.columns().len()),
+        }
     }
 
     /// The answer without rows.
     #[must_use]
     pub fn empty_table(&self) -> LiveAnswer {
-        LiveAnswer::new(self.columns, self.group_columns())
+        LiveAnswer::new(Arc::clone(&self.schema))
+    }
+}
+
+/// A question that is part of the program.
+#[derive(Debug, Clone, Copy)]
+struct BuiltInQuestion {
+    name: &'static str,
+    /// Grouping columns, then the label if the aggregate has labels, then the value.
+    columns: &'static [(&'static str, ColumnType)],
+    over: JoinInput,
+    aggregate: Aggregate,
+    sql: &'static str,
+}
+
+impl BuiltInQuestion {
+    fn to_question(self) -> Question {
+        let name = QuestionName::parse(self.name).expect("a built-in question has a valid name");
+        let columns: Vec<_> = self.columns.iter().map(|(name, kind)| AnswerColumn::new(name, *kind)).collect();
+        let listing = self.listing();
+        let schema = AnswerSchema::new(columns, 0, listing).expect("a built-in question has a valid schema");
+        Question {
+            name,
+            schema: Arc::new(schema),
+            origin: QuestionOrigin::BuiltIn,
+            program: QuestionProgram::Aggregate { over: self.over, aggregate: self.aggregate },
+            sql: self.sql.to_owned(),
+        }
+    }
+
+    /// The order of its SQL: by grouping columns, then, where a group has several rows, by value descending and label.
+    fn listing(&self) -> Vec<ListingKey> {
+        let key = |column, descending| ListingKey { column, descending, nulls_first: false };
+        let groups = self.aggregate.group_columns(self.columns.len());
+        let mut keys: Vec<_> = (0..groups).map(|column| key(column, false)).collect();
+        if self.aggregate.has_labels() {
+            keys.extend([key(groups + 1, true), key(groups, false)]);
+        }
+        keys
     }
 }
 

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "most_followed_poster_by_country",
-    columns: &[text_column("country"), text_column("poster_name"), long_column("follower_count")],
+    columns: &[("country", Text), ("poster_name", Text), ("follower_count", Long)],
     over: JoinInput::PinGeo(|pin, geo| {
         Some(AggregateInput::for_group([geo.country?.into()]).with_label(pin.poster?).with_value(pin.followers()?))
     }),

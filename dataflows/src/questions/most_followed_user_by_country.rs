@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "most_followed_user_by_country",
-    columns: &[text_column("country"), text_column("user_name"), long_column("follower_count")],
+    columns: &[("country", Text), ("user_name", Text), ("follower_count", Long)],
     over: JoinInput::PinGeoUser(|pin, geo, user| {
         Some(AggregateInput::for_group([geo.country?.into()]).with_label(user.name?).with_value(pin.followers()?))
     }),

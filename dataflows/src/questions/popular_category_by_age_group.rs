@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "popular_category_by_age_group",
-    columns: &[text_column("age_group"), text_column("category"), long_column("category_count")],
+    columns: &[("age_group", Text), ("category", Text), ("category_count", Long)],
     over: JoinInput::PinUser(|pin, user| {
         Some(AggregateInput::for_group([age_group(user.age)?.into()]).with_label(pin.category?))
     }),

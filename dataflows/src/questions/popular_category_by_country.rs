@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "popular_category_by_country",
-    columns: &[text_column("country"), text_column("category"), long_column("category_count")],
+    columns: &[("country", Text), ("category", Text), ("category_count", Long)],
     over: JoinInput::PinGeo(|pin, geo| {
         Some(AggregateInput::for_group([geo.country?.into()]).with_label(pin.category?))
     }),

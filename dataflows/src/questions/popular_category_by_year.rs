@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "popular_category_by_year",
-    columns: &[long_column("post_year"), text_column("category"), long_column("category_count")],
+    columns: &[("post_year", Long), ("category", Text), ("category_count", Long)],
     over: JoinInput::PinGeo(|pin, geo| {
         Some(AggregateInput::for_group([year_within(2018..=2022, geo.post_year())?.into()]).with_label(pin.category?))
     }),

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The question.
-pub(super) const QUESTION: Question = Question {
+pub(super) const QUESTION: BuiltInQuestion = BuiltInQuestion {
     name: "user_names_joined_by_year",
-    columns: &[long_column("post_year"), long_column("number_users_joined")],
+    columns: &[("post_year", Long), ("number_users_joined", Long)],
     over: JoinInput::User(|user| {
         Some(AggregateInput::for_group([year_within(2015..=2020, user.year_joined())?.into()]).with_label(user.name))
     }),

@@ -11,7 +11,7 @@ use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::graph::{
     AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, configure,
 };
-use pinflow_dataflows::questions;
+use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use proptest::collection::vec;
@@ -191,7 +191,7 @@ pub(crate) fn run_history(
     let guards = timely::execute(config, move |worker| {
         let index = worker.index();
         let changes = Arc::clone(&shared);
-        let mut graph = WorkerGraph::install(worker, options, move |epoch, changed| {
+        let mut graph = WorkerGraph::install(worker, options, &QuestionSet::built_in(), move |epoch, changed| {
             let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
@@ -293,7 +293,7 @@ pub(crate) fn check_answers(
         }
     }
     for (epoch, answers) in (0..).zip(answers_by_epoch(log)) {
-        for (question, rows) in questions::ALL.iter().zip(answers) {
+        for ((_, question), rows) in QuestionSet::built_in().iter().zip(answers) {
             prop_assert_eq!(
                 rows,
                 oracle.query_answer(question, options, epoch),
@@ -309,14 +309,15 @@ pub(crate) fn check_answers(
 
 /// The answers at each epoch, computed from the changes.
 fn answers_by_epoch(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
-    let mut tables: Vec<_> = questions::ALL.iter().map(questions::Question::empty_table).collect();
+    let questions = QuestionSet::built_in();
+    let mut tables: Vec<_> = questions.iter().map(|(id, question)| (id, question.empty_table())).collect();
     (0..EPOCHS)
         .map(|epoch| {
-            for (answer, table) in tables.iter_mut().enumerate() {
-                let changes = log.changes.get(&epoch).into_iter().flatten().filter(|it| it.answer == answer);
+            for (answer, table) in &mut tables {
+                let changes = log.changes.get(&epoch).into_iter().flatten().filter(|it| it.answer == *answer);
                 table.apply(changes.map(|change| (&change.row, change.diff))).expect("changes fit");
             }
-            tables.iter().map(|table| table.rows().cloned().collect()).collect()
+            tables.iter().map(|(_, table)| table.rows().cloned().collect()).collect()
         })
         .collect()
 }

@@ -83,12 +83,12 @@ impl SqlOracle {
         if self.current_cut.replace(cut) != cut {
             self.fill_tables(epoch, options.duplicates);
         }
-        let mut statement = self.connection.prepare_cached(question.sql).expect("the question's SQL");
+        let mut statement = self.connection.prepare_cached(&question.sql).expect("the question's SQL");
         bind_options(&mut statement, options);
         let mut answer = Vec::new();
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().expect("a row") {
-            let cells = question.columns.iter().enumerate();
+            let cells = question.columns().iter().enumerate();
             let cells = cells.map(|(at, column)| read_cell(column.kind, row.get_ref(at).expect("a column"))).collect();
             answer.push(AnswerRow(cells));
         }
@@ -97,7 +97,7 @@ impl SqlOracle {
 
     /// The column names of the question's SQL.
     pub fn columns(&self, question: &Question) -> Vec<String> {
-        let statement = self.connection.prepare(question.sql).expect("the question's SQL");
+        let statement = self.connection.prepare(&question.sql).expect("the question's SQL");
         statement.column_names().map(str::to_owned).collect()
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::ingest::{MessageLimits, MessageParser, RowSink, StreamHint};
-use pinflow::dataflows::questions;
+use pinflow::dataflows::questions::{Question, QuestionSet};
 use pinflow::dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow::dataflows::rejection::Rejection;
 use pinflow::dataflows::symbol::Symbol;
@@ -82,9 +82,9 @@ impl BatchAnswers {
         }
     }
 
-    fn query_answer(&self, question: &questions::Question, epoch: u64) -> Vec<Value> {
+    fn query_answer(&self, question: &Question, epoch: u64) -> Vec<Value> {
         let rows = self.oracle.query_answer(question, GraphOptions::default(), epoch);
-        rows.iter().map(|row| serde_json::to_value(row.with_columns(question.columns)).unwrap()).collect()
+        rows.iter().map(|row| serde_json::to_value(row.with_columns(question.columns())).unwrap()).collect()
     }
 }
 
@@ -95,7 +95,7 @@ fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u
     let mut count = 0;
     while count < OBSERVED_ANSWERS / READER_COUNT || !done.load(Ordering::Relaxed) {
         let reply = kept.get(path);
-        count += questions::ALL.len();
+        count += QuestionSet::built_in().len();
         if reply.status == 503 {
             assert!(path.ends_with("durable") && seen.is_empty(), "{reply:?}");
             continue;
@@ -183,11 +183,11 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
         batch.move_to(*epoch, &shown["sources"]);
         // The changes up to here: the last epoch with changes.
         let followed = streamed.range(..=epoch).next_back();
-        for (question, answer) in questions::ALL.iter().zip(shown["answers"].as_array().unwrap()) {
+        for ((_, question), answer) in QuestionSet::built_in().iter().zip(shown["answers"].as_array().unwrap()) {
             let expected = batch.query_answer(question, *epoch);
             assert_eq!(answer["rows"].as_array().unwrap(), &expected, "{} at epoch {epoch}", question.name);
             if let Some((_, followed)) = followed {
-                let mut rows = followed[question.name].clone();
+                let mut rows = followed[question.name.as_str()].clone();
                 let mut expected = expected;
                 rows.sort_by_key(ToString::to_string);
                 expected.sort_by_key(ToString::to_string);

@@ -8,12 +8,13 @@
 mod rows;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::AnswerRow;
-use pinflow_dataflows::questions::{self, Question};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet};
 use serde::Deserialize;
 
 use crate::DeltaError;
@@ -87,7 +88,7 @@ impl AnswerTableForm {
     /// The name, and the folder, of an answer's table.
     pub(crate) fn name(self, question: &Question) -> String {
         match self {
-            AnswerTableForm::Current => question.name.to_owned(),
+            AnswerTableForm::Current => question.name.to_string(),
             AnswerTableForm::Changes => format!("{}_changes", question.name),
         }
     }
@@ -97,22 +98,26 @@ impl AnswerTableForm {
 pub struct AnswerTables(Vec<AnswerTable>);
 
 impl AnswerTables {
-    /// Opens or creates the tables of `pipeline`.
+    /// Opens or creates the tables of `pipeline` for the answers to these questions.
     ///
     /// # Errors
-    /// If a table cannot be read or created, or belongs to another pipeline.
+    /// If a table cannot be read or created, or belongs to another pipeline. Before anything is created:
+    /// [`DeltaError::AnswerColumn`] and [`DeltaError::AnswerFolder`] for answers that cannot have a table.
     pub async fn open(
         config: &AnswerTablesConfig,
+        questions: &QuestionSet,
         root: &Location,
         pipeline: &str,
     ) -> Result<AnswerTables, DeltaError> {
         let root = root.prepare_for_writing().await?;
         let forms = [(AnswerTableForm::Current, config.current), (AnswerTableForm::Changes, config.changes)];
+        let forms: Vec<_> = forms.into_iter().filter(|(_, wanted)| *wanted).map(|(form, _)| form).collect();
+        check_tables(questions, &forms)?;
         let mut tables = Vec::new();
-        for (answer, question) in questions::ALL.iter().enumerate() {
-            for (form, _) in forms.iter().filter(|(_, wanted)| *wanted) {
+        for (answer, question) in questions.iter() {
+            for form in &forms {
                 let keep = std::time::Duration::from_secs(config.keep_secs);
-                let table = AnswerTable::new(&root, (answer, question, *form), pipeline, keep);
+                let table = AnswerTable::new(&root, (answer, Arc::clone(question), *form), pipeline, keep);
                 tables.push(table?);
             }
         }
@@ -122,22 +127,99 @@ impl AnswerTables {
         Ok(AnswerTables(tables))
     }
 
-    /// Writes the difference between the tables and the answers. `rows` returns the rows of an answer by its index.
+    /// Writes the difference between the tables and the answers. `rows` returns the rows of an answer, each with how often
+    /// it is there, without hidden cells. The tables of questions for which it returns `None` stay as they are.
     ///
     /// Returns the errors of tables that could not be written. The next call retries these.
     pub async fn update_tables(
         &mut self,
         epoch: Epoch,
         as_of: Timestamp,
-        rows: impl Fn(usize) -> BTreeSet<AnswerRow>,
+        rows: impl Fn(QuestionId) -> Option<BTreeMap<AnswerRow, i64>>,
     ) -> Vec<DeltaError> {
         let mut failed = Vec::new();
         for table in &mut self.0 {
-            let rows = rows(table.answer);
-            if let Err(error) = table.update_rows(&rows, epoch, as_of).await {
+            let Some(rows) = rows(table.answer) else { continue };
+            if let Err(error) = table.update_rows(rows, epoch, as_of).await {
                 failed.push(error);
             }
         }
         failed
+    }
+}
+
+/// Characters that a column of a Delta table cannot have in its name, as long as names are not mapped.
+const REFUSED_CHARACTERS: [char; 9] = [' ', ',', ';', '{', '}', '(', ')', '\n', '='];
+
+/// Checks that each answer can have its tables.
+fn check_tables(questions: &QuestionSet, forms: &[AnswerTableForm]) -> Result<(), DeltaError> {
+    let mut folders = BTreeSet::new();
+    for (_, question) in questions.iter() {
+        check_columns(question, forms)?;
+        for form in forms {
+            let folder = form.name(question);
+            if !folders.insert(folder.to_ascii_lowercase()) {
+                return Err(DeltaError::AnswerFolder { answer: question.name.to_string(), folder });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_columns(question: &Question, forms: &[AnswerTableForm]) -> Result<(), DeltaError> {
+    let has_changes = forms.contains(&AnswerTableForm::Changes);
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for column in question.columns() {
+        let refused = |c: char| REFUSED_CHARACTERS.contains(&c) || c.is_control();
+        let what = if column.name.is_empty() {
+            "its name is empty"
+        } else if column.name.contains(refused) {
+            "its name has a space, a control character or one of , ; { } ( ) ="
+        } else if has_changes && rows::CHANGE_COLUMNS.iter().any(|name| column.name.eq_ignore_ascii_case(name)) {
+            "the table of changes has a column of its own with this name"
+        } else if !names.insert(column.name.to_lowercase()) {
+            "another column has this name in another case"
+        } else {
+            continue;
+        };
+        return Err(DeltaError::AnswerColumn { answer: question.name.to_string(), column: column.name.clone(), what });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::answer::{AnswerSchema, text_column};
+
+    use super::*;
+
+    const BOTH_FORMS: [AnswerTableForm; 2] = [AnswerTableForm::Current, AnswerTableForm::Changes];
+
+    fn question(name: &str, columns: &[&str]) -> Question {
+        let built_in = QuestionSet::built_in();
+        let (_, other) = built_in.iter().next().unwrap();
+        let columns = columns.iter().map(|name| text_column(name)).collect();
+        let schema = Arc::new(AnswerSchema::new(columns, 0, Vec::new()).unwrap());
+        Question { name: name.parse().unwrap(), schema, ..Question::clone(other) }
+    }
+
+    #[test]
+    fn column_that_no_delta_table_can_have_is_refused_with_a_hint() {
+        for column in ["", "count(*)", "a b", "a\tb", "a=b", "x;y", "_Diff", "_epoch"] {
+            let refused = check_columns(&question("mine", &["a", column]), &BOTH_FORMS).unwrap_err().to_string();
+            assert!(refused.contains("mine") && refused.contains("AS"), "{refused}");
+        }
+        assert!(check_columns(&question("mine", &["a", "A"]), &BOTH_FORMS).is_err());
+        assert!(check_columns(&question("mine", &["a", "é-\"'", "_as_of"]), &[AnswerTableForm::Current]).is_ok());
+    }
+
+    #[test]
+    fn two_tables_in_one_folder_are_refused() {
+        let set = |name: &str| QuestionSet::built_in().with_question(question(name, &["a"])).unwrap().0;
+        assert!(check_tables(&set("mine"), &BOTH_FORMS).is_ok());
+        let refused = check_tables(&set("Users_joined_by_year_changes"), &BOTH_FORMS).unwrap_err();
+        assert!(matches!(refused, DeltaError::AnswerFolder { .. }), "{refused}");
+        assert!(check_tables(&set("Users_joined_by_year_changes"), &BOTH_FORMS[..1]).is_ok());
     }
 }

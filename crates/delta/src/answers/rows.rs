@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deltalake::arrow::array::TimestampMicrosecondArray;
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use deltalake::arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use deltalake::arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::{DataType as DeltaType, StructField};
 use deltalake::parquet::arrow::ArrowWriter;
@@ -31,19 +35,28 @@ pub(super) struct EpochTime {
 
 const DIFF: &str = "_diff";
 
+/// The columns that a table of changes has after those of the answer.
+pub(super) const CHANGE_COLUMNS: [&str; 3] = ["_epoch", "_as_of", DIFF];
+
+fn utc_micros() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
 fn arrow_type(kind: ColumnType) -> DataType {
     match kind {
         ColumnType::Long => DataType::Int64,
         ColumnType::Text => DataType::Utf8,
         ColumnType::Double => DataType::Float64,
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Time => utc_micros(),
     }
 }
 
 fn arrow_schema(columns: &[AnswerColumn], form: AnswerTableForm) -> SchemaRef {
-    let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name, arrow_type(of.kind), true)).collect();
+    let mut fields: Vec<_> = columns.iter().map(|of| Field::new(of.name.as_str(), arrow_type(of.kind), true)).collect();
     if form == AnswerTableForm::Changes {
         fields.push(Field::new("_epoch", DataType::Int64, true));
-        fields.push(Field::new("_as_of", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
+        fields.push(Field::new("_as_of", utc_micros(), true));
         fields.push(Field::new(DIFF, DataType::Int64, true));
     }
     Arc::new(Schema::new(fields))
@@ -55,8 +68,11 @@ pub(super) fn delta_fields(columns: &[AnswerColumn], form: AnswerTableForm) -> V
         ColumnType::Long => DeltaType::LONG,
         ColumnType::Text => DeltaType::STRING,
         ColumnType::Double => DeltaType::DOUBLE,
+        ColumnType::Bool => DeltaType::BOOLEAN,
+        ColumnType::Time => DeltaType::TIMESTAMP,
     };
-    let mut fields: Vec<_> = columns.iter().map(|column| StructField::nullable(column.name, of(column.kind))).collect();
+    let nullable = |column: &AnswerColumn| StructField::nullable(column.name.as_str(), of(column.kind));
+    let mut fields: Vec<_> = columns.iter().map(nullable).collect();
     if form == AnswerTableForm::Changes {
         fields.push(StructField::nullable("_epoch", DeltaType::LONG));
         fields.push(StructField::nullable("_as_of", DeltaType::TIMESTAMP));
@@ -65,7 +81,19 @@ pub(super) fn delta_fields(columns: &[AnswerColumn], form: AnswerTableForm) -> V
     fields
 }
 
-/// Encodes rows or changes as a parquet file. A row of an answer occurs once.
+/// How many rows of a file hold these rows or changes: a current row is stored as often as it is there, a change once.
+pub(super) fn stored_rows(form: AnswerTableForm, rows: &RowDiffs) -> usize {
+    rows.values().map(|diff| repeats(form, *diff)).sum()
+}
+
+fn repeats(form: AnswerTableForm, diff: i64) -> usize {
+    match form {
+        AnswerTableForm::Current => usize::try_from(diff).unwrap_or_default(),
+        AnswerTableForm::Changes => 1,
+    }
+}
+
+/// Encodes rows or changes as a parquet file.
 pub(super) fn encode_rows(
     columns: &[AnswerColumn],
     form: AnswerTableForm,
@@ -75,11 +103,15 @@ pub(super) fn encode_rows(
     let schema = arrow_schema(columns, form);
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (at, column) in columns.iter().enumerate() {
-        let cells = rows.keys().map(|row| &row.0[at]);
+        let cells = rows.iter().flat_map(|(row, diff)| std::iter::repeat_n(&row.0[at], repeats(form, *diff)));
         arrays.push(match column.kind {
             ColumnType::Long => Arc::new(cells.map(long_value).collect::<Int64Array>()),
             ColumnType::Text => Arc::new(cells.map(text_value).collect::<StringArray>()),
             ColumnType::Double => Arc::new(cells.map(double_value).collect::<Float64Array>()),
+            ColumnType::Bool => Arc::new(cells.map(bool_value).collect::<BooleanArray>()),
+            ColumnType::Time => {
+                Arc::new(cells.map(time_value).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+            }
         });
     }
     if form == AnswerTableForm::Changes {
@@ -108,6 +140,14 @@ fn double_value(cell: &AnswerCell) -> Option<f64> {
     if let AnswerCell::Double(value) = cell { Some(*value) } else { None }
 }
 
+fn bool_value(cell: &AnswerCell) -> Option<bool> {
+    if let AnswerCell::Bool(value) = cell { Some(*value) } else { None }
+}
+
+fn time_value(cell: &AnswerCell) -> Option<i64> {
+    if let AnswerCell::Time(micros) = cell { Some(*micros) } else { None }
+}
+
 /// Adds the rows or changes of a file to `into`.
 pub(super) fn read_rows(
     columns: &[AnswerColumn],
@@ -122,7 +162,7 @@ pub(super) fn read_rows(
             batch.column_by_name(name).ok_or_else(missing)
         };
         let cells: Vec<_> =
-            columns.iter().map(|of| column(of.name).map(|array| (of.kind, array))).collect::<Result<_, _>>()?;
+            columns.iter().map(|of| column(&of.name).map(|array| (of.kind, array))).collect::<Result<_, _>>()?;
         let diffs = if form == AnswerTableForm::Changes { Some(column(DIFF)?) } else { None };
         for at in 0..batch.num_rows() {
             let row = cells.iter().map(|(kind, array)| read_cell(*kind, array, at)).collect::<Result<_, _>>()?;
@@ -143,17 +183,19 @@ fn read_whole_number(array: &ArrayRef, at: usize) -> Result<i64, ArrowError> {
 }
 
 fn read_cell(kind: ColumnType, array: &ArrayRef, at: usize) -> Result<AnswerCell, ArrowError> {
-    match kind {
-        ColumnType::Long => read_whole_number(array, at).map(AnswerCell::Long),
-        ColumnType::Text => {
-            let texts = array.as_string_opt::<i32>().filter(|texts| !texts.is_null(at));
-            texts.map(|texts| AnswerCell::text(texts.value(at))).ok_or_else(|| type_error("text"))
-        }
-        ColumnType::Double => {
-            let numbers = array.as_primitive_opt::<Float64Type>().filter(|numbers| !numbers.is_null(at));
-            numbers.map(|numbers| AnswerCell::Double(numbers.value(at))).ok_or_else(|| type_error("number"))
-        }
+    if array.is_null(at) {
+        return Ok(AnswerCell::Null);
     }
+    let cell = match kind {
+        ColumnType::Long => array.as_primitive_opt::<Int64Type>().map(|of| AnswerCell::Long(of.value(at))),
+        ColumnType::Text => array.as_string_opt::<i32>().map(|of| AnswerCell::text(of.value(at))),
+        ColumnType::Double => array.as_primitive_opt::<Float64Type>().map(|of| AnswerCell::Double(of.value(at))),
+        ColumnType::Bool => array.as_boolean_opt().map(|of| AnswerCell::Bool(of.value(at))),
+        ColumnType::Time => {
+            array.as_primitive_opt::<TimestampMicrosecondType>().map(|of| AnswerCell::time(of.value(at)))
+        }
+    };
+    cell.ok_or_else(|| type_error(kind.name()))
 }
 
 fn type_error(wanted: &str) -> ArrowError {
@@ -163,14 +205,28 @@ fn type_error(wanted: &str) -> ArrowError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{double_column, long_column, text_column};
+    use pinflow_dataflows::answer::{bool_column, double_column, long_column, text_column, time_column};
 
     use super::*;
 
-    const COLUMNS: &[AnswerColumn] = &[long_column("post_year"), text_column("category"), double_column("median")];
+    fn columns() -> [AnswerColumn; 5] {
+        [
+            long_column("post_year").or_null(),
+            text_column("category").or_null(),
+            double_column("median").or_null(),
+            bool_column("is_video").or_null(),
+            time_column("first").or_null(),
+        ]
+    }
 
-    fn row(year: i64, category: &str, median: f64) -> AnswerRow {
-        AnswerRow(Box::new([AnswerCell::Long(year), AnswerCell::text(category), AnswerCell::Double(median)]))
+    fn row(year: i64, category: &str, median: f64, is_video: bool, micros: i64) -> AnswerRow {
+        AnswerRow::new([
+            AnswerCell::Long(year),
+            AnswerCell::text(category),
+            AnswerCell::Double(median),
+            AnswerCell::Bool(is_video),
+            AnswerCell::time(micros),
+        ])
     }
 
     fn open(path: &std::path::Path) -> FileInput {
@@ -183,14 +239,16 @@ mod tests {
         let moment = EpochTime { epoch: 7, as_of: "2026-01-01T00:00:00.5Z".parse().unwrap() };
         let file = |name: &str, form, rows: &RowDiffs| {
             let path = folder.path().join(name);
-            std::fs::write(&path, encode_rows(COLUMNS, form, rows, moment).unwrap()).unwrap();
+            std::fs::write(&path, encode_rows(&columns(), form, rows, moment).unwrap()).unwrap();
             path
         };
-        let (art, tea) = (row(2018, "art", 1.5), row(2019, "=té\u{0}\"", f64::MAX));
-        let current = RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]);
+        let (art, tea) = (row(2018, "art", 1.5, true, -1), row(2019, "=té\u{0}\"", f64::MAX, false, i64::pow(10, 15)));
+        let nulls = AnswerRow::new([const { AnswerCell::Null }; 5]);
+        let current = RowDiffs::from([(art.clone(), 1), (tea.clone(), 3), (nulls, 2)]);
+        assert_eq!(stored_rows(AnswerTableForm::Current, &current), 6);
         let mut read_back = RowDiffs::new();
         read_rows(
-            COLUMNS,
+            &columns(),
             AnswerTableForm::Current,
             open(&file("current", AnswerTableForm::Current, &current)),
             &mut read_back,
@@ -198,14 +256,17 @@ mod tests {
         .unwrap();
         assert_eq!(read_back, current);
         let mut summed = RowDiffs::new();
-        let changes = [RowDiffs::from([(art.clone(), 1), (tea.clone(), 1)]), RowDiffs::from([(art, -1)])];
+        let changes = [current.clone(), RowDiffs::from([(art.clone(), -1), (tea.clone(), -2)])];
         for (number, changes) in changes.iter().enumerate() {
             let path = file(&format!("changes-{number}"), AnswerTableForm::Changes, changes);
-            read_rows(COLUMNS, AnswerTableForm::Changes, open(&path), &mut summed).unwrap();
+            read_rows(&columns(), AnswerTableForm::Changes, open(&path), &mut summed).unwrap();
         }
-        assert_eq!(summed, RowDiffs::from([(tea, 1)]));
+        let mut left = current.clone();
+        left.remove(&art);
+        left.insert(tea, 1);
+        assert_eq!(summed, left);
         let missing =
-            read_rows(COLUMNS, AnswerTableForm::Changes, open(&folder.path().join("current")), &mut RowDiffs::new());
+            read_rows(&columns(), AnswerTableForm::Changes, open(&folder.path().join("current")), &mut RowDiffs::new());
         assert!(missing.unwrap_err().to_string().contains("_diff"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deltalake::arrow::error::ArrowError;
@@ -13,8 +14,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, checkpoints};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::AnswerRow;
-use pinflow_dataflows::questions::Question;
+use pinflow_dataflows::questions::{Question, QuestionId};
 
 use super::AnswerTableForm;
 use super::rows::{self, EpochTime, RowDiffs};
@@ -27,9 +27,8 @@ const CHECKPOINT_COMMITS: u64 = 20;
 
 /// A table of an answer.
 pub(super) struct AnswerTable {
-    /// The index of the answer.
-    pub(super) answer: usize,
-    question: &'static Question,
+    pub(super) answer: QuestionId,
+    question: Arc<Question>,
     form: AnswerTableForm,
     pipeline: String,
     log: TableLog,
@@ -50,11 +49,11 @@ struct OpenAnswerTable {
 impl AnswerTable {
     pub(super) fn new(
         root: &Location,
-        (answer, question, form): (usize, &'static Question, AnswerTableForm),
+        (answer, question, form): (QuestionId, Arc<Question>, AnswerTableForm),
         pipeline: &str,
         keep: Duration,
     ) -> Result<AnswerTable, DeltaError> {
-        let log = TableLog::new(&root.join(&form.name(question)))?;
+        let log = TableLog::new(&root.join(&form.name(&question)))?;
         let pipeline = pipeline.to_owned();
         Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, unreferenced: VecDeque::new() })
     }
@@ -66,14 +65,14 @@ impl AnswerTable {
             Some(_) => self.load_table().await?,
         };
         let files = active_files(&handle, &self.log)?;
-        let (columns, form) = (self.question.columns, self.form);
+        let (schema, form) = (Arc::clone(&self.question.schema), self.form);
         let files: Vec<_> = files.into_iter().map(|file| file.at).collect();
         let active: BTreeSet<String> =
             files.iter().filter_map(|file| Some(file.path.file_name()?.to_str()?.to_owned())).collect();
         let held = tokio::task::spawn_blocking(move || {
             let mut held = RowDiffs::new();
             for file in files {
-                let read = rows::read_rows(columns, form, file.open()?, &mut held);
+                let read = rows::read_rows(schema.columns(), form, file.open()?, &mut held);
                 read.map_err(|cause| arrow_error("read", &file.path, cause))?;
             }
             Ok::<_, DeltaError>(held)
@@ -103,7 +102,7 @@ impl AnswerTable {
         }
         let schema =
             snapshot.metadata().parse_schema().map_err(|error| library_error("read", &self.log)(error.into()))?;
-        let wanted = rows::delta_fields(self.question.columns, self.form);
+        let wanted = rows::delta_fields(self.question.columns(), self.form);
         let same = schema
             .fields()
             .zip(&wanted)
@@ -128,8 +127,8 @@ impl AnswerTable {
         ];
         CreateBuilder::new()
             .with_log_store(table_builder(&self.log)?.build_storage().map_err(library_error("create", &self.log))?)
-            .with_table_name(self.form.name(self.question))
-            .with_columns(rows::delta_fields(self.question.columns, self.form))
+            .with_table_name(self.form.name(&self.question))
+            .with_columns(rows::delta_fields(self.question.columns(), self.form))
             .with_raise_if_key_not_exists(false)
             .with_configuration(configuration)
             .await
@@ -139,7 +138,7 @@ impl AnswerTable {
     /// Writes the difference between the table and these rows.
     pub(super) async fn update_rows(
         &mut self,
-        rows: &BTreeSet<AnswerRow>,
+        wanted: RowDiffs,
         epoch: Epoch,
         as_of: Timestamp,
     ) -> Result<(), DeltaError> {
@@ -147,7 +146,6 @@ impl AnswerTable {
             self.open().await?;
         }
         let Some(OpenAnswerTable { handle, held }) = self.open.take() else { return Ok(()) };
-        let wanted: RowDiffs = rows.iter().map(|row| (row.clone(), 1)).collect();
         if held == wanted {
             self.open = Some(OpenAnswerTable { handle, held });
             return self.delete_expired_files().await;
@@ -210,8 +208,9 @@ impl AnswerTable {
     }
 
     async fn put_file(&self, rows: RowDiffs, moment: EpochTime) -> Result<Add, DeltaError> {
-        let (columns, form, number) = (self.question.columns, self.form, rows.len());
-        let encoded = tokio::task::spawn_blocking(move || rows::encode_rows(columns, form, &rows, moment));
+        let (schema, form) = (Arc::clone(&self.question.schema), self.form);
+        let number = rows::stored_rows(form, &rows);
+        let encoded = tokio::task::spawn_blocking(move || rows::encode_rows(schema.columns(), form, &rows, moment));
         let encoded = encoded.await.map_err(|_| DeltaError::Died { what: "encoding an answer's table" })?;
         let bytes = encoded.map_err(|cause| arrow_error("encode for", &self.log.folder, cause))?;
         let name = format!("part-00000-{}-c000.snappy.parquet", uuid::Uuid::new_v4());

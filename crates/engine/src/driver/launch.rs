@@ -71,7 +71,7 @@ impl<S: WindowSink> Engine<S> {
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
-        let stored_rows = self.sink.read_back(self.settings.questions.duplicates);
+        let stored_rows = self.sink.read_back(self.settings.graph_options.duplicates);
         let has_tables = self.sink.encoder().is_some();
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
@@ -81,7 +81,7 @@ impl<S: WindowSink> Engine<S> {
         let _ = self.metrics.prior.set(self.resume.prior);
         self.metrics.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let sweeps =
-            TextSweeps::new(self.settings.workers, self.settings.questions.duplicates, Arc::clone(&self.metrics));
+            TextSweeps::new(self.settings.workers, self.settings.graph_options.duplicates, Arc::clone(&self.metrics));
         let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
         let driver = EngineDriver::<S> {
             scheduler: EpochScheduler::new(policy, Instant::now()),
@@ -92,6 +92,7 @@ impl<S: WindowSink> Engine<S> {
             metrics: self.metrics,
             has_tables,
             archives,
+            questions: self.settings.questions,
             memory_max: self.settings.memory_max,
             resident: 0,
             partitions: BTreeMap::new(),

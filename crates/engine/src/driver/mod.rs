@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
+use pinflow_dataflows::questions::QuestionSet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -58,6 +59,7 @@ struct EngineDriver<S: WindowSink> {
     metrics: Arc<EngineMetrics>,
     has_tables: bool,
     archives: bool,
+    questions: QuestionSet,
     memory_max: Option<u64>,
     /// The last measurement, in bytes.
     resident: u64,

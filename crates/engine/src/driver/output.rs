@@ -131,6 +131,7 @@ impl<S: WindowSink> EngineDriver<S> {
             as_of: self.as_of,
             durable_epoch: self.scheduler.durable_epoch(),
             ends_window: false,
+            questions: self.questions.clone(),
             changes: Arc::default(),
             first_record_at: None,
             sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),

@@ -1,12 +1,14 @@
 //! `GET /answers` and `GET /answers/{name}`: answers as of one epoch, as JSON, NDJSON or CSV.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
-use pinflow_dataflows::questions::{self, Question};
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow};
+use pinflow_dataflows::questions::{Question, QuestionId};
 use serde::Serialize;
 
 use super::SharedServingState;
@@ -33,7 +35,7 @@ struct AllAnswersBody<'a> {
 #[derive(Serialize)]
 struct AnswerBody<'a> {
     answer: &'a str,
-    columns: Vec<ColumnBody>,
+    columns: Vec<ColumnBody<'a>>,
     rows: NamedRows<'a>,
 }
 
@@ -45,43 +47,40 @@ struct SingleAnswerBody<'a> {
     #[serde(serialize_with = "as_millis")]
     as_of: Timestamp,
     durable_epoch: Option<Epoch>,
-    columns: Vec<ColumnBody>,
+    columns: Vec<ColumnBody<'a>>,
     rows: NamedRows<'a>,
 }
 
 /// A column's description in a reply.
 #[derive(Serialize)]
-pub(super) struct ColumnBody {
-    name: &'static str,
+pub(super) struct ColumnBody<'a> {
+    name: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Whether it is a grouping column. Rows can be filtered by it.
+    /// Whether values can be null.
+    nullable: bool,
+    /// Whether it is a grouping column of a built-in question.
     group: bool,
 }
 
 /// The columns of a question.
-pub(super) fn column_bodies(question: &Question) -> Vec<ColumnBody> {
-    let named = |(at, column): (usize, &AnswerColumn)| ColumnBody {
-        name: column.name,
-        kind: type_name(column.kind),
-        group: at < question.group_columns(),
-    };
-    question.columns.iter().enumerate().map(named).collect()
+pub(super) fn column_bodies(question: &Question) -> Vec<ColumnBody<'_>> {
+    let groups = question.group_columns();
+    let columns = question.columns().iter().enumerate();
+    columns
+        .map(|(at, AnswerColumn { name, kind, nullable })| ColumnBody {
+            name,
+            kind: kind.name(),
+            nullable: *nullable,
+            group: at < groups,
+        })
+        .collect()
 }
 
-pub(super) fn type_name(kind: ColumnType) -> &'static str {
-    match kind {
-        ColumnType::Long => "long",
-        ColumnType::Text => "text",
-        ColumnType::Double => "double",
-    }
-}
-
-/// The question of this name and its index in [`questions::ALL`].
-pub(super) fn find_question(name: &str) -> Result<(usize, &'static Question), ApiError> {
-    let found = questions::ALL.iter().enumerate().find(|(_, question)| question.name == name);
-    found.ok_or_else(|| {
-        let names: Vec<_> = questions::ALL.iter().map(|question| question.name).collect();
+/// The question of this name in a view.
+pub(super) fn find_question<'a>(view: &'a AnswerView, name: &str) -> Result<(QuestionId, &'a Arc<Question>), ApiError> {
+    view.questions().find(name).ok_or_else(|| {
+        let names: Vec<_> = view.questions().names().map(|name| name.as_str()).collect();
         let message = format!("unknown answer; the answers are {}", names.join(", "));
         ApiError::new(StatusCode::NOT_FOUND, "unknown_answer", message)
     })
@@ -130,7 +129,7 @@ pub(super) async fn get_all_answers(
     if matches_tag(&headers, &tag) {
         return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
-    let rows = view.answers().map(|(_, table)| table.rows().len()).sum();
+    let rows = view.row_count(None);
     let render = move |view: &AnswerView| render_all(view, format);
     let bytes = shared.shared_replies.render_shared(ReplyKey::AllAnswers(read, format), view, rows, render).await?;
     Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
@@ -143,19 +142,20 @@ pub(super) async fn get_answer(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (at, question) = find_question(&name)?;
-    let AnswerParams { read, format, filter } = params::parse_answer_params(query.as_deref(), Some(question))?;
+    let read = params::parse_read(query.as_deref())?;
     let view = readable_view(&shared.answer_hub, read)?;
+    let (id, question) = find_question(&view, &name)?;
+    let AnswerParams { format, filter, .. } = params::parse_answer_params(query.as_deref(), Some(question))?;
     let tag = entity_tag(&shared.answer_hub, read, view.epoch);
     if matches_tag(&headers, &tag) {
         return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
-    let (rows, shared_replies) = (view.answer(at).rows().len(), &shared.shared_replies);
+    let (rows, shared_replies) = (view.row_count(Some(id)), &shared.shared_replies);
     let bytes = if filter.is_empty() {
-        let key = ReplyKey::SingleAnswer(read, at, format);
-        shared_replies.render_shared(key, view, rows, move |view| render_one(view, at, format, &filter)).await?
+        let key = ReplyKey::SingleAnswer(read, id, format);
+        shared_replies.render_shared(key, view, rows, move |view| render_one(view, id, format, &filter)).await?
     } else {
-        shared_replies.render_unshared(rows, move || render_one(&view, at, format, &filter)).await?
+        shared_replies.render_unshared(rows, move || render_one(&view, id, format, &filter)).await?
     };
     Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
 }
@@ -180,33 +180,34 @@ fn render_all(view: &AnswerView, format: ReplyFormat) -> anyhow::Result<Vec<u8>>
         return Ok(render_ndjson(view)?);
     }
     let answers = view.answers().map(|(question, table)| AnswerBody {
-        answer: question.name,
+        answer: &question.name,
         columns: column_bodies(question),
-        rows: NamedRows { columns: question.columns, rows: table.rows().collect() },
+        rows: NamedRows { columns: question.columns(), rows: table.rows().collect() },
     });
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
     let all = AllAnswersBody { epoch, as_of, durable_epoch, sources: &view.sources, answers: answers.collect() };
     Ok(serde_json::to_vec(&all)?)
 }
 
-fn render_one(view: &AnswerView, answer: usize, format: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
-    let question = &questions::ALL[answer];
-    let rows: Vec<&AnswerRow> = view.answer(answer).rows().filter(|row| filter.matches_row(row)).collect();
+fn render_one(view: &AnswerView, id: QuestionId, format: ReplyFormat, filter: &RowFilter) -> anyhow::Result<Vec<u8>> {
+    let (question, table) = view.answer(id).ok_or_else(|| anyhow::anyhow!("the view has no answer {id}"))?;
+    let columns = question.columns();
+    let rows: Vec<&AnswerRow> = table.rows().filter(|row| filter.matches_row(row)).collect();
     match format {
-        ReplyFormat::Csv(separator) => Ok(render_csv(question.columns, &rows, separator)?),
+        ReplyFormat::Csv(separator) => Ok(render_csv(columns, &rows, separator)?),
         ReplyFormat::Ndjson => {
             let mut lines = Vec::new();
             for row in rows {
-                serde_json::to_writer(&mut lines, &row.with_columns(question.columns))?;
+                serde_json::to_writer(&mut lines, &row.with_columns(columns))?;
                 lines.push(b'\n');
             }
             Ok(lines)
         }
         ReplyFormat::Json => {
             let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
-            let rows = NamedRows { columns: question.columns, rows };
+            let rows = NamedRows { columns, rows };
             let one = SingleAnswerBody {
-                answer: question.name,
+                answer: &question.name,
                 epoch,
                 as_of,
                 durable_epoch,
@@ -225,16 +226,16 @@ fn render_ndjson(view: &AnswerView) -> std::io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// CSV by RFC 4180 with a header line.
+/// CSV by RFC 4180 with a header line. Null is an empty cell.
 fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> Result<Vec<u8>, csv::Error> {
     let mut out =
         csv::WriterBuilder::new().delimiter(separator).terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    out.write_record(columns.iter().map(|column| column.name))?;
+    out.write_record(columns.iter().map(|column| escape_formulas(&column.name)))?;
     for row in rows {
-        out.write_record(row.0.iter().map(|cell| match cell {
-            AnswerCell::Long(value) => value.to_string(),
-            AnswerCell::Double(value) => value.to_string(),
+        out.write_record(row.visible(columns).iter().map(|cell| match cell {
             AnswerCell::Text(text) => escape_formulas(text),
+            AnswerCell::Null => String::new(),
+            other => other.to_string(),
         }))?;
     }
     out.into_inner().map_err(|error| error.into_error().into())
@@ -260,7 +261,7 @@ fn escape_formulas(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{long_column, text_column};
+    use pinflow_dataflows::answer::{bool_column, double_column, long_column, text_column, time_column};
 
     use super::*;
 
@@ -286,6 +287,30 @@ mod tests {
         ];
         assert_eq!(written.split("\r\n").collect::<Vec<_>>(), expected);
     }
+
+    #[test]
+    fn csv_has_empty_cells_for_nulls_and_no_hidden_cells() {
+        let columns =
+            [text_column("=x"), bool_column("is_video").or_null(), time_column("first").or_null(), double_column("y")];
+        let cells = [
+            [
+                AnswerCell::text(""),
+                AnswerCell::Bool(true),
+                AnswerCell::time(1_580_457_600_250_000),
+                AnswerCell::Double(0.5),
+            ],
+            [AnswerCell::text("b"), AnswerCell::Null, AnswerCell::Null, AnswerCell::Double(-1e300)],
+        ];
+        let hidden = [AnswerCell::text("hidden")];
+        let rows = cells.map(|cells| AnswerRow::new([&cells[..], &hidden].concat()));
+        let written = String::from_utf8(render_csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
+        let expected = format!(
+            "'=x,is_video,first,y\r\n\"\",true,2020-01-31T08:00:00.25Z,0.5\r\nb,,,{}\r\n",
+            AnswerCell::Double(-1e300)
+        );
+        assert_eq!(written.replace("\r\n,", "\r\n\"\","), expected);
+    }
+
     #[test]
     fn csv_formula_after_any_separator_is_escaped() {
         for (text, kept) in [

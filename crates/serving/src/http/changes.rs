@@ -27,7 +27,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::unfold;
 use jiff::Timestamp;
-use pinflow_dataflows::questions;
+use pinflow_dataflows::questions::{QuestionId, QuestionSet};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -60,7 +60,7 @@ struct SnapshotEvent<'a> {
     durable_epoch: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     anew: Option<&'static str>,
-    columns: Vec<super::answers::ColumnBody>,
+    columns: Vec<super::answers::ColumnBody<'a>>,
     rows: NamedRows<'a>,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn stream_all_changes(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    stream_changes(shared, query.as_deref(), &headers, (0..questions::ALL.len()).collect()).await
+    stream_changes(shared, query.as_deref(), &headers, None).await
 }
 
 /// `GET /answers/{name}/changes`
@@ -80,18 +80,21 @@ pub(super) async fn stream_answer_changes(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (at, _) = find_question(&name)?;
-    stream_changes(shared, query.as_deref(), &headers, vec![at]).await
+    stream_changes(shared, query.as_deref(), &headers, Some(&name)).await
 }
 
 async fn stream_changes(
     shared: SharedServingState,
     query: Option<&str>,
     headers: &HeaderMap,
-    answers: Vec<usize>,
+    name: Option<&str>,
 ) -> Result<Response, ApiError> {
     let read = params::parse_change_params(query)?;
-    readable_view(&shared.answer_hub, read)?;
+    let view = readable_view(&shared.answer_hub, read)?;
+    let answer = match name {
+        Some(name) => Some(find_question(&view, name)?.0),
+        None => None,
+    };
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(parse_event_id);
     let following = shared.answer_hub.subscribe_from(read, seen).ok_or_else(super::answers::not_ready)?;
     let run = shared.answer_hub.run_id();
@@ -99,11 +102,11 @@ async fn stream_changes(
         // Clients wait for a first byte, so never start with nothing.
         SubscriptionStart::Resumed(missed) => (VecDeque::from([KEEP_ALIVE_COMMENT]), missed.into()),
         SubscriptionStart::Snapshot { view, why } => {
-            (snapshot_events(&shared, read, &view, why, &answers).await?, VecDeque::new())
+            (snapshot_events(&shared, read, &view, why, answer).await?, VecDeque::new())
         }
     };
     let shutdown = shared.shutdown.clone();
-    let reader = ChangeSubscriber { run, answers, missed, next: following.next, shutdown, dropped: false, shared };
+    let reader = ChangeSubscriber { run, answer, missed, next: following.next, shutdown, dropped: false, shared };
     let stream = unfold((first, reader), |(mut ready, mut reader)| async {
         if ready.is_empty() {
             ready = reader.read_events().await?;
@@ -117,7 +120,8 @@ async fn stream_changes(
 /// One subscriber's position in the stream.
 struct ChangeSubscriber {
     run: u64,
-    answers: Vec<usize>,
+    /// The only answer whose changes it gets. `None` for those of all questions, also of questions that are added later.
+    answer: Option<QuestionId>,
     /// Epochs that completed while the client was disconnected.
     missed: VecDeque<Arc<EpochChanges>>,
     next: broadcast::Receiver<Arc<EpochChanges>>,
@@ -172,7 +176,8 @@ impl ChangeSubscriber {
     }
 
     fn add_changes(&self, events: &mut EventBuffer, passed: &EpochChanges) {
-        let mut changes = self.answers.iter().filter_map(|answer| passed.answer_json(*answer)).peekable();
+        let mut changes =
+            asked_ids(&passed.questions, self.answer).into_iter().filter_map(|id| passed.answer_json(id)).peekable();
         while let Some(json) = changes.next() {
             events.add_event(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
         }
@@ -189,6 +194,14 @@ impl ChangeSubscriber {
             "dropped",
             &Bytes::from(format!("{{\"why\":\"{why}; reconnect to start from a snapshot\"}}")),
         );
+    }
+}
+
+/// The questions that a subscriber asked for.
+fn asked_ids(questions: &QuestionSet, answer: Option<QuestionId>) -> Vec<QuestionId> {
+    match answer {
+        Some(id) => vec![id],
+        None => questions.iter().map(|(id, _)| id).collect(),
     }
 }
 
@@ -245,11 +258,14 @@ async fn snapshot_events(
     read: ReadConsistency,
     view: &AnswerView,
     anew: Option<&'static str>,
-    answers: &[usize],
+    answer: Option<QuestionId>,
 ) -> Result<VecDeque<Bytes>, ApiError> {
     let mut events = EventBuffer::default();
+    let mut answers = asked_ids(view.questions(), answer);
+    // The question can have been removed since it was found.
+    answers.retain(|id| view.answer(*id).is_some());
     for (at, answer) in answers.iter().copied().enumerate() {
-        let (key, rows) = (ReplyKey::SnapshotEvent(read, answer, anew), view.answer(answer).rows().len());
+        let (key, rows) = (ReplyKey::SnapshotEvent(read, answer, anew), view.row_count(Some(answer)));
         let render = move |view: &AnswerView| render_snapshot(view, answer, anew);
         let json = shared.shared_replies.render_shared(key, view.clone(), rows, render).await?;
         let id = (at + 1 == answers.len()).then_some((shared.answer_hub.run_id(), view.epoch));
@@ -258,10 +274,11 @@ async fn snapshot_events(
     Ok(events.into_chunks())
 }
 
-fn render_snapshot(view: &AnswerView, answer: usize, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
-    let question = &questions::ALL[answer];
-    let rows = NamedRows { columns: question.columns, rows: view.answer(answer).rows().collect() };
+fn render_snapshot(view: &AnswerView, answer: QuestionId, anew: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
+    let (question, table) = view.answer(answer).ok_or_else(|| anyhow::anyhow!("the view has no answer {answer}"))?;
+    let rows = NamedRows { columns: question.columns(), rows: table.rows().collect() };
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
     let columns = column_bodies(question);
-    Ok(serde_json::to_vec(&SnapshotEvent { answer: question.name, epoch, as_of, durable_epoch, anew, columns, rows })?)
+    let event = SnapshotEvent { answer: &question.name, epoch, as_of, durable_epoch, anew, columns, rows };
+    Ok(serde_json::to_vec(&event)?)
 }

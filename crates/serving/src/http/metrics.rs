@@ -151,7 +151,7 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
         .write_single(age.max(0.0));
     let mut metric = page.start_metric("pinflow_answer_rows", "gauge", "Rows, by answer.");
     for (question, table) in view.answers() {
-        metric.write_value(&[("answer", question.name)], table.rows().len() as f64);
+        metric.write_value(&[("answer", question.name.as_str())], table.row_count() as f64);
     }
 }
 

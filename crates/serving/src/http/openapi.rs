@@ -1,16 +1,20 @@
 //! `GET /openapi.json`: the OpenAPI description. It is generated from the questions, so it is always up to date.
 
+use axum::extract::State;
 use axum::response::Response;
-use pinflow_dataflows::answer::ColumnType;
-use pinflow_dataflows::questions::{self, Question};
+use pinflow_dataflows::answer::{AnswerColumn, ColumnType};
+use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
-use super::{params, reply};
+use super::{SharedServingState, params, reply};
+use crate::answer_hub::ReadConsistency;
 use crate::history::MAX_SAMPLES;
 
 /// `GET /openapi.json`
-pub(super) async fn get_openapi() -> Response {
-    reply::json_response(&openapi_document())
+pub(super) async fn get_openapi(State(shared): State<SharedServingState>) -> Response {
+    let view = shared.answer_hub.current_view(ReadConsistency::Live);
+    let questions = view.map(|view| view.questions().clone()).unwrap_or_default();
+    reply::json_response(&openapi_document(&questions))
 }
 
 fn kind_schema(kind: ColumnType) -> Value {
@@ -18,7 +22,18 @@ fn kind_schema(kind: ColumnType) -> Value {
         ColumnType::Long => json!({ "type": "integer", "format": "int64" }),
         ColumnType::Text => json!({ "type": "string" }),
         ColumnType::Double => json!({ "type": "number", "format": "double" }),
+        ColumnType::Bool => json!({ "type": "boolean" }),
+        ColumnType::Time => timestamp_schema(),
     }
+}
+
+/// Schema of a column's values.
+fn column_value_schema(column: &AnswerColumn) -> Value {
+    let mut schema = kind_schema(column.kind);
+    if column.nullable {
+        schema["type"] = json!([schema["type"], "null"]);
+    }
+    schema
 }
 
 fn parameter_object(name: &str, place: &str, what: &str, schema: &Value) -> Value {
@@ -48,6 +63,12 @@ fn separator_parameter() -> Value {
     let what = "Separator of the cells of csv. Other formats ignore it. Many spreadsheets split at ;";
     let separators = json!({ "type": "string", "enum": params::CSV_SEPARATORS, "default": "," });
     parameter_object("separator", "query", what, &separators)
+}
+
+fn null_parameter(question: &Question) -> Value {
+    let what = "Only rows in which the column of this name is null, or has one of the values given for it";
+    let names: Vec<_> = question.columns().iter().map(|column| column.name.as_str()).collect();
+    parameter_object("null", "query", what, &json!({ "type": "array", "items": { "enum": names } }))
 }
 
 /// Schema of an object with these required fields. Later versions may add fields.
@@ -86,7 +107,7 @@ fn timestamp_schema() -> Value {
 }
 
 fn row_schema(question: &Question) -> Value {
-    object_schema(question.columns.iter().map(|column| (column.name, kind_schema(column.kind))))
+    object_schema(question.columns().iter().map(|column| (column.name.as_str(), column_value_schema(column))))
 }
 
 fn get_operation(what: &str, parameters: &[Value], good: &Value) -> Value {
@@ -104,14 +125,23 @@ fn content_object(what: &str, types: &[(&str, Value)]) -> Value {
 }
 
 fn answer_operation(question: &Question) -> Value {
-    let groups = question.columns[..question.group_columns()].iter();
-    let mut parameters = vec![read_parameter(), format_parameter(&["json", "ndjson", "csv"]), separator_parameter()];
-    parameters.extend(groups.map(|column| {
+    let mut parameters = vec![
+        read_parameter(),
+        format_parameter(&["json", "ndjson", "csv"]),
+        separator_parameter(),
+        null_parameter(question),
+    ];
+    parameters.extend(question.columns().iter().map(|column| {
         let what = "Only rows with this value; given more than once, with one of them";
-        parameter_object(column.name, "query", what, &json!({ "type": "array", "items": kind_schema(column.kind) }))
+        parameter_object(
+            &params::filter_name(&column.name),
+            "query",
+            what,
+            &json!({ "type": "array", "items": kind_schema(column.kind) }),
+        )
     }));
     let fields = [
-        ("answer", json!({ "const": question.name })),
+        ("answer", json!({ "const": question.name.as_str() })),
         ("epoch", count_schema()),
         ("as_of", timestamp_schema()),
         ("durable_epoch", optional_count_schema()),
@@ -138,12 +168,12 @@ fn event_stream_content() -> Value {
     )
 }
 
-fn all_answers_schema() -> Value {
-    let answers: Vec<_> = questions::ALL
+fn all_answers_schema(questions: &QuestionSet) -> Value {
+    let answers: Vec<_> = questions
         .iter()
-        .map(|question| {
+        .map(|(_, question)| {
             object_schema([
-                ("answer", json!({ "const": question.name })),
+                ("answer", json!({ "const": question.name.as_str() })),
                 ("columns", array_schema(&component_ref("Column"))),
                 ("rows", array_schema(&row_schema(question))),
             ])
@@ -161,8 +191,12 @@ fn all_answers_schema() -> Value {
 fn column_schema() -> Value {
     object_schema([
         ("name", text_schema()),
-        ("type", json!({ "enum": ["long", "text", "double"] })),
-        ("group", json!({ "type": "boolean", "description": "Whether rows can be filtered by it" })),
+        ("type", json!({ "enum": ["long", "text", "double", "boolean", "timestamp"] })),
+        ("nullable", json!({ "type": "boolean", "description": "Whether values can be null" })),
+        (
+            "group",
+            json!({ "type": "boolean", "description": "Whether it is a grouping column of a built-in question" }),
+        ),
     ])
 }
 
@@ -353,14 +387,14 @@ fn json_content_object(what: &str, schema: Value) -> Value {
     content_object(what, &[("application/json", schema)])
 }
 
-fn path_items() -> Map<String, Value> {
+fn path_items(questions: &QuestionSet) -> Map<String, Value> {
     let mut paths = Map::new();
     let mut add = |path: &str, operation: Value| drop(paths.insert(path.to_owned(), operation));
-    let types = [("application/json", all_answers_schema()), ("application/x-ndjson", text_schema())];
+    let types = [("application/json", all_answers_schema(questions)), ("application/x-ndjson", text_schema())];
     let all = content_object("All answers as of one epoch", &types);
     add("/answers", get_operation("All answers", &[read_parameter(), format_parameter(&["json", "ndjson"])], &all));
     add("/changes", get_operation("Changes of all answers", &[read_parameter()], &event_stream_content()));
-    for question in &questions::ALL {
+    for (_, question) in questions.iter() {
         add(&format!("/answers/{}", question.name), answer_operation(question));
         let changes =
             get_operation(&format!("Changes of {}", question.name), &[read_parameter()], &event_stream_content());
@@ -380,11 +414,11 @@ fn path_items() -> Map<String, Value> {
     paths
 }
 
-fn openapi_document() -> Value {
+fn openapi_document(questions: &QuestionSet) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": { "title": "pinflow", "version": env!("CARGO_PKG_VERSION"), "description": "Live answers over streams of posts" },
-        "paths": path_items(),
+        "paths": path_items(questions),
         "components": {
             "schemas": {
                 "Fault": object_schema([("error", text_schema()), ("message", text_schema())]),

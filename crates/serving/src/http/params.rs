@@ -1,6 +1,7 @@
 //! Parses query parameters. Unknown names are errors: a misspelt filter must not return all rows.
 
-use pinflow_dataflows::answer::{AnswerCell, AnswerRow, ColumnType};
+use jiff::Timestamp;
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
 use pinflow_dataflows::questions::Question;
 use url::form_urlencoded;
 
@@ -28,15 +29,9 @@ pub(super) struct AnswerParams {
     pub(super) filter: RowFilter,
 }
 
-/// Selects rows whose grouping columns have one of the given values.
+/// Selects rows whose columns have one of the given values.
 #[derive(Debug, Default)]
-pub(super) struct RowFilter(Vec<(usize, Vec<FilterValue>)>);
-
-#[derive(Debug, PartialEq, Eq)]
-enum FilterValue {
-    Long(i64),
-    Text(String),
-}
+pub(super) struct RowFilter(Vec<(usize, Vec<AnswerCell>)>);
 
 impl RowFilter {
     /// Whether it selects every row.
@@ -46,23 +41,13 @@ impl RowFilter {
 
     /// Whether it selects the row.
     pub(super) fn matches_row(&self, row: &AnswerRow) -> bool {
-        self.0.iter().all(|(column, wanted)| wanted.iter().any(|wanted| wanted.matches_cell(&row.0[*column])))
+        self.0.iter().all(|(column, wanted)| row.0.get(*column).is_some_and(|cell| wanted.contains(cell)))
     }
 
-    fn add_value(&mut self, column: usize, wanted: FilterValue) {
+    fn add_value(&mut self, column: usize, wanted: AnswerCell) {
         match self.0.iter_mut().find(|(of, _)| *of == column) {
             Some((_, values)) => values.push(wanted),
             None => self.0.push((column, vec![wanted])),
-        }
-    }
-}
-
-impl FilterValue {
-    fn matches_cell(&self, cell: &AnswerCell) -> bool {
-        match (self, cell) {
-            (FilterValue::Long(wanted), AnswerCell::Long(value)) => wanted == value,
-            (FilterValue::Text(wanted), AnswerCell::Text(value)) => wanted == value.as_str(),
-            _ => false,
         }
     }
 }
@@ -80,6 +65,12 @@ fn parse_consistency(value: &str) -> Result<ReadConsistency, ApiError> {
     }
 }
 
+/// Parses only the parameter `read`.
+pub(super) fn parse_read(query: Option<&str>) -> Result<ReadConsistency, ApiError> {
+    let given = query_pairs(query).filter(|(name, _)| name == "read").last();
+    given.map_or(Ok(ReadConsistency::default()), |(_, value)| parse_consistency(&value))
+}
+
 /// Parses the parameters of all answers, or of one `question` with its filters.
 pub(super) fn parse_answer_params(query: Option<&str>, question: Option<&Question>) -> Result<AnswerParams, ApiError> {
     let (mut asked, mut between) = (AnswerParams::default(), None);
@@ -88,7 +79,7 @@ pub(super) fn parse_answer_params(query: Option<&str>, question: Option<&Questio
             "read" => asked.read = parse_consistency(&value)?,
             "format" => asked.format = parse_format(&value, question.is_some())?,
             "separator" if question.is_some() => between = Some(parse_separator(&value)?),
-            _ => parse_filter(&mut asked.filter, question, &name, value)?,
+            _ => parse_filter(&mut asked.filter, question, &name, &value)?,
         }
     }
     // The separator has no effect on other formats.
@@ -114,29 +105,62 @@ fn parse_separator(value: &str) -> Result<u8, ApiError> {
     byte.copied().ok_or_else(|| ApiError::bad_request("separator must be one of , ; | or a tab (%09)"))
 }
 
-fn parse_filter(
-    filter: &mut RowFilter,
-    question: Option<&Question>,
-    name: &str,
-    value: String,
-) -> Result<(), ApiError> {
-    let groups = question.map_or(&[][..], |question| &question.columns[..question.group_columns()]);
-    let Some(column) = groups.iter().position(|column| column.name == name) else {
-        let mut known = vec!["read", "format"];
-        known.extend(question.map(|_| "separator"));
-        known.extend(groups.iter().map(|column| column.name));
-        return Err(ApiError::bad_request(format!("unknown parameter; the parameters are {}", known.join(", "))));
-    };
-    let wanted = match groups[column].kind {
-        ColumnType::Text => FilterValue::Text(value),
-        ColumnType::Long | ColumnType::Double => FilterValue::Long(
-            value
-                .parse()
-                .map_err(|_| ApiError::bad_request(format!("{} must be a whole number", groups[column].name)))?,
-        ),
-    };
-    filter.add_value(column, wanted);
+fn parse_filter(filter: &mut RowFilter, question: Option<&Question>, name: &str, value: &str) -> Result<(), ApiError> {
+    let columns = question.map_or(&[][..], |question| question.columns());
+    let unknown = || unknown_parameter(columns, question.is_some());
+    if name == "null" && question.is_some() {
+        let column = find_column(columns, value).ok_or_else(unknown)?;
+        filter.add_value(column, AnswerCell::Null);
+        return Ok(());
+    }
+    let column = find_column(columns, name).ok_or_else(unknown)?;
+    filter.add_value(column, parse_cell(&columns[column], value)?);
     Ok(())
+}
+
+/// The prefix with which a filter can name any column, also one that has the name of another parameter.
+const FILTER_PREFIX: &str = "filter.";
+
+/// The parameters of one answer that are not its columns.
+const ANSWER_PARAMS: [&str; 4] = ["read", "format", "separator", "null"];
+
+/// The name of the parameter that filters by this column.
+pub(super) fn filter_name(column: &str) -> String {
+    let needs_prefix = ANSWER_PARAMS.contains(&column) || column.starts_with(FILTER_PREFIX);
+    if needs_prefix { format!("{FILTER_PREFIX}{column}") } else { column.to_owned() }
+}
+
+/// The index of the column that a parameter names.
+fn find_column(columns: &[AnswerColumn], name: &str) -> Option<usize> {
+    let find = |name: &str| columns.iter().position(|column| column.name == name);
+    name.strip_prefix(FILTER_PREFIX).and_then(find).or_else(|| find(name))
+}
+
+fn unknown_parameter(columns: &[AnswerColumn], of_one_answer: bool) -> ApiError {
+    let params = if of_one_answer { &ANSWER_PARAMS[..] } else { &ANSWER_PARAMS[..2] };
+    let mut known: Vec<String> = params.iter().map(|name| (*name).to_owned()).collect();
+    known.extend(columns.iter().map(|column| filter_name(&column.name)));
+    ApiError::bad_request(format!("unknown parameter; the parameters are {}", known.join(", ")))
+}
+
+/// Parses a value of this column.
+fn parse_cell(column: &AnswerColumn, value: &str) -> Result<AnswerCell, ApiError> {
+    let (cell, wanted) = match column.kind {
+        ColumnType::Text => (Some(AnswerCell::text(value)), "text"),
+        ColumnType::Long => (value.parse().ok().map(AnswerCell::Long), "a whole number"),
+        ColumnType::Double => (parse_double(value).map(AnswerCell::Double), "a number"),
+        ColumnType::Bool => (value.parse().ok().map(AnswerCell::Bool), "true or false"),
+        ColumnType::Time => {
+            let micros = value.parse::<Timestamp>().ok().map(Timestamp::as_microsecond);
+            (micros.map(AnswerCell::time), "a time, as in 2020-01-31T08:00:00Z")
+        }
+    };
+    cell.ok_or_else(|| ApiError::bad_request(format!("{} must be {wanted}", column.name)))
+}
+
+fn parse_double(value: &str) -> Option<f64> {
+    // Adding zero turns a negative zero into a positive one, as in answers.
+    value.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0)
 }
 
 /// Parses the parameters of `/changes`: which feed to subscribe to.
@@ -181,13 +205,24 @@ pub(super) fn require_no_params(query: Option<&str>) -> Result<(), ApiError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::questions;
+    use std::sync::Arc;
+
+    use pinflow_dataflows::answer::{AnswerSchema, bool_column, double_column, long_column, text_column, time_column};
+    use pinflow_dataflows::questions::QuestionSet;
 
     use super::*;
 
+    fn question(columns: &[AnswerColumn]) -> Question {
+        let built_in = QuestionSet::built_in();
+        let (_, other) = built_in.iter().next().unwrap();
+        let schema = Arc::new(AnswerSchema::new(columns.to_vec(), 0, Vec::new()).unwrap());
+        Question { schema, ..Question::clone(other) }
+    }
+
     #[test]
     fn separator_is_one_of_four_and_for_single_answers_only() {
-        let question = Some(&questions::ALL[0]);
+        let question = question(&[text_column("category")]);
+        let question = Some(&question);
         let format = |query: &str, question| parse_answer_params(Some(query), question).map(|asked| asked.format).ok();
         assert_eq!(format("format=csv", question), Some(ReplyFormat::Csv(b',')));
         assert_eq!(format("format=csv&separator=;", question), Some(ReplyFormat::Csv(b';')));
@@ -198,5 +233,68 @@ mod tests {
             assert_eq!(format(refused, question), None, "{refused}");
         }
         assert_eq!(format("format=ndjson&separator=;", None), None);
+    }
+
+    #[test]
+    fn filter_selects_rows_by_columns_of_every_type_and_by_null() {
+        let columns = [
+            bool_column("is_video").or_null(),
+            time_column("first").or_null(),
+            double_column("y"),
+            long_column("n"),
+            text_column("a & b"),
+        ];
+        let row = AnswerRow::new([
+            AnswerCell::Bool(true),
+            AnswerCell::time(1_580_457_600_500_000),
+            AnswerCell::Double(0.0),
+            AnswerCell::Long(-3),
+            AnswerCell::text("="),
+        ]);
+        let empty = AnswerRow::new([
+            AnswerCell::Null,
+            AnswerCell::Null,
+            AnswerCell::Double(1.5),
+            AnswerCell::Long(0),
+            AnswerCell::text(""),
+        ]);
+        let question = question(&columns);
+        let selected = |query: &str| {
+            let filter = parse_answer_params(Some(query), Some(&question)).unwrap().filter;
+            (filter.matches_row(&row), filter.matches_row(&empty))
+        };
+        let cases = [
+            ("is_video=true", (true, false)),
+            ("is_video=false", (false, false)),
+            ("null=is_video", (false, true)),
+            ("null=is_video&is_video=true", (true, true)),
+            ("null=is_video&n=-3", (false, false)),
+            ("first=2020-01-31T08:00:00.5Z", (true, false)),
+            ("first=2020-01-31T09:00:00.500%2B01:00", (true, false)),
+            ("y=-0.0", (true, false)),
+            ("y=1.50", (false, true)),
+            ("n=-3", (true, false)),
+            ("a+%26+b=%3D", (true, false)),
+            ("a+%26+b=", (false, true)),
+            ("filter.n=0", (false, true)),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(selected(query), expected, "{query}");
+        }
+        for query in ["is_video=1", "first=2020-01-31", "first=yesterday", "y=NaN", "n=1.5", "null=m", "null=", "m=1"] {
+            assert_eq!(parse_answer_params(Some(query), Some(&question)).unwrap_err().status, 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn column_named_as_a_parameter_is_filtered_with_a_prefix() {
+        let columns = [text_column("read"), text_column("filter.read"), text_column("null"), text_column("x")];
+        let question = question(&columns);
+        let filter = |query: &str| parse_answer_params(Some(query), Some(&question)).unwrap().filter.0;
+        for (at, column) in columns.iter().enumerate() {
+            let name = filter_name(&column.name);
+            assert_eq!(filter(&format!("{name}=v")), [(at, vec![AnswerCell::text("v")])], "{name}");
+        }
+        assert_eq!(filter("null=x"), [(3, vec![AnswerCell::Null])]);
     }
 }

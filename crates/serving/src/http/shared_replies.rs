@@ -9,6 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use pinflow_dataflows::questions::QuestionId;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::params::ReplyFormat;
@@ -32,9 +33,9 @@ pub(super) enum ReplyKey {
     /// All answers.
     AllAnswers(ReadConsistency, ReplyFormat),
     /// One answer without filters.
-    SingleAnswer(ReadConsistency, usize, ReplyFormat),
+    SingleAnswer(ReadConsistency, QuestionId, ReplyFormat),
     /// An answer as the first event of a change stream, with why the stream could not be resumed.
-    SnapshotEvent(ReadConsistency, usize, Option<&'static str>),
+    SnapshotEvent(ReadConsistency, QuestionId, Option<&'static str>),
 }
 
 impl ReplyKey {
@@ -170,6 +171,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
 
+    use pinflow_dataflows::questions::QuestionSet;
+
     use super::*;
 
     fn reply_key() -> ReplyKey {
@@ -189,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn reply_is_rendered_once_for_all_readers_of_an_epoch() {
         let (replies, view, renders) =
-            (SharedReplies::new(1_000), AnswerView::default(), Arc::new(AtomicUsize::new(0)));
+            (SharedReplies::new(1_000), AnswerView::new(QuestionSet::default()), Arc::new(AtomicUsize::new(0)));
         let mut held = Vec::new();
         for _ in 0..100 {
             let renders = Arc::clone(&renders);
@@ -211,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn reply_larger_than_the_budget_is_allowed_one_at_a_time() {
-        let (replies, view) = (SharedReplies::new(100), AnswerView::default());
+        let (replies, view) = (SharedReplies::new(100), AnswerView::new(QuestionSet::default()));
         let first = render_sized(&replies, &view, 500).await.unwrap();
         let next = next_epoch(&view);
         assert_eq!(render_sized(&replies, &next, 500).await.unwrap_err().status, 503);

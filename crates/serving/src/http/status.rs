@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::graph::{self, GraphOptions, RankLimit};
-use pinflow_dataflows::questions;
 use pinflow_dataflows::rejection::RejectionReason;
 use serde::Serialize;
 
@@ -55,7 +54,7 @@ struct StatusBody<'a> {
     all_time: AllTimeCounts,
     sources: Vec<PartitionStatus<'a>>,
     tables: Vec<TableStatus>,
-    answers: Vec<AnswerStatus>,
+    answers: Vec<AnswerStatus<'a>>,
     state_sizes: StateSizesBody,
     memory: MemoryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,9 +191,9 @@ pub(super) enum RunPhase {
 }
 
 #[derive(Serialize)]
-struct AnswerStatus {
-    answer: &'static str,
-    columns: Vec<answers::ColumnBody>,
+struct AnswerStatus<'a> {
+    answer: &'a str,
+    columns: Vec<answers::ColumnBody<'a>>,
     rows: usize,
 }
 
@@ -240,10 +239,10 @@ pub(super) async fn get_status(
     let samples = params::parse_number(query.as_deref(), "history", MAX_SAMPLES)?;
     let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
     let (state, waits_for) = run_phase(&shared);
-    let of = questions::ALL.iter().enumerate().map(|(at, question)| AnswerStatus {
-        answer: question.name,
+    let of = view.answers().map(|(question, table)| AnswerStatus {
+        answer: &question.name,
         columns: answers::column_bodies(question),
-        rows: view.answer(at).rows().len(),
+        rows: table.row_count(),
     });
     let engine_metrics = &shared.engine_metrics;
     let this_run = RunCounts::new(&view.sources, engine_metrics);
