@@ -18,14 +18,23 @@
 //! - [`functions`]: the scalar functions;
 //! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values;
 //! - [`plan`]: the typed relational plan of a question;
-//! - [`naive`]: evaluation of a plan in batch.
+//! - [`naive`]: evaluation of a plan in batch;
+//! - [`bind`]: from a text to a plan.
 
+pub mod bind;
 pub mod catalog;
 pub mod datum;
 pub mod diagnostics;
+mod dialect;
 pub mod eval;
+mod explain;
 pub mod expr;
 pub mod functions;
 pub mod like;
 pub mod naive;
+mod nullability;
+mod optimize;
+mod parse;
 pub mod plan;
+mod prune;
+mod rewrite;

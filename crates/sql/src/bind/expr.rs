@@ -1,0 +1,517 @@
+//! Scalar expressions: names, operators and CASE.
+
+use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Spanned, Subscript, UnaryOperator};
+use sqlparser::tokenizer::Span;
+
+use crate::datum::SqlType;
+use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::functions::coerce as cast_to;
+use crate::rewrite::{make_and, make_case, make_is_not_null, make_is_null, make_not, make_or};
+
+use super::coerce::{coerce_to, unify};
+use super::functions::fold_constant;
+use super::scope::{Lookup, join_words};
+use super::{Binder, Bound, Clause, ColumnMention, OUTER_BASE, Reported};
+
+impl<'a> Binder<'a> {
+    /// Binds an expression over the columns of the SELECT's input.
+    pub(super) fn bind_expr(&mut self, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+        self.count_expression(Span::empty())?;
+        match ast {
+            Ast::Nested(inner) => self.bind_expr(inner, clause),
+            Ast::Identifier(name) => self.bind_name(None, name, clause),
+            Ast::CompoundIdentifier(parts) => self.bind_compound(parts, clause),
+            Ast::CompoundFieldAccess { root, access_chain } => self.bind_access(ast, root, access_chain, clause),
+            Ast::Value(value) => self.bind_value(value),
+            Ast::TypedString(typed) => self.bind_typed_string(typed),
+            Ast::BinaryOp { left, op, right } => self.bind_binary(ast, left, op, right, clause),
+            Ast::UnaryOp { op, expr } => self.bind_unary(ast, *op, expr, clause),
+            Ast::Case { operand, conditions, else_result, .. } => {
+                self.bind_case(operand.as_deref(), conditions, else_result.as_deref(), clause)
+            }
+            Ast::Function(function) => self.bind_function(function, clause),
+            Ast::Exists { subquery, negated } => self.bind_exists(subquery, *negated, clause),
+            Ast::Subquery(query) => self.bind_scalar_subquery(query, clause),
+            Ast::InSubquery { expr, subquery, negated } => self.bind_in_subquery(expr, subquery, *negated, clause),
+            _ => match self.bind_predicate(ast, clause) {
+                Some(bound) => bound,
+                None => self.bind_special_form(ast, clause),
+            },
+        }
+    }
+
+    /// Binds a condition.
+    pub(super) fn bind_condition(&mut self, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+        let bound = self.bind_expr(ast, clause)?;
+        self.require_condition(bound, ast.span(), clause.name())
+    }
+
+    fn require_condition(&mut self, bound: Expr, span: Span, place: &str) -> Bound<Expr> {
+        let ty = bound.ty;
+        match coerce_to(bound, SqlType::Bool) {
+            Some(condition) => Ok(condition),
+            None => {
+                let message = format!("{place} needs a condition, and this is {ty}; compare it with something");
+                Err(self.report(span, message))
+            }
+        }
+    }
+
+    fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: Clause) -> Bound<Expr> {
+        match parts {
+            [name] => self.bind_name(None, name, clause),
+            [relation, name] => self.bind_name(Some(relation), name, clause),
+            // A schema before the table means nothing here: there is one of each.
+            [.., relation, name] if self.frame().scope.has_relation(&relation.value) => {
+                self.bind_name(Some(relation), name, clause)
+            }
+            [first, ..] => {
+                let message = format!("`{first}` has no fields; a column is written as table.column");
+                Err(self.report(first.span, message))
+            }
+            [] => Err(Reported),
+        }
+    }
+
+    fn bind_name(&mut self, relation: Option<&'a ast::Ident>, name: &'a ast::Ident, clause: Clause) -> Bound<Expr> {
+        let span = relation.map_or(name.span, |relation| relation.span.union(&name.span));
+        let relation_name = relation.map(|relation| relation.value.as_str());
+        if relation.is_none()
+            && clause == Clause::OrderBy
+            && let Some(bound) = self.bind_alias(name, clause)
+        {
+            return bound;
+        }
+        match self.frame().scope.look_up(relation_name, &name.value) {
+            Lookup::Found(expr) => {
+                self.mention_columns(&expr, name, clause);
+                Ok(expr)
+            }
+            Lookup::Broken => Err(Reported),
+            Lookup::Ambiguous(relations) => {
+                let owners: Vec<&str> = relations.iter().map(String::as_str).collect();
+                let first = relations.first().map_or("", String::as_str);
+                let message = format!(
+                    "`{}` is a column of {}; write which one is meant, for example {first}.{}",
+                    name.value,
+                    join_words(&owners),
+                    name.value
+                );
+                Err(self.report(span, message))
+            }
+            Lookup::Missing => {
+                if relation.is_none()
+                    && let Some(bound) = self.bind_alias(name, clause)
+                {
+                    return bound;
+                }
+                self.bind_outer_name(relation, name, span)
+            }
+        }
+    }
+
+    fn mention_columns(&mut self, expr: &Expr, name: &ast::Ident, clause: Clause) {
+        if !clause.is_after_grouping() {
+            return;
+        }
+        let mut positions = Vec::new();
+        expr.for_each_column(&mut |position| positions.push(position));
+        for position in positions {
+            let mention = ColumnMention { position, name: name.value.clone(), span: name.span };
+            self.frame().mentions.push(mention);
+        }
+    }
+
+    /// A name given in the SELECT list: `SELECT a + 1 AS b … ORDER BY b`.
+    fn bind_alias(&mut self, name: &ast::Ident, clause: Clause) -> Option<Bound<Expr>> {
+        if clause == Clause::On || clause == Clause::AggregateArgument {
+            return None;
+        }
+        let frame = self.frame();
+        let index = frame.aliases.iter().rposition(|(alias, _)| alias.eq_ignore_ascii_case(&name.value))?;
+        if frame.open_aliases.contains(&index) {
+            return None;
+        }
+        let ast = frame.aliases[index].1;
+        frame.open_aliases.push(index);
+        let bound = self.bind_expr(ast, clause);
+        self.frame().open_aliases.pop();
+        Some(bound)
+    }
+
+    /// A column of the query around this one.
+    fn bind_outer_name(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> Bound<Expr> {
+        let inner = self.frames.len() - 1;
+        let relation_name = relation.map(|relation| relation.value.as_str());
+        if inner > 0 && self.frames[inner].correlates {
+            match self.frames[inner - 1].scope.look_up(relation_name, &name.value) {
+                Lookup::Found(expr) => {
+                    let ty = expr.ty;
+                    let outer = &mut self.frames[inner].outer;
+                    let index = outer.iter().position(|known| *known == expr).unwrap_or_else(|| {
+                        outer.push(expr);
+                        outer.len() - 1
+                    });
+                    return Ok(Expr::column(OUTER_BASE + index, ty));
+                }
+                Lookup::Broken => return Err(Reported),
+                Lookup::Missing | Lookup::Ambiguous(_) => {}
+            }
+        }
+        let message = self.missing_name_message(relation_name, name);
+        Err(self.report(span, message))
+    }
+
+    fn missing_name_message(&mut self, relation: Option<&str>, name: &ast::Ident) -> String {
+        let scope = &self.frame().scope;
+        let full = relation.map_or(name.value.clone(), |relation| format!("{relation}.{}", name.value));
+        if let Some(relation) = relation.filter(|relation| !scope.has_relation(relation)) {
+            let known: Vec<&str> = scope.relations.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+            return match known[..] {
+                [] => format!("there is no table `{relation}` in this FROM"),
+                _ => format!("there is no table `{relation}` in this FROM; it has {}", join_words(&known)),
+            };
+        }
+        let mut message = format!("there is no column `{full}`{}", scope.hint_for(relation, &name.value));
+        if name.quote_style == Some('"') {
+            message.push_str(&format!("; a text is written in single quotes: '{}'", name.value));
+        }
+        message
+    }
+
+    fn bind_access(&mut self, ast: &'a Ast, root: &'a Ast, chain: &'a [AccessExpr], clause: Clause) -> Bound<Expr> {
+        let mut value = self.bind_expr(root, clause)?;
+        for access in chain {
+            let AccessExpr::Subscript(subscript) = access else {
+                return Err(self.report_at(ast, "columns here have no fields; a column is written as table.column"));
+            };
+            let (name, mut arguments) = match subscript {
+                Subscript::Index { index } => ("list_extract", vec![self.bind_expr(index, clause)?]),
+                Subscript::Slice { lower_bound: Some(from), upper_bound: Some(to), stride: None } => {
+                    ("list_slice", vec![self.bind_expr(from, clause)?, self.bind_expr(to, clause)?])
+                }
+                Subscript::Slice { .. } => {
+                    return Err(self.report_at(ast, "a slice of a list needs both ends, from 1: list[1:3]"));
+                }
+            };
+            arguments.insert(0, value);
+            value = self.call_function(name, arguments, ast.span())?;
+        }
+        Ok(value)
+    }
+
+    fn bind_binary(
+        &mut self,
+        ast: &'a Ast,
+        left: &'a Ast,
+        op: &'a BinaryOperator,
+        right: &'a Ast,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        match op {
+            BinaryOperator::And | BinaryOperator::Or => self.bind_connective(ast, op, clause),
+            BinaryOperator::Eq => self.bind_comparison(left, CompareOp::Equal, right, clause),
+            BinaryOperator::NotEq => self.bind_comparison(left, CompareOp::NotEqual, right, clause),
+            BinaryOperator::Lt => self.bind_comparison(left, CompareOp::Less, right, clause),
+            BinaryOperator::LtEq => self.bind_comparison(left, CompareOp::LessOrEqual, right, clause),
+            BinaryOperator::Gt => self.bind_comparison(left, CompareOp::Greater, right, clause),
+            BinaryOperator::GtEq => self.bind_comparison(left, CompareOp::GreaterOrEqual, right, clause),
+            BinaryOperator::Spaceship => self.bind_same_value(left, right, clause),
+            BinaryOperator::Plus | BinaryOperator::Minus => self.bind_sum(ast, left, op, right, clause),
+            BinaryOperator::Multiply => self.bind_arithmetic(left, ArithmeticOp::Multiply, right, clause),
+            BinaryOperator::Divide => self.bind_arithmetic(left, ArithmeticOp::Divide, right, clause),
+            BinaryOperator::Modulo => self.bind_arithmetic(left, ArithmeticOp::Remainder, right, clause),
+            BinaryOperator::DuckIntegerDivide | BinaryOperator::MyIntegerDivide => {
+                self.bind_arithmetic(left, ArithmeticOp::DivideWhole, right, clause)
+            }
+            BinaryOperator::StringConcat => {
+                let (left, right) = self.bind_pair(left, right, clause)?;
+                self.call_function("||", vec![left, right], ast.span())
+            }
+            _ => self.bind_pattern_operator(ast, left, op, right, clause),
+        }
+    }
+
+    /// Binds both sides, so that the problems of both are found.
+    pub(super) fn bind_pair(&mut self, left: &'a Ast, right: &'a Ast, clause: Clause) -> Bound<(Expr, Expr)> {
+        let left = self.bind_expr(left, clause);
+        let right = self.bind_expr(right, clause);
+        Ok((left?, right?))
+    }
+
+    pub(super) fn bind_all(&mut self, all: &'a [Ast], clause: Clause) -> Bound<Vec<Expr>> {
+        let bound: Vec<Bound<Expr>> = all.iter().map(|ast| self.bind_expr(ast, clause)).collect();
+        bound.into_iter().collect()
+    }
+
+    /// `a AND b AND …`: a chain that the parser makes a deep tree of.
+    fn bind_connective(&mut self, ast: &'a Ast, op: &BinaryOperator, clause: Clause) -> Bound<Expr> {
+        let operands: Vec<Bound<Expr>> = flatten_chain(ast, op)
+            .into_iter()
+            .map(|operand| {
+                let bound = self.bind_expr(operand, clause)?;
+                self.require_condition(bound, operand.span(), if *op == BinaryOperator::And { "AND" } else { "OR" })
+            })
+            .collect();
+        let operands = operands.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        Ok(if *op == BinaryOperator::And { make_and(operands) } else { make_or(operands) })
+    }
+
+    pub(super) fn compare(&mut self, left: Expr, op: CompareOp, right: Expr, span: Span) -> Bound<Expr> {
+        let (left, right) = self.unify_pair(left, right, span)?;
+        if [left.ty, right.ty].iter().any(|ty| ty.element().is_some())
+            && !matches!(op, CompareOp::Equal | CompareOp::NotEqual)
+        {
+            return Err(self.report(span, "lists have no order; compare an element, or the length with len(list)"));
+        }
+        Ok(fold_constant(Expr::condition(ExprKind::Compare(op, Box::new(left), Box::new(right)))))
+    }
+
+    fn bind_comparison(&mut self, left: &'a Ast, op: CompareOp, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+        let span = left.span().union(&right.span());
+        if let (Some(left), Some(right)) = (tuple_parts(left), tuple_parts(right)) {
+            return self.compare_tuples(left, op, right, span, clause);
+        }
+        let (left, right) = self.bind_pair(left, right, clause)?;
+        self.compare(left, op, right, span)
+    }
+
+    fn compare_tuples(
+        &mut self,
+        left: &'a [Ast],
+        op: CompareOp,
+        right: &'a [Ast],
+        span: Span,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        if left.len() != right.len() || !matches!(op, CompareOp::Equal | CompareOp::NotEqual) {
+            return Err(
+                self.report(span, "lists in parentheses can be compared with = and <> if they have the same length")
+            );
+        }
+        let mut equal = Vec::new();
+        for (left, right) in left.iter().zip(right) {
+            equal.push(self.bind_comparison(left, CompareOp::Equal, right, clause)?);
+        }
+        let equal = make_and(equal);
+        Ok(if op == CompareOp::Equal { equal } else { make_not(equal) })
+    }
+
+    pub(super) fn bind_same_value(&mut self, left: &'a Ast, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+        let span = left.span().union(&right.span());
+        let (left, right) = self.bind_pair(left, right, clause)?;
+        let (left, right) = self.unify_pair(left, right, span)?;
+        Ok(fold_constant(Expr::condition(ExprKind::SameValue(Box::new(left), Box::new(right)))))
+    }
+
+    pub(super) fn unify_pair(&mut self, left: Expr, right: Expr, span: Span) -> Bound<(Expr, Expr)> {
+        let message = mismatch_message(&left, &right);
+        match unify(vec![left, right]).map(<[Expr; 2]>::try_from) {
+            Ok(Ok([left, right])) => Ok((left, right)),
+            _ => Err(self.report(span, message)),
+        }
+    }
+
+    /// `a + b` and `a − b`, of numbers or of a moment and an interval.
+    fn bind_sum(
+        &mut self,
+        ast: &'a Ast,
+        left: &'a Ast,
+        op: &BinaryOperator,
+        right: &'a Ast,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        let minus = *op == BinaryOperator::Minus;
+        if let Some(interval) = interval_of(right) {
+            let moment = self.bind_expr(left, clause)?;
+            return self.add_interval(moment, interval, minus, ast.span(), clause);
+        }
+        if let Some(interval) = interval_of(left).filter(|_| !minus) {
+            let moment = self.bind_expr(right, clause)?;
+            return self.add_interval(moment, interval, false, ast.span(), clause);
+        }
+        self.bind_arithmetic(left, if minus { ArithmeticOp::Subtract } else { ArithmeticOp::Add }, right, clause)
+    }
+
+    fn bind_arithmetic(&mut self, left: &'a Ast, op: ArithmeticOp, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+        let span = left.span().union(&right.span());
+        let (left, right) = self.bind_pair(left, right, clause)?;
+        self.arithmetic(left, op, right, span)
+    }
+
+    pub(super) fn arithmetic(&mut self, left: Expr, op: ArithmeticOp, right: Expr, span: Span) -> Bound<Expr> {
+        let hint = arithmetic_hint(op, left.ty, right.ty);
+        let numbers = [left, right].map(|operand| match operand.ty {
+            SqlType::Long | SqlType::Double => Some(operand),
+            _ => coerce_to(operand.clone(), SqlType::Long).or_else(|| coerce_to(operand, SqlType::Double)),
+        });
+        let [Some(left), Some(right)] = numbers else { return Err(self.report(span, hint)) };
+        let ty = match op {
+            ArithmeticOp::Divide => SqlType::Double,
+            ArithmeticOp::DivideWhole if left.ty == SqlType::Double || right.ty == SqlType::Double => {
+                return Err(self.report(span, "// divides whole numbers; for doubles write floor(a / b)"));
+            }
+            _ if left.ty == right.ty => left.ty,
+            _ => SqlType::Double,
+        };
+        let (left, right) = (Box::new(cast_to(left, ty)), Box::new(cast_to(right, ty)));
+        Ok(fold_constant(Expr { kind: ExprKind::Arithmetic(op, left, right), ty }))
+    }
+
+    fn bind_unary(&mut self, ast: &'a Ast, op: UnaryOperator, operand: &'a Ast, clause: Clause) -> Bound<Expr> {
+        if let (UnaryOperator::Minus, Some(number)) = (op, self.negative_number(operand)) {
+            return Ok(number);
+        }
+        let bound = self.bind_expr(operand, clause)?;
+        match op {
+            UnaryOperator::Not | UnaryOperator::BangNot => {
+                Ok(make_not(self.require_condition(bound, operand.span(), "NOT")?))
+            }
+            UnaryOperator::Plus | UnaryOperator::Minus if !bound.ty.is_number() && bound.ty != SqlType::Null => {
+                let message = format!("{op} takes a number, and this is {}", bound.ty);
+                Err(self.report_at(operand, message))
+            }
+            UnaryOperator::Plus => Ok(bound),
+            UnaryOperator::Minus => {
+                let ty = bound.ty;
+                Ok(fold_constant(Expr { kind: ExprKind::Negate(Box::new(bound)), ty }))
+            }
+            other => Err(self.report_at(ast, format!("the operator {other} is not possible in a question"))),
+        }
+    }
+
+    fn bind_case(
+        &mut self,
+        operand: Option<&'a Ast>,
+        branches: &'a [ast::CaseWhen],
+        otherwise: Option<&'a Ast>,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        let subject = operand.map(|operand| self.bind_expr(operand, clause)).transpose();
+        let mut conditions = Vec::new();
+        let mut results = Vec::new();
+        for branch in branches {
+            conditions.push(match &subject {
+                Ok(None) => self.bind_condition(&branch.condition, clause),
+                Ok(Some(subject)) => {
+                    let value = self.bind_expr(&branch.condition, clause);
+                    value.and_then(|value| {
+                        self.compare(subject.clone(), CompareOp::Equal, value, branch.condition.span())
+                    })
+                }
+                Err(reported) => Err(*reported),
+            });
+            results.push((self.bind_expr(&branch.result, clause), branch.result.span()));
+        }
+        if let Some(otherwise) = otherwise {
+            results.push((self.bind_expr(otherwise, clause), otherwise.span()));
+        } else {
+            results.push((Ok(Expr::null(SqlType::Null)), Span::empty()));
+        }
+        let conditions = conditions.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let mut results = self.unify_results(results, "the results of CASE")?;
+        let otherwise = results.pop().ok_or(Reported)?;
+        Ok(make_case(conditions.into_iter().zip(results).collect(), otherwise))
+    }
+
+    /// Results of which one is taken: all have one type.
+    pub(super) fn unify_results(&mut self, results: Vec<(Bound<Expr>, Span)>, what: &str) -> Bound<Vec<Expr>> {
+        let spans: Vec<Span> = results.iter().map(|(_, span)| *span).collect();
+        let results = results.into_iter().map(|(result, _)| result).collect::<Bound<Vec<Expr>>>()?;
+        let types: Vec<SqlType> = results.iter().map(|result| result.ty).collect();
+        unify(results).map_err(|(first, second)| {
+            let message = format!(
+                "{what} have different types: {} and {}; convert one with cast(… AS {})",
+                types[first],
+                types[second],
+                cast_name(types[first])
+            );
+            self.report(spans[second], message)
+        })
+    }
+}
+
+/// `a AND b AND c` as a list.
+fn flatten_chain<'e>(ast: &'e Ast, op: &BinaryOperator) -> Vec<&'e Ast> {
+    let mut operands = Vec::new();
+    let mut rest = vec![ast];
+    while let Some(next) = rest.pop() {
+        match next {
+            Ast::BinaryOp { left, op: inner, right } if inner == op => {
+                rest.push(right);
+                rest.push(left);
+            }
+            Ast::Nested(inner) if matches!(&**inner, Ast::BinaryOp { op: inner, .. } if inner == op) => {
+                rest.push(inner)
+            }
+            operand => operands.push(operand),
+        }
+    }
+    operands
+}
+
+fn tuple_parts(ast: &Ast) -> Option<&[Ast]> {
+    match ast {
+        Ast::Tuple(parts) => Some(parts),
+        _ => None,
+    }
+}
+
+fn interval_of(ast: &Ast) -> Option<&ast::Interval> {
+    match ast {
+        Ast::Interval(interval) => Some(interval),
+        Ast::Nested(inner) => interval_of(inner),
+        _ => None,
+    }
+}
+
+/// The name of a type as `cast` takes it.
+pub(super) fn cast_name(ty: SqlType) -> &'static str {
+    match ty {
+        SqlType::Texts | SqlType::Doubles | SqlType::Null => "text",
+        ty => ty.name(),
+    }
+}
+
+fn mismatch_message(left: &Expr, right: &Expr) -> String {
+    use ExprKind::Literal;
+    let constant = |expr: &Expr| match &expr.kind {
+        Literal(crate::datum::Datum::Text(text)) => Some(format!("'{text}'")),
+        _ => None,
+    };
+    match (constant(left), constant(right)) {
+        (None, Some(text)) => format!("{} is compared with {text}, which is no {}", left.ty, left.ty),
+        (Some(text), None) => format!("{} is compared with {text}, which is no {}", right.ty, right.ty),
+        _ => format!(
+            "{} cannot be compared with {}; convert one with cast(… AS {})",
+            left.ty,
+            right.ty,
+            cast_name(left.ty)
+        ),
+    }
+}
+
+fn arithmetic_hint(op: ArithmeticOp, left: SqlType, right: SqlType) -> String {
+    match (op, left, right) {
+        (ArithmeticOp::Subtract, SqlType::Time, SqlType::Time) => {
+            "the difference of two timestamps needs a unit: date_diff('day', earlier, later)".to_owned()
+        }
+        (ArithmeticOp::Add | ArithmeticOp::Subtract, SqlType::Time, _) | (ArithmeticOp::Add, _, SqlType::Time) => {
+            "only an interval can be added to a timestamp: t + INTERVAL '7' DAY".to_owned()
+        }
+        (ArithmeticOp::Add, SqlType::Text, SqlType::Text) => "texts are joined with ||, not with +".to_owned(),
+        (_, SqlType::Long | SqlType::Double, other) | (_, other, _) => {
+            format!("{other} is no number; convert it with cast(… AS bigint) or cast(… AS double)")
+        }
+    }
+}
+
+/// `value` where `present` is not null, else `otherwise`.
+pub(super) fn if_present(present: &Expr, value: Expr, otherwise: Expr) -> Expr {
+    make_case(vec![(make_is_null(present.clone()), otherwise)], value)
+}
+
+/// Whether `IS NULL` of this can be anything but false.
+pub(super) fn null_check(expr: &Expr, negated: bool) -> Expr {
+    if negated { make_is_not_null(expr.clone()) } else { make_is_null(expr.clone()) }
+}

@@ -1,0 +1,552 @@
+//! One SELECT, from FROM to the selected columns.
+
+use sqlparser::ast::{self, Distinct, Expr as Ast, GroupByExpr, Select, SelectItem as AstItem};
+use sqlparser::tokenizer::Span;
+
+use crate::datum::{Datum, SqlType};
+use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::optimize::optimize_plan;
+use crate::plan::{AggregateFunction, Plan, SortKey};
+use crate::rewrite::{columns_read, literal_value, replace_columns};
+
+use super::functions::fold_constant;
+use super::grouping::{Grouping, group_rows};
+use super::ordering::{OrderKey, order_column};
+use super::query::{BoundQuery, Correlation, NamedColumn, QueryRole, QueryTail, listing_key};
+use super::resolve::{Draft, Layout, filtered, identity_columns, with_window};
+use super::scope::snake_name;
+use super::windows::{row_number, span_or};
+use super::{AGGREGATE_BASE, Binder, Bound, Clause, ColumnMention, OUTER_BASE, Reported, SelectFrame};
+
+/// A column of the SELECT list.
+#[derive(Debug)]
+pub(super) struct SelectItem {
+    pub(super) name: String,
+    pub(super) span: Span,
+    pub(super) draft: Bound<Draft>,
+}
+
+/// The clauses of a SELECT, bound over its rows.
+struct BoundClauses<'a> {
+    items: Vec<SelectItem>,
+    having: Option<Draft>,
+    qualify: Option<Draft>,
+    order: Vec<OrderKey<'a>>,
+    distinct_on: Option<Vec<Draft>>,
+    grouping: Option<Grouping>,
+    correlation: Correlation,
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn bind_select(
+        &mut self,
+        select: &'a Select,
+        tail: QueryTail<'a>,
+        role: QueryRole,
+    ) -> Bound<BoundQuery> {
+        self.frames.push(SelectFrame::new(role == QueryRole::Subquery));
+        let bound = self.bind_select_in_frame(select, tail, role);
+        self.frames.pop();
+        bound
+    }
+
+    fn bind_select_in_frame(&mut self, select: &'a Select, tail: QueryTail<'a>, role: QueryRole) -> Bound<BoundQuery> {
+        let problems = self.problems.len();
+        let tail = self.check_select_parts(select, tail)?;
+        self.bind_from(&select.from, &select.lateral_views);
+        self.frame().aliases = aliases(&select.projection);
+        self.frame().named_windows = &select.named_window;
+        let correlation = self.bind_filter(select);
+        let grouping = self.bind_group_by(&select.group_by, &select.projection);
+        let items = self.bind_items(select);
+        let columns = items.as_ref().map(|items| named_columns(items)).unwrap_or_default();
+        let having = select.having.as_ref().map(|having| self.bind_condition_draft(having, Clause::Having)).transpose();
+        let qualify =
+            select.qualify.as_ref().map(|qualify| self.bind_condition_draft(qualify, Clause::Qualify)).transpose();
+        let order = self.bind_order(tail.order, &columns);
+        let distinct_on = self.bind_distinct_on(select);
+        let clauses = (|| {
+            Ok(BoundClauses {
+                items: items?,
+                having: having?,
+                qualify: qualify?,
+                order: order?,
+                distinct_on: distinct_on?,
+                grouping: grouping?,
+                correlation: correlation?,
+            })
+        })();
+        let bound = clauses.and_then(|clauses| self.assemble(select, clauses, tail, role));
+        match bound {
+            Ok(bound) => Ok(bound),
+            // The names are known, so that the query around this one can be checked.
+            Err(Reported) if !columns.is_empty() && self.problems.len() > problems => Ok(BoundQuery::broken(columns)),
+            Err(reported) => Err(reported),
+        }
+    }
+
+    fn check_select_parts(&mut self, select: &'a Select, mut tail: QueryTail<'a>) -> Bound<QueryTail<'a>> {
+        let span = select.select_token.0.span;
+        let refused = [
+            (select.into.is_some(), "SELECT INTO is not possible; a question only reads"),
+            (!select.connect_by.is_empty(), "CONNECT BY is not possible"),
+            (select.prewhere.is_some(), "PREWHERE is not possible; write WHERE"),
+            (!select.cluster_by.is_empty(), "CLUSTER BY is not possible; write ORDER BY"),
+            (!select.distribute_by.is_empty(), "DISTRIBUTE BY is not possible; leave it out"),
+            (!select.sort_by.is_empty(), "SORT BY is not possible; write ORDER BY"),
+            (select.value_table_mode.is_some(), "SELECT AS STRUCT and AS VALUE are not possible; select columns"),
+            (select.exclude.is_some(), "EXCLUDE belongs right after the *"),
+        ];
+        for (found, message) in refused {
+            if found {
+                self.report(span, message);
+            }
+        }
+        if let Some(top) = &select.top {
+            if top.percent || top.with_ties {
+                return Err(self.report(
+                    span,
+                    "TOP takes a number of rows; for ties filter with QUALIFY rank() OVER (ORDER BY …) <= n",
+                ));
+            }
+            tail.limit = match &top.quantity {
+                Some(ast::TopQuantity::Constant(rows)) => Some(*rows),
+                Some(ast::TopQuantity::Expr(rows)) => self.row_count(rows, "TOP")?,
+                None => None,
+            };
+        }
+        Ok(tail)
+    }
+
+    /// WHERE: what it says of the outer query is split off.
+    fn bind_filter(&mut self, select: &'a Select) -> Bound<Correlation> {
+        let conditions = match &select.selection {
+            Some(selection) => self.bind_where(selection),
+            None => Vec::new(),
+        };
+        let mut correlation = Correlation::default();
+        let mut local = Vec::new();
+        for condition in conditions.into_iter().collect::<Bound<Vec<Expr>>>()? {
+            match correlated_pair(&condition) {
+                Some((outer, inner)) => correlation.keys.push((outer, inner)),
+                None if reads_outer(&condition) => correlation.conditions.push(condition),
+                None => local.push(condition),
+            }
+        }
+        correlation.outer.clone_from(&self.frame().outer);
+        for (outer, _) in &mut correlation.keys {
+            let exprs = &correlation.outer;
+            replace_columns(outer, &mut |column, _| exprs[column - OUTER_BASE].clone());
+        }
+        let frame = self.frame();
+        let plan = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
+        frame.plan = filtered(plan, local);
+        if !frame.scope.open {
+            let plan = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
+            self.frame().plan = optimize_plan(plan);
+            let from =
+                select.from.first().map_or(select.select_token.0.span, |from| super::from::factor_span(&from.relation));
+            self.check_keys(from);
+        }
+        Ok(correlation)
+    }
+
+    fn bind_items(&mut self, select: &'a Select) -> Bound<Vec<SelectItem>> {
+        let mut items = Vec::new();
+        for item in &select.projection {
+            match item {
+                AstItem::UnnamedExpr(ast) => items.push(self.bind_item(ast, None)),
+                AstItem::ExprWithAlias { expr, alias } => items.push(self.bind_item(expr, Some(alias))),
+                AstItem::ExprWithAliases { aliases, .. } => {
+                    let span = aliases.first().map_or(Span::empty(), |alias| alias.span);
+                    return Err(self.report(span, "a column has one name; positions of posexplode are not kept"));
+                }
+                AstItem::Wildcard(options) => self.expand_star(None, options, &mut items)?,
+                AstItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                    let relation = name.0.last().and_then(|part| part.as_ident());
+                    self.expand_star(relation, options, &mut items)?;
+                }
+                AstItem::QualifiedWildcard(..) => {
+                    return Err(self.report_at(item, "only a table can stand before .*"));
+                }
+            }
+        }
+        if select.projection.is_empty() {
+            self.expand_star(None, &NO_OPTIONS, &mut items)?;
+        }
+        Ok(items)
+    }
+
+    fn bind_item(&mut self, ast: &'a Ast, alias: Option<&ast::Ident>) -> SelectItem {
+        let draft = self.bind_draft(ast, Clause::Select);
+        let name = match (alias, ast) {
+            (Some(alias), _) => alias.value.clone(),
+            (None, Ast::Identifier(name)) => name.value.to_lowercase(),
+            (None, Ast::CompoundIdentifier(parts)) => {
+                parts.last().map_or_else(String::new, |name| name.value.to_lowercase())
+            }
+            (None, other) => snake_name(&other.to_string()),
+        };
+        let span = span_or(ast, alias.map_or(Span::empty(), |alias| alias.span));
+        SelectItem { name, span: alias.map_or(span, |alias| alias.span), draft }
+    }
+
+    fn expand_star(
+        &mut self,
+        relation: Option<&ast::Ident>,
+        options: &'a ast::WildcardAdditionalOptions,
+        items: &mut Vec<SelectItem>,
+    ) -> Bound<()> {
+        let span = relation.map_or(options.wildcard_token.0.span, |relation| relation.span);
+        if options.opt_ilike.is_some() || options.opt_alias.is_some() {
+            return Err(self.report(span, "* takes EXCLUDE, REPLACE and RENAME only"));
+        }
+        let scope = self.frame().scope.clone();
+        if scope.open {
+            return Err(Reported);
+        }
+        if let Some(relation) = relation.filter(|relation| !scope.has_relation(&relation.value)) {
+            let known: Vec<&str> = scope.relations.iter().map(String::as_str).collect();
+            return Err(self.report_unknown(span, "table", &relation.value, &known));
+        }
+        if scope.columns.is_empty() {
+            return Err(self.report(span, "* needs a FROM"));
+        }
+        let excluded = excluded_names(options);
+        let replaced = options.opt_replace.as_ref().map_or(&[][..], |replace| &replace.items);
+        for name in excluded.iter().chain(replaced.iter().map(|item| &item.column_name)) {
+            if !scope.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name.value)) {
+                self.report(name.span, format!("there is no column `{}` to leave out or replace", name.value));
+            }
+        }
+        for column in &scope.columns {
+            let wanted = match relation {
+                Some(relation) => column.relation.eq_ignore_ascii_case(&relation.value),
+                None => !column.merged,
+            };
+            let out = excluded.iter().any(|name| name.value.eq_ignore_ascii_case(&column.name));
+            if !wanted || out || column.hidden {
+                continue;
+            }
+            let replacement = replaced.iter().find(|item| item.column_name.value.eq_ignore_ascii_case(&column.name));
+            let draft = match replacement {
+                Some(item) => self.bind_draft(&item.expr, Clause::Select),
+                None => self.star_column(column.expr.as_ref(), &column.name, span),
+            };
+            items.push(SelectItem { name: renamed(options, &column.name), span, draft });
+        }
+        Ok(())
+    }
+
+    fn star_column(&mut self, expr: Option<&Expr>, name: &str, span: Span) -> Bound<Draft> {
+        let expr = expr.cloned().ok_or(Reported)?;
+        let first_mention = self.frame().mentions.len();
+        for position in columns_read(&expr) {
+            self.frame().mentions.push(ColumnMention { position, name: name.to_owned(), span });
+        }
+        Ok(Draft { expr, first_mention, span })
+    }
+
+    fn bind_distinct_on(&mut self, select: &'a Select) -> Bound<Option<Vec<Draft>>> {
+        let Some(Distinct::On(keys)) = &select.distinct else { return Ok(None) };
+        let keys: Vec<Bound<Draft>> = keys.iter().map(|key| self.bind_draft(key, Clause::OrderBy)).collect();
+        keys.into_iter().collect::<Bound<Vec<Draft>>>().map(Some)
+    }
+
+    /// Puts the plan together, step by step.
+    fn assemble(
+        &mut self,
+        select: &'a Select,
+        mut clauses: BoundClauses<'a>,
+        tail: QueryTail<'a>,
+        role: QueryRole,
+    ) -> Bound<BoundQuery> {
+        if matches!(select.group_by, GroupByExpr::All(_)) {
+            clauses.grouping = Some(self.group_by_all(&clauses.items));
+        }
+        let has_groups = clauses.grouping.is_some();
+        if clauses.having.is_some() || !self.frame().aggregates.is_empty() {
+            clauses.grouping.get_or_insert(Grouping { keys: Vec::new(), sets: vec![Vec::new()] });
+        }
+        self.check_correlation(&clauses, select, tail)?;
+        let empty_row = (!has_groups && clauses.grouping.is_some() && clauses.having.is_none())
+            .then(|| self.empty_values(&clauses.items));
+        let mut correlation = std::mem::take(&mut clauses.correlation);
+        let (mut plan, mut layout) = self.grouped_plan(&mut clauses, &correlation);
+        let width = plan.types().len();
+        layout.attached = width;
+        plan = self.join_attached(plan, &layout)?;
+        let width = width + self.frame().attached_width;
+        if let Some(having) = &clauses.having {
+            plan = filtered(plan, vec![self.place(having, &layout)?]);
+        }
+        plan = self.add_windows(plan, width, &mut layout)?;
+        if let Some(qualify) = &clauses.qualify {
+            plan = filtered(plan, vec![self.place(qualify, &layout)?]);
+        }
+        let bound = self.select_columns(plan, &clauses, &layout, &mut correlation, select)?;
+        let (mut bound, order) = bound;
+        bound.correlation = correlation;
+        bound.empty_row = empty_row;
+        Ok(self.finish_rows(bound, order, tail, role))
+    }
+
+    /// The selected values over no rows: counts are zero, other aggregates null.
+    fn empty_values(&mut self, items: &[SelectItem]) -> Vec<Expr> {
+        let counts: Vec<bool> = self.frame().aggregates.iter().map(|call| is_count(call.function)).collect();
+        let drafts = items.iter().filter_map(|item| item.draft.as_ref().ok());
+        let value = |draft: &Draft| {
+            let mut expr = draft.expr.clone();
+            replace_columns(&mut expr, &mut |column, ty| match column.checked_sub(AGGREGATE_BASE) {
+                Some(index) if counts.get(index) == Some(&true) => Expr::literal(Datum::Long(0)),
+                _ => Expr::null(ty),
+            });
+            fold_all(&mut expr);
+            expr
+        };
+        drafts.map(value).collect()
+    }
+
+    fn grouped_plan(&mut self, clauses: &mut BoundClauses<'a>, correlation: &Correlation) -> (Plan, Layout) {
+        let frame = self.frame();
+        let input = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
+        let Some(grouping) = &mut clauses.grouping else { return (input, Layout::default()) };
+        // Each value of the outer columns has groups of its own.
+        for (_, inner) in &correlation.keys {
+            if !grouping.keys.contains(inner) {
+                grouping.keys.push(inner.clone());
+            }
+            let index = grouping.keys.iter().position(|key| key == inner).unwrap_or(0);
+            grouping.sets.iter_mut().for_each(|set| set.push(index));
+        }
+        let plan = group_rows(input, grouping, &self.frame().aggregates);
+        (plan, Layout { keys: Some(grouping.keys.clone()), ..Layout::default() })
+    }
+
+    /// What a subquery that depends on the outer query may have.
+    fn check_correlation(&mut self, clauses: &BoundClauses<'a>, select: &'a Select, tail: QueryTail<'a>) -> Bound<()> {
+        let span = select.select_token.0.span;
+        if self.uses_outer_elsewhere(clauses) {
+            return Err(self.report(span, "a subquery can use columns of the outer query in its WHERE only"));
+        }
+        let correlation = &clauses.correlation;
+        if correlation.keys.is_empty() && correlation.conditions.is_empty() {
+            return Ok(());
+        }
+        if tail.is_limited() || clauses.distinct_on.is_some() {
+            return Err(self.report(span, "a subquery that depends on the outer query cannot have LIMIT; take max_by(value, time), or number the rows with row_number() in FROM"));
+        }
+        if !self.frame().windows.is_empty() {
+            return Err(self.report(
+                span,
+                "a subquery that depends on the outer query cannot have window functions; join with it in FROM",
+            ));
+        }
+        if clauses.grouping.is_some() && !correlation.conditions.is_empty() {
+            return Err(self.report(span, "a subquery with aggregates can be tied to the outer query by = only"));
+        }
+        Ok(())
+    }
+
+    fn uses_outer_elsewhere(&mut self, clauses: &BoundClauses<'a>) -> bool {
+        let items = clauses.items.iter().filter_map(|item| item.draft.as_ref().ok());
+        let mut exprs: Vec<&Expr> = items.map(|draft| &draft.expr).collect();
+        exprs.extend(clauses.having.iter().chain(&clauses.qualify).map(|draft| &draft.expr));
+        exprs.extend(clauses.grouping.iter().flat_map(|grouping| &grouping.keys));
+        if exprs.into_iter().any(reads_outer) {
+            return true;
+        }
+        let mut aggregates = self.frame().aggregates.clone();
+        aggregates
+            .iter_mut()
+            .any(|call| crate::rewrite::aggregate_exprs_mut(call).into_iter().any(|expr| reads_outer(expr)))
+    }
+
+    /// The selected columns, then those of the order and of the correlation.
+    fn select_columns(
+        &mut self,
+        plan: Plan,
+        clauses: &BoundClauses<'a>,
+        layout: &Layout,
+        correlation: &mut Correlation,
+        select: &'a Select,
+    ) -> Bound<(BoundQuery, Vec<crate::plan::ListingKey>)> {
+        let placed: Vec<Bound<Expr>> =
+            clauses.items.iter().map(|item| item.draft.clone().and_then(|draft| self.place(&draft, layout))).collect();
+        let mut order_exprs = Vec::new();
+        for key in &clauses.order {
+            order_exprs.push(match key {
+                OrderKey::Output(_) => Ok(None),
+                OrderKey::Other(draft, _) => self.place(draft, layout).map(Some),
+            });
+        }
+        let mut columns = placed.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let order_exprs = order_exprs.into_iter().collect::<Bound<Vec<Option<Expr>>>>()?;
+        let mut named = named_columns(&clauses.items);
+        for (column, expr) in named.iter_mut().zip(&columns) {
+            column.ty = expr.ty;
+        }
+        self.correlated_columns(correlation, layout, &mut columns)?;
+        let selected = columns.len();
+        let mut listing = Vec::new();
+        for (key, expr) in clauses.order.iter().zip(&order_exprs) {
+            listing.push(match (key, expr) {
+                (OrderKey::Other(_, key), Some(expr)) => listing_key(order_column(&mut columns, expr), key),
+                (OrderKey::Output(listing), _) => *listing,
+                (OrderKey::Other(..), None) => continue,
+            });
+        }
+        let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
+        if is_distinct && columns.len() > selected {
+            let hidden = clauses.order.iter().find_map(|key| match key {
+                OrderKey::Other(draft, _) => Some(draft.span),
+                OrderKey::Output(_) => None,
+            });
+            let message = "with DISTINCT, ORDER BY can use selected columns only";
+            return Err(self.report(hidden.unwrap_or(Span::empty()), message));
+        }
+        let mut plan = Plan::Project { input: Box::new(plan), columns };
+        if let Some(keys) = &clauses.distinct_on {
+            plan = self.distinct_on(plan, keys, layout, &listing)?;
+        }
+        if is_distinct {
+            plan = Plan::Distinct { input: Box::new(plan) };
+        }
+        Ok((BoundQuery::plain(plan, named), listing))
+    }
+
+    /// Adds the columns that the outer query compares, and places the correlation over them.
+    fn correlated_columns(
+        &mut self,
+        correlation: &mut Correlation,
+        layout: &Layout,
+        columns: &mut Vec<Expr>,
+    ) -> Bound<()> {
+        for (_, inner) in &mut correlation.keys {
+            let draft = Draft { expr: inner.clone(), first_mention: 0, span: Span::empty() };
+            let placed = self.place(&draft, layout)?;
+            *inner = Expr::column(columns.len(), placed.ty);
+            columns.push(placed);
+        }
+        for condition in &mut correlation.conditions {
+            replace_columns(condition, &mut |column, ty| {
+                if column >= OUTER_BASE {
+                    return Expr::column(column, ty);
+                }
+                columns.push(Expr::column(column, ty));
+                Expr::column(columns.len() - 1, ty)
+            });
+        }
+        Ok(())
+    }
+
+    /// DISTINCT ON: the first row of each group in the order of ORDER BY.
+    fn distinct_on(
+        &mut self,
+        plan: Plan,
+        keys: &[Draft],
+        layout: &Layout,
+        listing: &[crate::plan::ListingKey],
+    ) -> Bound<Plan> {
+        let Plan::Project { input, mut columns } = plan else { return Ok(plan) };
+        let width = columns.len();
+        let mut partition = Vec::new();
+        for key in keys {
+            let placed = self.place(key, layout)?;
+            let position = order_column(&mut columns, &placed);
+            partition.push(Expr::column(position, placed.ty));
+        }
+        self.note("DISTINCT ON: rows that ORDER BY leaves equal are taken in the order of all columns");
+        let order = listing.iter().map(|key| SortKey {
+            expr: Expr::column(key.column, columns[key.column].ty),
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        });
+        let order = order.collect();
+        let types: Vec<SqlType> = columns.iter().map(|column| column.ty).collect();
+        let numbered = with_window(Plan::Project { input, columns }, partition, order, row_number());
+        let number = Box::new(Expr::column(types.len(), SqlType::Long));
+        let first = ExprKind::Compare(CompareOp::Equal, number, Box::new(Expr::literal(Datum::Long(1))));
+        let kept = filtered(numbered, vec![Expr::condition(first)]);
+        Ok(Plan::Project { input: Box::new(kept), columns: identity_columns(&types[..width]) })
+    }
+}
+
+static NO_OPTIONS: std::sync::LazyLock<ast::WildcardAdditionalOptions> = std::sync::LazyLock::new(Default::default);
+
+fn aliases(projection: &[AstItem]) -> Vec<(String, &Ast)> {
+    let named = projection.iter().filter_map(|item| match item {
+        AstItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr)),
+        _ => None,
+    });
+    named.collect()
+}
+
+fn named_columns(items: &[SelectItem]) -> Vec<NamedColumn> {
+    let named = items.iter().map(|item| NamedColumn {
+        name: item.name.clone(),
+        ty: item.draft.as_ref().map_or(SqlType::Null, |draft| draft.expr.ty),
+        span: item.span,
+        broken: item.draft.is_err(),
+    });
+    named.collect()
+}
+
+fn excluded_names(options: &ast::WildcardAdditionalOptions) -> Vec<ast::Ident> {
+    let last = |name: &ast::ObjectName| name.0.last().and_then(|part| part.as_ident()).cloned();
+    let mut names = match &options.opt_exclude {
+        Some(ast::ExcludeSelectItem::Single(name)) => last(name).into_iter().collect(),
+        Some(ast::ExcludeSelectItem::Multiple(names)) => names.iter().filter_map(last).collect(),
+        None => Vec::new(),
+    };
+    if let Some(except) = &options.opt_except {
+        names.push(except.first_element.clone());
+        names.extend(except.additional_elements.iter().cloned());
+    }
+    names
+}
+
+fn renamed(options: &ast::WildcardAdditionalOptions, name: &str) -> String {
+    let pairs = match &options.opt_rename {
+        Some(ast::RenameSelectItem::Single(pair)) => std::slice::from_ref(pair),
+        Some(ast::RenameSelectItem::Multiple(pairs)) => pairs,
+        None => &[],
+    };
+    let pair = pairs.iter().find(|pair| pair.ident.value.eq_ignore_ascii_case(name));
+    pair.map_or_else(|| name.to_owned(), |pair| pair.alias.value.clone())
+}
+
+fn reads_outer(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.for_each_column(&mut |column| found |= column >= OUTER_BASE);
+    found
+}
+
+/// `inner = outer`, as the outer and the inner side.
+fn correlated_pair(condition: &Expr) -> Option<(Expr, Expr)> {
+    let ExprKind::Compare(CompareOp::Equal, one, other) = &condition.kind else { return None };
+    let side = |expr: &Expr| {
+        let columns = columns_read(expr);
+        let outer = columns.iter().filter(|column| **column >= OUTER_BASE).count();
+        (outer == columns.len() && outer > 0, outer == 0 && !columns.is_empty())
+    };
+    match (side(one), side(other)) {
+        ((true, _), (_, true)) => Some(((**one).clone(), (**other).clone())),
+        ((_, true), (true, _)) => Some(((**other).clone(), (**one).clone())),
+        _ => None,
+    }
+}
+
+fn fold_all(expr: &mut Expr) {
+    for operand in expr.operands_mut() {
+        fold_all(operand);
+    }
+    if !expr.operands().is_empty() && expr.operands().into_iter().all(|operand| literal_value(operand).is_some()) {
+        *expr = fold_constant(expr.clone());
+    }
+}
+
+/// Whether an aggregate over no rows is zero.
+fn is_count(function: AggregateFunction) -> bool {
+    matches!(function, AggregateFunction::Count | AggregateFunction::CountRows)
+}

@@ -1,0 +1,344 @@
+//! Subqueries in expressions, as joins.
+//!
+//! - A condition of WHERE that is `EXISTS` or `IN` is a semi join, or an anti join.
+//! - Everywhere else the subquery is joined so that each row keeps exactly one partner or none, and the value is an
+//!   expression over the joined columns.
+//!
+//! `x IN (SELECT y …)` is true if a y equals x; else null if x is null, or a y is, and there are rows; else false.
+
+use sqlparser::ast::{Expr as Ast, Query, Spanned, UnaryOperator};
+use sqlparser::tokenizer::Span;
+
+use crate::datum::{Datum, SqlType};
+use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
+use crate::rewrite::{
+    all_of, is_single_row, make_and, make_case, make_is_not_null, make_is_null, make_or, replace_columns,
+};
+
+use super::expr::if_present;
+use super::from::null_row;
+use super::predicates::negate_if;
+use super::query::{BoundQuery, QueryRole};
+use super::{ATTACHED_BASE, Binder, Bound, Clause, OUTER_BASE, Reported};
+
+/// A subquery whose columns are added to the rows: each row has at most one partner.
+#[derive(Debug)]
+pub(super) struct AttachedJoin {
+    pub(super) plan: Plan,
+    /// Pairs that have to be equal: an expression over the rows, and one over the subquery's columns.
+    pub(super) keys: Vec<(Expr, Expr)>,
+    pub(super) span: Span,
+}
+
+impl<'a> Binder<'a> {
+    /// Binds WHERE: its conditions, with semi and anti joins already added to the rows.
+    pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<Bound<Expr>> {
+        let mut conditions = Vec::new();
+        let mut rest = vec![selection];
+        while let Some(next) = rest.pop() {
+            match next {
+                Ast::BinaryOp { left, op: sqlparser::ast::BinaryOperator::And, right } => {
+                    rest.push(right);
+                    rest.push(left);
+                }
+                Ast::Nested(inner) => rest.push(inner),
+                condition => match self.bind_semi_join(condition, false) {
+                    Some(Ok(())) => {}
+                    Some(Err(reported)) => conditions.push(Err(reported)),
+                    None => conditions.push(self.bind_condition(condition, Clause::Where)),
+                },
+            }
+        }
+        conditions
+    }
+
+    /// A condition of WHERE that is a join by itself. `None` if it is another one.
+    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<Bound<()>> {
+        match condition {
+            Ast::Nested(inner) => self.bind_semi_join(inner, negated),
+            Ast::UnaryOp { op: UnaryOperator::Not, expr } => self.bind_semi_join(expr, !negated),
+            Ast::Exists { subquery, negated: not } => Some(self.join_exists(subquery, *not != negated)),
+            Ast::InSubquery { expr, subquery, negated: not } if *not == negated => Some(self.join_in(expr, subquery)),
+            _ => None,
+        }
+    }
+
+    fn join_exists(&mut self, query: &'a Query, negated: bool) -> Bound<()> {
+        let bound = self.bind_query(query, QueryRole::Subquery)?;
+        let mut right = bound.plan;
+        let keys = self.outer_keys(bound.correlation.keys, query.span())?;
+        if keys.is_empty() {
+            if !bound.correlation.conditions.is_empty() {
+                return Err(self.report_at(
+                    query,
+                    "EXISTS needs an equality with a column of the outer query, for example geo.ind = pin.ind",
+                ));
+            }
+            right = any_row(right);
+        }
+        self.add_semi_join(right, keys, bound.correlation.conditions, &bound.correlation.outer, negated, query.span())
+    }
+
+    /// `x IN (SELECT y …)` as a condition of WHERE: a row whose x is null, or has no partner, is left out.
+    fn join_in(&mut self, subject: &'a Ast, query: &'a Query) -> Bound<()> {
+        let subjects: Vec<&'a Ast> = match subject {
+            Ast::Tuple(parts) => parts.iter().collect(),
+            one => vec![one],
+        };
+        let values: Vec<Bound<Expr>> = subjects.iter().map(|one| self.bind_expr(one, Clause::Where)).collect();
+        let bound = self.bind_query(query, QueryRole::Subquery)?;
+        let values = values.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        if bound.columns.len() != values.len() {
+            let message = format!(
+                "IN compares {} with the {} columns of this subquery",
+                count_values(values.len()),
+                bound.columns.len()
+            );
+            return Err(self.report_at(query, message));
+        }
+        let mut keys = self.outer_keys(bound.correlation.keys.clone(), query.span())?;
+        for (position, value) in values.into_iter().enumerate() {
+            if bound.columns[position].broken {
+                return Err(Reported);
+            }
+            let column = Expr::column(position, bound.columns[position].ty);
+            keys.push(self.unify_pair(value, column, subject.span().union(&query.span()))?);
+        }
+        let correlation = bound.correlation;
+        self.add_semi_join(bound.plan, keys, correlation.conditions, &correlation.outer, false, query.span())
+    }
+
+    fn add_semi_join(
+        &mut self,
+        right: Plan,
+        keys: Vec<(Expr, Expr)>,
+        conditions: Vec<Expr>,
+        outer: &[Expr],
+        negated: bool,
+        span: Span,
+    ) -> Bound<()> {
+        let width = self.frame().width;
+        let mut placed = Vec::new();
+        for mut condition in conditions {
+            replace_columns(&mut condition, &mut |column, ty| match column.checked_sub(OUTER_BASE) {
+                Some(index) => outer[index].clone(),
+                None => Expr::column(column + width, ty),
+            });
+            placed.push(condition);
+        }
+        if placed.iter().any(reads_outer) {
+            return Err(self.report_deep_reference(span));
+        }
+        let kind = if negated { JoinKind::Anti } else { JoinKind::Semi };
+        let frame = self.frame();
+        let left = Box::new(std::mem::replace(&mut frame.plan, null_row(&[])));
+        frame.plan = Plan::Join { kind, left, right: Box::new(right), keys, condition: all_of(placed) };
+        Ok(())
+    }
+
+    /// The keys of a correlation; they must be of the query right around the subquery.
+    fn outer_keys(&mut self, keys: Vec<(Expr, Expr)>, span: Span) -> Bound<Vec<(Expr, Expr)>> {
+        if keys.iter().any(|(outer, _)| reads_outer(outer)) {
+            return Err(self.report_deep_reference(span));
+        }
+        Ok(keys)
+    }
+
+    fn report_deep_reference(&mut self, span: Span) -> Reported {
+        self.report(span, "a subquery can use columns of the query right around it only, not of one further out")
+    }
+
+    /// Joins a subquery to the rows of a clause. Returns the position of its first column.
+    fn attach(&mut self, plan: Plan, keys: Vec<(Expr, Expr)>, clause: Clause, span: Span) -> Bound<usize> {
+        if clause == Clause::On {
+            return Err(self.report(span, "a subquery is not possible in ON; join with it in FROM"));
+        }
+        let width = plan.types().len();
+        let frame = self.frame();
+        if clause.is_after_grouping() {
+            let first = ATTACHED_BASE + frame.attached_width;
+            frame.attached_width += width;
+            frame.attached.push(AttachedJoin { plan, keys, span });
+            return Ok(first);
+        }
+        let first = frame.width;
+        frame.width += width;
+        let left = Box::new(std::mem::replace(&mut frame.plan, null_row(&[])));
+        frame.plan = Plan::Join { kind: JoinKind::Left, left, right: Box::new(plan), keys, condition: None };
+        Ok(first)
+    }
+
+    /// `EXISTS (SELECT …)` as a value.
+    pub(super) fn bind_exists(&mut self, query: &'a Query, negated: bool, clause: Clause) -> Bound<Expr> {
+        let bound = self.bind_query(query, QueryRole::Subquery)?;
+        if !bound.correlation.conditions.is_empty() {
+            return Err(self.report_at(query, "here EXISTS can be tied to the outer query by = only"));
+        }
+        let keys = self.outer_keys(bound.correlation.keys, query.span())?;
+        let (inner, pairs) = grouping_keys(&keys);
+        let counted =
+            Plan::Aggregate { input: Box::new(bound.plan), keys: inner.clone(), aggregates: vec![count_rows()] };
+        let first = self.attach(counted, pairs, clause, query.span())?;
+        let count = Expr::column(first + inner.len(), SqlType::Long);
+        let exists = if inner.is_empty() {
+            Expr::condition(ExprKind::Compare(
+                CompareOp::Greater,
+                Box::new(count),
+                Box::new(Expr::literal(Datum::Long(0))),
+            ))
+        } else {
+            make_is_not_null(count)
+        };
+        Ok(negate_if(exists, negated))
+    }
+
+    /// `x IN (SELECT y …)` as a value, with all three truth values.
+    pub(super) fn bind_in_subquery(
+        &mut self,
+        subject: &'a Ast,
+        query: &'a Query,
+        negated: bool,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        if matches!(subject, Ast::Tuple(_)) {
+            return Err(self.report_at(
+                subject,
+                "a list in parentheses before IN (SELECT …) is possible as a condition of WHERE only; write EXISTS",
+            ));
+        }
+        let value = self.bind_expr(subject, clause);
+        let bound = self.bind_query(query, QueryRole::Subquery)?;
+        let value = value?;
+        let [column] = &bound.columns[..] else {
+            return Err(self.report_at(
+                query,
+                format!("IN compares one value with the {} columns of this subquery", bound.columns.len()),
+            ));
+        };
+        if column.broken {
+            return Err(Reported);
+        }
+        if !bound.correlation.conditions.is_empty() {
+            return Err(self.report_at(
+                query,
+                "here IN can be tied to the outer query by = only; write EXISTS as a condition of WHERE",
+            ));
+        }
+        let keys = self.outer_keys(bound.correlation.keys, query.span())?;
+        let (value, member) =
+            self.unify_pair(value, Expr::column(0, column.ty), subject.span().union(&query.span()))?;
+        let (inner, pairs) = grouping_keys(&keys);
+        // How many rows there are, and how many are not null.
+        let members =
+            AggregateCall { function: AggregateFunction::Count, arguments: vec![member.clone()], ..count_rows() };
+        let counts = Plan::Aggregate {
+            input: Box::new(bound.plan.clone()),
+            keys: inner.clone(),
+            aggregates: vec![count_rows(), members],
+        };
+        let first = self.attach(counts, pairs.clone(), clause, query.span())? + inner.len();
+        let rows = or_zero(Expr::column(first, SqlType::Long));
+        let present = or_zero(Expr::column(first + 1, SqlType::Long));
+        // Each distinct member once.
+        let mut all = inner.clone();
+        all.push(member.clone());
+        let mut all_pairs = pairs;
+        all_pairs.push((value.clone(), Expr::column(inner.len(), member.ty)));
+        let distinct = Plan::Aggregate { input: Box::new(bound.plan), keys: all, aggregates: Vec::new() };
+        let first = self.attach(distinct, all_pairs, clause, query.span())?;
+        let found = make_is_not_null(Expr::column(first + inner.len(), member.ty));
+        let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
+        let unknown = make_or(vec![make_is_null(value), compare_longs(CompareOp::Less, present, rows)]);
+        let truth = |value| Expr::literal(Datum::Bool(value));
+        let branches = vec![(found, truth(!negated)), (is_empty, truth(negated)), (unknown, Expr::null(SqlType::Bool))];
+        Ok(make_case(branches, truth(negated)))
+    }
+
+    /// `(SELECT max(x) FROM …)` as a value.
+    pub(super) fn bind_scalar_subquery(&mut self, query: &'a Query, clause: Clause) -> Bound<Expr> {
+        let bound = self.bind_query(query, QueryRole::Subquery)?;
+        let [column] = &bound.columns[..] else {
+            let message = format!("a subquery that is a value has one column; this one has {}", bound.columns.len());
+            return Err(self.report_at(query, message));
+        };
+        if column.broken {
+            return Err(Reported);
+        }
+        let ty = column.ty;
+        if bound.correlation.keys.is_empty() && bound.correlation.conditions.is_empty() {
+            return self.attach_single(bound, ty, query, clause);
+        }
+        let Some(empty_row) = bound.empty_row else {
+            return Err(self.report_at(query, "this subquery can have several rows for a row of the outer query; take one with max(…) or max_by(value, time)"));
+        };
+        let keys = self.outer_keys(bound.correlation.keys, query.span())?;
+        let types = bound.plan.types();
+        let first = self.attach(bound.plan, keys.clone(), clause, query.span())?;
+        let value = Expr::column(first, ty);
+        let default = empty_row.first().cloned().unwrap_or_else(|| Expr::null(ty));
+        let present = keys.first().map(|(_, inner)| inner.clone());
+        match present {
+            Some(Expr { kind: ExprKind::Column(position), .. })
+                if !matches!(default.kind, ExprKind::Literal(Datum::Null)) =>
+            {
+                Ok(if_present(&Expr::column(first + position, types[position]), value, default))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    fn attach_single(&mut self, bound: BoundQuery, ty: SqlType, query: &'a Query, clause: Clause) -> Bound<Expr> {
+        if !is_single_row(&bound.plan) {
+            let message =
+                "a subquery that is a value must have one row; take max(…), count(*) or the like, or add LIMIT 1";
+            return Err(self.report_at(query, message));
+        }
+        let first = self.attach(bound.plan, Vec::new(), clause, query.span())?;
+        Ok(Expr::column(first, ty))
+    }
+}
+
+fn count_values(count: usize) -> String {
+    if count == 1 { "one value".to_owned() } else { format!("{count} values") }
+}
+
+fn reads_outer(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.for_each_column(&mut |column| found |= column >= OUTER_BASE);
+    found
+}
+
+pub(super) fn count_rows() -> AggregateCall {
+    AggregateCall {
+        function: AggregateFunction::CountRows,
+        arguments: Vec::new(),
+        distinct: false,
+        filter: None,
+        order: Vec::new(),
+        ty: SqlType::Long,
+    }
+}
+
+fn compare_longs(op: CompareOp, one: Expr, other: Expr) -> Expr {
+    Expr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other)))
+}
+
+fn or_zero(count: Expr) -> Expr {
+    Expr { kind: ExprKind::Coalesce(vec![count, Expr::literal(Datum::Long(0))]), ty: SqlType::Long }
+}
+
+/// The inner sides of keys, to be grouped by, and the keys over the groups.
+fn grouping_keys(keys: &[(Expr, Expr)]) -> (Vec<Expr>, Vec<(Expr, Expr)>) {
+    let inner: Vec<Expr> = keys.iter().map(|(_, inner)| inner.clone()).collect();
+    let pairs = keys.iter().enumerate();
+    let pairs = pairs.map(|(position, (outer, inner))| (outer.clone(), Expr::column(position, inner.ty))).collect();
+    (inner, pairs)
+}
+
+/// One row if there are any, else none.
+fn any_row(plan: Plan) -> Plan {
+    let counted = Plan::Aggregate { input: Box::new(plan), keys: Vec::new(), aggregates: vec![count_rows()] };
+    let some = compare_longs(CompareOp::Greater, Expr::column(0, SqlType::Long), Expr::literal(Datum::Long(0)));
+    Plan::Filter { input: Box::new(counted), condition: make_and(vec![some]) }
+}

@@ -1,0 +1,366 @@
+//! Conditions are moved to where they belong: those of one relation below the joins, equalities into the keys of joins.
+//!
+//! The columns of a plan stay what they are. Inner joins are put in an order in which each has a key, if there is one.
+
+use std::ops::Range;
+
+use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::plan::{JoinKind, Plan};
+use crate::rewrite::{
+    all_of, columns_read, conjuncts, expression_size, is_single_row, make_equal, reads_only, replace_columns,
+    shift_columns,
+};
+
+/// How large a condition may become when the definitions of its columns are put into it.
+const MAX_CONDITION_SIZE: usize = 200;
+
+/// Moves all conditions down.
+pub(crate) fn optimize_plan(plan: Plan) -> Plan {
+    push_conditions(plan, Vec::new())
+}
+
+/// The rows of a plan for which all conditions are true.
+fn push_conditions(plan: Plan, mut conditions: Vec<Expr>) -> Plan {
+    match plan {
+        Plan::Filter { input, condition } => {
+            conditions.extend(conjuncts(condition));
+            push_conditions(*input, conditions)
+        }
+        Plan::Project { input, columns } => push_through_project(*input, columns, conditions),
+        Plan::Distinct { input } => Plan::Distinct { input: Box::new(push_conditions(*input, conditions)) },
+        Plan::UnionAll { inputs } => {
+            let inputs = inputs.into_iter().map(|input| push_conditions(input, conditions.clone())).collect();
+            Plan::UnionAll { inputs }
+        }
+        Plan::Unnest { input, list, keep_empty } => {
+            let width = input.types().len();
+            let (below, above) = split(conditions, |condition| reads_only(condition, &(0..width)));
+            let input = Box::new(push_conditions(*input, below));
+            keep_rows(Plan::Unnest { input, list, keep_empty }, above)
+        }
+        Plan::Aggregate { input, keys, aggregates } => {
+            let (below, above) = split(conditions, |condition| {
+                let columns = columns_read(condition);
+                !columns.is_empty() && columns.iter().all(|column| *column < keys.len()) && fits(condition, &keys)
+            });
+            let below = below.into_iter().map(|condition| substituted(condition, &keys)).collect();
+            let input = Box::new(push_conditions(*input, below));
+            keep_rows(Plan::Aggregate { input, keys, aggregates }, above)
+        }
+        Plan::Window { input, partition, order, functions } => {
+            let (below, above) = split(conditions, |condition| {
+                let columns = columns_read(condition);
+                let is_part = |column: &usize| partition.iter().any(|part| part.kind == ExprKind::Column(*column));
+                !columns.is_empty() && columns.iter().all(is_part)
+            });
+            let input = Box::new(push_conditions(*input, below));
+            keep_rows(Plan::Window { input, partition, order, functions }, above)
+        }
+        Plan::Limit { input, order, offset, limit } => {
+            let input = Box::new(optimize_plan(*input));
+            keep_rows(Plan::Limit { input, order, offset, limit }, conditions)
+        }
+        Plan::Join { kind, left, right, keys, condition } => {
+            push_through_join(JoinParts::new(kind, *left, *right, keys, condition), conditions)
+        }
+        leaf @ (Plan::Scan { .. } | Plan::OneRow { .. }) => keep_rows(leaf, conditions),
+    }
+}
+
+fn keep_rows(plan: Plan, conditions: Vec<Expr>) -> Plan {
+    match all_of(conditions) {
+        Some(condition) => Plan::Filter { input: Box::new(plan), condition },
+        None => plan,
+    }
+}
+
+fn split(conditions: Vec<Expr>, is_below: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
+    conditions.into_iter().partition(is_below)
+}
+
+/// Whether a condition stays small when columns are replaced by these expressions.
+fn fits(condition: &Expr, columns: &[Expr]) -> bool {
+    let mut size = expression_size(condition);
+    condition.for_each_column(&mut |column| size += columns.get(column).map_or(0, expression_size));
+    size <= MAX_CONDITION_SIZE
+}
+
+fn substituted(mut condition: Expr, columns: &[Expr]) -> Expr {
+    replace_columns(&mut condition, &mut |column, ty| {
+        columns.get(column).cloned().unwrap_or_else(|| Expr::column(column, ty))
+    });
+    condition
+}
+
+fn push_through_project(input: Plan, columns: Vec<Expr>, conditions: Vec<Expr>) -> Plan {
+    let (below, above) = split(conditions, |condition| fits(condition, &columns));
+    let below = below.into_iter().map(|condition| substituted(condition, &columns)).collect();
+    let input = Box::new(push_conditions(input, below));
+    keep_rows(Plan::Project { input, columns }, above)
+}
+
+/// A join, with its condition as a list that includes the keys.
+struct JoinParts {
+    kind: JoinKind,
+    left: Plan,
+    right: Plan,
+    /// Over the columns of both sides.
+    on: Vec<Expr>,
+    left_columns: Range<usize>,
+    right_columns: Range<usize>,
+}
+
+impl JoinParts {
+    fn new(kind: JoinKind, left: Plan, right: Plan, keys: Vec<(Expr, Expr)>, condition: Option<Expr>) -> JoinParts {
+        let left_width = left.types().len();
+        let right_width = right.types().len();
+        let mut on: Vec<Expr> = condition.map(conjuncts).unwrap_or_default();
+        for (one, mut other) in keys {
+            shift_columns(&mut other, left_width.cast_signed());
+            on.push(make_equal(one, other));
+        }
+        let right_columns = left_width..left_width + right_width;
+        JoinParts { kind, left, right, on, left_columns: 0..left_width, right_columns }
+    }
+
+    /// The join, with `on` split into keys and the rest. Conditions of one side are moved into it by the caller.
+    fn into_plan(self) -> Plan {
+        let JoinParts { kind, left, right, on, left_columns, right_columns } = self;
+        let mut keys = Vec::new();
+        let mut rest = Vec::new();
+        for condition in on {
+            match key_pair(&condition, &|expr| side_of(expr, &left_columns), &|expr| side_of(expr, &right_columns)) {
+                Some((one, mut other)) => {
+                    shift_columns(&mut other, -left_columns.end.cast_signed());
+                    keys.push((one, other));
+                }
+                None => rest.push(condition),
+            }
+        }
+        Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition: all_of(rest) }
+    }
+}
+
+/// Whether an expression reads columns, all of them in a range.
+fn side_of(expr: &Expr, columns: &Range<usize>) -> bool {
+    !expr.is_constant() && reads_only(expr, columns)
+}
+
+/// `one = other` with one side on the left and the other one on the right.
+fn key_pair(
+    condition: &Expr,
+    is_left: &dyn Fn(&Expr) -> bool,
+    is_right: &dyn Fn(&Expr) -> bool,
+) -> Option<(Expr, Expr)> {
+    let ExprKind::Compare(CompareOp::Equal, one, other) = &condition.kind else { return None };
+    if is_left(one) && is_right(other) {
+        return Some(((**one).clone(), (**other).clone()));
+    }
+    if is_left(other) && is_right(one) {
+        return Some(((**other).clone(), (**one).clone()));
+    }
+    None
+}
+
+fn push_through_join(mut join: JoinParts, conditions: Vec<Expr>) -> Plan {
+    join.kind = narrowed_kind(&join, &conditions);
+    match join.kind {
+        JoinKind::Inner => push_inner(join, conditions),
+        JoinKind::Left => push_left(join, conditions),
+        JoinKind::Right => push_right(join, conditions),
+        JoinKind::Full => {
+            join.left = optimize_plan(join.left);
+            join.right = optimize_plan(join.right);
+            keep_rows(join.into_plan(), conditions)
+        }
+        JoinKind::Semi | JoinKind::Anti => push_semi(join, conditions),
+    }
+}
+
+/// An outer join whose extra rows the conditions throw away is a narrower join.
+fn narrowed_kind(join: &JoinParts, conditions: &[Expr]) -> JoinKind {
+    let rejects = |columns: &Range<usize>| conditions.iter().any(|condition| rejects_nulls(condition, columns));
+    let keeps_left = !rejects(&join.right_columns);
+    let keeps_right = !rejects(&join.left_columns);
+    match join.kind {
+        JoinKind::Left if !keeps_left => JoinKind::Inner,
+        JoinKind::Right if !keeps_right => JoinKind::Inner,
+        JoinKind::Full => match (keeps_left, keeps_right) {
+            (true, true) => JoinKind::Full,
+            (true, false) => JoinKind::Left,
+            (false, true) => JoinKind::Right,
+            (false, false) => JoinKind::Inner,
+        },
+        kind => kind,
+    }
+}
+
+fn push_left(mut join: JoinParts, conditions: Vec<Expr>) -> Plan {
+    let (to_left, above) = split(conditions, |condition| reads_only(condition, &join.left_columns));
+    let (to_right, on) = split(join.on, |condition| side_of(condition, &join.right_columns));
+    join.on = on;
+    join.left = push_conditions(join.left, to_left);
+    join.right = push_conditions(join.right, moved(to_right, join.left_columns.end));
+    keep_rows(join.into_plan(), above)
+}
+
+fn push_right(mut join: JoinParts, conditions: Vec<Expr>) -> Plan {
+    let (to_right, above) = split(conditions, |condition| side_of(condition, &join.right_columns));
+    let (to_left, on) = split(join.on, |condition| side_of(condition, &join.left_columns));
+    join.on = on;
+    join.left = push_conditions(join.left, to_left);
+    join.right = push_conditions(join.right, moved(to_right, join.left_columns.end));
+    keep_rows(join.into_plan(), above)
+}
+
+fn push_semi(mut join: JoinParts, conditions: Vec<Expr>) -> Plan {
+    let mut to_left = conditions;
+    let (to_right, on) = split(join.on, |condition| side_of(condition, &join.right_columns));
+    join.on = on;
+    if join.kind == JoinKind::Semi {
+        let (left_only, on) = split(join.on, |condition| side_of(condition, &join.left_columns));
+        join.on = on;
+        to_left.extend(left_only);
+    }
+    join.left = push_conditions(join.left, to_left);
+    join.right = push_conditions(join.right, moved(to_right, join.left_columns.end));
+    join.into_plan()
+}
+
+fn moved(conditions: Vec<Expr>, distance: usize) -> Vec<Expr> {
+    let mut conditions = conditions;
+    conditions.iter_mut().for_each(|condition| shift_columns(condition, -distance.cast_signed()));
+    conditions
+}
+
+/// An input of inner joins, with the columns that it has in the joined rows.
+struct JoinInput {
+    plan: Plan,
+    columns: Range<usize>,
+}
+
+/// Inner joins of any number of inputs: all conditions are looked at together.
+fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
+    let mut inputs = Vec::new();
+    let width = join.right_columns.end;
+    conditions.extend(join.on);
+    flatten_join(join.left, 0, &mut inputs, &mut conditions);
+    flatten_join(join.right, join.right_columns.start, &mut inputs, &mut conditions);
+    for input in &mut inputs {
+        let (own, rest) = split(conditions, |condition| side_of(condition, &input.columns));
+        conditions = rest;
+        let plan = std::mem::replace(&mut input.plan, Plan::UnionAll { inputs: Vec::new() });
+        input.plan = push_conditions(plan, moved(own, input.columns.start));
+    }
+    join_inputs(inputs, conditions, width)
+}
+
+fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<JoinInput>, conditions: &mut Vec<Expr>) {
+    match plan {
+        Plan::Filter { input, condition } => {
+            let mut condition = condition;
+            shift_columns(&mut condition, first.cast_signed());
+            conditions.extend(conjuncts(condition));
+            flatten_join(*input, first, inputs, conditions);
+        }
+        Plan::Join { kind: JoinKind::Inner, left, right, keys, condition } => {
+            let parts = JoinParts::new(JoinKind::Inner, *left, *right, keys, condition);
+            for mut condition in parts.on {
+                shift_columns(&mut condition, first.cast_signed());
+                conditions.push(condition);
+            }
+            flatten_join(parts.left, first, inputs, conditions);
+            flatten_join(parts.right, first + parts.right_columns.start, inputs, conditions);
+        }
+        plan => {
+            let width = plan.types().len();
+            inputs.push(JoinInput { plan, columns: first..first + width });
+        }
+    }
+}
+
+/// Joins the inputs, one after another, each with one that it has a key with, if there is one.
+fn join_inputs(mut inputs: Vec<JoinInput>, mut conditions: Vec<Expr>, width: usize) -> Plan {
+    let first = inputs.remove(0);
+    let types = |plan: &Plan| plan.types();
+    let mut order: Vec<usize> = first.columns.clone().collect();
+    let mut column_types = types(&first.plan);
+    let mut plan = first.plan;
+    while !inputs.is_empty() {
+        let next = next_input(&inputs, &conditions, &order, is_single_row(&plan));
+        let input = inputs.remove(next);
+        let joined = order.clone();
+        order.extend(input.columns.clone());
+        column_types.extend(types(&input.plan));
+        let (here, later) =
+            split(conditions, |condition| columns_read(condition).iter().all(|column| order.contains(column)));
+        conditions = later;
+        plan = join_pair(plan, &joined, input, here);
+    }
+    let place = |column: usize| order.iter().position(|known| *known == column).unwrap_or(column);
+    let is_sorted = order.iter().copied().eq(0..width);
+    let plan = keep_rows(plan, mapped(conditions, &place));
+    if is_sorted {
+        return plan;
+    }
+    let columns = (0..width).map(|column| Expr::column(place(column), column_types[place(column)])).collect();
+    Plan::Project { input: Box::new(plan), columns }
+}
+
+fn mapped(mut conditions: Vec<Expr>, place: &impl Fn(usize) -> usize) -> Vec<Expr> {
+    conditions.iter_mut().for_each(|condition| condition.map_columns(&mut |column| place(column)));
+    conditions
+}
+
+fn next_input(inputs: &[JoinInput], conditions: &[Expr], joined: &[usize], single: bool) -> usize {
+    let is_joined =
+        |expr: &Expr| !expr.is_constant() && columns_read(expr).iter().all(|column| joined.contains(column));
+    let has_key = |input: &JoinInput| {
+        let is_input = |expr: &Expr| side_of(expr, &input.columns);
+        conditions.iter().any(|condition| key_pair(condition, &is_joined, &is_input).is_some())
+    };
+    let keyed = inputs.iter().position(has_key);
+    let single = if single { None } else { inputs.iter().position(|input| is_single_row(&input.plan)) };
+    keyed.or(single).unwrap_or(0)
+}
+
+fn join_pair(left: Plan, joined: &[usize], input: JoinInput, conditions: Vec<Expr>) -> Plan {
+    let width = joined.len();
+    let place = |column: usize| match joined.iter().position(|known| *known == column) {
+        Some(position) => position,
+        None => width + column - input.columns.start,
+    };
+    let mut on = mapped(conditions, &place);
+    on.retain(|condition| !crate::rewrite::is_literal_bool(condition, true));
+    let right_columns = width..width + input.columns.len();
+    let parts = JoinParts { kind: JoinKind::Inner, left, right: input.plan, on, left_columns: 0..width, right_columns };
+    parts.into_plan()
+}
+
+/// Whether a condition is not true for rows in which all columns of a range are null.
+fn rejects_nulls(condition: &Expr, columns: &Range<usize>) -> bool {
+    match &condition.kind {
+        ExprKind::And(all) => all.iter().any(|one| rejects_nulls(one, columns)),
+        ExprKind::Or(any) => any.iter().all(|one| rejects_nulls(one, columns)),
+        ExprKind::IsTrue(inner) => rejects_nulls(inner, columns),
+        ExprKind::Not(inner) => match &inner.kind {
+            ExprKind::IsNull(tested) => is_strict(tested, columns),
+            _ => is_strict(inner, columns),
+        },
+        _ => is_strict(condition, columns),
+    }
+}
+
+/// Whether an expression is null where all columns of a range are.
+fn is_strict(expr: &Expr, columns: &Range<usize>) -> bool {
+    match &expr.kind {
+        ExprKind::Column(column) => columns.contains(column),
+        ExprKind::Compare(_, one, other) | ExprKind::Arithmetic(_, one, other) => {
+            is_strict(one, columns) || is_strict(other, columns)
+        }
+        ExprKind::Not(inner) | ExprKind::Negate(inner) | ExprKind::Cast(inner) => is_strict(inner, columns),
+        ExprKind::In(subject, _) => is_strict(subject, columns),
+        ExprKind::Like(like) => is_strict(&like.text, columns) || is_strict(&like.pattern, columns),
+        _ => false,
+    }
+}
