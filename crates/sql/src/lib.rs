@@ -19,17 +19,24 @@
 //! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values;
 //! - [`plan`]: the typed relational plan of a question;
 //! - [`naive`]: evaluation of a plan in batch;
-//! - [`bind`]: from a text to a plan.
+//! - [`bind`]: from a text to a plan;
+//! - [`derive`]: which expressions take the place of columns that are not in memory;
+//! - [`split`]: what of a plan is a function of the rows of one key, and what is above;
+//! - [`incremental`]: the operators that turn changes of rows into changes of the answer, over rows by [`hash`].
 
 pub mod bind;
 pub mod catalog;
 pub mod datum;
+pub mod derive;
 pub mod diagnostics;
 mod dialect;
 pub mod eval;
 mod explain;
 pub mod expr;
 pub mod functions;
+pub mod hash;
+pub mod incremental;
+mod key_columns;
 pub mod like;
 pub mod naive;
 mod nullability;
@@ -38,3 +45,4 @@ mod parse;
 pub mod plan;
 mod prune;
 mod rewrite;
+pub mod split;

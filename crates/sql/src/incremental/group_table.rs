@@ -1,0 +1,264 @@
+//! Groups with their accumulators.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::aggregates::AggregateSet;
+use super::cells::GroupCells;
+use super::partial_groups::PartialGroup;
+use super::{RowUpdate, StateError, StateUsage, row_bytes};
+use crate::datum::{Datum, Row};
+use crate::eval::Faults;
+use crate::expr::Expr;
+use crate::hash::row_hash;
+use crate::plan::AggregateCall;
+
+/// How rows are grouped and aggregated.
+///
+/// Rows are first *projected*: to the keys, and to what the aggregates read. Only projected rows are sent and updated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupSpec {
+    /// The expressions of a projected row: the keys come first.
+    inputs: Vec<Expr>,
+    keys: usize,
+    pub(super) set: AggregateSet,
+}
+
+impl GroupSpec {
+    /// The spec of an aggregation with these keys and calls.
+    #[must_use]
+    pub fn new(keys: &[Expr], calls: &[AggregateCall]) -> GroupSpec {
+        let mut inputs = keys.to_vec();
+        let set = AggregateSet::new(calls, &mut inputs);
+        GroupSpec { inputs, keys: keys.len(), set }
+    }
+
+    /// The expressions of a projected row.
+    #[must_use]
+    pub fn inputs(&self) -> &[Expr] {
+        &self.inputs
+    }
+
+    /// How many of a projected row's values are the key.
+    #[must_use]
+    pub fn key_len(&self) -> usize {
+        self.keys
+    }
+
+    /// The key of a projected row. All rows of one key must go to one table: send them by [`row_hash`] of it.
+    #[must_use]
+    pub fn key_of<'a>(&self, row: &'a [Datum]) -> &'a [Datum] {
+        &row[..self.keys]
+    }
+
+    /// Whether all aggregates are counts and sums, so that [`PartialGroups`](super::PartialGroups) can add up the
+    /// updates of an epoch before they are sent.
+    #[must_use]
+    pub fn is_linear(&self) -> bool {
+        self.set.is_linear()
+    }
+
+    /// Whether there is exactly one group, also over no rows. Its table is the one to which [`row_hash`] of an empty
+    /// key sends rows, and only this one calls [`GroupTable::initial_rows`], once.
+    #[must_use]
+    pub fn has_single_group(&self) -> bool {
+        self.keys == 0
+    }
+}
+
+/// The groups of one aggregation: all of them, or those that are kept by one worker.
+///
+/// Updates are applied one by one. [`GroupTable::finish_epoch`] then gives the changes of the result rows: the keys,
+/// then the aggregates. A group has a result row as long as it has rows; without keys there is always one.
+///
+/// An update costs a hash look-up and what its accumulators cost: a few additions for counts and sums, a logarithm of
+/// the number of distinct values for the others. An epoch costs the results of the groups that were touched, which
+/// `string_agg` makes anew. A group takes about 100 bytes, and 32 for each accumulator.
+#[derive(Debug)]
+pub struct GroupTable {
+    spec: Arc<GroupSpec>,
+    /// The groups by slot. `None` is a free slot.
+    groups: Vec<Option<HeldGroup>>,
+    free: Vec<u32>,
+    /// The slots of groups, by the hash of their keys.
+    slots: HashTable<u32>,
+    /// The groups that were updated in this epoch.
+    touched: Vec<TouchedGroup>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct HeldGroup {
+    key: Row,
+    cells: GroupCells,
+    touched: bool,
+}
+
+#[derive(Debug)]
+struct TouchedGroup {
+    slot: u32,
+    /// The result row before the epoch.
+    before: Option<Row>,
+    /// The bytes of the group before the epoch.
+    bytes: usize,
+}
+
+impl HeldGroup {
+    fn allocated_bytes(&self) -> usize {
+        const SLOT_BYTES: usize = 8;
+        size_of::<HeldGroup>() + SLOT_BYTES + row_bytes(&self.key) - size_of::<Row>() + self.cells.heap_bytes()
+    }
+
+    fn result_row(&self, spec: &GroupSpec, faults: &Faults) -> Option<Row> {
+        let exists = spec.keys == 0 || self.cells.rows() > 0;
+        exists.then(|| {
+            let mut row = Vec::with_capacity(spec.keys + spec.set.readers.len());
+            row.extend(self.key.iter().cloned());
+            row.extend(self.cells.results(&spec.set, faults));
+            row.into_boxed_slice()
+        })
+    }
+}
+
+impl GroupTable {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(spec: Arc<GroupSpec>) -> GroupTable {
+        GroupTable {
+            spec,
+            groups: Vec::new(),
+            free: Vec::new(),
+            slots: HashTable::new(),
+            touched: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How rows are grouped.
+    #[must_use]
+    pub fn spec(&self) -> &GroupSpec {
+        &self.spec
+    }
+
+    pub(super) fn shared_spec(&self) -> &Arc<GroupSpec> {
+        &self.spec
+    }
+
+    /// The result rows over no rows: one without keys, else none. To be called once, before any update, and only by
+    /// the owner of the single group: see [`GroupSpec::has_single_group`].
+    pub fn initial_rows(&mut self, faults: &Faults) -> Vec<RowUpdate> {
+        if !self.spec.has_single_group() {
+            return Vec::new();
+        }
+        let slot = self.find_or_insert(&[]);
+        let group = self.groups[slot as usize].as_ref();
+        group.and_then(|group| group.result_row(&self.spec, faults)).map(|row| (row, 1)).into_iter().collect()
+    }
+
+    /// Adds a projected row `diff` times.
+    pub fn update(&mut self, row: &[Datum], diff: i64) {
+        let spec = Arc::clone(&self.spec);
+        if let Some(group) = self.touch_group(spec.key_of(row)) {
+            group.cells.update(&spec.set, row, diff);
+        }
+    }
+
+    /// Adds what another worker has added up.
+    pub fn merge(&mut self, partial: &PartialGroup) {
+        if let Some(group) = self.touch_group(&partial.key) {
+            group.cells.merge(partial.rows, &partial.cells);
+        }
+    }
+
+    /// Ends an epoch: gives the changes of the result rows to `emit`.
+    ///
+    /// # Errors
+    /// If more was removed than was there. The table must then not be used any more.
+    pub fn finish_epoch(&mut self, faults: &Faults, emit: &mut dyn FnMut(Row, i64)) -> Result<(), StateError> {
+        let mut touched = std::mem::take(&mut self.touched);
+        for touch in touched.drain(..) {
+            self.finish_group(touch, faults, emit)?;
+        }
+        // Keeps the allocation for the next epoch.
+        self.touched = touched;
+        Ok(())
+    }
+
+    /// The size of the state. Groups count, not what they hold.
+    #[must_use]
+    pub fn usage(&self) -> StateUsage {
+        StateUsage { groups: self.slots.len(), rows: 0, bytes: self.bytes }
+    }
+
+    fn finish_group(
+        &mut self,
+        touch: TouchedGroup,
+        faults: &Faults,
+        emit: &mut dyn FnMut(Row, i64),
+    ) -> Result<(), StateError> {
+        let Some(group) = self.groups[touch.slot as usize].as_mut() else { return Ok(()) };
+        group.touched = false;
+        if group.cells.settle(&self.spec.set) {
+            return Err(StateError::NegativeCount { operator: "a group" });
+        }
+        let after = group.result_row(&self.spec, faults);
+        self.bytes -= touch.bytes;
+        if group.cells.rows() == 0 && self.spec.keys > 0 {
+            self.remove_group(touch.slot);
+        } else {
+            self.bytes += group.allocated_bytes();
+        }
+        if touch.before != after {
+            touch.before.into_iter().for_each(|row| emit(row, -1));
+            after.into_iter().for_each(|row| emit(row, 1));
+        }
+        Ok(())
+    }
+
+    /// The group of a key, which is made if it is not there. Its result is noted at the first update of an epoch.
+    fn touch_group(&mut self, key: &[Datum]) -> Option<&mut HeldGroup> {
+        let slot = self.find_or_insert(key);
+        let group = self.groups[slot as usize].as_mut()?;
+        if !group.touched {
+            group.touched = true;
+            let (before, bytes) = if group.cells.rows() == 0 && self.spec.keys > 0 {
+                (None, 0)
+            } else {
+                // What does not fit was counted when the row was made.
+                (group.result_row(&self.spec, &Faults::default()), group.allocated_bytes())
+            };
+            self.touched.push(TouchedGroup { slot, before, bytes });
+        }
+        Some(group)
+    }
+
+    fn find_or_insert(&mut self, key: &[Datum]) -> u32 {
+        let hash = row_hash(key);
+        let has_key = |slot: &u32| self.groups[*slot as usize].as_ref().is_some_and(|group| *group.key == *key);
+        if let Some(slot) = self.slots.find(hash, has_key) {
+            return *slot;
+        }
+        let group = HeldGroup { key: key.into(), cells: GroupCells::new(&self.spec.set), touched: false };
+        if self.spec.keys == 0 {
+            self.bytes += group.allocated_bytes();
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.groups.push(None);
+            (self.groups.len() - 1) as u32
+        });
+        self.groups[slot as usize] = Some(group);
+        let groups = &self.groups;
+        self.slots
+            .insert_unique(hash, slot, |slot| groups[*slot as usize].as_ref().map_or(0, |group| row_hash(&group.key)));
+        slot
+    }
+
+    fn remove_group(&mut self, slot: u32) {
+        let Some(group) = self.groups[slot as usize].take() else { return };
+        if let Ok(entry) = self.slots.find_entry(row_hash(&group.key), |other| *other == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+    }
+}

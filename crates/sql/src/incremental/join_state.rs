@@ -1,0 +1,179 @@
+//! Joins of derived rows.
+
+use hashbrown::HashMap;
+
+use super::join_delta::{joined_rows, pair_changes, presence_changes};
+use super::row_bag::RowBag;
+use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
+use crate::datum::{Datum, Row};
+use crate::eval::Faults;
+use crate::expr::Expr;
+use crate::hash::RowHashState;
+use crate::plan::JoinKind;
+
+/// A join above the leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JoinSpec {
+    pub(crate) kind: JoinKind,
+    pub(crate) keys: Vec<(Expr, Expr)>,
+    pub(crate) condition: Option<Expr>,
+    pub(crate) left_width: usize,
+    pub(crate) right_width: usize,
+}
+
+impl JoinSpec {
+    /// Whether left rows without a partner are in the result.
+    pub(super) fn keeps_left(&self) -> bool {
+        matches!(self.kind, JoinKind::Left | JoinKind::Full | JoinKind::Anti)
+    }
+
+    /// Whether right rows without a partner are in the result.
+    pub(super) fn keeps_right(&self) -> bool {
+        matches!(self.kind, JoinKind::Right | JoinKind::Full)
+    }
+
+    /// Whether pairs are in the result.
+    pub(super) fn emits_pairs(&self) -> bool {
+        !matches!(self.kind, JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// A left row without a partner.
+    pub(super) fn left_alone(&self, row: &[Datum]) -> Row {
+        let nulls = if self.emits_pairs() { self.right_width } else { 0 };
+        row.iter().cloned().chain(std::iter::repeat_n(Datum::Null, nulls)).collect()
+    }
+
+    /// A right row without a partner.
+    pub(super) fn right_alone(&self, row: &[Datum]) -> Row {
+        std::iter::repeat_n(Datum::Null, self.left_width).chain(row.iter().cloned()).collect()
+    }
+}
+
+/// The rows of both sides with one key.
+#[derive(Debug, Default)]
+pub(super) struct JoinedBags {
+    pub(super) left: RowBag,
+    pub(super) right: RowBag,
+}
+
+/// Which sides have rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SidePresence {
+    pub(super) left: bool,
+    pub(super) right: bool,
+}
+
+impl SidePresence {
+    pub(super) fn of_bags(bags: &JoinedBags) -> SidePresence {
+        SidePresence { left: !bags.left.is_empty(), right: !bags.right.is_empty() }
+    }
+}
+
+/// The updates of both sides with one key.
+#[derive(Debug, Default)]
+pub(super) struct JoinedUpdates {
+    pub(super) left: Vec<RowUpdate>,
+    pub(super) right: Vec<RowUpdate>,
+}
+
+/// The rows of both inputs by their keys.
+///
+/// An epoch costs the pairs of the changed rows with the rows of the other side. A join that keeps rows without a
+/// partner costs all rows of a key when the other side's first row comes or its last one goes; if it has a further
+/// condition, it costs all pairs of each touched key. Without keys there is one key.
+#[derive(Debug)]
+pub(super) struct JoinState {
+    spec: JoinSpec,
+    keys: HashMap<Row, JoinedBags, RowHashState>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl JoinState {
+    pub(super) fn new(spec: JoinSpec) -> JoinState {
+        JoinState { spec, keys: HashMap::default(), rows: 0, bytes: 0 }
+    }
+
+    /// Applies the updates of one epoch, and gives those of the result.
+    pub(super) fn apply(
+        &mut self,
+        left: Vec<RowUpdate>,
+        right: Vec<RowUpdate>,
+        faults: &Faults,
+    ) -> Result<Vec<RowUpdate>, StateError> {
+        let mut changes = Vec::new();
+        for (key, updates) in self.updates_by_key(left, right, faults, &mut changes) {
+            let mut bags = self.keys.remove(&key).unwrap_or_default();
+            if self.spec.condition.is_none() || self.spec.kind == JoinKind::Inner {
+                let before = SidePresence::of_bags(&bags);
+                if self.spec.emits_pairs() {
+                    pair_changes(&self.spec, &bags, &updates, faults, &mut changes)?;
+                }
+                self.update_bags(&mut bags, &updates)?;
+                presence_changes(&self.spec, before, &bags, &updates, &mut changes);
+            } else {
+                joined_rows(&self.spec, &bags, -1, &Faults::default(), &mut changes)?;
+                self.update_bags(&mut bags, &updates)?;
+                joined_rows(&self.spec, &bags, 1, faults, &mut changes)?;
+            }
+            if !(bags.left.is_empty() && bags.right.is_empty()) {
+                self.keys.insert(key, bags);
+            }
+        }
+        consolidate_rows(&mut changes);
+        Ok(changes)
+    }
+
+    /// The size of the state.
+    pub(super) fn usage(&self) -> StateUsage {
+        let keys = self.keys.len();
+        StateUsage { groups: keys, rows: self.rows, bytes: self.bytes + keys * size_of::<(Row, JoinedBags)>() }
+    }
+
+    /// The updates of both sides by key. Rows with a null in their key have no partner, and are not held.
+    fn updates_by_key(
+        &self,
+        mut left: Vec<RowUpdate>,
+        mut right: Vec<RowUpdate>,
+        faults: &Faults,
+        changes: &mut Vec<RowUpdate>,
+    ) -> HashMap<Row, JoinedUpdates, RowHashState> {
+        let mut by_key: HashMap<Row, JoinedUpdates, RowHashState> = HashMap::default();
+        consolidate_rows(&mut left);
+        consolidate_rows(&mut right);
+        let key_of = |row: &Row, exprs: &mut dyn Iterator<Item = &Expr>| -> Row {
+            exprs.map(|expr| expr.eval(row, faults).into_owned()).collect()
+        };
+        for (row, diff) in left {
+            let key = key_of(&row, &mut self.spec.keys.iter().map(|(left, _)| left));
+            if !key.iter().any(Datum::is_null) {
+                by_key.entry(key).or_default().left.push((row, diff));
+            } else if self.spec.keeps_left() {
+                changes.push((self.spec.left_alone(&row), diff));
+            }
+        }
+        for (row, diff) in right {
+            let key = key_of(&row, &mut self.spec.keys.iter().map(|(_, right)| right));
+            if !key.iter().any(Datum::is_null) {
+                by_key.entry(key).or_default().right.push((row, diff));
+            } else if self.spec.keeps_right() {
+                changes.push((self.spec.right_alone(&row), diff));
+            }
+        }
+        by_key
+    }
+
+    fn update_bags(&mut self, bags: &mut JoinedBags, updates: &JoinedUpdates) -> Result<(), StateError> {
+        let left = updates.left.iter().map(|update| (true, update));
+        for (is_left, (row, diff)) in left.chain(updates.right.iter().map(|update| (false, update))) {
+            let bag = if is_left { &mut bags.left } else { &mut bags.right };
+            let (after, grown) = bag.update(row, *diff);
+            if after < 0 {
+                return Err(StateError::NegativeCount { operator: "a join" });
+            }
+            self.bytes = self.bytes.saturating_add_signed(grown);
+            self.rows = self.rows.saturating_add_signed(grown.signum());
+        }
+        Ok(())
+    }
+}

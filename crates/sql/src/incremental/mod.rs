@@ -1,0 +1,118 @@
+//! Incremental evaluation: from the changes of one epoch to the changes of the answer.
+//!
+//! [`crate::split`] turns a plan into *leaves*, which are functions of the rows of one key, and an *upper plan*:
+//!
+//! ```text
+//! rows of a key ─► LeafProgram ─► (PartialGroups) ─► GroupTable ─► UpperState ─► changes of the answer
+//!                  on each worker   sending worker    by group      one worker
+//! ```
+//!
+//! Everything is a state machine that is fed by its caller. Rows are changed by *updates*: a row with the number of
+//! times that it is added, or removed if that is negative. Within an epoch updates may come in any order, since they
+//! come from several workers. At its end nothing may have been removed that was not there: that is a [`StateError`],
+//! and never a wrong answer.
+//!
+//! - [`LeafProgram`] evaluates the rows of one key, and holds nothing;
+//! - [`GroupTable`] holds groups with their accumulators, [`PartialGroups`] adds up counts and sums before they are sent;
+//! - [`UpperState`] holds what the operators above the leaves need;
+//! - [`ExactSum`] is an exact sum of doubles.
+
+mod aggregates;
+mod big_uint;
+mod cells;
+mod distinct_rows;
+mod exact_sum;
+mod group_table;
+mod join_delta;
+mod join_state;
+mod leaf;
+mod leaf_join;
+mod leaf_nodes;
+mod linear_cell;
+mod partial_groups;
+mod results;
+mod row_bag;
+mod sorted;
+mod top_rows;
+mod upper;
+mod value_map;
+mod window_frames;
+mod window_state;
+
+#[cfg(test)]
+mod tests;
+
+pub use exact_sum::{ExactSum, exact_variance};
+pub use group_table::{GroupSpec, GroupTable};
+pub use join_state::JoinSpec;
+pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
+pub use partial_groups::{PartialGroup, PartialGroups};
+pub use top_rows::{RowOrder, TopSpec};
+pub use upper::{UpperOperator, UpperPlan, UpperState};
+pub use window_state::WindowSpec;
+
+pub(crate) use leaf::LeafNode;
+pub(crate) use leaf_join::LeafJoin;
+pub(crate) use leaf_nodes::{filter_node, project_node};
+
+use crate::datum::{Datum, Row};
+
+/// A row and how many times it is added, or removed if that is negative.
+pub type RowUpdate = (Row, i64);
+
+/// Why a question cannot be maintained any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// More was removed than was there: the updates do not come from a history of rows.
+    #[error("{operator} removed a row more often than it was added")]
+    NegativeCount {
+        /// What the operator does.
+        operator: &'static str,
+    },
+    /// A row is there so often that its count does not fit in 64 bits.
+    #[error("{operator} repeats a row more than 2^63 times")]
+    CountOverflow {
+        /// What the operator does.
+        operator: &'static str,
+    },
+}
+
+/// The size of the state that a question holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateUsage {
+    /// Groups, partitions and keys of joins.
+    pub groups: usize,
+    /// Rows that are held, distinct ones.
+    pub rows: usize,
+    /// Bytes, approximately.
+    pub bytes: usize,
+}
+
+impl StateUsage {
+    /// Adds the size of another part of the state.
+    pub fn add(&mut self, other: StateUsage) {
+        self.groups += other.groups;
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Adds up the updates of equal rows, and leaves out those that cancel. The rows are sorted afterwards.
+pub fn consolidate_rows(updates: &mut Vec<RowUpdate>) {
+    if updates.len() > 1 {
+        updates.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        updates.dedup_by(|(row, diff), (kept, sum)| {
+            let equal = row == kept;
+            if equal {
+                *sum = sum.saturating_add(*diff);
+            }
+            equal
+        });
+    }
+    updates.retain(|(_, diff)| *diff != 0);
+}
+
+/// The size of a row in memory, bytes.
+fn row_bytes(row: &[Datum]) -> usize {
+    size_of::<Row>() + row.iter().map(Datum::allocated_bytes).sum::<usize>()
+}

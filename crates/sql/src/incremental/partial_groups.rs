@@ -1,0 +1,65 @@
+//! Counts and sums of groups, added up on one worker before they are sent.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::aggregates::AggregateSet;
+use super::cells::{CellState, GroupCells};
+use super::group_table::GroupSpec;
+use super::linear_cell::LinearCell;
+use crate::datum::{Datum, Row};
+use crate::hash::RowHashState;
+
+/// What the rows of one epoch on one worker add to a group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartialGroup {
+    /// The key of the group: send it by [`row_hash`](crate::hash::row_hash) of this.
+    pub key: Row,
+    pub(super) rows: i64,
+    pub(super) cells: Box<[LinearCell]>,
+}
+
+/// Adds up the updates of an epoch, so that one message for each touched group is sent instead of one for each row.
+///
+/// It holds as many groups as one epoch touches, and nothing between epochs.
+#[derive(Debug)]
+pub struct PartialGroups {
+    spec: Arc<GroupSpec>,
+    groups: HashMap<Row, GroupCells, RowHashState>,
+}
+
+impl PartialGroups {
+    /// For a spec that [is linear](GroupSpec::is_linear); `None` for others.
+    #[must_use]
+    pub fn new(spec: Arc<GroupSpec>) -> Option<PartialGroups> {
+        spec.is_linear().then(|| PartialGroups { spec, groups: HashMap::default() })
+    }
+
+    /// Adds a projected row `diff` times.
+    pub fn update(&mut self, row: &[Datum], diff: i64) {
+        let set: &AggregateSet = &self.spec.set;
+        let key = self.spec.key_of(row);
+        if let Some(cells) = self.groups.get_mut(key) {
+            cells.update(set, row, diff);
+            return;
+        }
+        let mut cells = GroupCells::new(set);
+        cells.update(set, row, diff);
+        self.groups.insert(key.into(), cells);
+    }
+
+    /// Gives away what was added up, without groups to which nothing was added in the end.
+    pub fn take_groups(&mut self) -> Vec<PartialGroup> {
+        let groups = self.groups.drain().map(|(key, cells)| {
+            let (rows, cells) = cells.into_parts();
+            let linear = cells.into_vec().into_iter().filter_map(|cell| match cell {
+                CellState::Linear(cell) => Some(cell),
+                _ => None,
+            });
+            PartialGroup { key, rows, cells: linear.collect() }
+        });
+        groups.filter(|group| group.rows != 0 || !group.cells.iter().all(LinearCell::is_zero)).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! A question as a worker maintains it: leaves, groups and the upper plan in one process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::histories::KeyedTables;
+use crate::datum::{Datum, Row};
+use crate::eval::Faults;
+use crate::incremental::{
+    GroupTable, KeyedInput, LeafScratch, PartialGroups, RowUpdate, StateError, StateUsage, UpperState,
+};
+use crate::split::QuestionProgram;
+
+/// A question with all of its state.
+pub(super) struct QuestionRun {
+    program: QuestionProgram,
+    groups: Vec<Option<GroupTable>>,
+    /// Whether counts and sums are added up before they come to the groups.
+    combine: bool,
+    upper: UpperState,
+    scratch: LeafScratch,
+    faults: Faults,
+    /// The answer: the sum of all changes.
+    pub(super) answer: BTreeMap<Row, i64>,
+}
+
+impl QuestionRun {
+    pub(super) fn start(program: QuestionProgram, combine: bool) -> Result<QuestionRun, StateError> {
+        let groups = program.leaves.iter().map(|leaf| leaf.group.clone().map(GroupTable::new)).collect();
+        let upper = UpperState::new(&program.upper);
+        let (scratch, faults, answer) = (LeafScratch::default(), Faults::default(), BTreeMap::new());
+        let mut run = QuestionRun { program, groups, combine, upper, scratch, faults, answer };
+        let first = run.upper.start(&run.faults)?;
+        run.add_to_answer(first);
+        let mut initial = Vec::new();
+        for (leaf, table) in run.groups.iter_mut().enumerate() {
+            let rows = table.as_mut().map(|table| table.initial_rows(&run.faults)).unwrap_or_default();
+            initial.extend(rows.into_iter().map(|(row, diff)| (leaf, row, diff)));
+        }
+        let changes = run.upper.apply(initial, &run.faults)?;
+        run.add_to_answer(changes);
+        Ok(run)
+    }
+
+    /// Applies the changes of these keys.
+    pub(super) fn apply(&mut self, before: &KeyedTables, after: &KeyedTables, keys: &[i64]) -> Result<(), StateError> {
+        let mut leaf_updates = Vec::new();
+        for leaf in 0..self.program.leaves.len() {
+            self.update_leaf(leaf, before, after, keys, &mut leaf_updates)?;
+        }
+        let changes = self.upper.apply(leaf_updates, &self.faults)?;
+        self.add_to_answer(changes);
+        Ok(())
+    }
+
+    /// The size of all state.
+    pub(super) fn usage(&self) -> StateUsage {
+        let mut usage = self.upper.usage();
+        self.groups.iter().flatten().for_each(|table| usage.add(table.usage()));
+        usage
+    }
+
+    fn update_leaf(
+        &mut self,
+        index: usize,
+        before: &KeyedTables,
+        after: &KeyedTables,
+        keys: &[i64],
+        leaf_updates: &mut Vec<(usize, Row, i64)>,
+    ) -> Result<(), StateError> {
+        let leaf = &self.program.leaves[index];
+        let mut partial =
+            leaf.group.as_ref().filter(|_| self.combine).and_then(|spec| PartialGroups::new(Arc::clone(spec)));
+        let mut table = self.groups[index].as_mut();
+        for key in keys {
+            let (old, new) = (key_input(&self.program, before, *key), key_input(&self.program, after, *key));
+            leaf.program.changes(&old, &new, &self.scratch, &self.faults, &mut |row, diff| match (
+                &mut partial,
+                &mut table,
+            ) {
+                (Some(partial), _) => partial.update(row, diff),
+                (None, Some(table)) => table.update(row, diff),
+                (None, None) => leaf_updates.push((index, row.into(), diff)),
+            });
+        }
+        if let Some(table) = table {
+            let partial = partial.iter_mut().flat_map(PartialGroups::take_groups);
+            partial.for_each(|group| table.merge(&group));
+            table.finish_epoch(&self.faults, &mut |row, diff| leaf_updates.push((index, row, diff)))?;
+        }
+        Ok(())
+    }
+
+    fn add_to_answer(&mut self, changes: Vec<RowUpdate>) {
+        for (row, diff) in changes {
+            let count = self.answer.entry(row).or_insert(0);
+            *count += diff;
+        }
+        self.answer.retain(|_, count| *count != 0);
+    }
+}
+
+fn key_input(program: &QuestionProgram, tables: &KeyedTables, key: i64) -> KeyedInput {
+    let faults = Faults::default();
+    let mut input = KeyedInput::new(program.scans.len());
+    for (scan, rows) in program.scans.iter().zip(&mut input.scans) {
+        for (row, count) in tables.rows[scan.relation].get(&key).into_iter().flatten() {
+            let values: Vec<Datum> = scan.columns.iter().map(|column| column.eval(row, &faults).into_owned()).collect();
+            rows.push(values, *count);
+        }
+    }
+    input
+}

@@ -1,0 +1,143 @@
+//! The first rows in an order.
+
+use std::collections::BTreeMap;
+
+use super::sorted::{SortDirection, SortValue, SortedRow};
+use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
+use crate::datum::Row;
+use crate::eval::Faults;
+use crate::expr::Expr;
+use crate::plan::SortKey;
+
+/// An order of rows: by these values, then by all columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowOrder {
+    keys: Vec<(Expr, SortDirection)>,
+}
+
+impl RowOrder {
+    pub(crate) fn new(keys: &[SortKey]) -> RowOrder {
+        RowOrder { keys: keys.iter().map(|key| (key.expr.clone(), SortDirection::of_key(key))).collect() }
+    }
+
+    /// A row with its place in the order.
+    pub(super) fn sorted_row(&self, row: Row, faults: &Faults) -> SortedRow {
+        let keys = self
+            .keys
+            .iter()
+            .map(|(expr, direction)| SortValue { value: expr.eval(&row, faults).into_owned(), direction: *direction });
+        SortedRow { keys: keys.collect(), row }
+    }
+}
+
+/// `LIMIT … OFFSET …`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopSpec {
+    pub(crate) order: RowOrder,
+    pub(crate) offset: u64,
+    pub(crate) limit: Option<u64>,
+}
+
+/// All rows in their order, of which the first ones are the result.
+///
+/// An update costs a logarithm of the number of rows. An epoch costs the first `offset + limit` rows, and nothing if all
+/// of its updates come after them.
+#[derive(Debug)]
+pub(super) struct TopRows {
+    spec: TopSpec,
+    rows: BTreeMap<SortedRow, i64>,
+    /// The last row that counts, if there are as many as count.
+    boundary: Option<SortedRow>,
+    bytes: usize,
+}
+
+/// The bytes of a row in the order.
+pub(super) fn sorted_row_bytes(row: &SortedRow) -> usize {
+    let key_bytes = |key: &SortValue| key.value.allocated_bytes() + size_of::<SortDirection>();
+    size_of::<SortedRow>() + size_of::<i64>() + row_bytes(&row.row) + row.keys.iter().map(key_bytes).sum::<usize>()
+}
+
+/// Adds a row `diff` times to an ordered bag. Returns the bytes by which it grew.
+pub(super) fn update_sorted(
+    rows: &mut BTreeMap<SortedRow, i64>,
+    row: SortedRow,
+    diff: i64,
+    operator: &'static str,
+) -> Result<isize, StateError> {
+    use std::collections::btree_map::Entry;
+    let bytes = sorted_row_bytes(&row) as isize;
+    match rows.entry(row) {
+        Entry::Vacant(entry) if diff > 0 => {
+            entry.insert(diff);
+            Ok(bytes)
+        }
+        Entry::Vacant(_) => Err(StateError::NegativeCount { operator }),
+        Entry::Occupied(mut entry) => {
+            let count = entry.get().checked_add(diff).ok_or(StateError::CountOverflow { operator })?;
+            match count {
+                ..0 => Err(StateError::NegativeCount { operator }),
+                0 => {
+                    entry.remove();
+                    Ok(-bytes)
+                }
+                _ => {
+                    entry.insert(count);
+                    Ok(0)
+                }
+            }
+        }
+    }
+}
+
+impl TopRows {
+    pub(super) fn new(spec: TopSpec) -> TopRows {
+        TopRows { spec, rows: BTreeMap::new(), boundary: None, bytes: 0 }
+    }
+
+    /// Applies the updates of one epoch, and gives those of the result.
+    pub(super) fn apply(&mut self, mut updates: Vec<RowUpdate>, faults: &Faults) -> Result<Vec<RowUpdate>, StateError> {
+        consolidate_rows(&mut updates);
+        let updates = updates.into_iter().map(|(row, diff)| (self.spec.order.sorted_row(row, faults), diff));
+        let updates: Vec<(SortedRow, i64)> = updates.collect();
+        let beyond = |row: &SortedRow| self.boundary.as_ref().is_some_and(|boundary| row > boundary);
+        let unchanged = updates.iter().all(|(row, _)| beyond(row));
+        let mut changes = Vec::new();
+        if !unchanged {
+            self.first_rows(&mut |row, count| changes.push((row.row.clone(), -count)));
+        }
+        for (row, diff) in updates {
+            let grown = update_sorted(&mut self.rows, row, diff, "LIMIT")?;
+            self.bytes = self.bytes.saturating_add_signed(grown);
+        }
+        if !unchanged {
+            self.boundary = self.first_rows(&mut |row, count| changes.push((row.row.clone(), count))).cloned();
+            consolidate_rows(&mut changes);
+        }
+        Ok(changes)
+    }
+
+    /// The size of the state.
+    pub(super) fn usage(&self) -> StateUsage {
+        StateUsage { groups: 0, rows: self.rows.len(), bytes: self.bytes }
+    }
+
+    /// Gives the rows of the result to `emit`. Returns the last row that counts, if there are as many as count.
+    fn first_rows(&self, emit: &mut dyn FnMut(&SortedRow, i64)) -> Option<&SortedRow> {
+        let start = i64::try_from(self.spec.offset).unwrap_or(i64::MAX);
+        let limit = self.spec.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        let end = limit.map_or(i64::MAX, |limit| start.saturating_add(limit));
+        let mut passed = 0_i64;
+        for (row, count) in &self.rows {
+            let next = passed.saturating_add(*count);
+            let shown = next.min(end) - passed.max(start);
+            if shown > 0 {
+                emit(row, shown);
+            }
+            if next >= end {
+                return Some(row);
+            }
+            passed = next;
+        }
+        None
+    }
+}

@@ -1,0 +1,269 @@
+//! The values of a group with their counts, in order: for the least, the greatest, percentiles, the mode and `DISTINCT`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::sorted::SortValue;
+use crate::datum::Datum;
+
+/// A bag of values in their order, with their counts.
+///
+/// Between [`CountedMap::update`] calls of one epoch counts may be negative: updates of an epoch come in any order.
+#[derive(Debug, Clone)]
+pub(super) struct CountedMap<K> {
+    counts: BTreeMap<K, i64>,
+    /// The number of values whose count is negative.
+    negative: usize,
+    /// The bytes of the keys.
+    bytes: usize,
+}
+
+/// What an update did to the presence of a value: whether its count is positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PresenceChange {
+    Unchanged,
+    Appeared,
+    Vanished,
+}
+
+/// A key of a [`CountedMap`].
+pub(super) trait MapKey: Ord {
+    /// The size in memory, bytes.
+    fn allocated_bytes(&self) -> usize;
+}
+
+impl MapKey for Datum {
+    fn allocated_bytes(&self) -> usize {
+        Datum::allocated_bytes(self)
+    }
+}
+
+impl MapKey for (Datum, Datum) {
+    fn allocated_bytes(&self) -> usize {
+        self.0.allocated_bytes() + self.1.allocated_bytes()
+    }
+}
+
+impl MapKey for Box<[SortValue]> {
+    fn allocated_bytes(&self) -> usize {
+        let directions = size_of::<SortValue>() - size_of::<Datum>();
+        size_of::<Self>() + self.iter().map(|part| part.value.allocated_bytes() + directions).sum::<usize>()
+    }
+}
+
+impl<K> Default for CountedMap<K> {
+    fn default() -> CountedMap<K> {
+        CountedMap { counts: BTreeMap::new(), negative: 0, bytes: 0 }
+    }
+}
+
+impl<K: MapKey> CountedMap<K> {
+    /// The map, with positive counts once an epoch is complete.
+    pub(super) fn counts(&self) -> &BTreeMap<K, i64> {
+        &self.counts
+    }
+
+    /// Whether a count is negative.
+    pub(super) fn is_negative(&self) -> bool {
+        self.negative > 0
+    }
+
+    /// The bytes owned on the heap, approximately.
+    pub(super) fn heap_bytes(&self) -> usize {
+        // A tree's nodes are two thirds full.
+        (self.bytes + self.counts.len() * size_of::<i64>()) * 3 / 2
+    }
+
+    /// Adds a key `diff` times. Returns the count before and after.
+    pub(super) fn update(&mut self, key: K, diff: i64) -> (i64, i64) {
+        use std::collections::btree_map::Entry;
+        let (before, after) = match self.counts.entry(key) {
+            Entry::Vacant(entry) if diff != 0 => {
+                self.bytes += entry.key().allocated_bytes();
+                entry.insert(diff);
+                (0, diff)
+            }
+            Entry::Vacant(_) => (0, 0),
+            Entry::Occupied(mut entry) => {
+                let before = *entry.get();
+                let after = before.saturating_add(diff);
+                if after == 0 {
+                    let (key, _) = entry.remove_entry();
+                    self.bytes -= key.allocated_bytes();
+                } else {
+                    entry.insert(after);
+                }
+                (before, after)
+            }
+        };
+        self.negative = self.negative + usize::from(after < 0) - usize::from(before < 0);
+        (before, after)
+    }
+}
+
+impl PresenceChange {
+    /// The change from one count to another.
+    pub(super) fn between((before, after): (i64, i64)) -> PresenceChange {
+        match (before > 0, after > 0) {
+            (false, true) => PresenceChange::Appeared,
+            (true, false) => PresenceChange::Vanished,
+            _ => PresenceChange::Unchanged,
+        }
+    }
+}
+
+/// The values of a group: a counted map with what percentiles and the mode need besides.
+///
+/// An update costs a logarithm of the number of distinct values, and as much for each cursor and for the mode.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ValueMap {
+    values: CountedMap<Datum>,
+    /// The number of values, repeated ones included.
+    total: i64,
+    cursors: Box<[PlaceCursor]>,
+    /// The values by their frequency, for the mode.
+    by_count: Option<Box<BTreeSet<(Reverse<i64>, Datum)>>>,
+}
+
+/// A place in the sorted values. It moves by neighbours: one update moves a percentile by at most one element.
+#[derive(Debug, Clone)]
+struct PlaceCursor {
+    /// The value at the place. While an epoch is applied, any value.
+    value: Datum,
+    /// The number of elements smaller than `value`.
+    below: i64,
+}
+
+impl ValueMap {
+    /// An empty map with this many cursors, and the order by frequency if the mode is read.
+    pub(super) fn new(cursors: usize, by_count: bool) -> ValueMap {
+        // No value is smaller than false.
+        let start = PlaceCursor { value: Datum::Bool(false), below: 0 };
+        let by_count = by_count.then(Box::default);
+        ValueMap { cursors: vec![start; cursors].into_boxed_slice(), by_count, ..ValueMap::default() }
+    }
+
+    /// The values with their counts.
+    pub(super) fn counts(&self) -> &BTreeMap<Datum, i64> {
+        self.values.counts()
+    }
+
+    /// The number of values, repeated ones included.
+    pub(super) fn total(&self) -> i64 {
+        self.total
+    }
+
+    /// Whether a value was retracted more often than inserted.
+    pub(super) fn is_negative(&self) -> bool {
+        self.values.is_negative()
+    }
+
+    /// The bytes owned on the heap, approximately.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let mode = self.by_count.as_ref().map_or(0, |_| self.values.heap_bytes());
+        self.values.heap_bytes() + mode + size_of_val(&*self.cursors)
+    }
+
+    /// Adds a value `diff` times.
+    pub(super) fn update(&mut self, value: &Datum, diff: i64) -> PresenceChange {
+        let (before, after) = self.values.update(value.clone(), diff);
+        self.total = self.total.saturating_add(diff);
+        for cursor in &mut self.cursors {
+            if *value < cursor.value {
+                cursor.below = cursor.below.saturating_add(diff);
+            }
+        }
+        if let Some(by_count) = &mut self.by_count {
+            if before > 0 {
+                by_count.remove(&(Reverse(before), value.clone()));
+            }
+            if after > 0 {
+                by_count.insert((Reverse(after), value.clone()));
+            }
+        }
+        PresenceChange::between((before, after))
+    }
+
+    /// Moves a cursor to the element at `place`, from 0. All counts must be positive, and the place within the values.
+    pub(super) fn move_cursor(&mut self, cursor: usize, place: i64) {
+        let Some(cursor) = self.cursors.get_mut(cursor) else { return };
+        let counts = self.values.counts();
+        for (value, count) in counts.range(..&cursor.value).rev() {
+            if cursor.below <= place {
+                break;
+            }
+            cursor.below -= count;
+            cursor.value.clone_from(value);
+        }
+        let mut found = None;
+        for (value, count) in counts.range(&cursor.value..) {
+            found = Some(value);
+            if place < cursor.below + count {
+                break;
+            }
+            cursor.below += count;
+        }
+        if let Some(value) = found.filter(|value| **value != cursor.value) {
+            let value = value.clone();
+            cursor.value = value;
+        }
+    }
+
+    /// The value at a cursor, and the value of the next element. The cursor must have been moved to `place`.
+    pub(super) fn values_at(&self, cursor: usize, place: i64) -> Option<(&Datum, Option<&Datum>)> {
+        let cursor = self.cursors.get(cursor)?;
+        let mut upwards = self.counts().range(&cursor.value..);
+        let (value, count) = upwards.next()?;
+        let next = if place + 1 < cursor.below + count { Some(value) } else { upwards.next().map(|(next, _)| next) };
+        Some((value, next))
+    }
+
+    /// The most frequent value, the least of those equally frequent.
+    pub(super) fn most_frequent(&self) -> Option<&Datum> {
+        self.by_count.as_ref()?.first().map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn cursors_and_mode_agree_with_the_sorted_values(
+            epochs in prop::collection::vec(prop::collection::vec((0_i64..12, 0_u8..4), 0..12), 1..20),
+            shares in prop::collection::vec(0_usize..=100, 1..4),
+        ) {
+            let mut map = ValueMap::new(shares.len(), true);
+            let mut held: Vec<i64> = Vec::new();
+            for epoch in epochs {
+                for (value, action) in epoch {
+                    match held.iter().position(|other| *other == value).filter(|_| action > 1) {
+                        Some(index) => {
+                            held.remove(index);
+                            map.update(&Datum::Long(value), -1);
+                        }
+                        None => {
+                            held.push(value);
+                            map.update(&Datum::Long(value), 1);
+                        }
+                    }
+                }
+                held.sort_unstable();
+                prop_assert_eq!(map.total(), held.len() as i64);
+                for (cursor, share) in shares.iter().enumerate().filter(|_| !held.is_empty()) {
+                    let place = (held.len() - 1) * share / 100;
+                    map.move_cursor(cursor, place as i64);
+                    let (value, next) = map.values_at(cursor, place as i64).expect("a value");
+                    prop_assert_eq!(value, &Datum::Long(held[place]));
+                    prop_assert_eq!(next.cloned(), held.get(place + 1).copied().map(Datum::Long));
+                }
+                let count = |value: i64| held.iter().filter(|other| **other == value).count();
+                let mode = held.iter().copied().min_by_key(|value| (Reverse(count(*value)), *value));
+                prop_assert_eq!(map.most_frequent().cloned(), mode.map(Datum::Long));
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Window functions over the ordered rows of one partition.
+
+use std::collections::BTreeMap;
+
+use super::aggregates::AggregateSet;
+use super::cells::GroupCells;
+use super::sorted::SortedRow;
+use crate::datum::{Datum, Row};
+use crate::eval::Faults;
+use crate::expr::Expr;
+use crate::plan::{FrameBound, WindowFrame, WindowFunction};
+
+/// A window function, compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum WindowColumn {
+    /// An aggregate over a frame that slides.
+    Aggregate {
+        /// What it reads of each row.
+        inputs: Vec<Expr>,
+        /// The aggregate.
+        set: AggregateSet,
+        /// The frame.
+        frame: WindowFrame,
+    },
+    /// Another function.
+    Function(WindowFunction),
+}
+
+impl WindowColumn {
+    pub(super) fn new(function: &WindowFunction) -> WindowColumn {
+        match function {
+            WindowFunction::Aggregate(call, frame) => {
+                let mut inputs = Vec::new();
+                let set = AggregateSet::new(std::slice::from_ref(call), &mut inputs);
+                WindowColumn::Aggregate { inputs, set, frame: *frame }
+            }
+            other => WindowColumn::Function(other.clone()),
+        }
+    }
+
+    fn values(&self, partition: &OrderedPartition<'_>, faults: &Faults) -> Vec<Datum> {
+        match self {
+            WindowColumn::Aggregate { inputs, set, frame } => aggregate_values(partition, inputs, set, *frame, faults),
+            WindowColumn::Function(function) => {
+                (0..partition.rows.len()).map(|index| partition.value_of(function, index, faults)).collect()
+            }
+        }
+    }
+}
+
+/// Gives each row of a partition, followed by its window functions, to `emit`: as often as it is there.
+pub(super) fn window_rows(
+    columns: &[WindowColumn],
+    rows: &BTreeMap<SortedRow, i64>,
+    faults: &Faults,
+    emit: &mut dyn FnMut(Row),
+) {
+    let partition = OrderedPartition::new(rows);
+    let values: Vec<Vec<Datum>> = columns.iter().map(|column| column.values(&partition, faults)).collect();
+    let mut values: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
+    for row in &partition.rows {
+        let functions = values.iter_mut().map(|column| column.next().unwrap_or(Datum::Null));
+        emit(row.row.iter().cloned().chain(functions).collect());
+    }
+}
+
+/// The rows of a partition in their order, repeated ones as often as they are there.
+struct OrderedPartition<'a> {
+    rows: Vec<&'a SortedRow>,
+    /// Of each row: the group of peers that it is in.
+    peers: Vec<usize>,
+    /// The indexes of the first rows of all groups of peers, then the number of rows.
+    peer_starts: Vec<usize>,
+}
+
+impl<'a> OrderedPartition<'a> {
+    fn new(bag: &'a BTreeMap<SortedRow, i64>) -> OrderedPartition<'a> {
+        let mut rows: Vec<&SortedRow> = Vec::new();
+        for (row, count) in bag {
+            rows.extend((0..*count).map(|_| row));
+        }
+        let (mut peers, mut peer_starts) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (index, row) in rows.iter().enumerate() {
+            if index == 0 || rows[index - 1].keys != row.keys {
+                peer_starts.push(index);
+            }
+            peers.push(peer_starts.len() - 1);
+        }
+        peer_starts.push(rows.len());
+        OrderedPartition { rows, peers, peer_starts }
+    }
+
+    fn peer_range(&self, index: usize) -> (usize, usize) {
+        let peer = self.peers[index];
+        (self.peer_starts[peer], self.peer_starts[peer + 1])
+    }
+
+    /// The rows of a frame: from the first to before the second. The second may be smaller, if there is none.
+    fn frame_range(&self, frame: WindowFrame, index: usize) -> (usize, usize) {
+        let count = self.rows.len();
+        let (first_peer, last_peer) = self.peer_range(index);
+        let (first, last) = if frame.rows { (index, index + 1) } else { (first_peer, last_peer) };
+        let distance = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let start = match frame.start {
+            FrameBound::Unbounded => 0,
+            FrameBound::Current => first,
+            FrameBound::Preceding(rows) => first.saturating_sub(distance(rows)),
+            FrameBound::Following(rows) => first.saturating_add(distance(rows)),
+        };
+        let end = match frame.end {
+            FrameBound::Unbounded => count,
+            FrameBound::Current => last,
+            FrameBound::Preceding(rows) => last.saturating_sub(distance(rows)),
+            FrameBound::Following(rows) => last.saturating_add(distance(rows)),
+        };
+        (start.min(count), end.min(count))
+    }
+
+    fn value_of(&self, function: &WindowFunction, index: usize, faults: &Faults) -> Datum {
+        let (first_peer, last_peer) = self.peer_range(index);
+        let count = self.rows.len();
+        match function {
+            WindowFunction::RowNumber => Datum::Long(index as i64 + 1),
+            WindowFunction::Rank => Datum::Long(first_peer as i64 + 1),
+            WindowFunction::DenseRank => Datum::Long(self.peers[index] as i64 + 1),
+            WindowFunction::PercentRank if count == 1 => Datum::Double(0.0),
+            WindowFunction::PercentRank => Datum::Double(first_peer as f64 / (count - 1) as f64),
+            WindowFunction::CumeDist => Datum::Double(last_peer as f64 / count as f64),
+            WindowFunction::Ntile(buckets) => Datum::Long(bucket_of(index as u64, count as u64, *buckets)),
+            WindowFunction::Offset { value, distance, default } => {
+                let other = i64::try_from(index).ok().and_then(|index| index.checked_add(*distance));
+                let other = other.and_then(|other| usize::try_from(other).ok()).and_then(|other| self.rows.get(other));
+                match other {
+                    Some(other) => value.eval(&other.row, faults).into_owned(),
+                    None => default.eval(&self.rows[index].row, faults).into_owned(),
+                }
+            }
+            WindowFunction::FirstValue(value, frame) => {
+                let (start, end) = self.frame_range(*frame, index);
+                self.evaluate_at((start < end).then_some(start), value, faults)
+            }
+            WindowFunction::LastValue(value, frame) => {
+                let (start, end) = self.frame_range(*frame, index);
+                self.evaluate_at((start < end).then(|| end - 1), value, faults)
+            }
+            WindowFunction::NthValue(value, number, frame) => {
+                let (start, end) = self.frame_range(*frame, index);
+                let place = number.checked_sub(1).and_then(|before| start.checked_add(usize::try_from(before).ok()?));
+                self.evaluate_at(place.filter(|place| *place < end), value, faults)
+            }
+            WindowFunction::Aggregate(..) => Datum::Null,
+        }
+    }
+
+    fn evaluate_at(&self, index: Option<usize>, value: &Expr, faults: &Faults) -> Datum {
+        let row = index.and_then(|index| self.rows.get(index));
+        row.map_or(Datum::Null, |row| value.eval(&row.row, faults).into_owned())
+    }
+}
+
+/// The bucket of a row, from 1: the first `count % buckets` ones have one row more.
+fn bucket_of(index: u64, count: u64, buckets: u64) -> i64 {
+    let buckets = buckets.max(1);
+    let (size, larger) = (count / buckets, count % buckets);
+    let in_larger = larger * (size + 1);
+    let bucket = if index < in_larger { index / (size + 1) } else { larger + (index - in_larger) / size.max(1) };
+    bucket as i64 + 1
+}
+
+/// An aggregate over the frame of each row. The bounds of frames only move forwards, so each row is added once and
+/// removed once.
+fn aggregate_values(
+    partition: &OrderedPartition<'_>,
+    inputs: &[Expr],
+    set: &AggregateSet,
+    frame: WindowFrame,
+    faults: &Faults,
+) -> Vec<Datum> {
+    let project =
+        |row: &&SortedRow| -> Row { inputs.iter().map(|expr| expr.eval(&row.row, faults).into_owned()).collect() };
+    let projected: Vec<Row> = partition.rows.iter().map(project).collect();
+    let mut cells = GroupCells::new(set);
+    let (mut first, mut last) = (0, 0);
+    let mut values: Vec<Datum> = Vec::with_capacity(projected.len());
+    for index in 0..projected.len() {
+        let (start, end) = partition.frame_range(frame, index);
+        let unchanged = index > 0 && (first, last) == (start.min(last.max(end)), last.max(end));
+        if unchanged {
+            values.extend(values.last().cloned());
+            continue;
+        }
+        for row in projected.iter().take(end).skip(last) {
+            cells.update(set, row, 1);
+        }
+        last = last.max(end);
+        for row in projected.iter().take(start.min(last)).skip(first) {
+            cells.update(set, row, -1);
+        }
+        first = first.max(start.min(last));
+        cells.settle(set);
+        values.push(cells.results(set, faults).next().unwrap_or(Datum::Null));
+    }
+    values
+}

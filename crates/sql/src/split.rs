@@ -1,0 +1,190 @@
+//! Splits a plan into leaves, which are functions of the rows of one key, and the plan above them.
+//!
+//! All rows of a key are on one worker, side by side. So a join on the key, and all that is below and directly above it,
+//! is a function of the rows of one key, and needs no state of its own. A *leaf* is a largest such part of a plan. An
+//! aggregation directly above a leaf is its *group*: groups are distributed over the workers by their keys. What is above
+//! these runs on one worker.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::expr::Expr;
+use crate::incremental::{
+    GroupSpec, JoinSpec, LeafJoin, LeafNode, LeafProgram, RowOrder, TopSpec, UpperOperator, UpperPlan, WindowSpec,
+    filter_node, project_node,
+};
+use crate::key_columns::{KeyColumn, key_columns, key_of_expr};
+use crate::plan::Plan;
+
+/// A question as the graph maintains it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuestionProgram {
+    /// What is read of relations. Leaves refer to these by index.
+    pub scans: Vec<ScanSpec>,
+    /// The leaves.
+    pub leaves: Vec<QuestionLeaf>,
+    /// The plan above them.
+    pub upper: UpperPlan,
+}
+
+/// What is read of the rows of a relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanSpec {
+    /// The index of the relation in the catalog.
+    pub relation: usize,
+    /// Expressions over all columns of the relation, in catalog order: the values that the graph holds of a row, and
+    /// that a [`ScannedRows`](crate::incremental::ScannedRows) gets.
+    pub columns: Vec<Expr>,
+}
+
+/// A part of a question that is a function of the rows of one key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuestionLeaf {
+    /// The function. With a group it gives projected rows of the group, see [`GroupSpec`].
+    pub program: LeafProgram,
+    /// The aggregation of the rows. The input of the upper plan are then its result rows.
+    pub group: Option<Arc<GroupSpec>>,
+}
+
+/// Splits a plan. Equal scans, leaves and operators are there once.
+#[must_use]
+pub fn split_plan(plan: &Plan, catalog: &Catalog) -> QuestionProgram {
+    split_at_leaves(plan, catalog, |plan, catalog| key_columns(plan, catalog).is_some())
+}
+
+/// Splits a plan so that leaves are those parts for which `is_leaf` holds: functions of the rows of one key.
+pub(crate) fn split_at_leaves(plan: &Plan, catalog: &Catalog, is_leaf: fn(&Plan, &Catalog) -> bool) -> QuestionProgram {
+    let (scans, leaves) = (Vec::new(), Vec::new());
+    let mut splitter = PlanSplitter { catalog, is_leaf, scans, leaves, upper: UpperPlan::default() };
+    let root = splitter.add_node(plan);
+    splitter.upper.set_root(root);
+    QuestionProgram { scans: splitter.scans, leaves: splitter.leaves, upper: splitter.upper }
+}
+
+struct PlanSplitter<'a> {
+    catalog: &'a Catalog,
+    is_leaf: fn(&Plan, &Catalog) -> bool,
+    scans: Vec<ScanSpec>,
+    leaves: Vec<QuestionLeaf>,
+    upper: UpperPlan,
+}
+
+impl PlanSplitter<'_> {
+    /// Adds a part of the plan to the upper plan. Returns its position there.
+    fn add_node(&mut self, plan: &Plan) -> usize {
+        if (self.is_leaf)(plan, self.catalog) {
+            let root = self.leaf_node(plan);
+            return self.add_leaf(root, None);
+        }
+        if let Some((input, spec)) = self.grouped_leaf(plan) {
+            let root = project_node(self.leaf_node(input), spec.inputs());
+            return self.add_leaf(root, Some(Arc::new(spec)));
+        }
+        let inputs = plan.inputs().into_iter().map(|input| self.add_node(input)).collect();
+        self.upper.add(upper_operator(plan), inputs)
+    }
+
+    /// The leaf below a grouping, if the plan is one.
+    fn grouped_leaf<'p>(&self, plan: &'p Plan) -> Option<(&'p Plan, GroupSpec)> {
+        let (input, spec) = match plan {
+            Plan::Aggregate { input, keys, aggregates } => (input, GroupSpec::new(keys, aggregates)),
+            // Without columns there would be a group over no rows, too.
+            Plan::Distinct { input } if !input.types().is_empty() => (input, GroupSpec::new(&all_columns(input), &[])),
+            _ => return None,
+        };
+        (self.is_leaf)(input, self.catalog).then_some((&**input, spec))
+    }
+
+    fn add_leaf(&mut self, root: LeafNode, group: Option<Arc<GroupSpec>>) -> usize {
+        let leaf = QuestionLeaf { program: LeafProgram::new(root), group };
+        let index = self.leaves.iter().position(|other| *other == leaf).unwrap_or_else(|| {
+            self.leaves.push(leaf);
+            self.leaves.len() - 1
+        });
+        self.upper.add(UpperOperator::Leaf(index), Vec::new())
+    }
+
+    fn scan_index(&mut self, relation: usize, columns: &[Expr]) -> usize {
+        let scan = ScanSpec { relation, columns: columns.to_vec() };
+        self.scans.iter().position(|other| *other == scan).unwrap_or_else(|| {
+            self.scans.push(scan);
+            self.scans.len() - 1
+        })
+    }
+
+    /// A plan that is a leaf, compiled.
+    fn leaf_node(&mut self, plan: &Plan) -> LeafNode {
+        match plan {
+            Plan::Scan { relation, columns } => LeafNode::Scan(self.scan_index(*relation, columns)),
+            Plan::Filter { input, condition } => filter_node(self.leaf_node(input), condition),
+            Plan::Project { input, columns } => project_node(self.leaf_node(input), columns),
+            Plan::Unnest { input, list, keep_empty } => {
+                let input = Box::new(self.leaf_node(input));
+                LeafNode::Unnest { input, list: list.clone(), keep_empty: *keep_empty }
+            }
+            Plan::Join { kind, left, right, keys, condition } => {
+                let key_is_given = |(one, other): &(Expr, Expr)| {
+                    let is_key = |plan, expr| {
+                        key_columns(plan, self.catalog).map(|columns| key_of_expr(expr, &columns))
+                            == Some(KeyColumn::Key)
+                    };
+                    is_key(left, one) && is_key(right, other)
+                };
+                let keys = keys.iter().filter(|pair| !key_is_given(pair)).cloned().collect();
+                let (left_width, right_width) = (left.types().len(), right.types().len());
+                let (left, right) = (self.leaf_node(left), self.leaf_node(right));
+                let condition = condition.clone();
+                LeafNode::Join(Box::new(LeafJoin {
+                    kind: *kind,
+                    left,
+                    right,
+                    keys,
+                    condition,
+                    left_width,
+                    right_width,
+                }))
+            }
+            Plan::UnionAll { inputs } => LeafNode::UnionAll(inputs.iter().map(|input| self.leaf_node(input)).collect()),
+            Plan::Aggregate { .. }
+            | Plan::Distinct { .. }
+            | Plan::Window { .. }
+            | Plan::Limit { .. }
+            | Plan::OneRow { .. } => {
+                unreachable!("only plans that have key columns are leaves")
+            }
+        }
+    }
+}
+
+fn all_columns(plan: &Plan) -> Vec<Expr> {
+    plan.types().into_iter().enumerate().map(|(index, ty)| Expr::column(index, ty)).collect()
+}
+
+/// The operator of a plan whose inputs are added already.
+fn upper_operator(plan: &Plan) -> UpperOperator {
+    match plan {
+        Plan::OneRow { columns, .. } => UpperOperator::OneRow(columns.clone().into()),
+        Plan::Filter { condition, .. } => UpperOperator::Filter(condition.clone()),
+        Plan::Project { columns, .. } => UpperOperator::Project(columns.clone()),
+        Plan::Unnest { list, keep_empty, .. } => UpperOperator::Unnest { list: list.clone(), keep_empty: *keep_empty },
+        Plan::Join { kind, left, right, keys, condition } => UpperOperator::Join(JoinSpec {
+            kind: *kind,
+            keys: keys.clone(),
+            condition: condition.clone(),
+            left_width: left.types().len(),
+            right_width: right.types().len(),
+        }),
+        Plan::Aggregate { keys, aggregates, .. } => {
+            UpperOperator::Aggregate(Arc::new(GroupSpec::new(keys, aggregates)))
+        }
+        Plan::Distinct { .. } => UpperOperator::Distinct,
+        Plan::Window { partition, order, functions, .. } => {
+            UpperOperator::Window(WindowSpec::new(partition, order, functions))
+        }
+        Plan::Limit { order, offset, limit, .. } => {
+            UpperOperator::Limit(TopSpec { order: RowOrder::new(order), offset: *offset, limit: *limit })
+        }
+        // A scan is a leaf, and never comes here.
+        Plan::UnionAll { .. } | Plan::Scan { .. } => UpperOperator::UnionAll,
+    }
+}
