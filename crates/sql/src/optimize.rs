@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::plan::{JoinKind, Plan};
 use crate::rewrite::{
@@ -126,6 +127,9 @@ impl JoinParts {
     /// The join, with `on` split into keys and the rest. Conditions of one side are moved into it by the caller.
     fn into_plan(self) -> Plan {
         let JoinParts { kind, left, right, on, left_columns, right_columns } = self;
+        if on.iter().any(is_never_true) {
+            return unjoined_rows(kind, left, right);
+        }
         let mut keys = Vec::new();
         let mut rest = Vec::new();
         for condition in on {
@@ -138,6 +142,39 @@ impl JoinParts {
             }
         }
         Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition: all_of(rest) }
+    }
+}
+
+/// Whether a condition is the constant false or null.
+fn is_never_true(condition: &Expr) -> bool {
+    matches!(&condition.kind, ExprKind::Literal(value) if !value.is_true())
+}
+
+/// A plan without rows.
+fn no_rows(types: Vec<SqlType>) -> Plan {
+    let row = Plan::OneRow { columns: vec![Datum::Null; types.len()], types };
+    keep_rows(row, vec![Expr::literal(Datum::Bool(false))])
+}
+
+/// A join in which no rows match, such as one `ON a.ind = b.ind AND 1 = 2`. Its condition has become a constant, so there
+/// are no keys.
+fn unjoined_rows(kind: JoinKind, left: Plan, right: Plan) -> Plan {
+    let (left_types, right_types) = (left.types(), right.types());
+    let columns = |types: &[SqlType]| -> Vec<Expr> {
+        types.iter().enumerate().map(|(column, ty)| Expr::column(column, *ty)).collect()
+    };
+    let nulls = |types: &[SqlType]| -> Vec<Expr> { types.iter().map(|ty| Expr::null(*ty)).collect() };
+    let left_rows =
+        |left| Plan::Project { input: Box::new(left), columns: [columns(&left_types), nulls(&right_types)].concat() };
+    let right_rows =
+        |right| Plan::Project { input: Box::new(right), columns: [nulls(&left_types), columns(&right_types)].concat() };
+    match kind {
+        JoinKind::Inner => no_rows([left_types, right_types].concat()),
+        JoinKind::Left => left_rows(left),
+        JoinKind::Right => right_rows(right),
+        JoinKind::Full => Plan::UnionAll { inputs: vec![left_rows(left), right_rows(right)] },
+        JoinKind::Semi => no_rows(left_types),
+        JoinKind::Anti => left,
     }
 }
 
@@ -246,6 +283,9 @@ fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
     conditions.extend(join.on);
     flatten_join(join.left, 0, &mut inputs, &mut conditions);
     flatten_join(join.right, join.right_columns.start, &mut inputs, &mut conditions);
+    if conditions.iter().any(is_never_true) {
+        return no_rows(inputs.iter().flat_map(|input| input.plan.types()).collect());
+    }
     for input in &mut inputs {
         let (own, rest) = split(conditions, |condition| side_of(condition, &input.columns));
         conditions = rest;
