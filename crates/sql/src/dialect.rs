@@ -3,7 +3,10 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::dialect::{Dialect, GenericDialect};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
 
 /// The parser's settings. It counts as the parser's generic dialect, with more of what other dialects allow.
 #[derive(Debug)]
@@ -33,6 +36,28 @@ impl Dialect for QuestionDialect {
 
     fn is_identifier_part(&self, part: char) -> bool {
         part.is_alphanumeric() || part == '_'
+    }
+
+    fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        // The parser itself takes all that follows, `a IS DISTINCT FROM b OR c`, as the right operand.
+        if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            let right = parser.parse_subexpr(precedence);
+            return Some(right.map(|right| Expr::IsDistinctFrom(Box::new(left.clone()), Box::new(right))));
+        }
+        if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            let right = parser.parse_subexpr(precedence);
+            return Some(right.map(|right| Expr::IsNotDistinctFrom(Box::new(left.clone()), Box::new(right))));
+        }
+        if parser.parse_keyword(Keyword::DIV) {
+            let op = BinaryOperator::MyIntegerDivide;
+            let right = parser.parse_subexpr(precedence);
+            return Some(right.map(|right| Expr::BinaryOp {
+                left: Box::new(left.clone()),
+                op,
+                right: Box::new(right),
+            }));
+        }
+        None
     }
 
     allow!(

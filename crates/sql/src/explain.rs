@@ -104,7 +104,8 @@ fn join_line(
         .collect();
     if let Some(condition) = condition {
         let both: Vec<String> = left.iter().chain(right).cloned().collect();
-        conditions.push(print_expr(condition, &both));
+        let is_alone = keys.is_empty() || matches!(condition.kind, ExprKind::Compare(..) | ExprKind::And(_));
+        conditions.push(if is_alone { print_expr(condition, &both) } else { print_operand(condition, &both) });
     }
     if conditions.is_empty() {
         format!("{kind} join with one row")

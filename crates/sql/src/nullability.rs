@@ -1,40 +1,66 @@
 //! Which columns of a plan can be null.
 
 use crate::catalog::Catalog;
+use crate::datum::{Datum, SqlType};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{AggregateFunction, JoinKind, Plan, WindowFunction};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan, WindowFunction};
+use crate::rewrite::shift_columns;
 
 /// Whether each column can be null.
 pub(crate) fn nullable_columns(plan: &Plan, catalog: &Catalog) -> Vec<bool> {
-    let of = |exprs: &[Expr], input: &[bool]| exprs.iter().map(|expr| is_nullable(expr, input)).collect::<Vec<bool>>();
+    null_facts(plan, catalog).nullable
+}
+
+/// Whether an expression over the columns of a plan can be null.
+pub(crate) fn is_nullable_over(expr: &Expr, plan: &Plan, catalog: &Catalog) -> bool {
+    null_facts(plan, catalog).is_nullable(expr)
+}
+
+/// What is known of the nulls in the rows of a plan.
+#[derive(Debug, Default)]
+struct NullFacts {
+    /// Whether each column can be null.
+    nullable: Vec<bool>,
+    /// Expressions over the columns that are not null.
+    present: Vec<Expr>,
+}
+
+fn null_facts(plan: &Plan, catalog: &Catalog) -> NullFacts {
+    let columns = |nullable| NullFacts { nullable, present: Vec::new() };
     match plan {
-        Plan::Scan { relation, columns } => {
+        Plan::Scan { relation, columns: exprs } => {
             let known = catalog.relations.get(*relation).map_or(&[][..], |relation| relation.columns);
-            let input: Vec<bool> = known.iter().map(|column| column.nullable).collect();
-            of(columns, &input)
+            let input = columns(known.iter().map(|column| column.nullable).collect());
+            columns(exprs.iter().map(|expr| input.is_nullable(expr)).collect())
         }
         Plan::Filter { input, condition } => {
-            let mut nullable = nullable_columns(input, catalog);
-            mark_present(condition, &mut nullable);
-            nullable
+            let mut facts = null_facts(input, catalog);
+            facts.add_condition(condition);
+            facts
         }
-        Plan::Distinct { input } | Plan::Limit { input, .. } => nullable_columns(input, catalog),
-        Plan::Project { input, columns } => of(columns, &nullable_columns(input, catalog)),
+        Plan::Distinct { input } | Plan::Limit { input, .. } => null_facts(input, catalog),
+        Plan::Project { input, columns: exprs } => {
+            let input = null_facts(input, catalog);
+            columns(exprs.iter().map(|expr| input.is_nullable(expr)).collect())
+        }
         Plan::Unnest { input, .. } => {
-            let mut nullable = nullable_columns(input, catalog);
-            nullable.push(true);
-            nullable
+            let mut facts = null_facts(input, catalog);
+            facts.nullable.push(true);
+            facts
         }
-        Plan::Join { kind, left, right, keys, .. } => joined_columns(*kind, left, right, keys, catalog),
+        Plan::Join { kind, left, right, keys, .. } => {
+            joined_facts(*kind, null_facts(left, catalog), null_facts(right, catalog), keys)
+        }
         Plan::Aggregate { input, keys, aggregates } => {
-            let mut nullable = of(keys, &nullable_columns(input, catalog));
-            nullable.extend(aggregates.iter().map(|call| !is_count(call.function)));
-            nullable
+            let input = null_facts(input, catalog);
+            let mut nullable: Vec<bool> = keys.iter().map(|key| input.is_nullable(key)).collect();
+            nullable.extend(aggregates.iter().map(|call| is_nullable_aggregate(call, !keys.is_empty(), &input)));
+            columns(nullable)
         }
         Plan::Window { input, functions, .. } => {
-            let mut nullable = nullable_columns(input, catalog);
-            nullable.extend(functions.iter().map(|call| is_nullable_window(&call.function)));
-            nullable
+            let mut facts = null_facts(input, catalog);
+            facts.nullable.extend(functions.iter().map(|call| is_nullable_window(&call.function)));
+            facts
         }
         Plan::UnionAll { inputs } => {
             let mut all = vec![false; plan.types().len()];
@@ -43,84 +69,137 @@ pub(crate) fn nullable_columns(plan: &Plan, catalog: &Catalog) -> Vec<bool> {
                     *any |= one;
                 }
             }
-            all
+            columns(all)
         }
-        Plan::OneRow { columns, .. } => columns.iter().map(crate::datum::Datum::is_null).collect(),
+        Plan::OneRow { columns: values, .. } => columns(values.iter().map(Datum::is_null).collect()),
     }
 }
 
-fn joined_columns(kind: JoinKind, left: &Plan, right: &Plan, keys: &[(Expr, Expr)], catalog: &Catalog) -> Vec<bool> {
-    let mut one = nullable_columns(left, catalog);
-    let mut other = nullable_columns(right, catalog);
+fn joined_facts(kind: JoinKind, mut left: NullFacts, mut right: NullFacts, keys: &[(Expr, Expr)]) -> NullFacts {
     // A key that is null has no partner.
-    for (left_key, right_key) in keys {
-        if let (ExprKind::Column(column), JoinKind::Inner | JoinKind::Right | JoinKind::Semi) = (&left_key.kind, kind) {
-            one[*column] = false;
+    for (one, other) in keys {
+        if matches!(kind, JoinKind::Inner | JoinKind::Right | JoinKind::Semi) {
+            left.add_present(one);
         }
-        if let (ExprKind::Column(column), JoinKind::Inner | JoinKind::Left) = (&right_key.kind, kind) {
-            other[*column] = false;
+        if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+            right.add_present(other);
         }
     }
     if matches!(kind, JoinKind::Right | JoinKind::Full) {
-        one.fill(true);
+        left.forget();
     }
     if matches!(kind, JoinKind::Left | JoinKind::Full) {
-        other.fill(true);
+        right.forget();
     }
     if !matches!(kind, JoinKind::Semi | JoinKind::Anti) {
-        one.extend(other);
+        let width = left.nullable.len().cast_signed();
+        left.nullable.extend(right.nullable);
+        left.present.extend(right.present.into_iter().map(|mut expr| {
+            shift_columns(&mut expr, width);
+            expr
+        }));
     }
-    one
+    left
 }
 
-/// Columns that a condition compares are not null in the rows that it keeps.
-fn mark_present(condition: &Expr, nullable: &mut [bool]) {
-    let mut mark = |expr: &Expr| {
-        if let ExprKind::Column(column) = expr.kind
-            && let Some(nullable) = nullable.get_mut(column)
-        {
-            *nullable = false;
-        }
-    };
-    match &condition.kind {
-        ExprKind::And(all) => all.iter().for_each(|one| mark_present(one, nullable)),
-        ExprKind::Compare(_, one, other) => {
-            mark(one);
-            mark(other);
-        }
-        ExprKind::In(subject, _) => mark(subject),
-        ExprKind::Not(inner) => {
-            if let ExprKind::IsNull(tested) = &inner.kind {
-                mark(tested);
+impl NullFacts {
+    /// The rows are also extended with nulls.
+    fn forget(&mut self) {
+        self.nullable.fill(true);
+        self.present.clear();
+    }
+
+    fn add_present(&mut self, expr: &Expr) {
+        match expr.kind {
+            ExprKind::Column(column) => {
+                if let Some(nullable) = self.nullable.get_mut(column) {
+                    *nullable = false;
+                }
             }
+            _ => self.present.push(expr.clone()),
         }
-        _ => {}
+    }
+
+    /// What a condition compares is not null in the rows for which it is true.
+    fn add_condition(&mut self, condition: &Expr) {
+        match &condition.kind {
+            ExprKind::And(all) => all.iter().for_each(|one| self.add_condition(one)),
+            ExprKind::Compare(_, one, other) => {
+                self.add_present(one);
+                self.add_present(other);
+            }
+            ExprKind::In(subject, _) => self.add_present(subject),
+            ExprKind::Not(inner) => {
+                if let ExprKind::IsNull(tested) = &inner.kind {
+                    self.add_present(tested);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_nullable(&self, expr: &Expr) -> bool {
+        if self.present.contains(expr) {
+            return false;
+        }
+        let any = |exprs: &[&Expr]| exprs.iter().any(|expr| self.is_nullable(expr));
+        match &expr.kind {
+            ExprKind::Column(column) => self.nullable.get(*column).copied().unwrap_or(true),
+            ExprKind::Literal(value) => value.is_null(),
+            ExprKind::SameValue(..) | ExprKind::IsNull(_) | ExprKind::IsTrue(_) => false,
+            ExprKind::Compare(..)
+            | ExprKind::And(_)
+            | ExprKind::Or(_)
+            | ExprKind::Not(_)
+            | ExprKind::In(..)
+            | ExprKind::Like(_) => any(&expr.operands()),
+            ExprKind::Case { branches, otherwise } => {
+                branches.iter().any(|(_, result)| self.is_nullable(result)) || self.is_nullable(otherwise)
+            }
+            ExprKind::Coalesce(all) => all.iter().all(|one| self.is_nullable(one)),
+            ExprKind::Cast(operand) if widens(operand.ty, expr.ty) => self.is_nullable(operand),
+            // These can have no result: overflow, division by zero, a text that is no number.
+            ExprKind::Arithmetic(..) | ExprKind::Negate(_) | ExprKind::Cast(_) | ExprKind::Call(..) => true,
+        }
     }
 }
 
-fn is_nullable(expr: &Expr, input: &[bool]) -> bool {
-    let any = |exprs: &[&Expr]| exprs.iter().any(|expr| is_nullable(expr, input));
-    match &expr.kind {
-        ExprKind::Column(column) => input.get(*column).copied().unwrap_or(true),
-        ExprKind::Literal(value) => value.is_null(),
-        ExprKind::SameValue(..) | ExprKind::IsNull(_) | ExprKind::IsTrue(_) => false,
-        ExprKind::Compare(..)
-        | ExprKind::And(_)
-        | ExprKind::Or(_)
-        | ExprKind::Not(_)
-        | ExprKind::In(..)
-        | ExprKind::Like(_) => any(&expr.operands()),
-        ExprKind::Case { branches, otherwise } => {
-            branches.iter().any(|(_, result)| is_nullable(result, input)) || is_nullable(otherwise, input)
-        }
-        ExprKind::Coalesce(all) => all.iter().all(|one| is_nullable(one, input)),
-        // These can have no result: overflow, division by zero, a text that is no number.
-        ExprKind::Arithmetic(..) | ExprKind::Negate(_) | ExprKind::Cast(_) | ExprKind::Call(..) => true,
-    }
+/// Whether a cast always has a result.
+fn widens(from: SqlType, to: SqlType) -> bool {
+    matches!(
+        (from, to),
+        (SqlType::Long | SqlType::Bool, SqlType::Double | SqlType::Text) | (SqlType::Bool, SqlType::Long)
+    )
 }
 
 fn is_count(function: AggregateFunction) -> bool {
     matches!(function, AggregateFunction::Count | AggregateFunction::CountRows)
+}
+
+/// A group has rows, so an aggregate of what is never null has a result; but for sums, which can be too great.
+fn is_nullable_aggregate(call: &AggregateCall, has_keys: bool, input: &NullFacts) -> bool {
+    use AggregateFunction as F;
+    match call.function {
+        F::Count | F::CountRows => false,
+        F::Sum
+        | F::StddevSample
+        | F::StddevPopulation
+        | F::VarianceSample
+        | F::VariancePopulation
+        | F::PercentileCont => true,
+        F::Avg
+        | F::Min
+        | F::Max
+        | F::PercentileDisc
+        | F::Mode
+        | F::BoolAnd
+        | F::BoolOr
+        | F::ArgMax
+        | F::ArgMin
+        | F::StringAgg => {
+            !has_keys || call.filter.is_some() || call.arguments.iter().any(|argument| input.is_nullable(argument))
+        }
+    }
 }
 
 fn is_nullable_window(function: &WindowFunction) -> bool {

@@ -30,8 +30,12 @@ fn push_conditions(plan: Plan, mut conditions: Vec<Expr>) -> Plan {
         Plan::Project { input, columns } => push_through_project(*input, columns, conditions),
         Plan::Distinct { input } => Plan::Distinct { input: Box::new(push_conditions(*input, conditions)) },
         Plan::UnionAll { inputs } => {
-            let inputs = inputs.into_iter().map(|input| push_conditions(input, conditions.clone())).collect();
-            Plan::UnionAll { inputs }
+            let pushed = inputs.into_iter().map(|input| push_conditions(input, conditions.clone()));
+            let flat = pushed.flat_map(|input| match input {
+                Plan::UnionAll { inputs } => inputs,
+                input => vec![input],
+            });
+            Plan::UnionAll { inputs: flat.collect() }
         }
         Plan::Unnest { input, list, keep_empty } => {
             let width = input.types().len();
@@ -400,6 +404,9 @@ fn is_strict(expr: &Expr, columns: &Range<usize>) -> bool {
         }
         ExprKind::Not(inner) | ExprKind::Negate(inner) | ExprKind::Cast(inner) => is_strict(inner, columns),
         ExprKind::In(subject, _) => is_strict(subject, columns),
+        ExprKind::Call(function, arguments) if function.propagates_nulls() => {
+            arguments.iter().any(|argument| is_strict(argument, columns))
+        }
         ExprKind::Like(like) => is_strict(&like.text, columns) || is_strict(&like.pattern, columns),
         _ => false,
     }

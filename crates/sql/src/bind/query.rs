@@ -230,7 +230,7 @@ impl<'a> Binder<'a> {
         if tail.is_limited() {
             if order.is_empty() {
                 self.note("LIMIT without ORDER BY: the first rows in the order of all columns are taken");
-            } else {
+            } else if (0..bound.columns.len()).any(|column| order.iter().all(|key| key.column != column)) {
                 self.note("LIMIT: rows that ORDER BY leaves equal are taken in the order of all columns");
             }
             let keys = order.iter().map(|key| SortKey {

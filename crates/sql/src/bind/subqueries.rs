@@ -11,6 +11,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::nullability::is_nullable_over;
 use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
 use crate::rewrite::{
     all_of, is_single_row, make_and, make_case, make_is_not_null, make_is_null, make_or, replace_columns,
@@ -31,6 +32,17 @@ pub(super) struct AttachedJoin {
     pub(super) span: Span,
 }
 
+/// `x IN (SELECT y …)`, bound.
+struct Membership {
+    plan: Plan,
+    /// How the subquery is tied to the outer query.
+    keys: Vec<(Expr, Expr)>,
+    value: Expr,
+    member: Expr,
+    /// Whether x or a y can be null.
+    has_nulls: bool,
+}
+
 impl<'a> Binder<'a> {
     /// Binds WHERE: its conditions, with semi and anti joins already added to the rows.
     pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<Bound<Expr>> {
@@ -44,7 +56,7 @@ impl<'a> Binder<'a> {
                 }
                 Ast::Nested(inner) => rest.push(inner),
                 condition => match self.bind_semi_join(condition, false) {
-                    Some(Ok(())) => {}
+                    Some(Ok(rest)) => conditions.extend(rest.map(Ok)),
                     Some(Err(reported)) => conditions.push(Err(reported)),
                     None => conditions.push(self.bind_condition(condition, Clause::Where)),
                 },
@@ -53,13 +65,18 @@ impl<'a> Binder<'a> {
         conditions
     }
 
-    /// A condition of WHERE that is a join by itself. `None` if it is another one.
-    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<Bound<()>> {
+    /// A condition of WHERE that is a join, and perhaps a further condition. `None` if it is another one.
+    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<Bound<Option<Expr>>> {
         match condition {
             Ast::Nested(inner) => self.bind_semi_join(inner, negated),
             Ast::UnaryOp { op: UnaryOperator::Not, expr } => self.bind_semi_join(expr, !negated),
-            Ast::Exists { subquery, negated: not } => Some(self.join_exists(subquery, *not != negated)),
-            Ast::InSubquery { expr, subquery, negated: not } if *not == negated => Some(self.join_in(expr, subquery)),
+            Ast::Exists { subquery, negated: not } => Some(self.join_exists(subquery, *not != negated).map(|()| None)),
+            Ast::InSubquery { expr, subquery, negated: not } if *not == negated => {
+                Some(self.join_in(expr, subquery).map(|()| None))
+            }
+            Ast::InSubquery { expr, subquery, .. } if !matches!(**expr, Ast::Tuple(_)) => {
+                Some(self.join_not_in(expr, subquery))
+            }
             _ => None,
         }
     }
@@ -193,14 +210,8 @@ impl<'a> Binder<'a> {
         Ok(negate_if(exists, negated))
     }
 
-    /// `x IN (SELECT y …)` as a value, with all three truth values.
-    pub(super) fn bind_in_subquery(
-        &mut self,
-        subject: &'a Ast,
-        query: &'a Query,
-        negated: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+    /// Binds `x IN (SELECT y …)`.
+    fn bind_membership(&mut self, subject: &'a Ast, query: &'a Query, clause: Clause) -> Bound<Membership> {
         if matches!(subject, Ast::Tuple(_)) {
             return Err(self.report_at(
                 subject,
@@ -211,47 +222,79 @@ impl<'a> Binder<'a> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         let value = value?;
         let [column] = &bound.columns[..] else {
-            return Err(self.report_at(
-                query,
-                format!("IN compares one value with the {} columns of this subquery", bound.columns.len()),
-            ));
+            let message = format!("IN compares one value with the {} columns of this subquery", bound.columns.len());
+            return Err(self.report_at(query, message));
         };
         if column.broken {
             return Err(Reported);
         }
         if !bound.correlation.conditions.is_empty() {
-            return Err(self.report_at(
-                query,
-                "here IN can be tied to the outer query by = only; write EXISTS as a condition of WHERE",
-            ));
+            let message = "here IN can be tied to the outer query by = only; write EXISTS as a condition of WHERE";
+            return Err(self.report_at(query, message));
         }
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
-        let (value, member) =
-            self.unify_pair(value, Expr::column(0, column.ty), subject.span().union(&query.span()))?;
-        let (inner, pairs) = grouping_keys(&keys);
-        // How many rows there are, and how many are not null.
-        let members =
-            AggregateCall { function: AggregateFunction::Count, arguments: vec![member.clone()], ..count_rows() };
-        let counts = Plan::Aggregate {
-            input: Box::new(bound.plan.clone()),
-            keys: inner.clone(),
-            aggregates: vec![count_rows(), members],
-        };
-        let first = self.attach(counts, pairs.clone(), clause, query.span())? + inner.len();
-        let rows = or_zero(Expr::column(first, SqlType::Long));
-        let present = or_zero(Expr::column(first + 1, SqlType::Long));
+        let span = subject.span().union(&query.span());
+        let (value, member) = self.unify_pair(value, Expr::column(0, column.ty), span)?;
+        let catalog = self.catalog;
+        let value_nullable = clause.is_after_grouping() || is_nullable_over(&value, &self.frame().plan, catalog);
+        let member_nullable = is_nullable_over(&member, &bound.plan, catalog);
+        Ok(Membership { plan: bound.plan, keys, value, member, has_nulls: value_nullable || member_nullable })
+    }
+
+    /// The numbers of rows of the subquery, and of those that are not null.
+    fn attach_counts(&mut self, of: &Membership, clause: Clause, span: Span) -> Bound<(Expr, Expr)> {
+        let (inner, pairs) = grouping_keys(&of.keys);
+        let arguments = vec![of.member.clone()];
+        let members = AggregateCall { function: AggregateFunction::Count, arguments, ..count_rows() };
+        let (input, width) = (Box::new(of.plan.clone()), inner.len());
+        let counts = Plan::Aggregate { input, keys: inner, aggregates: vec![count_rows(), members] };
+        let first = self.attach(counts, pairs, clause, span)? + width;
+        let count = |column| or_zero(Expr::column(column, SqlType::Long));
+        Ok((count(first), count(first + 1)))
+    }
+
+    /// `x NOT IN (SELECT y …)` as a condition of WHERE: an anti join. Where there are nulls, only rows for which the
+    /// subquery has no rows, or neither x nor a y is null, are kept.
+    fn join_not_in(&mut self, subject: &'a Ast, query: &'a Query) -> Bound<Option<Expr>> {
+        let of = self.bind_membership(subject, query, Clause::Where)?;
+        let mut known = None;
+        if of.has_nulls {
+            let (rows, present) = self.attach_counts(&of, Clause::Where, query.span())?;
+            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
+            let all_present = compare_longs(CompareOp::Equal, present, rows);
+            known = Some(make_or(vec![is_empty, make_and(vec![make_is_not_null(of.value.clone()), all_present])]));
+        }
+        let mut keys = of.keys;
+        keys.push((of.value, of.member));
+        self.add_semi_join(of.plan, keys, Vec::new(), &[], true, query.span())?;
+        Ok(known)
+    }
+
+    /// `x IN (SELECT y …)` as a value, with all three truth values.
+    pub(super) fn bind_in_subquery(
+        &mut self,
+        subject: &'a Ast,
+        query: &'a Query,
+        negated: bool,
+        clause: Clause,
+    ) -> Bound<Expr> {
+        let of = self.bind_membership(subject, query, clause)?;
+        let counts = if of.has_nulls { Some(self.attach_counts(&of, clause, query.span())?) } else { None };
         // Each distinct member once.
-        let mut all = inner.clone();
-        all.push(member.clone());
-        let mut all_pairs = pairs;
-        all_pairs.push((value.clone(), Expr::column(inner.len(), member.ty)));
-        let distinct = Plan::Aggregate { input: Box::new(bound.plan), keys: all, aggregates: Vec::new() };
-        let first = self.attach(distinct, all_pairs, clause, query.span())?;
-        let found = make_is_not_null(Expr::column(first + inner.len(), member.ty));
-        let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
-        let unknown = make_or(vec![make_is_null(value), compare_longs(CompareOp::Less, present, rows)]);
+        let (mut all, mut pairs) = grouping_keys(&of.keys);
+        let first = all.len();
+        pairs.push((of.value.clone(), Expr::column(first, of.member.ty)));
+        all.push(of.member.clone());
+        let distinct = Plan::Aggregate { input: Box::new(of.plan), keys: all, aggregates: Vec::new() };
+        let first = self.attach(distinct, pairs, clause, query.span())? + first;
+        let found = make_is_not_null(Expr::column(first, of.member.ty));
         let truth = |value| Expr::literal(Datum::Bool(value));
-        let branches = vec![(found, truth(!negated)), (is_empty, truth(negated)), (unknown, Expr::null(SqlType::Bool))];
+        let mut branches = vec![(found, truth(!negated))];
+        if let Some((rows, present)) = counts {
+            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
+            let unknown = make_or(vec![make_is_null(of.value), compare_longs(CompareOp::Less, present, rows)]);
+            branches.extend([(is_empty, truth(negated)), (unknown, Expr::null(SqlType::Bool))]);
+        }
         Ok(make_case(branches, truth(negated)))
     }
 

@@ -56,6 +56,12 @@ impl ScalarFunction {
         self.0
     }
 
+    /// Whether the result is null if an argument is.
+    #[must_use]
+    pub fn propagates_nulls(self) -> bool {
+        !self.0.takes_nulls
+    }
+
     /// The result for arguments of the types that the function takes.
     ///
     /// # Errors
