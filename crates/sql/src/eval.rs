@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use crate::datum::Datum;
 use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
-use crate::functions::{Computed, NoResult, ScalarFunction, cast_value};
+use crate::functions::{FunctionResult, NoResult, ScalarFunction, cast_value};
 use crate::like::matches_like;
 
 /// The greatest depth of an expression that is evaluated: see [`Expr::depth`].
@@ -32,7 +32,7 @@ impl Faults {
     }
 
     /// The result, or null, which is counted.
-    pub(crate) fn value_of(&self, result: Computed) -> Datum {
+    pub(crate) fn value_of(&self, result: FunctionResult) -> Datum {
         result.unwrap_or_else(|NoResult| {
             self.0.set(self.0.get().saturating_add(1));
             Datum::Null
@@ -226,7 +226,7 @@ fn eval_in(operand: &Expr, list: &[Expr], row: &[Datum], faults: &Faults) -> Opt
 }
 
 /// Evaluates the arguments without an allocation for the usual numbers of them.
-fn compute_call(function: ScalarFunction, arguments: &[Expr], row: &[Datum], faults: &Faults) -> Computed {
+fn compute_call(function: ScalarFunction, arguments: &[Expr], row: &[Datum], faults: &Faults) -> FunctionResult {
     let value = |argument: &'_ Expr| argument.eval(row, faults).into_owned();
     match arguments {
         [] => function.compute(&[]),
@@ -239,7 +239,7 @@ fn compute_call(function: ScalarFunction, arguments: &[Expr], row: &[Datum], fau
     }
 }
 
-fn compute_arithmetic(op: ArithmeticOp, one: &Datum, other: &Datum) -> Computed {
+fn compute_arithmetic(op: ArithmeticOp, one: &Datum, other: &Datum) -> FunctionResult {
     match (one, other) {
         (Datum::Long(one), Datum::Long(other)) => op.of_longs(*one, *other).map(Datum::Long).ok_or(NoResult),
         (Datum::Double(one), Datum::Double(other)) => Datum::double(op.of_doubles(*one, *other)).ok_or(NoResult),
@@ -247,7 +247,7 @@ fn compute_arithmetic(op: ArithmeticOp, one: &Datum, other: &Datum) -> Computed 
     }
 }
 
-fn negate(value: &Datum) -> Computed {
+fn negate(value: &Datum) -> FunctionResult {
     match value {
         Datum::Long(value) => value.checked_neg().map(Datum::Long).ok_or(NoResult),
         Datum::Double(value) => Datum::double(-value).ok_or(NoResult),
@@ -295,3 +295,6 @@ impl CompareOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

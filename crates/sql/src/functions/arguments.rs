@@ -8,18 +8,18 @@ use crate::datum::Datum;
 ///
 /// The binder guarantees the types. A value of another type counts as no result rather than as a reason to panic.
 #[derive(Clone, Copy)]
-pub struct Arguments<'a>(&'a [Cow<'a, Datum>]);
+pub struct CallArguments<'a>(&'a [Cow<'a, Datum>]);
 
 /// The result of a function. `Ok(Datum::Null)` is a result too: the value is unknown.
-pub type Computed = Result<Datum, NoResult>;
+pub type FunctionResult = Result<Datum, NoResult>;
 
 /// There is no result for these arguments: an overflow, a value outside the domain. The value is null, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoResult;
 
-impl<'a> Arguments<'a> {
-    pub(super) fn new(values: &'a [Cow<'a, Datum>]) -> Arguments<'a> {
-        Arguments(values)
+impl<'a> CallArguments<'a> {
+    pub(super) fn new(values: &'a [Cow<'a, Datum>]) -> CallArguments<'a> {
+        CallArguments(values)
     }
 
     pub(super) fn len(self) -> usize {

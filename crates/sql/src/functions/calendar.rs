@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
 use crate::datum::Datum;
-use crate::functions::{Computed, NoResult};
+use crate::functions::{FunctionResult, NoResult};
 
 pub(super) const MICROS_PER_MILLI: i64 = 1_000;
 pub(super) const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -29,7 +29,7 @@ pub(super) fn micros_of(civil: DateTime) -> Result<i64, NoResult> {
 }
 
 /// A moment, if it has a date.
-pub(super) fn moment(micros: Option<i64>) -> Computed {
+pub(super) fn moment(micros: Option<i64>) -> FunctionResult {
     let micros = micros.ok_or(NoResult)?;
     Timestamp::from_microsecond(micros).map(|_| Datum::Time(micros)).map_err(|_| NoResult)
 }

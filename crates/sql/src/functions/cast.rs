@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 
 use crate::datum::{Datum, SqlType};
 use crate::functions::calendar::{MICROS_PER_SECOND, civil_time, moment};
-use crate::functions::{Computed, NoResult};
+use crate::functions::{FunctionResult, NoResult};
 
 /// Whether values of one type can be converted to another.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn can_cast(from: SqlType, to: SqlType) -> bool {
 /// # Errors
 ///
 /// If the value does not exist in the other type.
-pub fn cast_value(value: &Datum, to: SqlType) -> Computed {
+pub fn cast_value(value: &Datum, to: SqlType) -> FunctionResult {
     match (value, to) {
         (Datum::Null, _) => Ok(Datum::Null),
         (Datum::List(list), SqlType::Texts | SqlType::Doubles) => cast_elements(list, to),
@@ -50,13 +50,13 @@ pub fn cast_value(value: &Datum, to: SqlType) -> Computed {
     }
 }
 
-fn cast_elements(list: &[Datum], to: SqlType) -> Computed {
+fn cast_elements(list: &[Datum], to: SqlType) -> FunctionResult {
     let element = to.element().ok_or(NoResult)?;
     let elements: Result<Box<[Datum]>, NoResult> = list.iter().map(|value| cast_value(value, element)).collect();
     elements.map(Datum::List)
 }
 
-fn bool_of(value: &Datum) -> Computed {
+fn bool_of(value: &Datum) -> FunctionResult {
     let truth = match value {
         Datum::Bool(value) => *value,
         Datum::Long(value) => *value != 0,
@@ -71,7 +71,7 @@ fn bool_of(value: &Datum) -> Computed {
     Ok(Datum::Bool(truth))
 }
 
-fn long_of(value: &Datum) -> Computed {
+fn long_of(value: &Datum) -> FunctionResult {
     let long = match value {
         Datum::Bool(value) => i64::from(*value),
         Datum::Long(value) => *value,
@@ -110,11 +110,11 @@ fn double_of(value: &Datum) -> Result<f64, NoResult> {
 }
 
 /// The moment at a number of seconds since 1970 UTC.
-pub(super) fn moment_of_seconds(seconds: f64) -> Computed {
+pub(super) fn moment_of_seconds(seconds: f64) -> FunctionResult {
     moment(round_to_long(seconds * MICROS_PER_SECOND as f64))
 }
 
-fn time_of(value: &Datum) -> Computed {
+fn time_of(value: &Datum) -> FunctionResult {
     match value {
         Datum::Time(micros) => Ok(Datum::Time(*micros)),
         Datum::Long(seconds) => moment(seconds.checked_mul(MICROS_PER_SECOND)),
@@ -148,13 +148,23 @@ pub(super) fn text_of(value: &Datum) -> Result<CompactString, NoResult> {
     Ok(match value {
         Datum::Bool(value) => CompactString::new(if *value { "true" } else { "false" }),
         Datum::Long(value) => format_compact!("{value}"),
-        // The shortest digits that give the same double; with an exponent below 1e-5 and from 1e16.
-        Datum::Double(value) => format_compact!("{value:?}"),
+        Datum::Double(value) => text_of_double(*value),
         Datum::Text(text) => text.clone(),
         Datum::Time(micros) => text_of_moment(*micros)?,
         Datum::List(list) => text_of_list(list)?,
         Datum::Null => CompactString::new("NULL"),
     })
+}
+
+/// The shortest digits that give the same double; with an exponent of at least two digits, as in DuckDB, below 1e-5 and
+/// from 1e16.
+fn text_of_double(value: f64) -> CompactString {
+    let text = format_compact!("{value:?}");
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    match exponent.strip_prefix('-') {
+        Some(exponent) => format_compact!("{digits}e-{exponent:0>2}"),
+        None => format_compact!("{digits}e+{exponent:0>2}"),
+    }
 }
 
 fn text_of_moment(micros: i64) -> Result<CompactString, NoResult> {

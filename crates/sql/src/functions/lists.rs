@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::datum::Datum;
-use crate::functions::{Arguments, Computed, NoResult};
+use crate::functions::{CallArguments, FunctionResult, NoResult};
 
 /// The index of a position: from 1, or from the end by a negative one. `None` for 0, and outside the list.
 fn index_of(list: &[Datum], position: i64) -> Option<usize> {
@@ -12,82 +12,82 @@ fn index_of(list: &[Datum], position: i64) -> Option<usize> {
     (index < list.len()).then_some(index)
 }
 
-fn element_or_null(list: &[Datum], index: Option<usize>) -> Computed {
+fn element_or_null(list: &[Datum], index: Option<usize>) -> FunctionResult {
     Ok(index.and_then(|index| list.get(index)).cloned().unwrap_or(Datum::Null))
 }
 
-fn make(list: impl IntoIterator<Item = Datum>) -> Computed {
+fn make(list: impl IntoIterator<Item = Datum>) -> FunctionResult {
     Ok(Datum::List(list.into_iter().collect()))
 }
 
-pub(super) fn element(arguments: Arguments<'_>) -> Computed {
+pub(super) fn element(arguments: CallArguments<'_>) -> FunctionResult {
     let list = arguments.list(0)?;
     element_or_null(list, index_of(list, arguments.long(1)?))
 }
 
 /// Spark's: positions from 0.
-pub(super) fn element_from_zero(arguments: Arguments<'_>) -> Computed {
+pub(super) fn element_from_zero(arguments: CallArguments<'_>) -> FunctionResult {
     element_or_null(arguments.list(0)?, usize::try_from(arguments.long(1)?).ok())
 }
 
-pub(super) fn first(arguments: Arguments<'_>) -> Computed {
+pub(super) fn first(arguments: CallArguments<'_>) -> FunctionResult {
     element_or_null(arguments.list(0)?, Some(0))
 }
 
-pub(super) fn last(arguments: Arguments<'_>) -> Computed {
+pub(super) fn last(arguments: CallArguments<'_>) -> FunctionResult {
     let list = arguments.list(0)?;
     element_or_null(list, list.len().checked_sub(1))
 }
 
-pub(super) fn length(arguments: Arguments<'_>) -> Computed {
+pub(super) fn length(arguments: CallArguments<'_>) -> FunctionResult {
     i64::try_from(arguments.list(0)?.len()).map(Datum::Long).map_err(|_| NoResult)
 }
 
-pub(super) fn make_list(arguments: Arguments<'_>) -> Computed {
+pub(super) fn make_list(arguments: CallArguments<'_>) -> FunctionResult {
     make(arguments.all().cloned())
 }
 
-pub(super) fn contains(arguments: Arguments<'_>) -> Computed {
+pub(super) fn contains(arguments: CallArguments<'_>) -> FunctionResult {
     Ok(Datum::Bool(arguments.list(0)?.contains(arguments.get(1)?)))
 }
 
 /// The position of the first such element, or 0.
-pub(super) fn position(arguments: Arguments<'_>) -> Computed {
+pub(super) fn position(arguments: CallArguments<'_>) -> FunctionResult {
     let value = arguments.get(1)?;
     let index = arguments.list(0)?.iter().position(|element| element == value);
     Ok(Datum::Long(index.and_then(|index| i64::try_from(index + 1).ok()).unwrap_or(0)))
 }
 
 /// Each element once, in the order of its first place, without nulls.
-pub(super) fn distinct(arguments: Arguments<'_>) -> Computed {
+pub(super) fn distinct(arguments: CallArguments<'_>) -> FunctionResult {
     let mut seen = BTreeSet::new();
     let list = arguments.list(0)?.iter().filter(|element| !element.is_null());
     make(list.filter(|element| seen.insert(*element)).cloned())
 }
 
-pub(super) fn distinct_count(arguments: Arguments<'_>) -> Computed {
+pub(super) fn distinct_count(arguments: CallArguments<'_>) -> FunctionResult {
     let distinct: BTreeSet<&Datum> = arguments.list(0)?.iter().filter(|element| !element.is_null()).collect();
     i64::try_from(distinct.len()).map(Datum::Long).map_err(|_| NoResult)
 }
 
-pub(super) fn sort(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sort(arguments: CallArguments<'_>) -> FunctionResult {
     let mut list = arguments.list(0)?.to_vec();
     list.sort();
     make(list)
 }
 
-pub(super) fn sort_descending(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sort_descending(arguments: CallArguments<'_>) -> FunctionResult {
     let mut list = arguments.list(0)?.to_vec();
     // Nulls stay last.
     list.sort_by(|one, other| one.is_null().cmp(&other.is_null()).then_with(|| other.cmp(one)));
     make(list)
 }
 
-pub(super) fn reverse(arguments: Arguments<'_>) -> Computed {
+pub(super) fn reverse(arguments: CallArguments<'_>) -> FunctionResult {
     make(arguments.list(0)?.iter().rev().cloned())
 }
 
-pub(super) fn concat(arguments: Arguments<'_>) -> Computed {
+pub(super) fn concat(arguments: CallArguments<'_>) -> FunctionResult {
     let mut all = Vec::new();
     for argument in arguments.all() {
         if let Datum::List(list) = argument {
@@ -98,7 +98,7 @@ pub(super) fn concat(arguments: Arguments<'_>) -> Computed {
 }
 
 /// From a position to another, both included, from 1 or from the end.
-pub(super) fn slice(arguments: Arguments<'_>) -> Computed {
+pub(super) fn slice(arguments: CallArguments<'_>) -> FunctionResult {
     let list = arguments.list(0)?;
     let length = i64::try_from(list.len()).map_err(|_| NoResult)?;
     let absolute = |position: i64| if position < 0 { position + length + 1 } else { position };
@@ -111,50 +111,50 @@ pub(super) fn slice(arguments: Arguments<'_>) -> Computed {
     make(part.unwrap_or_default().iter().cloned())
 }
 
-fn elements_of(arguments: Arguments<'_>, index: usize) -> Result<BTreeSet<&Datum>, NoResult> {
+fn elements_of(arguments: CallArguments<'_>, index: usize) -> Result<BTreeSet<&Datum>, NoResult> {
     Ok(arguments.list(index)?.iter().filter(|element| !element.is_null()).collect())
 }
 
-pub(super) fn has_any(arguments: Arguments<'_>) -> Computed {
+pub(super) fn has_any(arguments: CallArguments<'_>) -> FunctionResult {
     Ok(Datum::Bool(!elements_of(arguments, 0)?.is_disjoint(&elements_of(arguments, 1)?)))
 }
 
-pub(super) fn has_all(arguments: Arguments<'_>) -> Computed {
+pub(super) fn has_all(arguments: CallArguments<'_>) -> FunctionResult {
     Ok(Datum::Bool(elements_of(arguments, 1)?.is_subset(&elements_of(arguments, 0)?)))
 }
 
 /// Elements of the first list that are, or are not, in the second one: each once, in the order of the first list.
-fn compare_lists(arguments: Arguments<'_>, wanted: bool) -> Computed {
+fn compare_lists(arguments: CallArguments<'_>, wanted: bool) -> FunctionResult {
     let other: BTreeSet<&Datum> = arguments.list(1)?.iter().collect();
     let mut seen = BTreeSet::new();
     let list = arguments.list(0)?.iter().filter(|element| other.contains(element) == wanted);
     make(list.filter(|element| seen.insert(*element)).cloned())
 }
 
-pub(super) fn intersect(arguments: Arguments<'_>) -> Computed {
+pub(super) fn intersect(arguments: CallArguments<'_>) -> FunctionResult {
     compare_lists(arguments, true)
 }
 
-pub(super) fn except(arguments: Arguments<'_>) -> Computed {
+pub(super) fn except(arguments: CallArguments<'_>) -> FunctionResult {
     compare_lists(arguments, false)
 }
 
-pub(super) fn remove(arguments: Arguments<'_>) -> Computed {
+pub(super) fn remove(arguments: CallArguments<'_>) -> FunctionResult {
     let value = arguments.get(1)?;
     make(arguments.list(0)?.iter().filter(|element| *element != value).cloned())
 }
 
-pub(super) fn least(arguments: Arguments<'_>) -> Computed {
+pub(super) fn least(arguments: CallArguments<'_>) -> FunctionResult {
     // Null is the greatest value.
     Ok(arguments.list(0)?.iter().min().cloned().unwrap_or(Datum::Null))
 }
 
-pub(super) fn greatest(arguments: Arguments<'_>) -> Computed {
+pub(super) fn greatest(arguments: CallArguments<'_>) -> FunctionResult {
     Ok(arguments.list(0)?.iter().filter(|element| !element.is_null()).max().cloned().unwrap_or(Datum::Null))
 }
 
 /// The doubles of a list, in order, and how many there are.
-fn sum_of(arguments: Arguments<'_>) -> Result<(f64, f64), NoResult> {
+fn sum_of(arguments: CallArguments<'_>) -> Result<(f64, f64), NoResult> {
     let mut total = (0.0, 0.0);
     for element in arguments.list(0)? {
         if let Datum::Double(value) = element {
@@ -164,12 +164,12 @@ fn sum_of(arguments: Arguments<'_>) -> Result<(f64, f64), NoResult> {
     Ok(total)
 }
 
-pub(super) fn sum(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sum(arguments: CallArguments<'_>) -> FunctionResult {
     let (sum, count) = sum_of(arguments)?;
     if count > 0.0 { Datum::double(sum).ok_or(NoResult) } else { Ok(Datum::Null) }
 }
 
-pub(super) fn average(arguments: Arguments<'_>) -> Computed {
+pub(super) fn average(arguments: CallArguments<'_>) -> FunctionResult {
     let (sum, count) = sum_of(arguments)?;
     if count > 0.0 { Datum::double(sum / count).ok_or(NoResult) } else { Ok(Datum::Null) }
 }

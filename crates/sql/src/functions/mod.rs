@@ -33,7 +33,7 @@ mod time;
 mod time_format;
 mod unsupported;
 
-pub use arguments::{Arguments, Computed, NoResult};
+pub use arguments::{CallArguments, FunctionResult, NoResult};
 pub use cast::{can_cast, cast_value};
 pub use catalog::catalog;
 pub use interval::{CalendarInterval, add_interval, parse_interval, time_bucket};
@@ -67,11 +67,11 @@ impl ScalarFunction {
     /// # Errors
     ///
     /// If there is no result, such as for a logarithm of zero. The value is null then.
-    pub fn compute(self, arguments: &[Cow<'_, Datum>]) -> Computed {
+    pub fn compute(self, arguments: &[Cow<'_, Datum>]) -> FunctionResult {
         if !self.0.takes_nulls && arguments.iter().any(|argument| argument.is_null()) {
             return Ok(Datum::Null);
         }
-        match (self.0.implementation)(Arguments::new(arguments))? {
+        match (self.0.implementation)(CallArguments::new(arguments))? {
             Datum::Text(text) if text.len() > MAX_TEXT_BYTES => Err(NoResult),
             Datum::Double(value) => Datum::double(value).ok_or(NoResult),
             result => Ok(result),

@@ -1,13 +1,13 @@
 //! Functions of numbers. A result that is not finite counts as none.
 
 use crate::datum::Datum;
-use crate::functions::{Arguments, Computed, NoResult};
+use crate::functions::{CallArguments, FunctionResult, NoResult};
 
-fn double(value: f64) -> Computed {
+fn double(value: f64) -> FunctionResult {
     Datum::double(value).ok_or(NoResult)
 }
 
-pub(super) fn abs(arguments: Arguments<'_>) -> Computed {
+pub(super) fn abs(arguments: CallArguments<'_>) -> FunctionResult {
     match arguments.get(0)? {
         Datum::Long(value) => value.checked_abs().map(Datum::Long).ok_or(NoResult),
         Datum::Double(value) => double(value.abs()),
@@ -15,7 +15,7 @@ pub(super) fn abs(arguments: Arguments<'_>) -> Computed {
     }
 }
 
-pub(super) fn sign(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sign(arguments: CallArguments<'_>) -> FunctionResult {
     match arguments.get(0)? {
         Datum::Long(value) => Ok(Datum::Long(value.signum())),
         Datum::Double(value) => Ok(Datum::Long(i64::from(*value > 0.0) - i64::from(*value < 0.0))),
@@ -24,7 +24,11 @@ pub(super) fn sign(arguments: Arguments<'_>) -> Computed {
 }
 
 /// A number rounded to decimals: to whole tens, hundreds, … for negative ones.
-fn to_decimals(arguments: Arguments<'_>, round_double: fn(f64) -> f64, round_long: fn(i128, i128) -> i128) -> Computed {
+fn to_decimals(
+    arguments: CallArguments<'_>,
+    round_double: fn(f64) -> f64,
+    round_long: fn(i128, i128) -> i128,
+) -> FunctionResult {
     let decimals = arguments.long_or(1, 0)?;
     match arguments.get(0)? {
         Datum::Long(value) => to_decimals_long(*value, decimals, round_long),
@@ -33,7 +37,7 @@ fn to_decimals(arguments: Arguments<'_>, round_double: fn(f64) -> f64, round_lon
     }
 }
 
-fn to_decimals_long(value: i64, decimals: i64, round_long: fn(i128, i128) -> i128) -> Computed {
+fn to_decimals_long(value: i64, decimals: i64, round_long: fn(i128, i128) -> i128) -> FunctionResult {
     match decimals {
         0.. => Ok(Datum::Long(value)),
         ..-19 => Ok(Datum::Long(0)),
@@ -60,7 +64,7 @@ fn to_decimals_double(value: f64, decimals: i64, round_double: fn(f64) -> f64) -
 }
 
 /// Half away from zero.
-pub(super) fn round(arguments: Arguments<'_>) -> Computed {
+pub(super) fn round(arguments: CallArguments<'_>) -> FunctionResult {
     to_decimals(arguments, f64::round, |value, unit| {
         let half = if value < 0 { -unit / 2 } else { unit / 2 };
         (value + half) / unit * unit
@@ -68,7 +72,7 @@ pub(super) fn round(arguments: Arguments<'_>) -> Computed {
 }
 
 /// Half to the even neighbour.
-pub(super) fn round_even(arguments: Arguments<'_>) -> Computed {
+pub(super) fn round_even(arguments: CallArguments<'_>) -> FunctionResult {
     to_decimals(arguments, f64::round_ties_even, |value, unit| {
         let (whole, rest) = (value.div_euclid(unit), value.rem_euclid(unit));
         let up = 2 * rest > unit || (2 * rest == unit && whole % 2 != 0);
@@ -76,57 +80,57 @@ pub(super) fn round_even(arguments: Arguments<'_>) -> Computed {
     })
 }
 
-pub(super) fn trunc(arguments: Arguments<'_>) -> Computed {
+pub(super) fn trunc(arguments: CallArguments<'_>) -> FunctionResult {
     to_decimals(arguments, f64::trunc, |value, unit| value / unit * unit)
 }
 
-pub(super) fn floor(arguments: Arguments<'_>) -> Computed {
+pub(super) fn floor(arguments: CallArguments<'_>) -> FunctionResult {
     to_decimals(arguments, f64::floor, |value, unit| value.div_euclid(unit) * unit)
 }
 
-pub(super) fn ceil(arguments: Arguments<'_>) -> Computed {
+pub(super) fn ceil(arguments: CallArguments<'_>) -> FunctionResult {
     to_decimals(arguments, f64::ceil, |value, unit| -(-value).div_euclid(unit) * unit)
 }
 
-pub(super) fn sqrt(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sqrt(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.sqrt())
 }
 
-pub(super) fn cbrt(arguments: Arguments<'_>) -> Computed {
+pub(super) fn cbrt(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.cbrt())
 }
 
-pub(super) fn exp(arguments: Arguments<'_>) -> Computed {
+pub(super) fn exp(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.exp())
 }
 
-pub(super) fn ln(arguments: Arguments<'_>) -> Computed {
+pub(super) fn ln(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.ln())
 }
 
-pub(super) fn log10(arguments: Arguments<'_>) -> Computed {
+pub(super) fn log10(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.log10())
 }
 
-pub(super) fn log2(arguments: Arguments<'_>) -> Computed {
+pub(super) fn log2(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.log2())
 }
 
-pub(super) fn log1p(arguments: Arguments<'_>) -> Computed {
+pub(super) fn log1p(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.ln_1p())
 }
 
 /// The base comes first.
-pub(super) fn log(arguments: Arguments<'_>) -> Computed {
+pub(super) fn log(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(1)?.log10() / arguments.double(0)?.log10())
 }
 
-pub(super) fn power(arguments: Arguments<'_>) -> Computed {
+pub(super) fn power(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.powf(arguments.double(1)?))
 }
 
 /// The remainder with the sign of the divisor.
-pub(super) fn positive_remainder(arguments: Arguments<'_>) -> Computed {
+pub(super) fn positive_remainder(arguments: CallArguments<'_>) -> FunctionResult {
     match (arguments.get(0)?, arguments.get(1)?) {
         (Datum::Long(_), Datum::Long(-1)) => Ok(Datum::Long(0)),
         (Datum::Long(value), Datum::Long(divisor)) => {
@@ -141,65 +145,65 @@ pub(super) fn positive_remainder(arguments: Arguments<'_>) -> Computed {
     }
 }
 
-pub(super) fn greatest(arguments: Arguments<'_>) -> Computed {
+pub(super) fn greatest(arguments: CallArguments<'_>) -> FunctionResult {
     Ok(arguments.all().filter(|value| !value.is_null()).max().cloned().unwrap_or(Datum::Null))
 }
 
-pub(super) fn least(arguments: Arguments<'_>) -> Computed {
+pub(super) fn least(arguments: CallArguments<'_>) -> FunctionResult {
     // Null is the greatest value.
     arguments.all().min().cloned().ok_or(NoResult)
 }
 
-pub(super) fn pi(_: Arguments<'_>) -> Computed {
+pub(super) fn pi(_: CallArguments<'_>) -> FunctionResult {
     double(std::f64::consts::PI)
 }
 
-pub(super) fn euler(_: Arguments<'_>) -> Computed {
+pub(super) fn euler(_: CallArguments<'_>) -> FunctionResult {
     double(std::f64::consts::E)
 }
 
-pub(super) fn radians(arguments: Arguments<'_>) -> Computed {
+pub(super) fn radians(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.to_radians())
 }
 
-pub(super) fn degrees(arguments: Arguments<'_>) -> Computed {
+pub(super) fn degrees(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.to_degrees())
 }
 
-pub(super) fn sin(arguments: Arguments<'_>) -> Computed {
+pub(super) fn sin(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.sin())
 }
 
-pub(super) fn cos(arguments: Arguments<'_>) -> Computed {
+pub(super) fn cos(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.cos())
 }
 
-pub(super) fn tan(arguments: Arguments<'_>) -> Computed {
+pub(super) fn tan(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.tan())
 }
 
-pub(super) fn cot(arguments: Arguments<'_>) -> Computed {
+pub(super) fn cot(arguments: CallArguments<'_>) -> FunctionResult {
     double(1.0 / arguments.double(0)?.tan())
 }
 
-pub(super) fn asin(arguments: Arguments<'_>) -> Computed {
+pub(super) fn asin(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.asin())
 }
 
-pub(super) fn acos(arguments: Arguments<'_>) -> Computed {
+pub(super) fn acos(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.acos())
 }
 
-pub(super) fn atan(arguments: Arguments<'_>) -> Computed {
+pub(super) fn atan(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.atan())
 }
 
-pub(super) fn atan2(arguments: Arguments<'_>) -> Computed {
+pub(super) fn atan2(arguments: CallArguments<'_>) -> FunctionResult {
     double(arguments.double(0)?.atan2(arguments.double(1)?))
 }
 
 /// The bucket of a value among equal ones between two bounds: 0 below, one more than the number above.
-pub(super) fn width_bucket(arguments: Arguments<'_>) -> Computed {
+pub(super) fn width_bucket(arguments: CallArguments<'_>) -> FunctionResult {
     let (value, low, high) = (arguments.double(0)?, arguments.double(1)?, arguments.double(2)?);
     let buckets = arguments.long(3)?;
     if buckets <= 0 || buckets == i64::MAX || low == high {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use regex::{Captures, Regex, RegexBuilder};
 
 use crate::datum::Datum;
-use crate::functions::{Arguments, Computed, MAX_TEXT_BYTES, NoResult};
+use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult};
 
 /// The size of a compiled expression, bytes: enough for a few thousand characters with Unicode classes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
@@ -54,7 +54,7 @@ pub(super) fn check_regex(pattern: &str) -> Result<(), String> {
 }
 
 /// Calls `use_regex` with the compiled expression.
-fn with_regex(pattern: &str, flags: &str, use_regex: impl FnOnce(&Regex) -> Computed) -> Computed {
+fn with_regex(pattern: &str, flags: &str, use_regex: impl FnOnce(&Regex) -> FunctionResult) -> FunctionResult {
     COMPILED.with_borrow_mut(|compiled| {
         let key = (pattern.to_owned(), flags.to_owned());
         if !compiled.contains_key(&key) {
@@ -70,22 +70,22 @@ fn with_regex(pattern: &str, flags: &str, use_regex: impl FnOnce(&Regex) -> Comp
     })
 }
 
-fn flags_at(arguments: Arguments<'_>, index: usize) -> Result<&str, NoResult> {
+fn flags_at(arguments: CallArguments<'_>, index: usize) -> Result<&str, NoResult> {
     if index < arguments.len() { arguments.text(index) } else { Ok("") }
 }
 
-pub(super) fn matches_anywhere(arguments: Arguments<'_>) -> Computed {
+pub(super) fn matches_anywhere(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
     with_regex(arguments.text(1)?, flags_at(arguments, 2)?, |regex| Ok(Datum::Bool(regex.is_match(text))))
 }
 
-pub(super) fn matches_whole(arguments: Arguments<'_>) -> Computed {
+pub(super) fn matches_whole(arguments: CallArguments<'_>) -> FunctionResult {
     let pattern = format!("^(?:{})$", arguments.text(1)?);
     let text = arguments.text(0)?;
     with_regex(&pattern, flags_at(arguments, 2)?, |regex| Ok(Datum::Bool(regex.is_match(text))))
 }
 
-pub(super) fn extract_first(arguments: Arguments<'_>) -> Computed {
+pub(super) fn extract_first(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
     let group = usize::try_from(arguments.long_or(2, 0)?).map_err(|_| NoResult)?;
     with_regex(arguments.text(1)?, "", |regex| {
@@ -97,7 +97,7 @@ pub(super) fn extract_first(arguments: Arguments<'_>) -> Computed {
     })
 }
 
-pub(super) fn extract_all(arguments: Arguments<'_>) -> Computed {
+pub(super) fn extract_all(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
     let group = usize::try_from(arguments.long_or(2, 0)?).map_err(|_| NoResult)?;
     with_regex(arguments.text(1)?, "", |regex| {
@@ -109,29 +109,29 @@ pub(super) fn extract_all(arguments: Arguments<'_>) -> Computed {
     })
 }
 
-pub(super) fn count_matches(arguments: Arguments<'_>) -> Computed {
+pub(super) fn count_matches(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
     with_regex(arguments.text(1)?, "", |regex| {
         i64::try_from(regex.find_iter(text).count()).map(Datum::Long).map_err(|_| NoResult)
     })
 }
 
-pub(super) fn split_by_regex(arguments: Arguments<'_>) -> Computed {
+pub(super) fn split_by_regex(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
     with_regex(arguments.text(1)?, "", |regex| Ok(Datum::List(regex.split(text).map(Datum::text).collect())))
 }
 
 /// Replaces the first place, or with the flag `g` all places.
-pub(super) fn replace_matches(arguments: Arguments<'_>) -> Computed {
+pub(super) fn replace_matches(arguments: CallArguments<'_>) -> FunctionResult {
     let flags = flags_at(arguments, 3)?;
     replace_limited(arguments, flags, if flags.contains('g') { usize::MAX } else { 1 })
 }
 
-pub(super) fn replace_all_matches(arguments: Arguments<'_>) -> Computed {
+pub(super) fn replace_all_matches(arguments: CallArguments<'_>) -> FunctionResult {
     replace_limited(arguments, "", usize::MAX)
 }
 
-fn replace_limited(arguments: Arguments<'_>, flags: &str, limit: usize) -> Computed {
+fn replace_limited(arguments: CallArguments<'_>, flags: &str, limit: usize) -> FunctionResult {
     let (text, replacement) = (arguments.text(0)?, arguments.text(2)?);
     with_regex(arguments.text(1)?, flags, |regex| {
         let mut result = String::new();

@@ -174,8 +174,10 @@ pub fn build_call(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError
 
 /// Functions know units by one name only.
 fn canonical_unit(argument: Expr) -> Expr {
-    let unit = GivenArgument::of(&argument).constant.and_then(TimeUnit::find);
-    unit.map_or_else(|| argument.clone(), |(name, _)| Expr::literal(Datum::text(name)))
+    match GivenArgument::of(&argument).constant.and_then(TimeUnit::find) {
+        Some((name, _)) => Expr::literal(Datum::text(name)),
+        None => argument,
+    }
 }
 
 /// What is known of an argument.
@@ -200,7 +202,7 @@ impl<'a> GivenArgument<'a> {
 }
 
 /// Why an entry of the catalog does not take the arguments.
-enum Mismatch {
+enum ArgumentMismatch {
     Count,
     Type {
         argument: usize,
@@ -244,9 +246,12 @@ fn unknown_function(name: &str) -> ResolveError {
 }
 
 /// How well arguments fit: the sum of the costs of their conversions.
-fn match_arguments(spec: &'static FunctionSpec, given: &[GivenArgument<'_>]) -> Result<(u32, FunctionCall), Mismatch> {
+fn match_arguments(
+    spec: &'static FunctionSpec,
+    given: &[GivenArgument<'_>],
+) -> Result<(u32, FunctionCall), ArgumentMismatch> {
     if !spec.takes_count(given.len()) {
-        return Err(Mismatch::Count);
+        return Err(ArgumentMismatch::Count);
     }
     let alike = [ParameterType::Number, ParameterType::AnyAlike, ParameterType::AnyList]
         .map(|parameter| common_type_of(spec, given, parameter));
@@ -254,7 +259,7 @@ fn match_arguments(spec: &'static FunctionSpec, given: &[GivenArgument<'_>]) -> 
     let (number, any, list) = (number?, any?, list?);
     let (mut cost, mut types) = (0, Vec::with_capacity(given.len()));
     for (index, one) in given.iter().enumerate() {
-        let Some(parameter) = spec.parameter(index) else { return Err(Mismatch::Count) };
+        let Some(parameter) = spec.parameter(index) else { return Err(ArgumentMismatch::Count) };
         let wanted = match parameter {
             ParameterType::Exactly(ty) => ty,
             ParameterType::Number => {
@@ -308,7 +313,7 @@ fn common_type_of(
     spec: &FunctionSpec,
     given: &[GivenArgument<'_>],
     wanted: ParameterType,
-) -> Result<SqlType, Mismatch> {
+) -> Result<SqlType, ArgumentMismatch> {
     let has_moment = given.iter().any(|one| one.ty == SqlType::Time);
     let mut ty = SqlType::Null;
     for (index, one) in given.iter().enumerate() {
@@ -325,7 +330,7 @@ fn common_type_of(
             }
         };
         let common = if fits { common_type(ty, own) } else { None };
-        ty = common.ok_or(Mismatch::Type { argument: index, wanted })?;
+        ty = common.ok_or(ArgumentMismatch::Type { argument: index, wanted })?;
     }
     Ok(ty)
 }
@@ -335,7 +340,7 @@ fn conversion_cost(
     given: &GivenArgument<'_>,
     parameter: ParameterType,
     wanted: SqlType,
-) -> Result<u32, Mismatch> {
+) -> Result<u32, ArgumentMismatch> {
     match (given.ty, wanted) {
         (own, wanted) if own == wanted => Ok(0),
         (SqlType::Null, _) => Ok(0),
@@ -344,14 +349,14 @@ fn conversion_cost(
         (SqlType::Text, SqlType::Time) if given.constant.is_some() => {
             let problem =
                 format!("'{}' is no timestamp such as '2024-03-10 14:30:00'", given.constant.unwrap_or_default());
-            Err(Mismatch::Constant { argument: index, problem })
+            Err(ArgumentMismatch::Constant { argument: index, problem })
         }
         (own, SqlType::Text) if parameter == ParameterType::AnyAsText && can_cast(own, SqlType::Text) => Ok(2),
-        _ => Err(Mismatch::Type { argument: index, wanted: parameter }),
+        _ => Err(ArgumentMismatch::Type { argument: index, wanted: parameter }),
     }
 }
 
-fn check_constant(index: usize, given: &GivenArgument<'_>, parameter: ParameterType) -> Result<(), Mismatch> {
+fn check_constant(index: usize, given: &GivenArgument<'_>, parameter: ParameterType) -> Result<(), ArgumentMismatch> {
     let checked = match (parameter, given.constant) {
         (ParameterType::Unit, Some(text)) => match TimeUnit::find(text) {
             Some(_) => Ok(()),
@@ -360,29 +365,29 @@ fn check_constant(index: usize, given: &GivenArgument<'_>, parameter: ParameterT
                 TimeUnit::names().collect::<Vec<_>>().join(", ")
             )),
         },
-        (ParameterType::Unit, None) => return Err(Mismatch::Type { argument: index, wanted: parameter }),
+        (ParameterType::Unit, None) => return Err(ArgumentMismatch::Type { argument: index, wanted: parameter }),
         (ParameterType::Regex, Some(text)) => patterns::check_regex(text),
         (ParameterType::PercentFormat, Some(text)) => time_format::check_percent_format(text),
         (ParameterType::LetterFormat, Some(text)) => time_format::check_letter_format(text),
         _ => Ok(()),
     };
-    checked.map_err(|problem| Mismatch::Constant { argument: index, problem })
+    checked.map_err(|problem| ArgumentMismatch::Constant { argument: index, problem })
 }
 
 fn explain_mismatch(
     name: &str,
     specs: &[&FunctionSpec],
-    mut mismatches: Vec<Mismatch>,
+    mut mismatches: Vec<ArgumentMismatch>,
     given: &[GivenArgument<'_>],
 ) -> ResolveError {
     let signatures: Vec<String> = specs.iter().map(|spec| spec.signature_as(name)).collect();
     let signatures = signatures.join(" or ");
-    mismatches.retain(|mismatch| !matches!(mismatch, Mismatch::Count));
-    let constant = mismatches.iter().position(|mismatch| matches!(mismatch, Mismatch::Constant { .. }));
+    mismatches.retain(|mismatch| !matches!(mismatch, ArgumentMismatch::Count));
+    let constant = mismatches.iter().position(|mismatch| matches!(mismatch, ArgumentMismatch::Constant { .. }));
     match (constant.map(|index| mismatches.swap_remove(index)), mismatches.as_slice()) {
-        (Some(Mismatch::Constant { argument, problem }), _) => ResolveError::of_argument(argument, problem),
-        (_, [Mismatch::Type { argument, wanted }]) => explain_type(name, *argument, *wanted, given),
-        (_, [Mismatch::Type { argument, .. }, ..]) => {
+        (Some(ArgumentMismatch::Constant { argument, problem }), _) => ResolveError::of_argument(argument, problem),
+        (_, [ArgumentMismatch::Type { argument, wanted }]) => explain_type(name, *argument, *wanted, given),
+        (_, [ArgumentMismatch::Type { argument, .. }, ..]) => {
             let found = given.get(*argument).map_or(SqlType::Null, |one| one.ty);
             ResolveError::of_argument(
                 *argument,
@@ -397,6 +402,15 @@ fn explain_mismatch(
     }
 }
 
+/// The type's name in SQL.
+fn cast_name(ty: SqlType) -> &'static str {
+    match ty {
+        SqlType::Texts => "text[]",
+        SqlType::Doubles => "double[]",
+        ty => ty.name(),
+    }
+}
+
 fn explain_type(name: &str, argument: usize, wanted: ParameterType, given: &[GivenArgument<'_>]) -> ResolveError {
     let found = given.get(argument).map_or(SqlType::Null, |one| one.ty);
     let takes = match (argument, given.len()) {
@@ -405,7 +419,7 @@ fn explain_type(name: &str, argument: usize, wanted: ParameterType, given: &[Giv
     };
     let hint = match wanted {
         ParameterType::Exactly(ty) if can_cast(found, ty) => {
-            format!("; cast({ARGUMENT_MARK} AS {}) converts it", ty.name())
+            format!("; cast({ARGUMENT_MARK} AS {}) converts it", cast_name(ty))
         }
         ParameterType::Number if found == SqlType::Text => {
             format!("; cast({ARGUMENT_MARK} AS double) converts it")

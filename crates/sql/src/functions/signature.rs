@@ -1,7 +1,7 @@
 //! What a function takes and gives.
 
 use crate::datum::SqlType;
-use crate::functions::{Arguments, Computed};
+use crate::functions::{CallArguments, FunctionResult};
 
 /// What an argument must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub struct FunctionSpec {
     pub example: (&'static str, &'static str),
     /// Whether it is evaluated for null arguments. Otherwise the result is null then.
     pub(super) takes_nulls: bool,
-    pub(super) implementation: fn(Arguments<'_>) -> Computed,
+    pub(super) implementation: fn(CallArguments<'_>) -> FunctionResult,
 }
 
 impl FunctionSpec {
@@ -109,7 +109,7 @@ impl FunctionSpec {
         name: &'static str,
         parameters: &'static [ParameterType],
         result: ResultType,
-        implementation: fn(Arguments<'_>) -> Computed,
+        implementation: fn(CallArguments<'_>) -> FunctionResult,
     ) -> FunctionSpec {
         FunctionSpec {
             name,

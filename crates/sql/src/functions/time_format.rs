@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use crate::datum::Datum;
 use crate::functions::calendar::{MICROS_PER_SECOND, civil_time};
 use crate::functions::time::{name_of_day, name_of_month};
-use crate::functions::{Arguments, Computed, MAX_TEXT_BYTES, NoResult};
+use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult};
 
 /// Why a format cannot be used.
 pub(super) type FormatProblem = String;
@@ -181,20 +181,31 @@ impl FormattedMoment {
         Ok(())
     }
 
-    /// A quoted part, after its first quote. Two quotes stand for one. Returns what follows it.
+    /// A quoted part, after its first quote. Two quotes stand for one, within it and by themselves. Returns what follows.
     fn push_quoted<'a>(&mut self, rest: &'a str) -> Result<&'a str, FormatProblem> {
-        let (quoted, rest) =
-            rest.split_once('\'').ok_or_else(|| "a format has a quote that does not end".to_owned())?;
-        self.text.push_str(if quoted.is_empty() { "'" } else { quoted });
-        Ok(rest)
+        if let Some(rest) = rest.strip_prefix('\'') {
+            self.text.push('\'');
+            return Ok(rest);
+        }
+        let mut rest = rest;
+        loop {
+            let (quoted, after) =
+                rest.split_once('\'').ok_or_else(|| "a format has a quote that does not end".to_owned())?;
+            self.text.push_str(quoted);
+            match after.strip_prefix('\'') {
+                Some(after) => rest = after,
+                None => return Ok(after),
+            }
+            self.text.push('\'');
+        }
     }
 }
 
 fn format_with(
-    arguments: Arguments<'_>,
+    arguments: CallArguments<'_>,
     (time, format): (usize, usize),
     push: fn(&mut FormattedMoment, &str) -> Result<(), FormatProblem>,
-) -> Computed {
+) -> FunctionResult {
     let format = arguments.text(format)?;
     if format.len() > MAX_TEXT_BYTES / 16 {
         return Err(NoResult);
@@ -204,16 +215,16 @@ fn format_with(
     Ok(Datum::text(&formatted.text))
 }
 
-pub(super) fn strftime(arguments: Arguments<'_>) -> Computed {
+pub(super) fn strftime(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (0, 1), FormattedMoment::push_percent_format)
 }
 
 /// SQLite's order of arguments.
-pub(super) fn strftime_swapped(arguments: Arguments<'_>) -> Computed {
+pub(super) fn strftime_swapped(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (1, 0), FormattedMoment::push_percent_format)
 }
 
-pub(super) fn date_format(arguments: Arguments<'_>) -> Computed {
+pub(super) fn date_format(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (0, 1), FormattedMoment::push_letter_format)
 }
 

@@ -7,7 +7,7 @@ use super::{eval_all, extend_row, ordering};
 use crate::datum::{Datum, Row, SqlType};
 use crate::eval::Faults;
 use crate::expr::Expr;
-use crate::functions::{Computed, NoResult};
+use crate::functions::{FunctionResult, NoResult};
 use crate::plan::{AggregateCall, AggregateFunction};
 
 /// One row for each group of rows with equal keys: the keys, then the aggregates.
@@ -64,7 +64,7 @@ fn counted_inputs(call: &AggregateCall, rows: &[&Row], faults: &Faults) -> Vec<R
 }
 
 /// The result over the arguments of the rows that count: at least one.
-fn compute_aggregate(call: &AggregateCall, inputs: &[Row]) -> Computed {
+fn compute_aggregate(call: &AggregateCall, inputs: &[Row]) -> FunctionResult {
     let mut values: Vec<Datum> = inputs.iter().filter_map(|input| input.first()).cloned().collect();
     values.sort();
     let extreme = |value: Option<&Datum>| value.cloned().unwrap_or(Datum::Null);
@@ -93,11 +93,11 @@ fn compute_aggregate(call: &AggregateCall, inputs: &[Row]) -> Computed {
     })
 }
 
-fn double_datum(value: Option<f64>) -> Computed {
+fn double_datum(value: Option<f64>) -> FunctionResult {
     value.and_then(Datum::double).ok_or(NoResult)
 }
 
-fn sum_longs(values: &[Datum]) -> Computed {
+fn sum_longs(values: &[Datum]) -> FunctionResult {
     let longs = values.iter().map(|value| if let Datum::Long(value) = value { i128::from(*value) } else { 0 });
     i64::try_from(longs.sum::<i128>()).map(Datum::Long).map_err(|_| NoResult)
 }
@@ -119,7 +119,7 @@ fn variance(values: &[Datum], fewer: usize) -> Option<Option<f64>> {
     Some(count.times(&squares).minus(&sum.times(&sum)).rounded_over(&count.times(&divisor)))
 }
 
-fn deviation(values: &[Datum], fewer: usize) -> Computed {
+fn deviation(values: &[Datum], fewer: usize) -> FunctionResult {
     variance(values, fewer).map_or(Ok(Datum::Null), |variance| double_datum(variance.map(f64::sqrt)))
 }
 
@@ -161,7 +161,7 @@ fn share_of(inputs: &[Row]) -> f64 {
 }
 
 /// `percentile_cont` of sorted values.
-fn interpolated_value(values: &[Datum], share: f64) -> Computed {
+fn interpolated_value(values: &[Datum], share: f64) -> FunctionResult {
     let place = share * (values.len() - 1) as f64;
     let (below, fraction) = (place.floor() as usize, place.fract());
     match (&values[below], values.get(below + 1)) {
