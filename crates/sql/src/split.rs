@@ -8,17 +8,20 @@
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::expr::Expr;
+use crate::datum::Datum;
+use crate::derive::derive_columns;
+use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::incremental::{
     GroupSpec, JoinSpec, LeafJoin, LeafNode, LeafProgram, RowOrder, TopSpec, UpperOperator, UpperPlan, WindowSpec,
     filter_node, project_node,
 };
 use crate::key_columns::{KeyColumn, key_columns, key_of_expr};
 use crate::plan::Plan;
+use crate::prune::prune_columns;
 
 /// A question as the graph maintains it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct QuestionProgram {
+pub struct MaintainedPlan {
     /// What is read of relations. Leaves refer to these by index.
     pub scans: Vec<ScanSpec>,
     /// The leaves.
@@ -46,19 +49,25 @@ pub struct QuestionLeaf {
     pub group: Option<Arc<GroupSpec>>,
 }
 
+/// Makes of the plan of a question what the graph maintains: with derived columns, and split.
+#[must_use]
+pub fn maintain_plan(plan: &Plan, catalog: &Catalog) -> MaintainedPlan {
+    split_plan(&prune_columns(derive_columns(plan.clone(), catalog)), catalog)
+}
+
 /// Splits a plan. Equal scans, leaves and operators are there once.
 #[must_use]
-pub fn split_plan(plan: &Plan, catalog: &Catalog) -> QuestionProgram {
+pub fn split_plan(plan: &Plan, catalog: &Catalog) -> MaintainedPlan {
     split_at_leaves(plan, catalog, |plan, catalog| key_columns(plan, catalog).is_some())
 }
 
 /// Splits a plan so that leaves are those parts for which `is_leaf` holds: functions of the rows of one key.
-pub(crate) fn split_at_leaves(plan: &Plan, catalog: &Catalog, is_leaf: fn(&Plan, &Catalog) -> bool) -> QuestionProgram {
+pub(crate) fn split_at_leaves(plan: &Plan, catalog: &Catalog, is_leaf: fn(&Plan, &Catalog) -> bool) -> MaintainedPlan {
     let (scans, leaves) = (Vec::new(), Vec::new());
     let mut splitter = PlanSplitter { catalog, is_leaf, scans, leaves, upper: UpperPlan::default() };
     let root = splitter.add_node(plan);
     splitter.upper.set_root(root);
-    QuestionProgram { scans: splitter.scans, leaves: splitter.leaves, upper: splitter.upper }
+    MaintainedPlan { scans: splitter.scans, leaves: splitter.leaves, upper: splitter.upper }
 }
 
 struct PlanSplitter<'a> {
@@ -79,6 +88,15 @@ impl PlanSplitter<'_> {
         if let Some((input, spec)) = self.grouped_leaf(plan) {
             let root = project_node(self.leaf_node(input), spec.inputs());
             return self.add_leaf(root, Some(Arc::new(spec)));
+        }
+        if let Plan::Filter { input, condition } = plan
+            && let Plan::Window { input: below, partition, order, functions } = &**input
+        {
+            let bounds = rank_bounds(condition, below.types().len());
+            let window = WindowSpec::new(partition, order, functions).bounded_by(functions, &bounds);
+            let below = self.add_node(below);
+            let window = self.upper.add(UpperOperator::Window(window), vec![below]);
+            return self.upper.add(UpperOperator::Filter(condition.clone()), vec![window]);
         }
         let inputs = plan.inputs().into_iter().map(|input| self.add_node(input)).collect();
         self.upper.add(upper_operator(plan), inputs)
@@ -158,6 +176,26 @@ impl PlanSplitter<'_> {
 
 fn all_columns(plan: &Plan) -> Vec<Expr> {
     plan.types().into_iter().enumerate().map(|(index, ty)| Expr::column(index, ty)).collect()
+}
+
+/// The columns from `width` on, by their numbers, that a condition says to be at most some number.
+fn rank_bounds(condition: &Expr, width: usize) -> Vec<(usize, i64)> {
+    let bound_of = |condition: &Expr| {
+        let ExprKind::Compare(op, one, other) = &condition.kind else { return None };
+        let (ExprKind::Column(column), ExprKind::Literal(Datum::Long(number))) = (&one.kind, &other.kind) else {
+            return None;
+        };
+        let most = match op {
+            CompareOp::LessOrEqual | CompareOp::Equal => *number,
+            CompareOp::Less => number.checked_sub(1)?,
+            CompareOp::NotEqual | CompareOp::Greater | CompareOp::GreaterOrEqual => return None,
+        };
+        Some((column.checked_sub(width)?, most))
+    };
+    match &condition.kind {
+        ExprKind::And(conditions) => conditions.iter().filter_map(bound_of).collect(),
+        _ => bound_of(condition).into_iter().collect(),
+    }
 }
 
 /// The operator of a plan whose inputs are added already.

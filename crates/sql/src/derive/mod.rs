@@ -9,6 +9,8 @@
 //! that a filter below the expression lets through.
 
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod uses;
 
 use crate::catalog::Catalog;
@@ -16,6 +18,7 @@ use crate::datum::Datum;
 use crate::eval::Faults;
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{JoinKind, Plan};
+use crate::rewrite::replace_columns;
 
 /// Replaces columns that are not held by the expressions that read them, where that is possible.
 ///
@@ -66,7 +69,8 @@ fn scan_expr(expr: &Expr, origins: &ColumnOrigins) -> Option<ScanExpr> {
         return None;
     }
     let mut over_relation = expr.clone();
-    replace_columns(&mut over_relation, &mut |index| origins[index].as_ref().map(|origin| origin.column.clone()));
+    let column_at = |index: usize| origins.get(index).and_then(Option::as_ref).map(|origin| origin.column.clone());
+    replace_columns(&mut over_relation, &mut |index, ty| column_at(index).unwrap_or_else(|| Expr::null(ty)));
     let value_without_row = if read[0].extended { value_over_nulls(expr, &over_relation)? } else { None };
     let positions = read.iter().map(|origin| origin.position).collect();
     Some(ScanExpr { scan, positions, expr: over_relation, value_without_row })
@@ -83,17 +87,6 @@ fn value_over_nulls(expr: &Expr, over_relation: &Expr) -> Option<Option<Datum>> 
     }
     let is_never_null = matches!(expr.kind, ExprKind::IsNull(_) | ExprKind::IsTrue(_) | ExprKind::SameValue(..));
     is_never_null.then_some(Some(value))
-}
-
-/// Replaces columns by expressions.
-fn replace_columns(expr: &mut Expr, replace: &mut impl FnMut(usize) -> Option<Expr>) {
-    if let ExprKind::Column(index) = expr.kind {
-        if let Some(replacement) = replace(index) {
-            *expr = replacement;
-        }
-        return;
-    }
-    expr.operands_mut().into_iter().for_each(|operand| replace_columns(operand, replace));
 }
 
 /// The origins of a projection's columns.

@@ -73,7 +73,7 @@ impl CellState {
                 texts.update(keys.chain([SortValue::ascending(value.clone())]).collect(), diff);
             }
             CellState::Distinct(cell) => {
-                let change = PresenceChange::between(cell.values.update(value.clone(), diff));
+                let change = PresenceChange::of_count(cell.values.update(value.clone(), diff));
                 match change {
                     PresenceChange::Appeared => cell.inner.update(spec, row, 1),
                     PresenceChange::Vanished => cell.inner.update(spec, row, -1),

@@ -56,11 +56,17 @@ impl ScannedRows {
         if before == after {
             return;
         }
-        let mut sorted: Vec<(&[Datum], i64)> = after.iter().collect();
-        sorted.extend(before.iter().map(|(row, count)| (row, -count)));
-        if sorted.len() > 1 {
-            sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let negated = before.iter().map(|(row, count)| (row, count.saturating_neg()));
+        if before.is_empty()
+            || after.is_empty()
+            || before.len() == 1 && after.len() == 1 && before.values != after.values
+        {
+            // Nothing cancels.
+            after.iter().chain(negated).for_each(|(row, count)| self.push(row.iter().cloned(), count));
+            return;
         }
+        let mut sorted: Vec<(&[Datum], i64)> = after.iter().chain(negated).collect();
+        sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for group in sorted.chunk_by(|(one, _), (other, _)| one == other) {
             let count = group.iter().fold(0_i64, |sum, (_, count)| sum.saturating_add(*count));
             if count != 0 {
@@ -71,7 +77,7 @@ impl ScannedRows {
 }
 
 /// The rows of one key: those of each scan of the question, by its index in
-/// [`QuestionProgram::scans`](crate::split::QuestionProgram::scans).
+/// [`MaintainedPlan::scans`](crate::split::MaintainedPlan::scans).
 #[derive(Debug, Clone, Default)]
 pub struct KeyedInput {
     /// The rows by scan.
@@ -319,17 +325,25 @@ impl LeafProgram {
         emit: &mut dyn FnMut(&[Datum], i64),
     ) {
         let mut scans: Vec<&ScannedRows> = before.scans.iter().collect();
-        let mut difference = scratch.take_rows();
         for scan in &self.scans {
-            difference.set_difference(&before.scans[*scan], &after.scans[*scan]);
-            if !difference.is_empty() {
-                let mut changed = scans.clone();
-                changed[*scan] = &difference;
-                self.root.run(LeafContext { scans: &changed, scratch, faults }, emit);
+            let (old, new) = (&before.scans[*scan], &after.scans[*scan]);
+            if old.is_empty() {
+                scans[*scan] = new;
+                if !new.is_empty() {
+                    self.root.run(LeafContext { scans: &scans, scratch, faults }, emit);
+                }
+            } else {
+                let mut difference = scratch.take_rows();
+                difference.set_difference(old, new);
+                if !difference.is_empty() {
+                    let mut changed = scans.clone();
+                    changed[*scan] = &difference;
+                    self.root.run(LeafContext { scans: &changed, scratch, faults }, emit);
+                }
+                scratch.return_rows(difference);
+                scans[*scan] = new;
             }
-            scans[*scan] = &after.scans[*scan];
         }
-        scratch.return_rows(difference);
     }
 
     fn change_by_subtraction(

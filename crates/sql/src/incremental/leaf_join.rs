@@ -24,13 +24,21 @@ impl LeafJoin {
     }
 
     pub(super) fn run(&self, context: LeafContext<'_>, emit: &mut EmitRow<'_>) {
+        if let LeafNode::Scan(scan) = self.right {
+            self.run_with(context, context.scans[scan], emit);
+            return;
+        }
         let mut right = context.scratch.take_rows();
         self.right.run(context, &mut |row, count| right.push(row.iter().cloned(), count));
+        self.run_with(context, &right, emit);
+        context.scratch.return_rows(right);
+    }
+
+    fn run_with(&self, context: LeafContext<'_>, right: &ScannedRows, emit: &mut EmitRow<'_>) {
         let needs_right = matches!(self.kind, JoinKind::Inner | JoinKind::Right | JoinKind::Semi);
         if !(needs_right && right.is_empty()) {
-            self.run_pairs(context, &right, emit);
+            self.run_pairs(context, right, emit);
         }
-        context.scratch.return_rows(right);
     }
 
     fn run_pairs(&self, context: LeafContext<'_>, right: &ScannedRows, emit: &mut EmitRow<'_>) {

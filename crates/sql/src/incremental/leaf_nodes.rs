@@ -2,6 +2,7 @@
 
 use super::leaf::LeafNode;
 use crate::expr::{Expr, ExprKind};
+use crate::rewrite::replace_columns;
 
 /// A projection above an operator: one with a projection there, if nothing is computed twice by it.
 pub(crate) fn project_node(input: LeafNode, columns: &[Expr]) -> LeafNode {
@@ -37,15 +38,7 @@ fn substitute_all(columns: &[Expr], inner: &[Expr], uses: usize) -> Option<Vec<E
         return None;
     }
     let mut substituted = columns.to_vec();
-    substituted.iter_mut().for_each(|column| substitute(column, inner));
+    let column_at = |index: usize, ty| inner.get(index).cloned().unwrap_or_else(|| Expr::null(ty));
+    substituted.iter_mut().for_each(|column| replace_columns(column, &mut |index, ty| column_at(index, ty)));
     Some(substituted)
-}
-
-/// Replaces columns by expressions.
-fn substitute(expr: &mut Expr, inner: &[Expr]) {
-    if let ExprKind::Column(index) = expr.kind {
-        *expr = inner[index].clone();
-        return;
-    }
-    expr.operands_mut().into_iter().for_each(|operand| substitute(operand, inner));
 }

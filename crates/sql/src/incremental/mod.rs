@@ -33,11 +33,12 @@ mod partial_groups;
 mod results;
 mod row_bag;
 mod sorted;
+mod sorted_counts;
 mod top_rows;
 mod upper;
 mod value_map;
 mod window_frames;
-mod window_state;
+mod window_partitions;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
 pub use partial_groups::{PartialGroup, PartialGroups};
 pub use top_rows::{RowOrder, TopSpec};
 pub use upper::{UpperOperator, UpperPlan, UpperState};
-pub use window_state::WindowSpec;
+pub use window_partitions::WindowSpec;
 
 pub(crate) use leaf::LeafNode;
 pub(crate) use leaf_join::LeafJoin;

@@ -22,7 +22,7 @@ pub(super) fn read_cell(reader: &AggregateReader, cell: &CellState, faults: &Fau
         CellState::Texts(texts) => join_texts(texts, &reader.separator),
         CellState::Pairs(pairs) => match reader.function {
             AggregateFunction::ArgMax => value_of_greatest(pairs),
-            _ => pairs.counts().first_key_value().map_or(Datum::Null, |((_, value), _)| value.clone()),
+            _ => pairs.counts().first().map_or(Datum::Null, |(_, value)| value.clone()),
         },
         CellState::Distinct(cell) => read_cell(reader, &cell.inner, faults),
     }
@@ -71,8 +71,8 @@ fn read_values(reader: &AggregateReader, values: &ValueMap, faults: &Faults) -> 
     match reader.function {
         AggregateFunction::Count if reader.distinct => Datum::Long(values.counts().len() as i64),
         AggregateFunction::Count => Datum::Long(values.total()),
-        AggregateFunction::Min => cloned(values.counts().first_key_value().map(|(value, _)| value)),
-        AggregateFunction::Max => cloned(values.counts().last_key_value().map(|(value, _)| value)),
+        AggregateFunction::Min => cloned(values.counts().first()),
+        AggregateFunction::Max => cloned(values.counts().last()),
         AggregateFunction::Mode => cloned(values.most_frequent()),
         _ => read_percentile(reader, values, faults),
     }
@@ -94,9 +94,9 @@ fn read_percentile(reader: &AggregateReader, values: &ValueMap, faults: &Faults)
 fn join_texts(texts: &CountedMap<Box<[SortValue]>>, separator: &str) -> Datum {
     let mut joined = CompactString::default();
     let mut first = true;
-    for (keys, count) in texts.counts() {
+    for (keys, count) in texts.counts().iter() {
         let Some(Datum::Text(text)) = keys.last().map(|key| &key.value) else { continue };
-        for _ in 0..*count {
+        for _ in 0..count {
             if !std::mem::take(&mut first) {
                 joined.push_str(separator);
             }
@@ -108,10 +108,10 @@ fn join_texts(texts: &CountedMap<Box<[SortValue]>>, separator: &str) -> Datum {
 
 /// The least `x` of the pairs with the greatest `y`. Null is the greatest `x`.
 fn value_of_greatest(pairs: &CountedMap<(Datum, Datum)>) -> Datum {
-    let Some(((greatest, _), _)) = pairs.counts().last_key_value() else { return Datum::Null };
+    let Some((greatest, _)) = pairs.counts().last() else { return Datum::Null };
     // No value is smaller than false.
     let first = (greatest.clone(), Datum::Bool(false));
-    pairs.counts().range(first..).next().map_or(Datum::Null, |((_, value), _)| value.clone())
+    pairs.counts().iter_from(&first).next().map_or(Datum::Null, |((_, value), _)| value.clone())
 }
 
 fn double_or_fault(value: Option<f64>, faults: &Faults) -> Datum {

@@ -7,7 +7,7 @@ use super::group_table::{GroupSpec, GroupTable};
 use super::join_state::{JoinSpec, JoinState};
 use super::leaf::unnest_row;
 use super::top_rows::{TopRows, TopSpec};
-use super::window_state::{WindowSpec, WindowState};
+use super::window_partitions::{WindowPartitions, WindowSpec};
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::Row;
 use crate::eval::Faults;
@@ -119,7 +119,7 @@ enum NodeState {
     Groups(GroupTable),
     Join(JoinState),
     Top(TopRows),
-    Window(WindowState),
+    Window(WindowPartitions),
 }
 
 impl NodeState {
@@ -128,7 +128,7 @@ impl NodeState {
             UpperOperator::Join(spec) => NodeState::Join(JoinState::new(spec.clone())),
             UpperOperator::Aggregate(spec) => NodeState::Groups(GroupTable::new(Arc::clone(spec))),
             UpperOperator::Distinct => NodeState::Distinct(DistinctRows::default()),
-            UpperOperator::Window(spec) => NodeState::Window(WindowState::new(spec.clone())),
+            UpperOperator::Window(spec) => NodeState::Window(WindowPartitions::new(spec.clone())),
             UpperOperator::Limit(spec) => NodeState::Top(TopRows::new(spec.clone())),
             UpperOperator::Leaf(_)
             | UpperOperator::OneRow(_)

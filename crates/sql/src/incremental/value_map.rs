@@ -1,9 +1,10 @@
 //! The values of a group with their counts, in order: for the least, the greatest, percentiles, the mode and `DISTINCT`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::sorted::SortValue;
+use super::sorted_counts::{CountChange, SortedCounts};
 use crate::datum::Datum;
 
 /// A bag of values in their order, with their counts.
@@ -11,7 +12,7 @@ use crate::datum::Datum;
 /// Between [`CountedMap::update`] calls of one epoch counts may be negative: updates of an epoch come in any order.
 #[derive(Debug, Clone)]
 pub(super) struct CountedMap<K> {
-    counts: BTreeMap<K, i64>,
+    counts: SortedCounts<K>,
     /// The number of values whose count is negative.
     negative: usize,
     /// The bytes of the keys.
@@ -53,13 +54,13 @@ impl MapKey for Box<[SortValue]> {
 
 impl<K> Default for CountedMap<K> {
     fn default() -> CountedMap<K> {
-        CountedMap { counts: BTreeMap::new(), negative: 0, bytes: 0 }
+        CountedMap { counts: SortedCounts::default(), negative: 0, bytes: 0 }
     }
 }
 
 impl<K: MapKey> CountedMap<K> {
     /// The map, with positive counts once an epoch is complete.
-    pub(super) fn counts(&self) -> &BTreeMap<K, i64> {
+    pub(super) fn counts(&self) -> &SortedCounts<K> {
         &self.counts
     }
 
@@ -70,41 +71,27 @@ impl<K: MapKey> CountedMap<K> {
 
     /// The bytes owned on the heap, approximately.
     pub(super) fn heap_bytes(&self) -> usize {
-        // A tree's nodes are two thirds full.
-        (self.bytes + self.counts.len() * size_of::<i64>()) * 3 / 2
+        self.counts.heap_bytes(self.bytes)
     }
 
-    /// Adds a key `diff` times. Returns the count before and after.
-    pub(super) fn update(&mut self, key: K, diff: i64) -> (i64, i64) {
-        use std::collections::btree_map::Entry;
-        let (before, after) = match self.counts.entry(key) {
-            Entry::Vacant(entry) if diff != 0 => {
-                self.bytes += entry.key().allocated_bytes();
-                entry.insert(diff);
-                (0, diff)
-            }
-            Entry::Vacant(_) => (0, 0),
-            Entry::Occupied(mut entry) => {
-                let before = *entry.get();
-                let after = before.saturating_add(diff);
-                if after == 0 {
-                    let (key, _) = entry.remove_entry();
-                    self.bytes -= key.allocated_bytes();
-                } else {
-                    entry.insert(after);
-                }
-                (before, after)
-            }
-        };
-        self.negative = self.negative + usize::from(after < 0) - usize::from(before < 0);
-        (before, after)
+    /// Adds a key `diff` times.
+    pub(super) fn update(&mut self, key: K, diff: i64) -> CountChange {
+        let key_bytes = key.allocated_bytes();
+        let change = self.counts.update(key, diff);
+        if change.before == 0 && change.after != 0 {
+            self.bytes += key_bytes;
+        } else if change.before != 0 && change.after == 0 {
+            self.bytes -= key_bytes;
+        }
+        self.negative = self.negative + usize::from(change.after < 0) - usize::from(change.before < 0);
+        change
     }
 }
 
 impl PresenceChange {
-    /// The change from one count to another.
-    pub(super) fn between((before, after): (i64, i64)) -> PresenceChange {
-        match (before > 0, after > 0) {
+    /// What the change of a count does to presence.
+    pub(super) fn of_count(change: CountChange) -> PresenceChange {
+        match (change.before > 0, change.after > 0) {
             (false, true) => PresenceChange::Appeared,
             (true, false) => PresenceChange::Vanished,
             _ => PresenceChange::Unchanged,
@@ -144,7 +131,7 @@ impl ValueMap {
     }
 
     /// The values with their counts.
-    pub(super) fn counts(&self) -> &BTreeMap<Datum, i64> {
+    pub(super) fn counts(&self) -> &SortedCounts<Datum> {
         self.values.counts()
     }
 
@@ -166,7 +153,8 @@ impl ValueMap {
 
     /// Adds a value `diff` times.
     pub(super) fn update(&mut self, value: &Datum, diff: i64) -> PresenceChange {
-        let (before, after) = self.values.update(value.clone(), diff);
+        let change = self.values.update(value.clone(), diff);
+        let CountChange { before, after } = change;
         self.total = self.total.saturating_add(diff);
         for cursor in &mut self.cursors {
             if *value < cursor.value {
@@ -181,14 +169,14 @@ impl ValueMap {
                 by_count.insert((Reverse(after), value.clone()));
             }
         }
-        PresenceChange::between((before, after))
+        PresenceChange::of_count(change)
     }
 
     /// Moves a cursor to the element at `place`, from 0. All counts must be positive, and the place within the values.
     pub(super) fn move_cursor(&mut self, cursor: usize, place: i64) {
         let Some(cursor) = self.cursors.get_mut(cursor) else { return };
         let counts = self.values.counts();
-        for (value, count) in counts.range(..&cursor.value).rev() {
+        for (value, count) in counts.iter_below(&cursor.value) {
             if cursor.below <= place {
                 break;
             }
@@ -196,7 +184,7 @@ impl ValueMap {
             cursor.value.clone_from(value);
         }
         let mut found = None;
-        for (value, count) in counts.range(&cursor.value..) {
+        for (value, count) in counts.iter_from(&cursor.value) {
             found = Some(value);
             if place < cursor.below + count {
                 break;
@@ -212,7 +200,7 @@ impl ValueMap {
     /// The value at a cursor, and the value of the next element. The cursor must have been moved to `place`.
     pub(super) fn values_at(&self, cursor: usize, place: i64) -> Option<(&Datum, Option<&Datum>)> {
         let cursor = self.cursors.get(cursor)?;
-        let mut upwards = self.counts().range(&cursor.value..);
+        let mut upwards = self.counts().iter_from(&cursor.value);
         let (value, count) = upwards.next()?;
         let next = if place + 1 < cursor.below + count { Some(value) } else { upwards.next().map(|(next, _)| next) };
         Some((value, next))

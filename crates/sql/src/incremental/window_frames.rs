@@ -48,14 +48,62 @@ impl WindowColumn {
     }
 }
 
+/// A rank beyond which rows are not read by what is above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RankBound {
+    kind: RankKind,
+    /// The greatest rank that is read.
+    most: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RankKind {
+    RowNumber,
+    Rank,
+    DenseRank,
+}
+
+impl RankBound {
+    /// The bound that ranks of this function are `most` at most. `None` if it is no rank.
+    pub(crate) fn new(function: &WindowFunction, most: i64) -> Option<RankBound> {
+        let kind = match function {
+            WindowFunction::RowNumber => RankKind::RowNumber,
+            WindowFunction::Rank => RankKind::Rank,
+            WindowFunction::DenseRank => RankKind::DenseRank,
+            _ => return None,
+        };
+        Some(RankBound { kind, most })
+    }
+
+    /// Whether a row is beyond the bound. Ranks only grow with the order, so all later ones are, too.
+    fn is_beyond(self, index: usize, peer_starts: &[usize]) -> bool {
+        let rank = match self.kind {
+            RankKind::RowNumber => index + 1,
+            RankKind::Rank => peer_starts.last().map_or(0, |start| start + 1),
+            RankKind::DenseRank => peer_starts.len(),
+        };
+        i64::try_from(rank).is_ok_and(|rank| rank > self.most)
+    }
+}
+
+/// Whether a function depends only on the row and on those before it.
+pub(crate) fn reads_only_before(function: &WindowFunction) -> bool {
+    match function {
+        WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => true,
+        WindowFunction::Offset { distance, .. } => *distance <= 0,
+        _ => false,
+    }
+}
+
 /// Gives each row of a partition, followed by its window functions, to `emit`: as often as it is there.
 pub(super) fn window_rows(
     columns: &[WindowColumn],
+    bound: Option<RankBound>,
     rows: &BTreeMap<SortedRow, i64>,
     faults: &Faults,
     emit: &mut dyn FnMut(Row),
 ) {
-    let partition = OrderedPartition::new(rows);
+    let partition = OrderedPartition::new(rows, bound);
     let values: Vec<Vec<Datum>> = columns.iter().map(|column| column.values(&partition, faults)).collect();
     let mut values: Vec<_> = values.into_iter().map(Vec::into_iter).collect();
     for row in &partition.rows {
@@ -74,16 +122,20 @@ struct OrderedPartition<'a> {
 }
 
 impl<'a> OrderedPartition<'a> {
-    fn new(bag: &'a BTreeMap<SortedRow, i64>) -> OrderedPartition<'a> {
-        let mut rows: Vec<&SortedRow> = Vec::new();
-        for (row, count) in bag {
-            rows.extend((0..*count).map(|_| row));
-        }
-        let (mut peers, mut peer_starts) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (index, row) in rows.iter().enumerate() {
-            if index == 0 || rows[index - 1].keys != row.keys {
+    /// All rows, or those up to a bound.
+    fn new(bag: &'a BTreeMap<SortedRow, i64>, bound: Option<RankBound>) -> OrderedPartition<'a> {
+        let (mut rows, mut peers, mut peer_starts) = (Vec::<&SortedRow>::new(), Vec::new(), Vec::new());
+        let repeated = bag.iter().flat_map(|(row, count)| (0..*count).map(move |_| row));
+        for (index, row) in repeated.enumerate() {
+            if rows.last().is_none_or(|last| last.keys != row.keys) {
                 peer_starts.push(index);
             }
+            if bound.is_some_and(|bound| bound.is_beyond(index, &peer_starts)) {
+                // Only the start of a group of peers of which no row is taken may be too many.
+                peer_starts.pop_if(|start| *start == index);
+                break;
+            }
+            rows.push(row);
             peers.push(peer_starts.len() - 1);
         }
         peer_starts.push(rows.len());

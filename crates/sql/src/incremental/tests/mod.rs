@@ -2,9 +2,11 @@
 
 mod expressions;
 mod histories;
+mod operators;
 mod plans;
 mod questions;
 mod runs;
+mod texts;
 
 /// Random choices from a seed.
 pub(super) struct RandomDraws {

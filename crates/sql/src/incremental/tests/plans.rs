@@ -4,14 +4,14 @@ use super::RandomDraws;
 use super::expressions::random_expr;
 use crate::catalog::Catalog;
 use crate::datum::{Datum, SqlType};
-use crate::expr::Expr;
+use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::plan::{
     AggregateCall, AggregateFunction, FrameBound, JoinKind, Plan, SortKey, WindowCall, WindowFrame, WindowFunction,
 };
 
 const SCALAR_TYPES: [SqlType; 5] = [SqlType::Bool, SqlType::Long, SqlType::Double, SqlType::Text, SqlType::Time];
 
-const AGGREGATES: [AggregateFunction; 20] = [
+pub(super) const AGGREGATES: [AggregateFunction; 20] = [
     AggregateFunction::CountRows,
     AggregateFunction::Count,
     AggregateFunction::Sum,
@@ -102,7 +102,8 @@ fn random_column(draws: &mut RandomDraws, types: &[SqlType]) -> Expr {
     random_expr(draws, types, ty, 2)
 }
 
-fn random_order(draws: &mut RandomDraws, types: &[SqlType]) -> Vec<SortKey> {
+/// Up to two sort keys.
+pub(super) fn random_order(draws: &mut RandomDraws, types: &[SqlType]) -> Vec<SortKey> {
     let key = |draws: &mut RandomDraws| SortKey {
         expr: random_column(draws, types),
         descending: draws.once_in(2),
@@ -154,13 +155,18 @@ fn random_union(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Pla
 
 fn random_aggregate(draws: &mut RandomDraws, input: Box<Plan>, types: &[SqlType]) -> Plan {
     let keys = (0..draws.below(3)).map(|_| random_column(draws, types)).collect();
-    let aggregates = (0..draws.below(5)).map(|_| random_call(draws, types)).collect();
+    let aggregates = (0..draws.below(5)).map(|_| random_aggregate_call(draws, types)).collect();
     Plan::Aggregate { input, keys, aggregates }
 }
 
-fn random_call(draws: &mut RandomDraws, types: &[SqlType]) -> AggregateCall {
-    use AggregateFunction as F;
+fn random_aggregate_call(draws: &mut RandomDraws, types: &[SqlType]) -> AggregateCall {
     let function = *draws.pick(&AGGREGATES);
+    random_call(draws, function, types)
+}
+
+/// A call of an aggregate, at times with DISTINCT, a filter or an order.
+pub(super) fn random_call(draws: &mut RandomDraws, function: AggregateFunction, types: &[SqlType]) -> AggregateCall {
+    use AggregateFunction as F;
     let number = *draws.pick(&[SqlType::Long, SqlType::Double]);
     let scalar = *draws.pick(&SCALAR_TYPES);
     let argument = |draws: &mut RandomDraws, ty| random_expr(draws, types, ty, 1);
@@ -193,11 +199,29 @@ fn random_call(draws: &mut RandomDraws, types: &[SqlType]) -> AggregateCall {
 fn random_window(draws: &mut RandomDraws, input: Box<Plan>, types: &[SqlType]) -> Plan {
     let partition = (0..draws.below(2)).map(|_| random_column(draws, types)).collect();
     let order = random_order(draws, types);
+    if draws.once_in(3) {
+        return random_ranks(draws, input, partition, order);
+    }
     let functions = (0..1 + draws.below(3)).map(|_| random_window_call(draws, types)).collect();
     Plan::Window { input, partition, order, functions }
 }
 
-fn random_window_call(draws: &mut RandomDraws, types: &[SqlType]) -> WindowCall {
+/// The first ranks of each partition.
+fn random_ranks(draws: &mut RandomDraws, input: Box<Plan>, partition: Vec<Expr>, order: Vec<SortKey>) -> Plan {
+    const RANKS: [WindowFunction; 3] = [WindowFunction::RowNumber, WindowFunction::Rank, WindowFunction::DenseRank];
+    let width = input.types().len();
+    let call = |draws: &mut RandomDraws| WindowCall { function: draws.pick(&RANKS).clone(), ty: SqlType::Long };
+    let functions: Vec<WindowCall> = (0..1 + draws.below(2)).map(|_| call(draws)).collect();
+    let rank = Expr::column(width + draws.below(functions.len()), SqlType::Long);
+    let most = Expr::literal(Datum::Long(draws.below(4) as i64));
+    let op = *draws.pick(&[CompareOp::LessOrEqual, CompareOp::Less, CompareOp::Equal, CompareOp::Greater]);
+    let condition = Expr::condition(ExprKind::Compare(op, Box::new(rank), Box::new(most)));
+    let input = Box::new(Plan::Window { input, partition, order, functions });
+    Plan::Filter { input, condition }
+}
+
+/// A window function of any kind.
+pub(super) fn random_window_call(draws: &mut RandomDraws, types: &[SqlType]) -> WindowCall {
     let scalar = *draws.pick(&SCALAR_TYPES);
     let value = random_expr(draws, types, scalar, 1);
     let frame = random_frame(draws);
@@ -216,7 +240,7 @@ fn random_window_call(draws: &mut RandomDraws, types: &[SqlType]) -> WindowCall 
         8 => (WindowFunction::LastValue(value, frame), scalar),
         9 => (WindowFunction::NthValue(value, 1 + draws.below(3) as u64, frame), scalar),
         _ => {
-            let call = random_call(draws, types);
+            let call = random_aggregate_call(draws, types);
             let ty = call.ty;
             (WindowFunction::Aggregate(call, frame), ty)
         }

@@ -41,7 +41,7 @@ fn check_history(seed: u64, check: impl Fn(&Plan, &mut QuestionRun, &KeyedTables
 }
 
 /// The answer of the naive evaluator.
-fn naive_answer(plan: &Plan, tables: &KeyedTables) -> BTreeMap<Row, i64> {
+pub(super) fn naive_answer(plan: &Plan, tables: &KeyedTables) -> BTreeMap<Row, i64> {
     let rows = [0, 1, 2].map(|relation| tables.rows_of(relation));
     let mut answer = BTreeMap::new();
     for row in evaluate(plan, &rows, &Faults::default()) {

@@ -9,11 +9,11 @@ use crate::eval::Faults;
 use crate::incremental::{
     GroupTable, KeyedInput, LeafScratch, PartialGroups, RowUpdate, StateError, StateUsage, UpperState,
 };
-use crate::split::QuestionProgram;
+use crate::split::MaintainedPlan;
 
 /// A question with all of its state.
 pub(super) struct QuestionRun {
-    program: QuestionProgram,
+    program: MaintainedPlan,
     groups: Vec<Option<GroupTable>>,
     /// Whether counts and sums are added up before they come to the groups.
     combine: bool,
@@ -25,7 +25,7 @@ pub(super) struct QuestionRun {
 }
 
 impl QuestionRun {
-    pub(super) fn start(program: QuestionProgram, combine: bool) -> Result<QuestionRun, StateError> {
+    pub(super) fn start(program: MaintainedPlan, combine: bool) -> Result<QuestionRun, StateError> {
         let groups = program.leaves.iter().map(|leaf| leaf.group.clone().map(GroupTable::new)).collect();
         let upper = UpperState::new(&program.upper);
         let (scratch, faults, answer) = (LeafScratch::default(), Faults::default(), BTreeMap::new());
@@ -100,7 +100,7 @@ impl QuestionRun {
     }
 }
 
-fn key_input(program: &QuestionProgram, tables: &KeyedTables, key: i64) -> KeyedInput {
+fn key_input(program: &MaintainedPlan, tables: &KeyedTables, key: i64) -> KeyedInput {
     let faults = Faults::default();
     let mut input = KeyedInput::new(program.scans.len());
     for (scan, rows) in program.scans.iter().zip(&mut input.scans) {

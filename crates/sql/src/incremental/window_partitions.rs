@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::sorted::SortedRow;
 use super::top_rows::{RowOrder, update_sorted};
-use super::window_frames::{WindowColumn, window_rows};
+use super::window_frames::{RankBound, WindowColumn, reads_only_before, window_rows};
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
 use crate::datum::Row;
 use crate::eval::Faults;
@@ -20,30 +20,44 @@ pub struct WindowSpec {
     pub(crate) partition: Vec<Expr>,
     pub(crate) order: RowOrder,
     pub(crate) columns: Vec<WindowColumn>,
+    /// Which rows are read by what is above: all if there is none.
+    pub(crate) bound: Option<RankBound>,
 }
 
 impl WindowSpec {
     pub(crate) fn new(partition: &[Expr], order: &[SortKey], functions: &[WindowCall]) -> WindowSpec {
         let columns = functions.iter().map(|call| WindowColumn::new(&call.function)).collect();
-        WindowSpec { partition: partition.to_vec(), order: RowOrder::new(order), columns }
+        WindowSpec { partition: partition.to_vec(), order: RowOrder::new(order), columns, bound: None }
+    }
+
+    /// The same window, of which only rows up to a rank are read: `bounds` are functions, by index, with their greatest
+    /// value that is read. The result may still have other rows.
+    pub(crate) fn bounded_by(mut self, functions: &[WindowCall], bounds: &[(usize, i64)]) -> WindowSpec {
+        if functions.iter().all(|call| reads_only_before(&call.function)) {
+            let mut ranks =
+                bounds.iter().filter_map(|(index, most)| RankBound::new(&functions.get(*index)?.function, *most));
+            self.bound = ranks.next();
+        }
+        self
     }
 }
 
 /// The rows of all partitions in their order.
 ///
 /// An update costs a logarithm of its partition's rows. An epoch costs all rows of each touched partition, twice: they
-/// are evaluated before and after, and only the difference is given on.
+/// are evaluated before and after, and only the difference is given on. If only the first ranks are read, as in
+/// `row_number() … <= 3`, it costs only the rows that have them.
 #[derive(Debug)]
-pub(super) struct WindowState {
+pub(super) struct WindowPartitions {
     spec: WindowSpec,
     partitions: HashMap<Row, BTreeMap<SortedRow, i64>, RowHashState>,
     rows: usize,
     bytes: usize,
 }
 
-impl WindowState {
-    pub(super) fn new(spec: WindowSpec) -> WindowState {
-        WindowState { spec, partitions: HashMap::default(), rows: 0, bytes: 0 }
+impl WindowPartitions {
+    pub(super) fn new(spec: WindowSpec) -> WindowPartitions {
+        WindowPartitions { spec, partitions: HashMap::default(), rows: 0, bytes: 0 }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -63,9 +77,11 @@ impl WindowState {
                     BTreeMap::new()
                 }
             };
-            window_rows(&self.spec.columns, &rows, &Faults::default(), &mut |row| changes.push((row, -1)));
+            window_rows(&self.spec.columns, self.spec.bound, &rows, &Faults::default(), &mut |row| {
+                changes.push((row, -1))
+            });
             self.update_partition(&mut rows, updates, faults)?;
-            window_rows(&self.spec.columns, &rows, faults, &mut |row| changes.push((row, 1)));
+            window_rows(&self.spec.columns, self.spec.bound, &rows, faults, &mut |row| changes.push((row, 1)));
             if rows.is_empty() {
                 self.bytes -= row_bytes(&key);
             } else {

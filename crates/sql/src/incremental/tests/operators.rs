@@ -1,0 +1,183 @@
+//! Each operator by itself, above scans, over random histories.
+
+use super::expressions::random_expr;
+use super::histories::{KeyedTables, RowsPerKey, random_epoch, random_value};
+use super::plans::{AGGREGATES, random_call, random_order, random_window_call};
+use super::questions::naive_answer;
+use super::runs::QuestionRun;
+use super::{RandomDraws, case_count};
+use crate::catalog::POSTS;
+use crate::datum::SqlType;
+use crate::eval::Faults;
+use crate::expr::Expr;
+use crate::incremental::{GroupSpec, GroupTable, StateError, UpperState};
+use crate::plan::{JoinKind, Plan};
+use crate::split::{split_at_leaves, split_plan};
+
+/// All columns of a relation but the long texts.
+fn scan_relation(relation: usize) -> Plan {
+    let columns = POSTS.relations[relation].columns.iter().enumerate().filter(|(_, column)| !column.hidden);
+    let columns = columns.map(|(index, column)| Expr::column(index, column.ty)).take(6).collect();
+    Plan::Scan { relation, columns }
+}
+
+/// Compares histories of plans whose only leaves are scans. Of several kinds each has a part of the cases.
+fn check_operator(kinds: usize, make: impl Fn(&mut RandomDraws) -> Plan) {
+    for seed in 0..case_count().div_ceil(kinds as u64) {
+        let mut draws = RandomDraws::new(seed);
+        let plan = make(&mut draws);
+        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, Plan::Scan { .. }));
+        let mut run = QuestionRun::start(program, false).expect("an empty state");
+        let mut tables = KeyedTables::new(&POSTS);
+        assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} at the start: {plan:#?}");
+        for epoch in 0..20 {
+            let before = tables.clone();
+            let keys = random_epoch(&mut draws, &mut tables, &POSTS, RowsPerKey::Keep);
+            run.apply(&before, &tables, &keys).expect("only rows that are there go");
+            assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} in epoch {epoch}: {plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn join_of_each_kind_agrees_with_the_naive_evaluator() {
+    for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti] {
+        check_operator(6, |draws| {
+            let (left, right) = (scan_relation(1 + draws.below(2)), scan_relation(1 + draws.below(2)));
+            let (left_types, right_types) = (left.types(), right.types());
+            let ty = *draws.pick(&[SqlType::Long, SqlType::Text]);
+            let key = |draws: &mut RandomDraws| {
+                (random_expr(draws, &left_types, ty, 1), random_expr(draws, &right_types, ty, 1))
+            };
+            let keys = (0..draws.below(3)).map(|_| key(draws)).collect();
+            let both = [left_types.clone(), right_types.clone()].concat();
+            let condition = draws.once_in(3).then(|| random_expr(draws, &both, SqlType::Bool, 2));
+            Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition }
+        });
+    }
+}
+
+#[test]
+fn each_aggregate_agrees_with_the_naive_evaluator() {
+    for function in AGGREGATES {
+        check_operator(AGGREGATES.len(), |draws| {
+            let input = scan_relation(draws.below(3));
+            let types = input.types();
+            let keys = if draws.once_in(3) { vec![] } else { vec![random_expr(draws, &types, SqlType::Text, 0)] };
+            let aggregates = (0..3).map(|_| random_call(draws, function, &types)).collect();
+            Plan::Aggregate { input: Box::new(input), keys, aggregates }
+        });
+    }
+}
+
+#[test]
+fn distinct_agrees_with_the_naive_evaluator() {
+    check_operator(1, |draws| {
+        let input = scan_relation(draws.below(3));
+        let columns = vec![random_expr(draws, &input.types(), SqlType::Text, 1)];
+        // Not directly above a scan, where it would be a group.
+        let input = Box::new(Plan::UnionAll { inputs: vec![Plan::Project { input: Box::new(input), columns }] });
+        Plan::Distinct { input }
+    });
+}
+
+#[test]
+fn limit_agrees_with_the_naive_evaluator() {
+    check_operator(1, |draws| {
+        let input = scan_relation(draws.below(3));
+        let order = random_order(draws, &input.types());
+        let limit = if draws.once_in(5) { None } else { Some(draws.below(6) as u64) };
+        Plan::Limit { input: Box::new(input), order, offset: draws.below(4) as u64, limit }
+    });
+}
+
+#[test]
+fn window_agrees_with_the_naive_evaluator() {
+    check_operator(1, |draws| {
+        let input = scan_relation(draws.below(3));
+        let types = input.types();
+        let partition = if draws.once_in(3) { vec![] } else { vec![random_expr(draws, &types, SqlType::Text, 0)] };
+        let order = random_order(draws, &types);
+        let functions = (0..2).map(|_| random_window_call(draws, &types)).collect();
+        Plan::Window { input: Box::new(input), partition, order, functions }
+    });
+}
+
+/// Plans whose operators hold rows.
+fn stateful_plans(draws: &mut RandomDraws) -> Vec<Plan> {
+    let scan = || Box::new(scan_relation(1));
+    let types = scan().types();
+    let keys = vec![(Expr::column(1, SqlType::Text), Expr::column(1, SqlType::Text))];
+    vec![
+        Plan::Distinct { input: Box::new(Plan::UnionAll { inputs: vec![*scan()] }) },
+        Plan::Join { kind: JoinKind::Left, left: scan(), right: scan(), keys, condition: None },
+        Plan::Limit { input: scan(), order: random_order(draws, &types), offset: 0, limit: Some(3) },
+        Plan::Window {
+            input: scan(),
+            partition: vec![],
+            order: vec![],
+            functions: vec![random_window_call(draws, &types)],
+        },
+    ]
+}
+
+#[test]
+fn row_that_is_removed_but_was_never_added_is_an_error() {
+    let mut draws = RandomDraws::new(1);
+    for plan in stateful_plans(&mut draws) {
+        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, Plan::Scan { .. }));
+        let mut state = UpperState::new(&program.upper);
+        let row = scan_relation(1).types().into_iter().map(|ty| random_value(&mut draws, ty)).collect();
+        let result = state.apply(vec![(0, row, -1)], &Faults::default());
+        assert!(matches!(result, Err(StateError::NegativeCount { .. })), "{result:?}: {plan:#?}");
+    }
+}
+
+#[test]
+fn group_with_fewer_than_no_rows_or_values_is_an_error() {
+    for function in AGGREGATES {
+        let mut draws = RandomDraws::new(3);
+        let types = scan_relation(1).types();
+        let spec = GroupSpec::new(&[], &[random_call(&mut draws, function, &types)]);
+        let mut table = GroupTable::new(spec.into());
+        table.initial_rows(&Faults::default());
+        let row: Vec<_> = table.spec().inputs().iter().map(|input| random_value(&mut draws, input.ty)).collect();
+        table.update(&row, -1);
+        let result = table.finish_epoch(&Faults::default(), &mut |_, _| {});
+        assert_eq!(result, Err(StateError::NegativeCount { operator: "a group" }), "{function:?}");
+    }
+}
+
+#[test]
+fn removal_before_the_addition_within_an_epoch_is_no_error() {
+    let mut draws = RandomDraws::new(5);
+    let types = scan_relation(1).types();
+    let calls: Vec<_> = AGGREGATES.iter().map(|function| random_call(&mut draws, *function, &types)).collect();
+    let mut table = GroupTable::new(GroupSpec::new(&[Expr::column(1, SqlType::Text)], &calls).into());
+    let row: Vec<_> = table.spec().inputs().iter().map(|input| random_value(&mut draws, input.ty)).collect();
+    let mut changes = 0;
+    for (first, second) in [(-1, 1), (-1, 2), (1, -2)] {
+        table.update(&row, first);
+        table.update(&row, second);
+        table.finish_epoch(&Faults::default(), &mut |_, _| changes += 1).expect("all counts are positive in the end");
+    }
+    assert_eq!((changes, table.usage().groups, table.usage().bytes), (2, 0, 0));
+}
+
+#[test]
+fn join_on_the_key_is_one_leaf_and_other_joins_are_not() {
+    let join = |kind, left: Plan, right: Plan, keys: [usize; 2]| {
+        let keys = vec![(Expr::column(keys[0], SqlType::Long), Expr::column(keys[1], SqlType::Long))];
+        Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition: None }
+    };
+    let leaves = |plan: &Plan| split_plan(plan, &POSTS).leaves.len();
+    let (geo, user) = (|| scan_relation(1), || scan_relation(2));
+    let width = geo().types().len();
+    for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
+        let both = join(kind, geo(), user(), [0, 0]);
+        assert_eq!(leaves(&both), 1, "{kind:?}");
+        // The key of a side that may be missing is null then, and null has no partner.
+        assert_eq!(leaves(&join(JoinKind::Left, both.clone(), geo(), [width, 0])), 1, "{kind:?}");
+        assert_eq!(leaves(&join(JoinKind::Inner, both, user(), [width + 2, 0])), 2, "{kind:?}: age is not the key");
+    }
+}
