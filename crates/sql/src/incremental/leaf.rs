@@ -66,7 +66,7 @@ impl ScannedRows {
             return;
         }
         let mut sorted: Vec<(&[Datum], i64)> = after.iter().chain(negated).collect();
-        sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        sorted.sort_unstable_by_key(|(row, _)| *row);
         for group in sorted.chunk_by(|(one, _), (other, _)| one == other) {
             let count = group.iter().fold(0_i64, |sum, (_, count)| sum.saturating_add(*count));
             if count != 0 {

@@ -99,6 +99,9 @@ impl PresenceChange {
     }
 }
 
+/// Values in the order of their frequency, then their own.
+type FrequencySet = BTreeSet<(Reverse<i64>, Datum)>;
+
 /// The values of a group: a counted map with what percentiles and the mode need besides.
 ///
 /// An update costs a logarithm of the number of distinct values, and as much for each cursor and for the mode.
@@ -109,7 +112,7 @@ pub(super) struct ValueMap {
     total: i64,
     cursors: Box<[PlaceCursor]>,
     /// The values by their frequency, for the mode.
-    by_count: Option<Box<BTreeSet<(Reverse<i64>, Datum)>>>,
+    by_count: Option<Box<FrequencySet>>,
 }
 
 /// A place in the sorted values. It moves by neighbours: one update moves a percentile by at most one element.

@@ -78,7 +78,7 @@ impl WindowPartitions {
                 }
             };
             window_rows(&self.spec.columns, self.spec.bound, &rows, &Faults::default(), &mut |row| {
-                changes.push((row, -1))
+                changes.push((row, -1));
             });
             self.update_partition(&mut rows, updates, faults)?;
             window_rows(&self.spec.columns, self.spec.bound, &rows, faults, &mut |row| changes.push((row, 1)));
