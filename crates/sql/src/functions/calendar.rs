@@ -114,7 +114,10 @@ impl TimeUnit {
     /// The moment at which the unit of this index begins.
     fn start(self, index: i64) -> Result<i64, NoResult> {
         match self {
-            TimeUnit::Fixed(MICROS_PER_WEEK) => Ok(index * MICROS_PER_WEEK - MICROS_SINCE_MONDAY),
+            TimeUnit::Fixed(MICROS_PER_WEEK) => {
+                let monday = index.checked_mul(MICROS_PER_WEEK).ok_or(NoResult)?;
+                monday.checked_sub(MICROS_SINCE_MONDAY).ok_or(NoResult)
+            }
             TimeUnit::Fixed(length) => index.checked_mul(length).ok_or(NoResult),
             TimeUnit::Months(months) => micros_of_month(index * months),
         }

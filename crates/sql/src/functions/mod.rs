@@ -1,8 +1,8 @@
 //! The scalar functions: their names, argument types, results and implementations.
 //!
 //! [`catalog()`] lists all of them. [`build_call`] makes a call from a name in any case and arguments of any types: it
-//! accepts the names of Spark, DuckDB, Postgres and SQLite, and inserts casts. Where these systems disagree, DuckDB's
-//! meaning counts, and the description says so.
+//! accepts the names of Spark, DuckDB, Postgres and SQLite, and inserts casts. Where these systems disagree, the
+//! description says which meaning counts: mostly DuckDB's.
 //!
 //! - `catalog/`: the table of functions, by subject;
 //! - `signature`: what a function takes and gives;

@@ -12,18 +12,21 @@ use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult};
 const MAX_REGEX_BYTES: usize = 1 << 20;
 /// How many compiled expressions a thread keeps. A question has a few constant ones.
 const MAX_CACHED_REGEXES: usize = 64;
+/// With how many flags a thread keeps an expression.
+const MAX_CACHED_FLAGS: usize = 4;
+
+/// The compiled expressions of one pattern, by their flags. `None` is one that is wrong.
+type CompiledPattern = Vec<(String, Option<Regex>)>;
 
 thread_local! {
-    /// The expressions that this thread has compiled. `None` is one that is wrong.
-    static COMPILED: RefCell<HashMap<(String, String), Option<Regex>>> = RefCell::default();
+    /// The patterns that this thread has compiled.
+    static COMPILED: RefCell<HashMap<String, CompiledPattern>> = RefCell::default();
 }
 
 /// Compiles an expression with the flags of DuckDB and Postgres: `i` ignores case, `s` lets `.` match a line end, `m`
 /// lets `^` and `$` match at lines, `g` (all places) and `c` are the caller's.
 fn compile(pattern: &str, flags: &str) -> Result<Regex, String> {
-    if let Some(flag) = flags.chars().find(|flag| !"cgilms".contains(*flag)) {
-        return Err(format!("a regular expression has no flag `{flag}`; there are c, g, i, l, m and s"));
-    }
+    check_flags(flags)?;
     let pattern = if flags.contains('l') { regex::escape(pattern) } else { pattern.to_owned() };
     RegexBuilder::new(&pattern)
         .case_insensitive(flags.contains('i'))
@@ -48,6 +51,14 @@ fn explain(pattern: &str, error: &regex::Error) -> String {
     }
 }
 
+/// Whether all flags are known.
+pub(super) fn check_flags(flags: &str) -> Result<(), String> {
+    match flags.chars().find(|flag| !"cgilms".contains(*flag)) {
+        Some(flag) => Err(format!("a regular expression has no flag `{flag}`; there are c, g, i, l, m and s")),
+        None => Ok(()),
+    }
+}
+
 /// Whether a constant expression can be used.
 pub(super) fn check_regex(pattern: &str) -> Result<(), String> {
     compile(pattern, "").map(drop)
@@ -56,18 +67,24 @@ pub(super) fn check_regex(pattern: &str) -> Result<(), String> {
 /// Calls `use_regex` with the compiled expression.
 fn with_regex(pattern: &str, flags: &str, use_regex: impl FnOnce(&Regex) -> FunctionResult) -> FunctionResult {
     COMPILED.with_borrow_mut(|compiled| {
-        let key = (pattern.to_owned(), flags.to_owned());
-        if !compiled.contains_key(&key) {
+        if !is_compiled(compiled, pattern, flags) {
             if compiled.len() >= MAX_CACHED_REGEXES {
                 compiled.clear();
             }
-            compiled.insert(key.clone(), compile(pattern, flags).ok());
+            let by_flags = compiled.entry(pattern.to_owned()).or_default();
+            by_flags.truncate(MAX_CACHED_FLAGS - 1);
+            by_flags.push((flags.to_owned(), compile(pattern, flags).ok()));
         }
-        match compiled.get(&key) {
-            Some(Some(regex)) => use_regex(regex),
+        let by_flags = compiled.get(pattern).and_then(|all| all.iter().find(|(known, _)| known == flags));
+        match by_flags {
+            Some((_, Some(regex))) => use_regex(regex),
             _ => Err(NoResult),
         }
     })
+}
+
+fn is_compiled(compiled: &HashMap<String, CompiledPattern>, pattern: &str, flags: &str) -> bool {
+    compiled.get(pattern).is_some_and(|by_flags| by_flags.iter().any(|(known, _)| known == flags))
 }
 
 fn flags_at(arguments: CallArguments<'_>, index: usize) -> Result<&str, NoResult> {
@@ -80,7 +97,7 @@ pub(super) fn matches_anywhere(arguments: CallArguments<'_>) -> FunctionResult {
 }
 
 pub(super) fn matches_whole(arguments: CallArguments<'_>) -> FunctionResult {
-    let pattern = format!("^(?:{})$", arguments.text(1)?);
+    let pattern = format!(r"\A(?:{})\z", arguments.text(1)?);
     let text = arguments.text(0)?;
     with_regex(&pattern, flags_at(arguments, 2)?, |regex| Ok(Datum::Bool(regex.is_match(text))))
 }

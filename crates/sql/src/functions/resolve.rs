@@ -367,6 +367,7 @@ fn check_constant(index: usize, given: &GivenArgument<'_>, parameter: ParameterT
         },
         (ParameterType::Unit, None) => return Err(ArgumentMismatch::Type { argument: index, wanted: parameter }),
         (ParameterType::Regex, Some(text)) => patterns::check_regex(text),
+        (ParameterType::RegexFlags, Some(text)) => patterns::check_flags(text),
         (ParameterType::PercentFormat, Some(text)) => time_format::check_percent_format(text),
         (ParameterType::LetterFormat, Some(text)) => time_format::check_letter_format(text),
         _ => Ok(()),

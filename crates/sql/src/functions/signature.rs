@@ -23,6 +23,8 @@ pub enum ParameterType {
     Unit,
     /// A regular expression. A constant one is checked when the question is bound.
     Regex,
+    /// The flags of a regular expression, checked likewise.
+    RegexFlags,
     /// A format with the codes of `strftime`, checked likewise.
     PercentFormat,
     /// A format with Spark's pattern letters, checked likewise.
@@ -41,6 +43,7 @@ impl ParameterType {
             ParameterType::Element => "element",
             ParameterType::Unit => "unit",
             ParameterType::Regex => "regex",
+            ParameterType::RegexFlags => "flags",
             ParameterType::PercentFormat | ParameterType::LetterFormat => "format",
         }
     }
@@ -60,6 +63,7 @@ impl ParameterType {
             ParameterType::Element => "an element of the list",
             ParameterType::Unit => "a constant unit such as 'month'",
             ParameterType::Regex => "a regular expression",
+            ParameterType::RegexFlags => "a text of flags such as 'i'",
             ParameterType::PercentFormat => "a format such as '%Y-%m-%d'",
             ParameterType::LetterFormat => "a format such as 'yyyy-MM-dd'",
         }

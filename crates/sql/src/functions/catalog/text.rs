@@ -2,7 +2,7 @@
 
 use crate::datum::SqlType;
 use crate::functions::FunctionSpec as Spec;
-use crate::functions::ParameterType::{AnyAsText, Exactly, Regex};
+use crate::functions::ParameterType::{AnyAsText, Exactly, Regex, RegexFlags};
 use crate::functions::ResultType::Always;
 use crate::functions::signature::{ParameterType, ResultType};
 use crate::functions::{patterns, text};
@@ -156,7 +156,7 @@ pub(super) static FUNCTIONS: &[Spec] = &[
     Spec::new("chr", &[LONG], IS_TEXT, text::char_of_code)
         .aliases(&["char"])
         .doc("The character of this Unicode number.", "chr(65)", "A"),
-    Spec::new("regexp_matches", &[TEXT, Regex, TEXT], IS_BOOL, patterns::matches_anywhere)
+    Spec::new("regexp_matches", &[TEXT, Regex, RegexFlags], IS_BOOL, patterns::matches_anywhere)
         .aliases(&["regexp_like", "rlike", "regexp"])
         .optional(1)
         .doc(
@@ -164,7 +164,7 @@ pub(super) static FUNCTIONS: &[Spec] = &[
             "regexp_matches('Travel', '^t', 'i')",
             "true",
         ),
-    Spec::new("regexp_full_match", &[TEXT, Regex, TEXT], IS_BOOL, patterns::matches_whole).optional(1).doc(
+    Spec::new("regexp_full_match", &[TEXT, Regex, RegexFlags], IS_BOOL, patterns::matches_whole).optional(1).doc(
         "Whether the whole text matches a regular expression.",
         "regexp_full_match('123k', '[0-9]+')",
         "false",
@@ -182,7 +182,7 @@ pub(super) static FUNCTIONS: &[Spec] = &[
         "regexp_extract_all('a1b22', '[0-9]+')",
         "[1, 22]",
     ),
-    Spec::new("regexp_replace", &[TEXT, Regex, TEXT, TEXT], IS_TEXT, patterns::replace_matches).optional(1).doc(
+    Spec::new("regexp_replace", &[TEXT, Regex, TEXT, RegexFlags], IS_TEXT, patterns::replace_matches).optional(1).doc(
         "With the first match replaced, or all with the flag g, as in DuckDB and Postgres. (Spark replaces all: see `regexp_replace_all`.) Groups are \\1 or $1.",
         "regexp_replace('a1b22', '[0-9]+', '#', 'g')",
         "a#b#",

@@ -77,6 +77,7 @@ fn wrong_calls_are_told_what_would_work() {
         ),
         ("date_format('2024-03-10', '''yyyy')", "a format has a quote that does not end"),
         ("regexp_matches('a', '(')", "'(' is no regular expression: unclosed group"),
+        ("rlike('a', 'b', 'ix')", "a regular expression has no flag `x`; there are c, g, i, l, m and s"),
         ("length(1)", "its 1st argument is bigint, and the function is length(text) or length(list)"),
         (
             "list_sum(['a'])",

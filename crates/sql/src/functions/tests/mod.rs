@@ -2,6 +2,7 @@ use super::catalog::all_functions;
 use super::test_sql::eval_constant;
 use super::*;
 
+mod edges;
 mod messages;
 
 #[test]
