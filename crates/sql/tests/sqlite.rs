@@ -77,8 +77,7 @@ fn check_random_query(oracle: &SqliteOracle, query: &RandomQuery, tables: &[[Vec
 #[test]
 fn random_queries_have_the_answers_of_sqlite() {
     let cases = std::env::var("PINFLOW_SQL_CASES").map_or(256, |cases| cases.parse().expect("a number of cases"));
-    let mut runner =
-        TestRunner::new(Config { cases, max_shrink_iters: 10_000, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let oracle = SqliteOracle::new();
     let result = runner.run(&(several_tables(), choice_numbers()), |(tables, numbers)| {
         let query = random_query(&mut Choices::new(numbers));

@@ -83,11 +83,14 @@ impl QueryBuilder<'_> {
         RandomSelect { sql, columns, order_scope }
     }
 
-    /// One or two window functions, and now and then an expression over one.
+    /// One or two window functions, and now and then an expression over one. Only one may tell equal rows apart: it would
+    /// be open which of their numbers belong together otherwise.
     fn add_window_values(&mut self, scope: &QueryScope, values: &mut Vec<ScopeValue>) {
-        for _ in 0..=self.choices.below(2) {
-            let call = self.window_call(scope);
-            if self.choices.chance(20) {
+        let call = self.window_call(scope);
+        values.push(call);
+        if self.choices.chance(40) {
+            let call = self.peer_call(scope);
+            if self.choices.chance(50) {
                 let only = QueryScope { values: vec![call], ..QueryScope::default() };
                 values.push(self.computed_value(&only, 1));
             } else {

@@ -12,8 +12,13 @@ impl QueryBuilder<'_> {
             0 => self.numbering_call(scope),
             1 => self.ranking_call(scope),
             2 => self.neighbour_call(scope),
-            _ => self.framed_call(scope),
+            _ => self.framed_call(scope, false),
         }
+    }
+
+    /// A window function with equal results for equal rows.
+    pub(super) fn peer_call(&mut self, scope: &QueryScope) -> ScopeValue {
+        if self.choices.chance(50) { self.ranking_call(scope) } else { self.framed_call(scope, true) }
     }
 
     fn partition_clause(&mut self, scope: &QueryScope) -> String {
@@ -83,11 +88,11 @@ impl QueryBuilder<'_> {
         ScopeValue { sql: format!("{name}({arguments}) OVER ({partition}{order})"), ty, exact: ty != SqlType::Double }
     }
 
-    /// An aggregate or a value of a frame.
-    fn framed_call(&mut self, scope: &QueryScope) -> ScopeValue {
+    /// An aggregate or a value of a frame. With `whole_peers` it is an aggregate of a frame that does not part peers.
+    fn framed_call(&mut self, scope: &QueryScope, whole_peers: bool) -> ScopeValue {
         let ty = self.scope_type(scope);
         let value = self.random_expression(scope, ty, 1);
-        let (call, ty, exact) = match self.choices.below(7) {
+        let (call, ty, exact) = match self.choices.below(if whole_peers { 5 } else { 7 }) {
             0 => ("count(*)".to_owned(), SqlType::Long, true),
             1 => (format!("count({value})"), SqlType::Long, true),
             2 => {
@@ -103,14 +108,14 @@ impl QueryBuilder<'_> {
             _ => (format!("nth_value({value}, {})", 1 + self.choices.below(3)), ty, ty != SqlType::Double),
         };
         let aggregate = !call.contains("_value(");
-        let window = self.framed_window(scope, aggregate);
+        let window = self.framed_window(scope, aggregate, whole_peers);
         ScopeValue { sql: format!("{call} OVER ({window})"), ty, exact }
     }
 
     /// A window with a frame. Aggregates over all peers do not depend on the order of these.
-    fn framed_window(&mut self, scope: &QueryScope, aggregate: bool) -> String {
+    fn framed_window(&mut self, scope: &QueryScope, aggregate: bool, whole_peers: bool) -> String {
         let partition = self.partition_clause(scope);
-        let form = self.choices.below(5);
+        let form = self.choices.below(if whole_peers { 3 } else { 5 });
         if form == 0 && aggregate {
             return partition;
         }
