@@ -2,15 +2,23 @@
 //! these do not contradict each other.
 
 use std::any::TypeId;
+use std::cell::Cell;
 
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::dialect::{Dialect, GenericDialect};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 
-/// The parser's settings. It counts as the parser's generic dialect, with more of what other dialects allow.
-#[derive(Debug)]
-pub(crate) struct QuestionDialect;
+/// How often the parser may begin to parse an expression. It tries several readings of what it does not understand,
+/// each within the others, so that some wrong texts would take it years.
+const MAX_ATTEMPTS: u32 = 150_000;
+
+/// The parser's settings, for one text. It counts as the parser's generic dialect, with more of what other dialects
+/// allow.
+#[derive(Debug, Default)]
+pub(crate) struct QuestionDialect {
+    attempts: Cell<u32>,
+}
 
 /// Implements methods of [`Dialect`] that say yes.
 macro_rules! allow {
@@ -36,6 +44,12 @@ impl Dialect for QuestionDialect {
 
     fn is_identifier_part(&self, part: char) -> bool {
         part.is_alphanumeric() || part == '_'
+    }
+
+    fn parse_prefix(&self, _parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        self.attempts.set(self.attempts.get() + 1);
+        // The only error that the parser does not take as a reason to try something else.
+        (self.attempts.get() > MAX_ATTEMPTS).then_some(Err(ParserError::RecursionLimitExceeded))
     }
 
     fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {

@@ -42,6 +42,7 @@ pub mod naive;
 mod nullability;
 mod optimize;
 mod parse;
+mod places;
 pub mod plan;
 mod prune;
 mod rewrite;

@@ -1,6 +1,6 @@
 //! The text of a question, parsed: exactly one SELECT, of bounded length and depth.
 
-use sqlparser::ast::{Query, Spanned, Statement};
+use sqlparser::ast::{Query, Statement};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
@@ -12,6 +12,8 @@ use crate::dialect::QuestionDialect;
 pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// How deep parentheses, CASE and the like can be nested.
 const MAX_NESTING: usize = 24;
+/// How deep brackets and braces can be nested. The parser tries them as types first, and takes twice as long for each.
+const MAX_BRACKET_NESTING: usize = 3;
 /// How deep a tree the operators of a text can make. A chain `a + b + …` makes a tree as deep as it is long.
 const MAX_OPERATOR_DEPTH: usize = 150;
 /// The same for chains of AND and OR, which are flattened before anything else walks over them.
@@ -65,10 +67,11 @@ pub(crate) fn parse_question(text: &str, lines: &TextLines) -> Result<Query, Dia
     }
     let tokens = tokenize(text, lines)?;
     check_depth(&tokens, lines)?;
-    let parser = Parser::new(&QuestionDialect).with_recursion_limit(2 * MAX_NESTING + 2);
+    let dialect = QuestionDialect::default();
+    let parser = Parser::new(&dialect).with_recursion_limit(2 * MAX_NESTING + 2);
     let mut parser = parser.with_tokens_with_locations(tokens.clone());
     let statements = parser.parse_statements().map_err(|error| syntax_problem(&error, &tokens, lines))?;
-    single_query(statements, lines)
+    single_query(statements, &tokens, lines)
 }
 
 fn whole(message: impl Into<String>) -> Diagnostic {
@@ -76,7 +79,7 @@ fn whole(message: impl Into<String>) -> Diagnostic {
 }
 
 fn tokenize(text: &str, lines: &TextLines) -> Result<Vec<TokenWithSpan>, Diagnostic> {
-    let tokens = Tokenizer::new(&QuestionDialect, text).tokenize_with_location();
+    let tokens = Tokenizer::new(&QuestionDialect::default(), text).tokenize_with_location();
     let mut tokens = tokens.map_err(|error| Diagnostic {
         span: lines.at_location(error.location),
         message: tokenizer_message(&error.message),
@@ -108,19 +111,24 @@ fn lower_first(message: &str) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn single_query(mut statements: Vec<Statement>, lines: &TextLines) -> Result<Query, Diagnostic> {
-    let second = statements.get(1).map(|second| lines.text_span(second.span()));
-    if let Some(span) = second {
+fn single_query(
+    mut statements: Vec<Statement>,
+    tokens: &[TokenWithSpan],
+    lines: &TextLines,
+) -> Result<Query, Diagnostic> {
+    let place = |token: Option<&TokenWithSpan>| token.and_then(|token| lines.text_span(token.span));
+    if statements.len() > 1 {
+        let mut rest = tokens.iter().skip_while(|token| token.token != Token::SemiColon);
         let message = "a question is one SELECT; remove the second statement, or make it a question of its own";
+        let span = place(rest.find(|token| token.token != Token::SemiColon));
         return Err(Diagnostic { span, message: message.to_owned() });
     }
     match statements.pop() {
         Some(Statement::Query(query)) => Ok(*query),
-        Some(other) => {
-            let text = other.to_string();
-            let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+        Some(_) => {
+            let verb = tokens.first().map(|token| token.token.to_string().to_uppercase()).unwrap_or_default();
             let message = format!("a question is one SELECT that reads pin, geo and user; {verb} is not possible");
-            Err(Diagnostic { span: lines.text_span(other.span()), message })
+            Err(Diagnostic { span: place(tokens.first()), message })
         }
         None => Err(whole("the question is empty; write one SELECT")),
     }
@@ -179,6 +187,8 @@ fn too_deep() -> String {
 struct DepthBound {
     /// Whether it is a CASE.
     case: bool,
+    /// Whether it is in brackets or braces.
+    bracket: bool,
     /// Operators since the last comma, AND, OR or clause.
     run: usize,
     /// The longest run so far.
@@ -231,9 +241,17 @@ impl DepthBound {
 /// Refuses a text whose syntax tree could be too deep to be walked over, before there is one.
 fn check_depth(tokens: &[TokenWithSpan], lines: &TextLines) -> Result<(), Diagnostic> {
     let mut levels = vec![DepthBound::default()];
+    // The parser does not count these itself.
+    let is_interval =
+        |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::INTERVAL);
+    if let Some(pair) = tokens.windows(2).find(|pair| pair.iter().all(is_interval)) {
+        let message = "an INTERVAL needs a number and a unit: INTERVAL '7' DAY".to_owned();
+        return Err(Diagnostic { span: lines.text_span(pair[1].span), message });
+    }
     for token in tokens {
         match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => levels.push(DepthBound::default()),
+            Token::LParen => levels.push(DepthBound::default()),
+            Token::LBracket | Token::LBrace => levels.push(DepthBound { bracket: true, ..DepthBound::default() }),
             Token::RParen | Token::RBracket | Token::RBrace => close_level(&mut levels, false),
             Token::Word(word) if word.keyword == Keyword::CASE => {
                 levels.push(DepthBound { case: true, ..DepthBound::default() });
@@ -243,7 +261,12 @@ fn check_depth(tokens: &[TokenWithSpan], lines: &TextLines) -> Result<(), Diagno
         }
         let operators: usize = levels.iter().map(DepthBound::depth).sum();
         let conditions: usize = levels.iter().map(DepthBound::condition_depth).sum();
-        if levels.len() > MAX_NESTING || operators > MAX_OPERATOR_DEPTH || conditions > MAX_CONDITION_DEPTH {
+        let brackets = levels.iter().filter(|level| level.bracket).count();
+        if brackets > MAX_BRACKET_NESTING
+            || levels.len() > MAX_NESTING
+            || operators > MAX_OPERATOR_DEPTH
+            || conditions > MAX_CONDITION_DEPTH
+        {
             return Err(Diagnostic { span: lines.text_span(token.span), message: too_deep() });
         }
     }

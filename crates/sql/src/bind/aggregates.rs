@@ -1,6 +1,6 @@
 //! Aggregates: names, arguments and result types.
 
-use sqlparser::ast::{Expr as Ast, FunctionArguments};
+use sqlparser::ast::Expr as Ast;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{Expr, ExprKind};
@@ -11,81 +11,6 @@ use crate::rewrite::{literal_value, make_and, make_is_not_null};
 use super::coerce::coerce_to;
 use super::functions::CallParts;
 use super::{AGGREGATE_BASE, Binder, Bound, Clause};
-
-/// The names that are suggested for a misspelt one.
-pub(super) const AGGREGATE_NAMES: [&str; 19] = [
-    "count",
-    "count_if",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "median",
-    "percentile",
-    "percentile_cont",
-    "percentile_disc",
-    "mode",
-    "stddev",
-    "variance",
-    "bool_and",
-    "bool_or",
-    "string_agg",
-    "arg_max",
-    "arg_min",
-    "any_value",
-];
-
-/// The one name that this project uses for an aggregate of several names. `None` if it is no aggregate.
-pub(super) fn aggregate_name(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "count" | "count_star" => "count",
-        "count_if" | "countif" => "count_if",
-        "count_distinct" | "approx_count_distinct" | "approx_distinct" => "count_distinct",
-        "sum" | "fsum" | "kahan_sum" | "try_sum" => "sum",
-        "avg" | "mean" | "favg" | "try_avg" => "avg",
-        "min" => "min",
-        "max" => "max",
-        "median" => "median",
-        "percentile" | "percentile_cont" | "quantile_cont" | "approx_quantile" => "percentile_cont",
-        "percentile_disc" | "quantile_disc" | "quantile" | "percentile_approx" | "approx_percentile" => {
-            "percentile_disc"
-        }
-        "mode" => "mode",
-        "stddev" | "stddev_samp" | "std" => "stddev_samp",
-        "stddev_pop" => "stddev_pop",
-        "variance" | "var_samp" | "var" => "var_samp",
-        "var_pop" => "var_pop",
-        "bool_and" | "every" | "logical_and" | "booland_agg" => "bool_and",
-        "bool_or" | "any" | "some" | "logical_or" | "boolor_agg" => "bool_or",
-        "string_agg" | "group_concat" | "listagg" | "wm_concat" => "string_agg",
-        "arg_max" | "max_by" | "argmax" => "arg_max",
-        "arg_min" | "min_by" | "argmin" => "arg_min",
-        "any_value" | "first" | "last" | "arbitrary" | "some_value" => "any_value",
-        _ => return None,
-    })
-}
-
-/// Aggregates that exist elsewhere and are not maintained here, with what is.
-fn refused_aggregate(name: &str) -> Option<String> {
-    let message = match name {
-        "collect_list" | "collect_set" | "array_agg" | "list" | "array_concat_agg" => {
-            format!("{name} makes a list, and an answer has single values; string_agg(x, ', ') joins texts")
-        }
-        "corr" | "covar_pop" | "covar_samp" | "regr_slope" | "regr_intercept" | "regr_r2" | "regr_count"
-        | "kurtosis" | "skewness" | "entropy" | "product" | "geomean" | "geometric_mean" | "mad" | "histogram"
-        | "histogram_numeric" | "bit_and" | "bit_or" | "bit_xor" | "checksum" | "approx_top_k"
-        | "reservoir_quantile" => {
-            format!(
-                "{name} is not maintained; there are count, sum, avg, min, max, median, percentile_cont, mode, stddev and variance"
-            )
-        }
-        "json_agg" | "jsonb_agg" | "json_group_array" | "map_agg" | "json_object_agg" | "group_array" => {
-            format!("{name} makes JSON, and an answer has single values; string_agg(x, ', ') joins texts")
-        }
-        _ => return None,
-    };
-    Some(message)
-}
 
 impl<'a> Binder<'a> {
     /// An aggregate of the SELECT's groups: a column that comes to be by grouping.
@@ -106,7 +31,7 @@ impl<'a> Binder<'a> {
         Ok(self.add_aggregate(bound))
     }
 
-    fn add_aggregate(&mut self, call: AggregateCall) -> Expr {
+    pub(super) fn add_aggregate(&mut self, call: AggregateCall) -> Expr {
         let ty = call.ty;
         let aggregates = &mut self.frame().aggregates;
         let index = aggregates.iter().position(|known| *known == call).unwrap_or_else(|| {
@@ -300,8 +225,9 @@ impl<'a> Binder<'a> {
         let Some(bound) = coerce_to(bound, SqlType::Double) else {
             let message = match found {
                 SqlType::Time => format!(
-                    "{} takes a number, and this is {found}; percentile_disc(0.5) WITHIN GROUP (ORDER BY t) takes any value",
-                    call.name
+                    "{} takes a number, and {} is {found}; percentile_disc(0.5) WITHIN GROUP (ORDER BY t) takes any value",
+                    call.name,
+                    super::expr_text(value)
                 ),
                 _ => argument_message(&call.name, SqlType::Double, found, value),
             };
@@ -438,61 +364,6 @@ impl<'a> Binder<'a> {
             })
             .collect();
         keys.into_iter().collect()
-    }
-
-    /// `array_join(collect_set(x), ', ')` and `size(collect_set(x))`, which need no list.
-    pub(super) fn bind_collected(&mut self, call: &CallParts<'a>, clause: Clause) -> Option<Bound<Expr>> {
-        if let Some(message) = refused_aggregate(&call.name) {
-            return Some(Err(self.report(call.span, message)));
-        }
-        let joins = matches!(call.name.as_str(), "array_join" | "array_to_string" | "list_aggr" | "concat_ws");
-        let counts = matches!(call.name.as_str(), "size" | "len" | "cardinality" | "array_length" | "array_size");
-        let list = call.arguments.iter().find_map(|argument| collecting_call(argument))?;
-        if !(joins || counts) {
-            return None;
-        }
-        Some(self.bind_collecting(call, list, counts, clause))
-    }
-
-    fn bind_collecting(
-        &mut self,
-        call: &CallParts<'a>,
-        list: &'a sqlparser::ast::Function,
-        counts: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
-        if !clause.is_after_grouping() {
-            return Err(self.report(call.span, format!("an aggregate is not possible in {}", clause.name())));
-        }
-        let mut inner = self.call_parts(list)?;
-        inner.distinct |= inner.name == "collect_set";
-        if counts {
-            let bound = self.bind_aggregate(&inner, "count", Clause::AggregateArgument)?;
-            return Ok(self.add_aggregate(bound));
-        }
-        let separator = call.arguments.iter().find(|argument| collecting_call(argument).is_none());
-        inner.arguments.extend(separator);
-        let bound = self.bind_aggregate(&inner, "string_agg", Clause::AggregateArgument)?;
-        Ok(self.add_aggregate(bound))
-    }
-}
-
-/// The call of `collect_set` and the like, also with a sort around it.
-fn collecting_call(ast: &Ast) -> Option<&sqlparser::ast::Function> {
-    let Ast::Function(function) = ast else { return None };
-    let name = function.name.to_string().to_lowercase();
-    match name.as_str() {
-        "collect_set" | "collect_list" | "array_agg" | "list" => Some(function),
-        "sort_array" | "array_sort" | "list_sort" | "array_distinct" => match &function.args {
-            FunctionArguments::List(list) => list.args.iter().find_map(|argument| match argument {
-                sqlparser::ast::FunctionArg::Unnamed(sqlparser::ast::FunctionArgExpr::Expr(inner)) => {
-                    collecting_call(inner)
-                }
-                _ => None,
-            }),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

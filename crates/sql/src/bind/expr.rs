@@ -1,17 +1,18 @@
 //! Scalar expressions: names, operators and CASE.
 
-use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Spanned, Subscript, UnaryOperator};
+use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Subscript, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
-use crate::datum::SqlType;
+use crate::datum::{Datum, SqlType};
 use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
 use crate::functions::coerce as cast_to;
+use crate::places::Located;
 use crate::rewrite::{make_and, make_case, make_is_not_null, make_is_null, make_not, make_or};
 
 use super::coerce::{coerce_to, unify};
 use super::functions::fold_constant;
-use super::scope::{Lookup, join_words};
-use super::{Binder, Bound, Clause, ColumnMention, OUTER_BASE, Reported};
+use super::windows::span_or;
+use super::{Binder, Bound, Clause, Reported, expr_text};
 
 impl<'a> Binder<'a> {
     /// Binds an expression over the columns of the SELECT's input.
@@ -55,128 +56,6 @@ impl<'a> Binder<'a> {
                 Err(self.report(span, message))
             }
         }
-    }
-
-    fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: Clause) -> Bound<Expr> {
-        match parts {
-            [name] => self.bind_name(None, name, clause),
-            [relation, name] => self.bind_name(Some(relation), name, clause),
-            // A schema before the table means nothing here: there is one of each.
-            [.., relation, name] if self.frame().scope.has_relation(&relation.value) => {
-                self.bind_name(Some(relation), name, clause)
-            }
-            [first, ..] => {
-                let message = format!("`{first}` has no fields; a column is written as table.column");
-                Err(self.report(first.span, message))
-            }
-            [] => Err(Reported),
-        }
-    }
-
-    fn bind_name(&mut self, relation: Option<&'a ast::Ident>, name: &'a ast::Ident, clause: Clause) -> Bound<Expr> {
-        let span = relation.map_or(name.span, |relation| relation.span.union(&name.span));
-        let relation_name = relation.map(|relation| relation.value.as_str());
-        if relation.is_none()
-            && clause == Clause::OrderBy
-            && let Some(bound) = self.bind_alias(name, clause)
-        {
-            return bound;
-        }
-        match self.frame().scope.look_up(relation_name, &name.value) {
-            Lookup::Found(expr) => {
-                self.mention_columns(&expr, name, clause);
-                Ok(expr)
-            }
-            Lookup::Broken => Err(Reported),
-            Lookup::Ambiguous(relations) => {
-                let owners: Vec<&str> = relations.iter().map(String::as_str).collect();
-                let first = relations.first().map_or("", String::as_str);
-                let message = format!(
-                    "`{}` is a column of {}; write which one is meant, for example {first}.{}",
-                    name.value,
-                    join_words(&owners),
-                    name.value
-                );
-                Err(self.report(span, message))
-            }
-            Lookup::Missing => {
-                if relation.is_none()
-                    && let Some(bound) = self.bind_alias(name, clause)
-                {
-                    return bound;
-                }
-                self.bind_outer_name(relation, name, span)
-            }
-        }
-    }
-
-    fn mention_columns(&mut self, expr: &Expr, name: &ast::Ident, clause: Clause) {
-        if !clause.is_after_grouping() {
-            return;
-        }
-        let mut positions = Vec::new();
-        expr.for_each_column(&mut |position| positions.push(position));
-        for position in positions {
-            let mention = ColumnMention { position, name: name.value.clone(), span: name.span };
-            self.frame().mentions.push(mention);
-        }
-    }
-
-    /// A name given in the SELECT list: `SELECT a + 1 AS b … ORDER BY b`.
-    fn bind_alias(&mut self, name: &ast::Ident, clause: Clause) -> Option<Bound<Expr>> {
-        if clause == Clause::On || clause == Clause::AggregateArgument {
-            return None;
-        }
-        let frame = self.frame();
-        let index = frame.aliases.iter().rposition(|(alias, _)| alias.eq_ignore_ascii_case(&name.value))?;
-        if frame.open_aliases.contains(&index) {
-            return None;
-        }
-        let ast = frame.aliases[index].1;
-        frame.open_aliases.push(index);
-        let bound = self.bind_expr(ast, clause);
-        self.frame().open_aliases.pop();
-        Some(bound)
-    }
-
-    /// A column of the query around this one.
-    fn bind_outer_name(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> Bound<Expr> {
-        let inner = self.frames.len() - 1;
-        let relation_name = relation.map(|relation| relation.value.as_str());
-        if inner > 0 && self.frames[inner].correlates {
-            match self.frames[inner - 1].scope.look_up(relation_name, &name.value) {
-                Lookup::Found(expr) => {
-                    let ty = expr.ty;
-                    let outer = &mut self.frames[inner].outer;
-                    let index = outer.iter().position(|known| *known == expr).unwrap_or_else(|| {
-                        outer.push(expr);
-                        outer.len() - 1
-                    });
-                    return Ok(Expr::column(OUTER_BASE + index, ty));
-                }
-                Lookup::Broken => return Err(Reported),
-                Lookup::Missing | Lookup::Ambiguous(_) => {}
-            }
-        }
-        let message = self.missing_name_message(relation_name, name);
-        Err(self.report(span, message))
-    }
-
-    fn missing_name_message(&mut self, relation: Option<&str>, name: &ast::Ident) -> String {
-        let scope = &self.frame().scope;
-        let full = relation.map_or(name.value.clone(), |relation| format!("{relation}.{}", name.value));
-        if let Some(relation) = relation.filter(|relation| !scope.has_relation(relation)) {
-            let known: Vec<&str> = scope.relations.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
-            return match known[..] {
-                [] => format!("there is no table `{relation}` in this FROM"),
-                _ => format!("there is no table `{relation}` in this FROM; it has {}", join_words(&known)),
-            };
-        }
-        let mut message = format!("there is no column `{full}`{}", scope.hint_for(relation, &name.value));
-        if name.quote_style == Some('"') {
-            message.push_str(&format!("; a text is written in single quotes: '{}'", name.value));
-        }
-        message
     }
 
     fn bind_access(&mut self, ast: &'a Ast, root: &'a Ast, chain: &'a [AccessExpr], clause: Clause) -> Bound<Expr> {
@@ -257,8 +136,16 @@ impl<'a> Binder<'a> {
         Ok(if *op == BinaryOperator::And { make_and(operands) } else { make_or(operands) })
     }
 
-    pub(super) fn compare(&mut self, left: Expr, op: CompareOp, right: Expr, span: Span) -> Bound<Expr> {
-        let (left, right) = self.unify_pair(left, right, span)?;
+    /// Compares two values, written as `left_ast` and `right_ast`.
+    pub(super) fn compare_values(
+        &mut self,
+        (left, left_ast): (Expr, &Ast),
+        op: CompareOp,
+        (right, right_ast): (Expr, &Ast),
+    ) -> Bound<Expr> {
+        let span = span_or(right_ast, left_ast.span()).union(&left_ast.span());
+        let texts = [expr_text(left_ast), expr_text(right_ast)];
+        let (left, right) = self.unify_pair(left, right, span, [&texts[0], &texts[1]])?;
         if [left.ty, right.ty].iter().any(|ty| ty.element().is_some())
             && !matches!(op, CompareOp::Equal | CompareOp::NotEqual)
         {
@@ -272,8 +159,8 @@ impl<'a> Binder<'a> {
         if let (Some(left), Some(right)) = (tuple_parts(left), tuple_parts(right)) {
             return self.compare_tuples(left, op, right, span, clause);
         }
-        let (left, right) = self.bind_pair(left, right, clause)?;
-        self.compare(left, op, right, span)
+        let (bound_left, bound_right) = self.bind_pair(left, right, clause)?;
+        self.compare_values((bound_left, left), op, (bound_right, right))
     }
 
     fn compare_tuples(
@@ -299,13 +186,15 @@ impl<'a> Binder<'a> {
 
     pub(super) fn bind_same_value(&mut self, left: &'a Ast, right: &'a Ast, clause: Clause) -> Bound<Expr> {
         let span = left.span().union(&right.span());
+        let texts = [expr_text(left), expr_text(right)];
         let (left, right) = self.bind_pair(left, right, clause)?;
-        let (left, right) = self.unify_pair(left, right, span)?;
+        let (left, right) = self.unify_pair(left, right, span, [&texts[0], &texts[1]])?;
         Ok(fold_constant(Expr::condition(ExprKind::SameValue(Box::new(left), Box::new(right)))))
     }
 
-    pub(super) fn unify_pair(&mut self, left: Expr, right: Expr, span: Span) -> Bound<(Expr, Expr)> {
-        let message = mismatch_message(&left, &right);
+    /// Gives both sides of a comparison one type. `texts` are what they are written as.
+    pub(super) fn unify_pair(&mut self, left: Expr, right: Expr, span: Span, texts: [&str; 2]) -> Bound<(Expr, Expr)> {
+        let message = mismatch_message(&left, &right, texts);
         match unify(vec![left, right]).map(<[Expr; 2]>::try_from) {
             Ok(Ok([left, right])) => Ok((left, right)),
             _ => Err(self.report(span, message)),
@@ -387,16 +276,16 @@ impl<'a> Binder<'a> {
         otherwise: Option<&'a Ast>,
         clause: Clause,
     ) -> Bound<Expr> {
-        let subject = operand.map(|operand| self.bind_expr(operand, clause)).transpose();
+        let subject = operand.map(|operand| Ok((self.bind_expr(operand, clause)?, operand))).transpose();
         let mut conditions = Vec::new();
         let mut results = Vec::new();
         for branch in branches {
             conditions.push(match &subject {
                 Ok(None) => self.bind_condition(&branch.condition, clause),
-                Ok(Some(subject)) => {
+                Ok(Some((subject, ast))) => {
                     let value = self.bind_expr(&branch.condition, clause);
                     value.and_then(|value| {
-                        self.compare(subject.clone(), CompareOp::Equal, value, branch.condition.span())
+                        self.compare_values((subject.clone(), ast), CompareOp::Equal, (value, &branch.condition))
                     })
                 }
                 Err(reported) => Err(*reported),
@@ -473,17 +362,15 @@ pub(super) fn cast_name(ty: SqlType) -> &'static str {
     }
 }
 
-fn mismatch_message(left: &Expr, right: &Expr) -> String {
-    use ExprKind::Literal;
-    let constant = |expr: &Expr| match &expr.kind {
-        Literal(crate::datum::Datum::Text(text)) => Some(format!("'{text}'")),
-        _ => None,
-    };
-    match (constant(left), constant(right)) {
-        (None, Some(text)) => format!("{} is compared with {text}, which is no {}", left.ty, left.ty),
-        (Some(text), None) => format!("{} is compared with {text}, which is no {}", right.ty, right.ty),
+/// Why two values cannot be compared. `texts` are what they are written as.
+fn mismatch_message(left: &Expr, right: &Expr, texts: [&str; 2]) -> String {
+    let is_constant = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
+    let [one, other] = texts;
+    match (is_constant(left), is_constant(right)) {
+        (false, true) => format!("{one} is {}, and {other} is none", left.ty),
+        (true, false) => format!("{other} is {}, and {one} is none", right.ty),
         _ => format!(
-            "{} cannot be compared with {}; convert one with cast(… AS {})",
+            "{one} is {}, and {other} is {}; convert one to compare them: cast({other} AS {})",
             left.ty,
             right.ty,
             cast_name(left.ty)

@@ -2,12 +2,13 @@
 
 use sqlparser::ast::{
     self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, JoinOperator, ObjectName,
-    Spanned, TableFactor, TableWithJoins,
+    TableFactor, TableWithJoins,
 };
 use sqlparser::tokenizer::Span;
 
 use crate::datum::SqlType;
 use crate::expr::Expr;
+use crate::places::Located;
 use crate::plan::{JoinKind, Plan};
 
 use super::query::QueryRole;
@@ -42,6 +43,7 @@ struct UnnestItem<'a> {
 impl<'a> Binder<'a> {
     /// Binds FROM, and makes its columns those of the SELECT.
     pub(super) fn bind_from(&mut self, from: &'a [TableWithJoins], views: &'a [ast::LateralView]) {
+        let problems = self.problems.len();
         let mut all: Option<FromItem> = None;
         for part in from {
             all = Some(self.bind_from_part(part, all));
@@ -53,7 +55,9 @@ impl<'a> Binder<'a> {
         for view in views {
             all = self.bind_lateral_view(view, all);
         }
+        let broken_join = self.problems.len() > problems;
         let frame = self.frame();
+        frame.broken_join = broken_join;
         frame.plan = all.plan;
         frame.width = all.width;
         frame.scope = all.scope;
@@ -66,7 +70,7 @@ impl<'a> Binder<'a> {
             (Some(before), None) => {
                 // Joins bind closer than commas: those of this part come first.
                 let right = self.bind_joined(&part.relation, &part.joins);
-                let span = factor_span(&part.relation);
+                let span = part.relation.span();
                 self.frame().unkeyed.push(span);
                 return self.join_items(JoinKind::Inner, before, right, &JoinConstraint::None, span);
             }
@@ -189,7 +193,7 @@ impl<'a> Binder<'a> {
             }
             other => {
                 let message = refused_factor(other);
-                let span = factor_span(other);
+                let span = other.span();
                 self.report(span, message);
                 FromItem::open("")
             }
@@ -314,7 +318,7 @@ fn unnest_item(factor: &TableFactor) -> Option<UnnestItem<'_>> {
         .as_ref()
         .and_then(|alias| alias.columns.first())
         .map_or(relation.clone(), |column| column.name.value.clone());
-    Some(UnnestItem { list, relation, column, keep_empty, span: factor_span(factor) })
+    Some(UnnestItem { list, relation, column, keep_empty, span: factor.span() })
 }
 
 fn unnest_call<'e>(name: &ObjectName, arguments: &'e FunctionArguments) -> Option<(&'e Ast, bool)> {
@@ -333,16 +337,6 @@ fn unnest_arguments<'e>(name: &ObjectName, arguments: &'e [FunctionArg]) -> Opti
     match arguments {
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] => Some((list, outer)),
         _ => None,
-    }
-}
-
-/// The place of a part of FROM.
-pub(super) fn factor_span(factor: &TableFactor) -> Span {
-    match factor {
-        TableFactor::Table { name, .. } | TableFactor::Function { name, .. } => name.span(),
-        TableFactor::Derived { subquery, .. } => subquery.span(),
-        TableFactor::UNNEST { array_exprs, .. } => Span::union_iter(array_exprs.iter().map(Spanned::span)),
-        other => other.span(),
     }
 }
 

@@ -2,15 +2,16 @@
 
 use sqlparser::ast::{
     self, DuplicateTreatment, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    NullTreatment, OrderByExpr, Spanned,
+    NullTreatment, OrderByExpr,
 };
 use sqlparser::tokenizer::Span;
 
 use crate::expr::Expr;
 use crate::functions::{build_call, is_function};
+use crate::places::Located;
 use crate::rewrite::literal_value;
 
-use super::aggregates::{AGGREGATE_NAMES, aggregate_name};
+use super::collected::{AGGREGATE_NAMES, aggregate_name};
 use super::windows::{WINDOW_NAMES, is_window_name, span_or};
 use super::{Binder, Bound, Clause, Reported};
 
@@ -161,6 +162,9 @@ impl<'a> Binder<'a> {
         if !is_function(&call.name) {
             return Err(self.report_unknown_function(call));
         }
+        if call.arguments.iter().any(|argument| matches!(argument, Ast::Lambda(_))) {
+            return Err(self.report_unknown_function(call));
+        }
         if call.star {
             return Err(self.report(call.span, format!("{}(*) is not possible; name a column", call.name)));
         }
@@ -182,7 +186,7 @@ impl<'a> Binder<'a> {
             Some(nearest) => format!("there is no function `{}`; did you mean `{nearest}`?", call.name),
             None => match build_call(&call.name, Vec::new()) {
                 Err(error) => error.message(""),
-                Ok(_) => format!("there is no function `{}`", call.name),
+                Ok(_) => format!("{} takes no function here; make rows of the list with unnest", call.name),
             },
         };
         self.report(call.span, message)

@@ -6,8 +6,8 @@ use crate::expr::Expr;
 use crate::plan::{AggregateCall, Plan};
 
 use super::aggregates::has_aggregate;
+use super::items::SelectItem;
 use super::scope::Lookup;
-use super::select::SelectItem;
 use super::windows::has_window;
 use super::{Binder, Bound, Clause, Reported};
 

@@ -4,16 +4,17 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator};
 use sqlparser::tokenizer::Span;
 
 use crate::expr::{Expr, ExprKind};
+use crate::places::Located;
 use crate::plan::{JoinKind, Plan};
 use crate::rewrite::{all_of, is_single_row, make_equal};
 
-use super::from::{FromItem, factor_span};
+use super::from::FromItem;
 use super::scope::{Lookup, Scope, ScopeColumn};
 use super::{Binder, Bound, Clause, Reported};
 
 impl<'a> Binder<'a> {
     pub(super) fn bind_join_operator(&mut self, left: FromItem, right: FromItem, join: &'a ast::Join) -> FromItem {
-        let span = factor_span(&join.relation);
+        let span = join.relation.span();
         let (kind, constraint, swapped) = match &join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) | JoinOperator::CrossJoin(constraint) => {
                 (JoinKind::Inner, constraint, false)
@@ -48,10 +49,11 @@ impl<'a> Binder<'a> {
         constraint: &'a JoinConstraint,
         span: Span,
     ) -> FromItem {
-        self.check_relation_names(&left.scope, &right.scope, span);
+        let is_twice = self.check_relation_names(&left.scope, &right.scope, span).is_err();
         let (left_scope, right_scope) = (left.scope.clone(), right.scope.clone());
         let mut both = left.scope.clone();
         both.append(right.scope, left.width);
+        both.open |= is_twice;
         let mut scope = both.clone();
         let condition = match constraint {
             JoinConstraint::On(condition) => {
@@ -77,11 +79,14 @@ impl<'a> Binder<'a> {
         FromItem { plan: Plan::Join { kind, left, right, keys: Vec::new(), condition }, scope, width }
     }
 
-    fn check_relation_names(&mut self, left: &Scope, right: &Scope, span: Span) {
+    fn check_relation_names(&mut self, left: &Scope, right: &Scope, span: Span) -> Bound<()> {
         let twice = right.relations.iter().find(|name| !name.is_empty() && left.has_relation(name));
-        if let Some(name) = twice {
-            let message = format!("`{name}` is in this FROM twice; give one another name: {name} AS other");
-            self.report(span, message);
+        match twice {
+            Some(name) => {
+                let message = format!("`{name}` is in this FROM twice; give one another name: {name} AS other");
+                Err(self.report(span, message))
+            }
+            None => Ok(()),
         }
     }
 
@@ -116,7 +121,7 @@ impl<'a> Binder<'a> {
             let other = self.using_column(right, name, *span, "right");
             let (Ok(one), Ok(mut other)) = (one, other) else { continue };
             other.map_columns(&mut |position| position + width);
-            let Ok((one, other)) = self.unify_pair(one, other, *span) else { continue };
+            let Ok((one, other)) = self.unify_pair(one, other, *span, [name, name]) else { continue };
             let value = match kind {
                 JoinKind::Right => other.clone(),
                 JoinKind::Full => {
@@ -159,7 +164,7 @@ impl<'a> Binder<'a> {
 
     /// Refuses joins of all rows with all rows.
     pub(super) fn check_keys(&mut self, from: Span) {
-        if self.frame().scope.open || !has_unkeyed_join(&self.frame().plan) {
+        if self.frame().broken_join || self.frame().scope.open || !has_unkeyed_join(&self.frame().plan) {
             return;
         }
         let span = self.frame().unkeyed.first().copied().unwrap_or(from);
@@ -171,7 +176,6 @@ impl<'a> Binder<'a> {
 }
 
 fn using_name(name: &ast::ObjectName) -> (String, Span) {
-    use ast::Spanned;
     let ident = name.0.last().and_then(|part| part.as_ident());
     (ident.map_or_else(|| name.to_string(), |ident| ident.value.clone()), name.span())
 }

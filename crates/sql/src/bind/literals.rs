@@ -1,11 +1,12 @@
 //! Constants, parameters, casts, intervals and the functions that have a syntax of their own.
 
-use sqlparser::ast::{self, DataType, DateTimeField, Expr as Ast, Spanned, TrimWhereField, Value};
+use sqlparser::ast::{self, DataType, DateTimeField, Expr as Ast, TrimWhereField, Value};
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{Expr, ExprKind};
 use crate::functions::{self, CalendarInterval, can_cast, coerce as cast_to};
+use crate::places::Located;
 use crate::rewrite::literal_value;
 
 use super::coerce::coerce_to;
@@ -133,6 +134,10 @@ impl<'a> Binder<'a> {
             }
             Ast::Array(array) => self.bind_array(&array.elem, ast, clause),
             Ast::AtTimeZone { timestamp, time_zone } => self.bind_time_zone(timestamp, time_zone, clause),
+            Ast::Lambda(lambda) => {
+                let span = lambda.params.first().map_or(Span::empty(), |parameter| parameter.name.span);
+                Err(self.report(span, refused_form(ast)))
+            }
             _ => {
                 let message = refused_form(ast);
                 Err(self.report_at(ast, message))
@@ -300,7 +305,7 @@ impl<'a> Binder<'a> {
     pub(super) fn report_unknown(&mut self, span: Span, what: &str, name: &str, known: &[&str]) -> super::Reported {
         let hint = match closest_name(name, known.iter().copied()) {
             Some(similar) => format!("; do you mean `{similar}`?"),
-            None => format!("; there are {}", join_words(known)),
+            None => format!("; there {} {}", if known.len() == 1 { "is" } else { "are" }, join_words(known)),
         };
         self.report(span, format!("there is no {what} `{name}`{hint}"))
     }
@@ -364,7 +369,10 @@ fn decimal_scale(data_type: &DataType) -> Option<i64> {
 fn refused_form(ast: &Ast) -> String {
     match ast {
         Ast::Interval(_) => "an INTERVAL can only be added to or taken from a timestamp".to_owned(),
-        Ast::Lambda(_) => "functions as arguments are not possible; make rows of the list with unnest".to_owned(),
+        Ast::Lambda(_) => {
+            "-> makes a function, or takes a part of JSON, and neither is possible; make rows of a list with unnest"
+                .to_owned()
+        }
         Ast::Struct { .. } | Ast::Named { .. } | Ast::Dictionary(_) | Ast::Map(_) => {
             "structs and maps are not possible; select the values as columns of their own".to_owned()
         }

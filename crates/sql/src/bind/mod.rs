@@ -9,12 +9,15 @@
 
 mod aggregates;
 mod coerce;
+mod collected;
 mod expr;
 mod from;
 mod functions;
 mod grouping;
+mod items;
 mod joins;
 mod literals;
+mod names;
 mod ordering;
 mod predicates;
 mod query;
@@ -26,7 +29,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 
-use sqlparser::ast::{self, Spanned};
+use sqlparser::ast::{self};
 use sqlparser::tokenizer::Span;
 
 use crate::catalog::Catalog;
@@ -36,6 +39,7 @@ use crate::expr::Expr;
 use crate::nullability::nullable_columns;
 use crate::optimize::optimize_plan;
 use crate::parse::{TextLines, parse_question};
+use crate::places::Located;
 use crate::plan::{AggregateCall, BoundQuestion, OutputColumn, Plan};
 use crate::prune::prune_columns;
 
@@ -142,6 +146,8 @@ struct SelectFrame<'a> {
     mentions: Vec<ColumnMention>,
     /// FROM items that have no key so far.
     unkeyed: Vec<Span>,
+    /// Whether a problem of FROM has been recorded.
+    broken_join: bool,
 }
 
 impl SelectFrame<'_> {
@@ -162,6 +168,7 @@ impl SelectFrame<'_> {
             named_windows: &[],
             mentions: Vec::new(),
             unkeyed: Vec::new(),
+            broken_join: false,
         }
     }
 }
@@ -238,7 +245,7 @@ impl<'a> Binder<'a> {
         Reported
     }
 
-    fn report_at(&mut self, node: &impl Spanned, message: impl Into<String>) -> Reported {
+    fn report_at(&mut self, node: &impl Located, message: impl Into<String>) -> Reported {
         self.report(node.span(), message)
     }
 

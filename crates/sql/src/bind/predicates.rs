@@ -1,9 +1,10 @@
 //! Conditions with words: IS, IN, BETWEEN, LIKE and their relatives.
 
-use sqlparser::ast::{self, BinaryOperator, Expr as Ast, Spanned};
+use sqlparser::ast::{self, BinaryOperator, Expr as Ast};
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind, LikeExpr};
+use crate::places::Located;
 use crate::rewrite::{make_and, make_not, make_or};
 
 use super::coerce::{coerce_to, unify};
@@ -123,9 +124,9 @@ impl<'a> Binder<'a> {
                 return Err(self.report_at(subject, "both sides of IN need the same number of values"));
             }
             let mut all = Vec::new();
-            for (one, other) in subjects.iter().zip(values) {
+            for ((one, part), other) in subjects.iter().zip(parts).zip(values) {
                 let value = self.bind_expr(other, clause)?;
-                all.push(self.compare(one.clone(), CompareOp::Equal, value, other.span())?);
+                all.push(self.compare_values((one.clone(), part), CompareOp::Equal, (value, other))?);
             }
             any.push(make_and(all));
         }
@@ -144,8 +145,8 @@ impl<'a> Binder<'a> {
         let bound_low = self.bind_expr(low, clause);
         let bound_high = self.bind_expr(high, clause);
         let (value, from, to) = (bound_subject?, bound_low?, bound_high?);
-        let from = self.compare(value.clone(), CompareOp::GreaterOrEqual, from, subject.span().union(&low.span()))?;
-        let to = self.compare(value, CompareOp::LessOrEqual, to, subject.span().union(&high.span()))?;
+        let from = self.compare_values((value.clone(), subject), CompareOp::GreaterOrEqual, (from, low))?;
+        let to = self.compare_values((value, subject), CompareOp::LessOrEqual, (to, high))?;
         Ok(if negated { make_or(vec![make_not(from), make_not(to)]) } else { make_and(vec![from, to]) })
     }
 

@@ -208,6 +208,9 @@ impl<'a> Binder<'a> {
         if matches!(ast, Ast::Identifier(name) if name.value.eq_ignore_ascii_case("all")) {
             return Ok(None);
         }
+        if matches!(ast, Ast::Identifier(_) | Ast::CompoundIdentifier(_) | Ast::Subquery(_)) {
+            return Err(self.report_at(ast, format!("{what} takes a constant whole number")));
+        }
         self.frames.push(super::SelectFrame::new(false));
         let bound = self.bind_expr(ast, Clause::Where);
         self.frames.pop();

@@ -91,7 +91,8 @@ impl Scope {
             columns.iter().filter(|column| !column.hidden).map(|column| column.name.as_str()).collect();
         match shown.len() {
             0 => String::new(),
-            1..=12 => format!("; there are {}", join_words(&shown)),
+            1 => format!("; there is {}", shown[0]),
+            2..=12 => format!("; there are {}", join_words(&shown)),
             more => format!("; there are {} and {} more", shown[..8].join(", "), more - 8),
         }
     }
@@ -112,7 +113,7 @@ pub(crate) fn closest_name<'n>(word: &str, names: impl Iterator<Item = &'n str>)
     let rated = names.map(|name| {
         let lower = name.to_lowercase();
         let mut likeness = strsim::jaro_winkler(&word, &lower);
-        if word.len() >= 3 && (lower.contains(&word) || word.contains(&lower)) {
+        if word.len() >= 3 && lower.len() >= 3 && (lower.contains(&word) || word.contains(&lower)) {
             likeness += 0.1;
         }
         (likeness, name)

@@ -6,12 +6,13 @@
 //!
 //! `x IN (SELECT y …)` is true if a y equals x; else null if x is null, or a y is, and there are rows; else false.
 
-use sqlparser::ast::{Expr as Ast, Query, Spanned, UnaryOperator};
+use sqlparser::ast::{Expr as Ast, Query, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::nullability::is_nullable_over;
+use crate::places::Located;
 use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
 use crate::rewrite::{
     all_of, is_single_row, make_and, make_case, make_is_not_null, make_is_null, make_or, replace_columns,
@@ -21,7 +22,7 @@ use super::expr::if_present;
 use super::from::null_row;
 use super::predicates::negate_if;
 use super::query::{BoundQuery, QueryRole};
-use super::{ATTACHED_BASE, Binder, Bound, Clause, OUTER_BASE, Reported};
+use super::{ATTACHED_BASE, Binder, Bound, Clause, OUTER_BASE, Reported, expr_text};
 
 /// A subquery whose columns are added to the rows: each row has at most one partner.
 #[derive(Debug)]
@@ -108,9 +109,9 @@ impl<'a> Binder<'a> {
         let values = values.into_iter().collect::<Bound<Vec<Expr>>>()?;
         if bound.columns.len() != values.len() {
             let message = format!(
-                "IN compares {} with the {} columns of this subquery",
-                count_values(values.len()),
-                bound.columns.len()
+                "IN compares {}, and this subquery has {}",
+                count_of(values.len(), "value"),
+                count_of(bound.columns.len(), "column")
             );
             return Err(self.report_at(query, message));
         }
@@ -120,7 +121,9 @@ impl<'a> Binder<'a> {
                 return Err(Reported);
             }
             let column = Expr::column(position, bound.columns[position].ty);
-            keys.push(self.unify_pair(value, column, subject.span().union(&query.span()))?);
+            let span = subject.span().union(&query.span());
+            let texts = [expr_text(subjects[position]), bound.columns[position].name.clone()];
+            keys.push(self.unify_pair(value, column, span, [&texts[0], &texts[1]])?);
         }
         let correlation = bound.correlation;
         self.add_semi_join(bound.plan, keys, correlation.conditions, &correlation.outer, false, query.span())
@@ -222,7 +225,8 @@ impl<'a> Binder<'a> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         let value = value?;
         let [column] = &bound.columns[..] else {
-            let message = format!("IN compares one value with the {} columns of this subquery", bound.columns.len());
+            let message =
+                format!("IN compares 1 value, and this subquery has {}", count_of(bound.columns.len(), "column"));
             return Err(self.report_at(query, message));
         };
         if column.broken {
@@ -234,7 +238,8 @@ impl<'a> Binder<'a> {
         }
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
         let span = subject.span().union(&query.span());
-        let (value, member) = self.unify_pair(value, Expr::column(0, column.ty), span)?;
+        let texts = [expr_text(subject), column.name.clone()];
+        let (value, member) = self.unify_pair(value, Expr::column(0, column.ty), span, [&texts[0], &texts[1]])?;
         let catalog = self.catalog;
         let value_nullable = clause.is_after_grouping() || is_nullable_over(&value, &self.frame().plan, catalog);
         let member_nullable = is_nullable_over(&member, &bound.plan, catalog);
@@ -342,8 +347,8 @@ impl<'a> Binder<'a> {
     }
 }
 
-fn count_values(count: usize) -> String {
-    if count == 1 { "one value".to_owned() } else { format!("{count} values") }
+fn count_of(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn reads_outer(expr: &Expr) -> bool {

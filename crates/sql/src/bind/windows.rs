@@ -1,15 +1,16 @@
 //! Window functions: OVER, named windows and frames.
 
-use sqlparser::ast::{self, NamedWindowExpr, Spanned, WindowFrameBound, WindowFrameUnits, WindowType};
+use sqlparser::ast::{self, NamedWindowExpr, WindowFrameBound, WindowFrameUnits, WindowType};
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::Expr;
+use crate::places::Located;
 use crate::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
 use crate::rewrite::literal_value;
 
-use super::aggregates::aggregate_name;
 use super::coerce::unify;
+use super::collected::aggregate_name;
 use super::functions::CallParts;
 use super::{Binder, Bound, Clause, WINDOW_BASE};
 
@@ -316,7 +317,7 @@ pub(super) fn has_window(expr: &Expr) -> bool {
 }
 
 /// The span of a node, or another one if the parser did not keep it.
-pub(super) fn span_or(node: &impl Spanned, other: Span) -> Span {
+pub(super) fn span_or(node: &impl Located, other: Span) -> Span {
     let span = node.span();
     if span == Span::empty() { other } else { span }
 }

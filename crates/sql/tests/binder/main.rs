@@ -1,7 +1,9 @@
 //! Tests of the binder: texts of questions to plans and problems.
 
 mod fixed_sqlite;
+mod robustness;
 mod sqlite;
+mod wrong_queries;
 
 use pinflow_sql::bind::{QuestionParameters, bind_question};
 use pinflow_sql::catalog::POSTS;
