@@ -31,8 +31,8 @@ pub async fn publish(
             _ = tick.tick() => false,
         };
         if let Some(view) = answer_hub.current_view(read).filter(|view| view.open) {
-            let rows = |id| view.answer(id).map(|(_, table)| table.visible_counts());
-            let failed = tables.update_tables(view.epoch, view.as_of, rows).await;
+            let rows = |id| view.answer(id).map(|(_, table)| table.visible_counts()).unwrap_or_default();
+            let failed = tables.update_tables(view.questions(), view.epoch, view.as_of, rows).await;
             let behind = failed.len();
             match failed.into_iter().next() {
                 Some(error) if !failing || last => {

@@ -11,7 +11,7 @@ pub struct QueryArgs {
     /// The answer to print. Without one, all answers are listed with their columns
     pub answer: Option<String>,
 
-    /// Only rows with this value in a grouping column. If a column is given several times, rows with any of its values
+    /// Only rows with this value in a column. null=COLUMN: only rows without a value there. If a column is given several times, rows with any of its values
     #[arg(value_name = "COLUMN=VALUE", value_parser = parse_filter, requires = "answer", conflicts_with = "follow")]
     pub filter: Vec<(String, String)>,
 

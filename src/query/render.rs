@@ -17,6 +17,8 @@ fn new_table() -> Table {
 fn display_text(value: &Value) -> String {
     match value {
         Value::String(text) => sanitize_line(text),
+        // Not `null`, which a text can be, too.
+        Value::Null => "∅".to_owned(),
         other => other.to_string(),
     }
 }
@@ -60,8 +62,10 @@ pub(super) fn write_answer_list(answers: &Value, form: QueryFormat, out: &mut im
         QueryFormat::Ndjson => all.iter().try_for_each(|answer| writeln!(out, "{answer}")),
         QueryFormat::Csv => {
             writeln!(out, "answer,columns,rows")?;
-            all.iter()
-                .try_for_each(|of| writeln!(out, "{},{},{}", display_text(&of["answer"]), columns(of, ";"), of["rows"]))
+            all.iter().try_for_each(|of| {
+                let columns = csv_cell(&columns(of, ";"));
+                writeln!(out, "{},{columns},{}", display_text(&of["answer"]), of["rows"])
+            })
         }
         QueryFormat::Table => {
             let mut table = new_table();
@@ -72,6 +76,12 @@ pub(super) fn write_answer_list(answers: &Value, form: QueryFormat, out: &mut im
             writeln!(out, "{table}")
         }
     }
+}
+
+/// A text as a cell of CSV. A spreadsheet must not take it for a formula: names of columns can be any text.
+fn csv_cell(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// Writes one event: deleted and inserted rows, or a snapshot.
@@ -89,4 +99,28 @@ pub(super) fn write_event(kind: &str, event: &Value, out: &mut impl Write) -> io
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn list_as_csv_quotes_columns_of_any_name() {
+        let columns = json!([{ "name": "=max(\"a\", b)", "type": "long" }, { "name": "c", "type": "boolean" }]);
+        let answers = json!([{ "answer": "mine", "columns": columns, "rows": 3 }]);
+        let mut out = Vec::new();
+        write_answer_list(&answers, QueryFormat::Csv, &mut out).unwrap();
+        let expected = "answer,columns,rows\nmine,\"'=max(\"\"a\"\", b) long;c boolean\",3\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn null_is_shown_apart_from_the_text_null() {
+        assert_eq!((display_text(&Value::Null).as_str(), display_text(&json!("null")).as_str()), ("∅", "null"));
+        assert_eq!(display_text(&json!(false)), "false");
+    }
 }

@@ -257,3 +257,56 @@ impl AnswerFeed {
         let _ = self.follow.send(epoch_changes);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pinflow_dataflows::answer::{AnswerCell, AnswerRow};
+    use pinflow_dataflows::questions::Question;
+
+    use super::*;
+
+    fn frame(questions: &QuestionSet, epoch: Epoch, durable: Epoch, changes: Vec<AnswerChange>) -> EpochFrame {
+        EpochFrame {
+            epoch,
+            as_of: Timestamp::UNIX_EPOCH,
+            durable_epoch: Some(durable),
+            ends_window: true,
+            questions: questions.clone(),
+            changes: Arc::new(changes),
+            first_record_at: None,
+            sources: Arc::new([]),
+            open: true,
+            complete: true,
+            last: false,
+        }
+    }
+
+    #[test]
+    fn durable_view_gets_and_loses_questions_only_once_their_epoch_is_committed() {
+        let built_in = QuestionSet::built_in();
+        let (_, question) = built_in.iter().next().unwrap();
+        let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
+        let (more, mine) = built_in.with_question(copy).unwrap();
+        let row = AnswerRow::new([AnswerCell::text("fr"), AnswerCell::Long(7)]);
+        let hub = AnswerHub::new(built_in.clone());
+        let rows = |read| hub.current_view(read).unwrap().answer(mine).map(|(_, table)| table.row_count());
+
+        hub.publish_frame(&frame(&built_in, 1, 0, Vec::new()));
+        let mut following = hub.subscribe_from(ReadConsistency::Live, None).unwrap().next;
+        hub.publish_frame(&frame(&more, 2, 1, vec![AnswerChange { answer: mine, row, diff: 1 }]));
+        assert_eq!((rows(ReadConsistency::Live), rows(ReadConsistency::Durable)), (Some(1), None));
+        let changes = following.try_recv().unwrap();
+        let json = std::str::from_utf8(changes.answer_json(mine).unwrap()).unwrap();
+        assert!(json.starts_with(r#"{"answer":"mine","epoch":2"#), "{json}");
+        hub.publish_frame(&frame(&more, 2, 2, Vec::new()));
+        assert_eq!(rows(ReadConsistency::Durable), Some(1));
+
+        let without = more.without_question(mine);
+        hub.publish_frame(&frame(&without, 3, 2, Vec::new()));
+        assert_eq!((rows(ReadConsistency::Live), rows(ReadConsistency::Durable)), (None, Some(1)));
+        hub.publish_frame(&frame(&without, 3, 3, Vec::new()));
+        assert_eq!(rows(ReadConsistency::Durable), None);
+        assert_eq!(hub.current_view(ReadConsistency::Durable).unwrap().answers().len(), built_in.len());
+    }
+}

@@ -1,9 +1,9 @@
 import { chartFor } from "../charts/catalogue.js";
 import { h, unit, setText } from "../dom.js";
 import { saveOnClick } from "../net/download.js";
-import { sortRows } from "../state/answers.js";
+import { listRows } from "../state/answers.js";
 import { rowFilter } from "../state/filter.js";
-import { number } from "../text/format.js";
+import { moment, number } from "../text/format.js";
 import { rowCount, readableName } from "../text/words.js";
 import { choiceButtons } from "./switch.js";
 import { sortableTable } from "./table.js";
@@ -73,11 +73,12 @@ export class Card {
 
   #draw() {
     if (!this.#answer) return;
-    const { columns, rows, fresh } = this.#answer;
+    const { columns, fresh } = this.#answer;
     const filtered = this.#query.trim() !== "";
-    const list = sortRows(rows.values(), columns).filter(rowFilter(this.#query));
+    const all = listRows(this.#answer);
+    const list = all.filter(rowFilter(this.#query));
     const shown = list.length === 0 ? this.#nothing(filtered) : this.#fill(list, columns, fresh);
-    setText(this.count, rowCount({ total: rows.size, matching: list.length, shown, filtered }));
+    setText(this.count, rowCount({ total: all.length, matching: list.length, shown, filtered }));
   }
 
   #nothing(filtered) {
@@ -103,6 +104,8 @@ export class Card {
 
 /** Heading and format of a column. Years are group names: no thousands separators, left-aligned. */
 function heading({ name, type }) {
-  const numeric = type !== "text" && name !== "year" && !name.endsWith("_year");
-  return { key: name, title: readableName(name), numeric, shown: numeric ? number : undefined };
+  const numeric = (type === "long" || type === "double") && name !== "year" && !name.endsWith("_year");
+  const text = numeric ? number : type === "timestamp" ? moment : String;
+  const shown = (value) => (value === null ? h("em", { class: "absent", title: "no value" }, "null") : text(value));
+  return { key: name, title: readableName(name), numeric, shown };
 }

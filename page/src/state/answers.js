@@ -1,8 +1,12 @@
 /**
- * The current answers. Rows are identified by their values: no answer has the same row twice.
+ * The current answers. Equal rows are held once, with how often they are there.
+ *
+ * @typedef {{name: string, type: "long" | "text" | "double" | "boolean" | "timestamp", nullable: boolean, group: boolean}} Column
+ * @typedef {{column: string, descending: boolean, nulls_first: boolean}} OrderKey
+ * @typedef {{name: string, columns: Column[], order: OrderKey[], rows: Map<string, {row: object, count: number}>, fresh: Map<string, number>}} Answer
  */
 export class Answers {
-  /** @type {Map<string, {name: string, columns: Column[], rows: Map<string, object>, fresh: Map<string, number>}>} */
+  /** @type {Map<string, Answer>} */
   held = new Map();
   epoch = 0;
   asOf = null;
@@ -27,46 +31,49 @@ export class Answers {
     return touched;
   }
 
-  #snapshot({ answer, columns, rows }) {
-    const keyed = new Map(rows.map((row) => [JSON.stringify(row), row]));
-    this.held.set(answer, { name: answer, columns, rows: keyed, fresh: new Map() });
+  #snapshot({ answer, columns, order, rows }) {
+    const held = { name: answer, columns, order, rows: new Map(), fresh: new Map() };
+    for (const row of rows) addRow(held, row, 1);
+    this.held.set(answer, held);
   }
 
   #change({ answer, insert, delete: gone }, now) {
     const held = this.held.get(answer);
     if (!held) return;
-    for (const row of gone) {
-      const key = JSON.stringify(row);
-      held.rows.delete(key);
-      held.fresh.delete(key);
-    }
-    for (const row of insert) {
-      const key = JSON.stringify(row);
-      held.rows.set(key, row);
-      held.fresh.set(key, now);
-    }
+    for (const row of gone) addRow(held, row, -1);
+    for (const row of insert) held.fresh.set(addRow(held, row, 1), now);
   }
 }
 
+/** Changes how often a row is there. Returns its key. */
+function addRow({ rows, fresh }, row, by) {
+  const key = JSON.stringify(row);
+  const count = (rows.get(key)?.count ?? 0) + by;
+  if (count > 0) rows.set(key, { row, count });
+  else {
+    rows.delete(key);
+    fresh.delete(key);
+  }
+  return key;
+}
+
 /**
- * Sorts rows: grouping columns ascending, then the number descending, then the name.
+ * The rows in the answer's order, each as often as it is there. Ties are settled by all columns, ascending.
  *
- * @typedef {{name: string, type: "long" | "text" | "double", group: boolean}} Column
- * @param {Iterable<object>} rows
- * @param {Column[]} columns
+ * @param {Pick<Answer, "columns" | "order" | "rows">} answer
+ * @returns {object[]}
  */
-export function sortRows(rows, columns) {
-  const groups = columns.filter((column) => column.group);
-  const figures = columns.filter((column) => !column.group && column.type !== "text");
-  const labels = columns.filter((column) => !column.group && column.type === "text");
-  const keys = [...groups.map(({ name }) => [name, 1]), ...figures.map(({ name }) => [name, -1]), ...labels.map(({ name }) => [name, 1])];
-  return [...rows].sort((one, other) => {
-    for (const [name, way] of keys) {
-      const order = compareValues(one[name], other[name]);
-      if (order !== 0) return order * way;
+export function listRows({ columns, order, rows }) {
+  const keys = [...order, ...columns.map(({ name }) => ({ column: name, descending: false, nulls_first: false }))];
+  const compare = (one, other) => {
+    for (const { column, descending, nulls_first } of keys) {
+      const [a, b] = [one.row[column], other.row[column]];
+      const result = compareValues(a, b);
+      if (result !== 0) return a === null || b === null ? (nulls_first ? -result : result) : descending ? -result : result;
     }
     return 0;
-  });
+  };
+  return [...rows.values()].sort(compare).flatMap(({ row, count }) => Array(count).fill(row));
 }
 
 /** Compares numbers by value and texts by UTF-16 code unit, nearly as the server does. Null comes last. */

@@ -17,6 +17,9 @@ export const rate = (value) => (value >= 10 || value === 0 ? WHOLE : ONE).format
 /** A position. Those of up to 15 digits get thousands separators; Kinesis positions have up to 56 digits. */
 export const position = (text) => (/^\d{4,15}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, ",") : text);
 
+/** A moment of the data, in UTC as the server writes it: `2020-01-31 08:00:00 UTC`. */
+export const moment = (text) => text.replace("T", " ").replace("Z", " UTC");
+
 /** Local time of day. */
 export const clock = (instant) => CLOCK.format(new Date(instant));
 

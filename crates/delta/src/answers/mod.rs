@@ -11,6 +11,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::AnswerRow;
@@ -62,6 +63,21 @@ impl AnswerTablesConfig {
         LocationSpec::parse(&self.url, base, "[answers.delta] url")
     }
 
+    /// The forms of the tables to write.
+    fn forms(&self) -> Vec<AnswerTableForm> {
+        let forms = [(AnswerTableForm::Current, self.current), (AnswerTableForm::Changes, self.changes)];
+        forms.into_iter().filter(|(_, wanted)| *wanted).map(|(form, _)| form).collect()
+    }
+
+    /// Checks that the answer to each of these questions can have its tables.
+    ///
+    /// # Errors
+    /// [`DeltaError::AnswerColumn`] if Delta takes no column of this name, [`DeltaError::AnswerFolder`] if two tables would
+    /// share a folder.
+    pub fn check_questions(&self, questions: &QuestionSet) -> Result<(), DeltaError> {
+        check_tables(questions, &self.forms())
+    }
+
     /// The problems of the configuration, each with a hint.
     pub fn problems(&self, base: &Path) -> Vec<KeyProblem> {
         let mut problems: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();
@@ -94,53 +110,69 @@ impl AnswerTableForm {
     }
 }
 
-/// The open tables of all answers.
-pub struct AnswerTables(Vec<AnswerTable>);
+/// The tables of all answers.
+pub struct AnswerTables {
+    root: Location,
+    pipeline: String,
+    keep: Duration,
+    forms: Vec<AnswerTableForm>,
+    tables: Vec<AnswerTable>,
+}
 
 impl AnswerTables {
     /// Opens or creates the tables of `pipeline` for the answers to these questions.
     ///
     /// # Errors
-    /// If a table cannot be read or created, or belongs to another pipeline. Before anything is created:
-    /// [`DeltaError::AnswerColumn`] and [`DeltaError::AnswerFolder`] for answers that cannot have a table.
+    /// If a table cannot be read or created, or belongs to another pipeline. Before anything is created: as
+    /// [`AnswerTablesConfig::check_questions`].
     pub async fn open(
         config: &AnswerTablesConfig,
         questions: &QuestionSet,
         root: &Location,
         pipeline: &str,
     ) -> Result<AnswerTables, DeltaError> {
-        let root = root.prepare_for_writing().await?;
-        let forms = [(AnswerTableForm::Current, config.current), (AnswerTableForm::Changes, config.changes)];
-        let forms: Vec<_> = forms.into_iter().filter(|(_, wanted)| *wanted).map(|(form, _)| form).collect();
-        check_tables(questions, &forms)?;
-        let mut tables = Vec::new();
-        for (answer, question) in questions.iter() {
-            for form in &forms {
-                let keep = std::time::Duration::from_secs(config.keep_secs);
-                let table = AnswerTable::new(&root, (answer, Arc::clone(question), *form), pipeline, keep);
-                tables.push(table?);
-            }
-        }
-        for table in &mut tables {
+        config.check_questions(questions)?;
+        let (root, keep) = (root.prepare_for_writing().await?, Duration::from_secs(config.keep_secs));
+        let (pipeline, forms) = (pipeline.to_owned(), config.forms());
+        let mut opened = AnswerTables { root, pipeline, keep, forms, tables: Vec::new() };
+        opened.adopt_questions(questions)?;
+        for table in &mut opened.tables {
             table.open().await?;
         }
-        Ok(AnswerTables(tables))
+        Ok(opened)
     }
 
-    /// Writes the difference between the tables and the answers. `rows` returns the rows of an answer, each with how often
-    /// it is there, without hidden cells. The tables of questions for which it returns `None` stay as they are.
+    /// Adds tables for new questions, which are opened when they are first written. Those of questions that are gone are
+    /// left as they are.
+    fn adopt_questions(&mut self, questions: &QuestionSet) -> Result<(), DeltaError> {
+        self.tables.retain(|table| questions.get(table.answer).is_some());
+        for (answer, question) in questions.iter() {
+            if self.tables.iter().any(|table| table.answer == answer) {
+                continue;
+            }
+            check_columns(question, &self.forms)?;
+            for form in &self.forms {
+                let asked = (answer, Arc::clone(question), *form);
+                self.tables.push(AnswerTable::new(&self.root, asked, &self.pipeline, self.keep)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the difference between the tables and the answers to these questions. `rows` returns the rows of an answer,
+    /// each with how often it is there, without hidden cells.
     ///
     /// Returns the errors of tables that could not be written. The next call retries these.
     pub async fn update_tables(
         &mut self,
+        questions: &QuestionSet,
         epoch: Epoch,
         as_of: Timestamp,
-        rows: impl Fn(QuestionId) -> Option<BTreeMap<AnswerRow, i64>>,
+        rows: impl Fn(QuestionId) -> BTreeMap<AnswerRow, i64>,
     ) -> Vec<DeltaError> {
-        let mut failed = Vec::new();
-        for table in &mut self.0 {
-            let Some(rows) = rows(table.answer) else { continue };
-            if let Err(error) = table.update_rows(rows, epoch, as_of).await {
+        let mut failed: Vec<_> = self.adopt_questions(questions).err().into_iter().collect();
+        for table in &mut self.tables {
+            if let Err(error) = table.update_rows(rows(table.answer), epoch, as_of).await {
                 failed.push(error);
             }
         }
@@ -190,7 +222,9 @@ fn check_columns(question: &Question, forms: &[AnswerTableForm]) -> Result<(), D
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{AnswerSchema, text_column};
+    use pinflow_dataflows::answer::{
+        AnswerCell, AnswerSchema, bool_column, double_column, long_column, text_column, time_column,
+    };
 
     use super::*;
 
@@ -221,5 +255,64 @@ mod tests {
         let refused = check_tables(&set("Users_joined_by_year_changes"), &BOTH_FORMS).unwrap_err();
         assert!(matches!(refused, DeltaError::AnswerFolder { .. }), "{refused}");
         assert!(check_tables(&set("Users_joined_by_year_changes"), &BOTH_FORMS[..1]).is_ok());
+    }
+
+    /// Both tables of one answer, as a new run reads them.
+    async fn stored(
+        site: &Location,
+        config: &AnswerTablesConfig,
+        questions: &QuestionSet,
+        id: QuestionId,
+    ) -> [RowCounts; 2] {
+        let tables = AnswerTables::open(config, questions, site, "posts").await.unwrap().tables;
+        let held: Vec<_> = tables.iter().filter(|table| table.answer == id).map(AnswerTable::held_rows).collect();
+        held.try_into().unwrap()
+    }
+
+    type RowCounts = BTreeMap<AnswerRow, i64>;
+
+    #[test]
+    fn tables_of_a_question_that_is_added_and_removed_hold_rows_of_every_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Location::from_folder(folder.path());
+        let config = AnswerTablesConfig {
+            url: "unused".to_owned(),
+            current: true,
+            changes: true,
+            every_secs: 60.0,
+            keep_secs: 3_600,
+        };
+        let columns = vec![
+            long_column("n").or_null(),
+            text_column("text").or_null(),
+            double_column("x").or_null(),
+            bool_column("is_video").or_null(),
+            time_column("first").or_null(),
+        ];
+        let schema = Arc::new(AnswerSchema::new(columns, 0, Vec::new()).unwrap());
+        let mine = Question { schema, ..question("mine", &["a"]) };
+        let none = QuestionSet::default();
+        let (set, id) = none.with_question(mine).unwrap();
+        let whole = AnswerRow::new([
+            AnswerCell::Long(i64::MIN),
+            AnswerCell::text("é\0"),
+            AnswerCell::Double(-0.5),
+            AnswerCell::Bool(false),
+            AnswerCell::time(-1),
+        ]);
+        let empty = AnswerRow::new([const { AnswerCell::Null }; 5]);
+        let rows = [RowCounts::from([(whole.clone(), 2), (empty.clone(), 1)]), RowCounts::from([(empty.clone(), 3)])];
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tables = AnswerTables::open(&config, &none, &site, "posts").await.unwrap();
+            for (epoch, rows) in (1..).zip(&rows) {
+                let failed = tables.update_tables(&set, epoch, Timestamp::UNIX_EPOCH, |_| rows.clone()).await;
+                assert!(failed.is_empty(), "{failed:?}");
+                assert_eq!(stored(&site, &config, &set, id).await, [rows.clone(), rows.clone()]);
+            }
+            let failed = tables.update_tables(&none, 3, Timestamp::UNIX_EPOCH, |_| RowCounts::new()).await;
+            assert!(failed.is_empty() && tables.tables.is_empty(), "{failed:?}");
+            assert_eq!(stored(&site, &config, &set, id).await, [rows[1].clone(), rows[1].clone()]);
+        });
     }
 }

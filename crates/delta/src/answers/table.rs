@@ -58,6 +58,12 @@ impl AnswerTable {
         Ok(AnswerTable { answer, question, form, pipeline, log, keep, open: None, unreferenced: VecDeque::new() })
     }
 
+    /// The rows of the table, each with how often it is there.
+    #[cfg(test)]
+    pub(super) fn held_rows(&self) -> RowDiffs {
+        self.open.as_ref().map(|open| open.held.clone()).unwrap_or_default()
+    }
+
     /// Creates the table, or reads its rows.
     pub(super) async fn open(&mut self) -> Result<(), DeltaError> {
         let handle = match self.log.newest_version().await? {

@@ -7,7 +7,7 @@ use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow};
+use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ListingKey};
 use pinflow_dataflows::questions::{Question, QuestionId};
 use serde::Serialize;
 
@@ -36,6 +36,7 @@ struct AllAnswersBody<'a> {
 struct AnswerBody<'a> {
     answer: &'a str,
     columns: Vec<ColumnBody<'a>>,
+    order: Vec<OrderKeyBody<'a>>,
     rows: NamedRows<'a>,
 }
 
@@ -48,6 +49,7 @@ struct SingleAnswerBody<'a> {
     as_of: Timestamp,
     durable_epoch: Option<Epoch>,
     columns: Vec<ColumnBody<'a>>,
+    order: Vec<OrderKeyBody<'a>>,
     rows: NamedRows<'a>,
 }
 
@@ -75,6 +77,24 @@ pub(super) fn column_bodies(question: &Question) -> Vec<ColumnBody<'_>> {
             group: at < groups,
         })
         .collect()
+}
+
+/// A key of the order in which rows are listed.
+#[derive(Serialize)]
+pub(super) struct OrderKeyBody<'a> {
+    column: &'a str,
+    descending: bool,
+    nulls_first: bool,
+}
+
+/// The order in which the rows of an answer are listed, as far as its columns say it: up to the first hidden cell.
+pub(super) fn order_bodies(question: &Question) -> Vec<OrderKeyBody<'_>> {
+    let columns = question.columns();
+    let body = |key: &ListingKey| {
+        let column = columns.get(key.column)?.name.as_str();
+        Some(OrderKeyBody { column, descending: key.descending, nulls_first: key.nulls_first })
+    };
+    question.schema.listing().iter().map_while(body).collect()
 }
 
 /// The question of this name in a view.
@@ -182,6 +202,7 @@ fn render_all(view: &AnswerView, format: ReplyFormat) -> anyhow::Result<Vec<u8>>
     let answers = view.answers().map(|(question, table)| AnswerBody {
         answer: &question.name,
         columns: column_bodies(question),
+        order: order_bodies(question),
         rows: NamedRows { columns: question.columns(), rows: table.rows().collect() },
     });
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
@@ -212,6 +233,7 @@ fn render_one(view: &AnswerView, id: QuestionId, format: ReplyFormat, filter: &R
                 as_of,
                 durable_epoch,
                 columns: column_bodies(question),
+                order: order_bodies(question),
                 rows,
             };
             Ok(serde_json::to_vec(&one)?)
@@ -261,9 +283,25 @@ fn escape_formulas(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use pinflow_dataflows::answer::{bool_column, double_column, long_column, text_column, time_column};
+    use pinflow_dataflows::answer::{AnswerSchema, bool_column, double_column, long_column, text_column, time_column};
+    use pinflow_dataflows::questions::QuestionSet;
 
     use super::*;
+
+    #[test]
+    fn order_names_columns_up_to_the_first_hidden_cell() {
+        let key = |column, descending| ListingKey { column, descending, nulls_first: true };
+        let listing = vec![key(1, true), key(2, false), key(0, false)];
+        let columns = vec![text_column("category"), long_column("count")];
+        let schema = Arc::new(AnswerSchema::new(columns, 1, listing).unwrap());
+        let built_in = QuestionSet::built_in();
+        let (_, other) = built_in.iter().next().unwrap();
+        let question = Question { schema, ..Question::clone(other) };
+        assert_eq!(
+            serde_json::to_string(&order_bodies(&question)).unwrap(),
+            r#"[{"column":"count","descending":true,"nulls_first":true}]"#
+        );
+    }
 
     #[test]
     fn csv_cells_that_start_a_formula_are_escaped_and_others_are_kept() {
@@ -304,11 +342,9 @@ mod tests {
         let hidden = [AnswerCell::text("hidden")];
         let rows = cells.map(|cells| AnswerRow::new([&cells[..], &hidden].concat()));
         let written = String::from_utf8(render_csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
-        let expected = format!(
-            "'=x,is_video,first,y\r\n\"\",true,2020-01-31T08:00:00.25Z,0.5\r\nb,,,{}\r\n",
-            AnswerCell::Double(-1e300)
-        );
-        assert_eq!(written.replace("\r\n,", "\r\n\"\","), expected);
+        let least = AnswerCell::Double(-1e300);
+        let expected = format!("'=x,is_video,first,y\r\n,true,2020-01-31T08:00:00.25Z,0.5\r\nb,,,{least}\r\n");
+        assert_eq!(written, expected);
     }
 
     #[test]

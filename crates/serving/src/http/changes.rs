@@ -33,7 +33,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
-use super::answers::{column_bodies, find_question, readable_view};
+use super::answers::{ColumnBody, OrderKeyBody, column_bodies, find_question, order_bodies, readable_view};
 use super::reply::{self, ApiError};
 use super::shared_replies::ReplyKey;
 use super::{SharedServingState, params};
@@ -60,7 +60,8 @@ struct SnapshotEvent<'a> {
     durable_epoch: Option<Epoch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     anew: Option<&'static str>,
-    columns: Vec<super::answers::ColumnBody<'a>>,
+    columns: Vec<ColumnBody<'a>>,
+    order: Vec<OrderKeyBody<'a>>,
     rows: NamedRows<'a>,
 }
 
@@ -278,7 +279,7 @@ fn render_snapshot(view: &AnswerView, answer: QuestionId, anew: Option<&'static 
     let (question, table) = view.answer(answer).ok_or_else(|| anyhow::anyhow!("the view has no answer {answer}"))?;
     let rows = NamedRows { columns: question.columns(), rows: table.rows().collect() };
     let AnswerView { epoch, as_of, durable_epoch, .. } = *view;
-    let columns = column_bodies(question);
-    let event = SnapshotEvent { answer: &question.name, epoch, as_of, durable_epoch, anew, columns, rows };
+    let (columns, order) = (column_bodies(question), order_bodies(question));
+    let event = SnapshotEvent { answer: &question.name, epoch, as_of, durable_epoch, anew, columns, order, rows };
     Ok(serde_json::to_vec(&event)?)
 }

@@ -146,6 +146,7 @@ fn answer_operation(question: &Question) -> Value {
         ("as_of", timestamp_schema()),
         ("durable_epoch", optional_count_schema()),
         ("columns", array_schema(&component_ref("Column"))),
+        ("order", array_schema(&component_ref("OrderKey"))),
         ("rows", array_schema(&row_schema(question))),
     ];
     let types = [
@@ -175,6 +176,7 @@ fn all_answers_schema(questions: &QuestionSet) -> Value {
             object_schema([
                 ("answer", json!({ "const": question.name.as_str() })),
                 ("columns", array_schema(&component_ref("Column"))),
+                ("order", array_schema(&component_ref("OrderKey"))),
                 ("rows", array_schema(&row_schema(question))),
             ])
         })
@@ -197,6 +199,15 @@ fn column_schema() -> Value {
             "group",
             json!({ "type": "boolean", "description": "Whether it is a grouping column of a built-in question" }),
         ),
+    ])
+}
+
+/// Schema of one key of the order in which rows are listed.
+fn order_key_schema() -> Value {
+    object_schema([
+        ("column", text_schema()),
+        ("descending", json!({ "type": "boolean" })),
+        ("nulls_first", json!({ "type": "boolean" })),
     ])
 }
 
@@ -423,6 +434,7 @@ fn openapi_document(questions: &QuestionSet) -> Value {
             "schemas": {
                 "Fault": object_schema([("error", text_schema()), ("message", text_schema())]),
                 "Column": column_schema(),
+                "OrderKey": order_key_schema(),
                 "Source": source_schema()
             },
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } }
