@@ -24,6 +24,7 @@ use timely::worker::Worker;
 pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
 pub use crate::answer::AnswerChange;
 pub use crate::options::{DuplicatePolicy, GraphOptions};
+pub use crate::questions::QuestionSet;
 
 use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
 use crate::input::BatchedInput;
@@ -32,7 +33,7 @@ use crate::joins::{
     UserProjection,
 };
 use crate::keys::KeyInterner;
-use crate::questions::{JoinInput, QuestionProgram, QuestionSet};
+use crate::questions::{JoinInput, QuestionProgram};
 use crate::record::{Geo, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 

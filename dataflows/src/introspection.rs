@@ -210,8 +210,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
-    use crate::questions::QuestionSet;
+    use crate::graph::{DuplicatePolicy, GraphOptions, QuestionSet, WorkerGraph};
     use crate::record::{Lineage, User};
     use crate::symbol::Symbol;
 
