@@ -24,6 +24,10 @@
 //! - [`split`]: what of a plan is a function of the rows of one key, and what is above;
 //! - [`incremental`]: the operators that turn changes of rows into changes of the answer, over rows by [`hash`].
 
+// Unit tests include modules of the integration tests, which know this crate by its name.
+#[cfg(test)]
+extern crate self as pinflow_sql;
+
 pub mod bind;
 pub mod catalog;
 pub mod datum;

@@ -14,8 +14,8 @@ use pinflow_sql::plan::BoundQuestion;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use query_generator::template::{Dialect, render};
-use query_generator::{Choices, RandomQuery, random_query, random_tables};
+use query_generator::template::{SqlDialect, render};
+use query_generator::{RandomChoices, RandomQuery, random_query, random_tables};
 use sqlite_oracle::SqliteOracle;
 
 /// Random tables for each query.
@@ -39,7 +39,7 @@ fn choice_numbers() -> impl Strategy<Value = Vec<u32>> {
 }
 
 fn several_tables() -> impl Strategy<Value = Vec<[Vec<Row>; 3]>> {
-    let tables = choice_numbers().prop_map(|numbers| random_tables(&mut Choices::new(numbers)));
+    let tables = choice_numbers().prop_map(|numbers| random_tables(&mut RandomChoices::new(numbers)));
     prop::collection::vec(tables, TABLES_PER_QUERY)
 }
 
@@ -80,7 +80,7 @@ fn random_queries_have_the_answers_of_sqlite() {
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let oracle = SqliteOracle::new();
     let result = runner.run(&(several_tables(), choice_numbers()), |(tables, numbers)| {
-        let query = random_query(&mut Choices::new(numbers));
+        let query = random_query(&mut RandomChoices::new(numbers));
         check_random_query(&oracle, &query, &tables).map_err(TestCaseError::fail)
     });
     match result {
@@ -142,7 +142,7 @@ const EXPECTED_WORDS: [&str; 44] = [
 fn generator_writes_all_kinds_of_queries() {
     let mut runner = TestRunner::deterministic();
     let mut new_query =
-        || random_query(&mut Choices::new(choice_numbers().new_tree(&mut runner).expect("numbers").current()));
+        || random_query(&mut RandomChoices::new(choice_numbers().new_tree(&mut runner).expect("numbers").current()));
     let texts: Vec<String> = (0..1000).map(|_| new_query().pinflow_sql()).collect();
     let frequency = |word: &&str| texts.iter().filter(|text| text.contains(*word)).count();
     let rare: Vec<&str> = EXPECTED_WORDS.into_iter().filter(|word| frequency(word) < 5).collect();
@@ -153,7 +153,7 @@ fn generator_writes_all_kinds_of_queries() {
 
 #[test]
 fn queries_without_choices_are_the_simplest() {
-    let query = random_query(&mut Choices::new(Vec::new()));
+    let query = random_query(&mut RandomChoices::new(Vec::new()));
     assert_eq!(query.pinflow_sql(), "SELECT p1.ind AS c2 FROM pin AS p1");
 }
 
@@ -165,7 +165,7 @@ fn fixed_queries() -> Vec<String> {
 }
 
 fn check_fixed_query(oracle: &SqliteOracle, template: &str, tables: &[Vec<Row>; 3]) -> Result<(), String> {
-    let [sql, sqlite_sql] = [Dialect::Pinflow, Dialect::Sqlite].map(|dialect| render(template, dialect));
+    let [sql, sqlite_sql] = [SqlDialect::Pinflow, SqlDialect::Sqlite].map(|dialect| render(template, dialect));
     let question = bind_sql(&sql)?;
     let expected = oracle.query_rows(&sqlite_sql, &column_types(&question));
     let mut expected = expected.map_err(|error| format!("SQLite: {error}: {sqlite_sql}"))?;

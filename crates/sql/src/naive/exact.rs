@@ -12,26 +12,27 @@ use crate::datum::Datum;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExactNumber {
     negative: bool,
-    magnitude: Magnitude,
+    magnitude: BigMagnitude,
     exponent: i32,
 }
 
 /// A whole number that is not negative: 32 bits each, the low ones first, without zeros at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Magnitude(Vec<u32>);
+struct BigMagnitude(Vec<u32>);
 
 /// The number of quotient bits that are computed: those of a double, one that decides on rounding, and some to spare.
 const QUOTIENT_BITS: u32 = 66;
 
 impl ExactNumber {
-    pub(super) const ZERO: ExactNumber = ExactNumber { negative: false, magnitude: Magnitude(Vec::new()), exponent: 0 };
+    pub(super) const ZERO: ExactNumber =
+        ExactNumber { negative: false, magnitude: BigMagnitude(Vec::new()), exponent: 0 };
 
     /// The exact value of a long or a double. Other values are zero: the binder passes none.
     pub(super) fn of_datum(value: &Datum) -> ExactNumber {
         match value {
             Datum::Long(value) => ExactNumber {
                 negative: *value < 0,
-                magnitude: Magnitude::of_whole(u128::from(value.unsigned_abs())),
+                magnitude: BigMagnitude::of_whole(u128::from(value.unsigned_abs())),
                 exponent: 0,
             },
             Datum::Double(value) => ExactNumber::of_double(*value),
@@ -50,14 +51,14 @@ impl ExactNumber {
         let zeros = if whole == 0 { 0 } else { whole.trailing_zeros() };
         ExactNumber {
             negative: value.is_sign_negative() && whole != 0,
-            magnitude: Magnitude::of_whole(u128::from(whole >> zeros)),
+            magnitude: BigMagnitude::of_whole(u128::from(whole >> zeros)),
             exponent: exponent + zeros.cast_signed(),
         }
     }
 
     /// A count.
     pub(super) fn of_count(count: usize) -> ExactNumber {
-        ExactNumber { negative: false, magnitude: Magnitude::of_whole(count as u128), exponent: 0 }
+        ExactNumber { negative: false, magnitude: BigMagnitude::of_whole(count as u128), exponent: 0 }
     }
 
     /// The sum.
@@ -141,14 +142,14 @@ fn power_of_two(exponent: i32) -> Option<f64> {
     }
 }
 
-impl Magnitude {
-    fn of_whole(mut value: u128) -> Magnitude {
+impl BigMagnitude {
+    fn of_whole(mut value: u128) -> BigMagnitude {
         let mut limbs = Vec::new();
         while value > 0 {
             limbs.push((value & u128::from(u32::MAX)) as u32);
             value >>= 32;
         }
-        Magnitude(limbs)
+        BigMagnitude(limbs)
     }
 
     fn is_zero(&self) -> bool {
@@ -161,7 +162,7 @@ impl Magnitude {
         others.saturating_mul(32) + last
     }
 
-    fn compare(&self, other: &Magnitude) -> Ordering {
+    fn compare(&self, other: &BigMagnitude) -> Ordering {
         self.0.len().cmp(&other.0.len()).then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
     }
 
@@ -169,14 +170,14 @@ impl Magnitude {
         self.0.get(index).copied().unwrap_or(0)
     }
 
-    fn trimmed(mut limbs: Vec<u32>) -> Magnitude {
+    fn trimmed(mut limbs: Vec<u32>) -> BigMagnitude {
         while limbs.last() == Some(&0) {
             limbs.pop();
         }
-        Magnitude(limbs)
+        BigMagnitude(limbs)
     }
 
-    fn plus(&self, other: &Magnitude) -> Magnitude {
+    fn plus(&self, other: &BigMagnitude) -> BigMagnitude {
         let mut carry = 0_u64;
         let mut sum = Vec::new();
         for index in 0..=self.0.len().max(other.0.len()) {
@@ -184,11 +185,11 @@ impl Magnitude {
             sum.push(carry as u32);
             carry >>= 32;
         }
-        Magnitude::trimmed(sum)
+        BigMagnitude::trimmed(sum)
     }
 
     /// The difference. `other` is not greater.
-    fn minus(&self, other: &Magnitude) -> Magnitude {
+    fn minus(&self, other: &BigMagnitude) -> BigMagnitude {
         let mut borrow = 0_i64;
         let mut difference = Vec::new();
         for index in 0..self.0.len() {
@@ -196,10 +197,10 @@ impl Magnitude {
             difference.push(borrow as u32);
             borrow >>= 32;
         }
-        Magnitude::trimmed(difference)
+        BigMagnitude::trimmed(difference)
     }
 
-    fn times(&self, other: &Magnitude) -> Magnitude {
+    fn times(&self, other: &BigMagnitude) -> BigMagnitude {
         let mut product = vec![0_u32; self.0.len() + other.0.len()];
         for (at, &one) in self.0.iter().enumerate() {
             let mut carry = 0_u64;
@@ -211,10 +212,10 @@ impl Magnitude {
                 carry >>= 32;
             }
         }
-        Magnitude::trimmed(product)
+        BigMagnitude::trimmed(product)
     }
 
-    fn shifted_left(&self, bits: u32) -> Magnitude {
+    fn shifted_left(&self, bits: u32) -> BigMagnitude {
         let mut shifted = vec![0; (bits / 32) as usize];
         let mut carry = 0_u64;
         for limb in self.0.iter().chain([&0]) {
@@ -222,11 +223,11 @@ impl Magnitude {
             shifted.push(carry as u32);
             carry >>= 32;
         }
-        Magnitude::trimmed(shifted)
+        BigMagnitude::trimmed(shifted)
     }
 
     /// The whole quotient, which has at most [`QUOTIENT_BITS`] and one bits, and whether it is exact.
-    fn divided_by(&self, divisor: &Magnitude) -> (u128, bool) {
+    fn divided_by(&self, divisor: &BigMagnitude) -> (u128, bool) {
         let (mut rest, mut quotient) = (self.clone(), 0_u128);
         for bit in (0..=QUOTIENT_BITS).rev() {
             let part = divisor.shifted_left(bit);

@@ -18,7 +18,7 @@ use crate::expr::Expr;
 use crate::plan::{BoundQuestion, Plan};
 
 /// The rows of the relations that a plan scans.
-pub trait TableRows {
+pub trait RelationRows {
     /// All rows that count of a relation, each with all columns in catalog order.
     ///
     /// `relation` is an index into the catalog. A relation without rows gives an empty slice.
@@ -26,14 +26,14 @@ pub trait TableRows {
 }
 
 /// The rows of each relation, in catalog order. Relations beyond the end have no rows.
-impl TableRows for [Vec<Row>] {
+impl RelationRows for [Vec<Row>] {
     fn relation_rows(&self, relation: usize) -> &[Row] {
         self.get(relation).map_or(&[], Vec::as_slice)
     }
 }
 
-/// See [`TableRows`] of a slice.
-impl<const N: usize> TableRows for [Vec<Row>; N] {
+/// See [`RelationRows`] of a slice.
+impl<const N: usize> RelationRows for [Vec<Row>; N] {
     fn relation_rows(&self, relation: usize) -> &[Row] {
         self.as_slice().relation_rows(relation)
     }
@@ -43,7 +43,7 @@ impl<const N: usize> TableRows for [Vec<Row>; N] {
 ///
 /// Operations without a result are counted in `faults`, as often as they were evaluated.
 #[must_use]
-pub fn evaluate(plan: &Plan, tables: &dyn TableRows, faults: &Faults) -> Vec<Row> {
+pub fn evaluate(plan: &Plan, tables: &dyn RelationRows, faults: &Faults) -> Vec<Row> {
     let rows_of = |input: &Plan| evaluate(input, tables, faults);
     match plan {
         Plan::Scan { relation, columns } => {

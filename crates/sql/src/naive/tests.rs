@@ -50,7 +50,7 @@ fn call(function: AggregateFunction, arguments: &[usize], ty: SqlType) -> Aggreg
 }
 
 /// The rows of a plan, sorted.
-fn sorted_rows(plan: &Plan, tables: &dyn TableRows) -> Vec<Row> {
+fn sorted_rows(plan: &Plan, tables: &dyn RelationRows) -> Vec<Row> {
     let faults = Faults::default();
     let mut rows = evaluate(plan, tables, &faults);
     rows.sort();

@@ -3,15 +3,15 @@
 /// Decisions from a list of numbers. Zero is the simplest choice, so a shorter list or smaller numbers give a smaller
 /// query.
 #[derive(Debug, Clone)]
-pub struct Choices {
+pub struct RandomChoices {
     numbers: Vec<u32>,
     next: usize,
 }
 
-impl Choices {
-    /// Choices by these numbers.
-    pub fn new(numbers: Vec<u32>) -> Choices {
-        Choices { numbers, next: 0 }
+impl RandomChoices {
+    /// RandomChoices by these numbers.
+    pub fn new(numbers: Vec<u32>) -> RandomChoices {
+        RandomChoices { numbers, next: 0 }
     }
 
     /// A number from 0 to `limit` − 1.

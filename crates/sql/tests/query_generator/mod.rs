@@ -7,7 +7,7 @@
 //! Other tests include this module with `#[path]`. They run the same queries over other evaluators and histories:
 //!
 //! ```text
-//! let mut choices = Choices::new(numbers);
+//! let mut choices = RandomChoices::new(numbers);
 //! let tables = random_tables(&mut choices);
 //! let query = random_query(&mut choices);
 //! query.pinflow_sql()     query.sqlite_sql()
@@ -27,7 +27,7 @@ mod windows;
 
 use pinflow_sql::datum::SqlType;
 
-pub use self::choices::Choices;
+pub use self::choices::RandomChoices;
 pub use self::tables::{random_row, random_tables};
 
 /// A random query, in both dialects.
@@ -41,17 +41,17 @@ pub struct RandomQuery {
 impl RandomQuery {
     /// The text for this crate.
     pub fn pinflow_sql(&self) -> String {
-        template::render(&self.template, template::Dialect::Pinflow)
+        template::render(&self.template, template::SqlDialect::Pinflow)
     }
 
     /// The text for SQLite. It has a complete ORDER BY: rows come in the listing order of the answer.
     pub fn sqlite_sql(&self) -> String {
-        template::render(&self.template, template::Dialect::Sqlite)
+        template::render(&self.template, template::SqlDialect::Sqlite)
     }
 }
 
 /// Makes a query.
-pub fn random_query(choices: &mut Choices) -> RandomQuery {
+pub fn random_query(choices: &mut RandomChoices) -> RandomQuery {
     let mut builder = QueryBuilder { choices, names: 0, common_tables: Vec::new() };
     let (template, columns) = builder.whole_query();
     RandomQuery { template, types: columns.iter().map(|column| column.ty).collect() }
@@ -97,7 +97,7 @@ struct SelectedColumn {
 
 /// What is known while a query is written.
 struct QueryBuilder<'a> {
-    choices: &'a mut Choices,
+    choices: &'a mut RandomChoices,
     /// The number of names that were given: each is used once in a query.
     names: usize,
     /// The common table expressions that can be read.

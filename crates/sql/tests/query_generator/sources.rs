@@ -13,7 +13,7 @@ const READ_COLUMNS: [&[&str]; 3] = [
 ];
 
 /// A part of a FROM clause with the values that it gives.
-pub(super) struct FromItem {
+pub(super) struct FromTable {
     sql: String,
     scope: QueryScope,
 }
@@ -32,22 +32,22 @@ impl QueryBuilder<'_> {
         (format!("FROM {}", from.sql), from.scope)
     }
 
-    fn source_item(&mut self, depth: usize) -> FromItem {
+    fn source_item(&mut self, depth: usize) -> FromTable {
         if depth > 0 && self.choices.chance(30) {
             let (sql, columns) = self.derived_query(depth - 1);
             let name = self.new_name("d");
-            return FromItem { sql: format!("({sql}) AS {name}"), scope: derived_scope(&name, &columns) };
+            return FromTable { sql: format!("({sql}) AS {name}"), scope: derived_scope(&name, &columns) };
         }
         if !self.common_tables.is_empty() && self.choices.chance(45) {
             let (table, columns) = self.choices.pick(&self.common_tables).clone();
             let name = self.new_name("w");
-            return FromItem { sql: format!("{table} AS {name}"), scope: derived_scope(&name, &columns) };
+            return FromTable { sql: format!("{table} AS {name}"), scope: derived_scope(&name, &columns) };
         }
         let relation = self.choices.below(POSTS.relations.len());
         self.table_item(relation)
     }
 
-    fn table_item(&mut self, relation: usize) -> FromItem {
+    fn table_item(&mut self, relation: usize) -> FromTable {
         let relation_name = POSTS.relations[relation].name;
         let name = self.new_name(&relation_name[..1]);
         let value = |column: &&str| {
@@ -58,11 +58,11 @@ impl QueryBuilder<'_> {
         let values: Vec<ScopeValue> = READ_COLUMNS[relation].iter().map(value).collect();
         let complete_key = values.iter().map(|value| value.sql.clone()).collect();
         let scope = QueryScope { values, complete_key, inds: vec![format!("{name}.ind")] };
-        FromItem { sql: format!("{relation_name} AS {name}"), scope }
+        FromTable { sql: format!("{relation_name} AS {name}"), scope }
     }
 
     /// A join on `ind`, or on columns of the same type if one of both is no table.
-    fn join_items(&mut self, left: FromItem, right: FromItem) -> FromItem {
+    fn join_items(&mut self, left: FromTable, right: FromTable) -> FromTable {
         let Some((left_key, right_key)) = self.join_key(&left.scope, &right.scope) else { return left };
         let kind = *self.choices.pick(&["JOIN", "LEFT JOIN", "JOIN", "RIGHT JOIN", "FULL JOIN"]);
         let mut scope = left.scope;
@@ -73,7 +73,7 @@ impl QueryBuilder<'_> {
         if self.choices.chance(25) {
             condition += &format!(" AND {}", self.random_condition(&scope, 1));
         }
-        FromItem { sql: format!("{} {kind} {} ON {condition}", left.sql, right.sql), scope }
+        FromTable { sql: format!("{} {kind} {} ON {condition}", left.sql, right.sql), scope }
     }
 
     fn join_key(&mut self, left: &QueryScope, right: &QueryScope) -> Option<(String, String)> {
@@ -109,7 +109,7 @@ impl QueryBuilder<'_> {
     fn partner_condition(&mut self, scope: &QueryScope) -> String {
         let ind = self.choices.pick(&scope.inds).clone();
         let relation = self.choices.below(POSTS.relations.len());
-        let FromItem { sql, scope: partner } = self.table_item(relation);
+        let FromTable { sql, scope: partner } = self.table_item(relation);
         let partner_ind = &partner.inds[0];
         let not = *self.choices.pick(&["", "NOT "]);
         let filter = if self.choices.chance(50) { Some(self.random_condition(&partner, 1)) } else { None };
@@ -125,7 +125,7 @@ impl QueryBuilder<'_> {
     /// would be compared with every row.
     fn membership_condition(&mut self, scope: &QueryScope) -> String {
         let relation = self.choices.below(POSTS.relations.len());
-        let FromItem { sql, scope: other } = self.table_item(relation);
+        let FromTable { sql, scope: other } = self.table_item(relation);
         let (value, ty) = self.key_expression(scope);
         let members = other.of_type(ty);
         if members.is_empty() {
@@ -140,7 +140,7 @@ impl QueryBuilder<'_> {
     /// A comparison with an aggregate of a table.
     fn scalar_condition(&mut self, scope: &QueryScope) -> String {
         let relation = self.choices.below(POSTS.relations.len());
-        let FromItem { sql, scope: other } = self.table_item(relation);
+        let FromTable { sql, scope: other } = self.table_item(relation);
         let aggregate = self.random_aggregate(&other);
         let value = self.random_expression(scope, aggregate.ty, 1);
         let compare = *self.choices.pick(&["<>", ">=", "<", "<>", ">=", "="]);

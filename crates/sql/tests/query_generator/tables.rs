@@ -3,7 +3,7 @@
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, POSTS, USER_RELATION};
 use pinflow_sql::datum::{Datum, Row};
 
-use super::Choices;
+use super::RandomChoices;
 
 /// The greatest `ind` of random tables.
 pub const MAX_IND: i64 = 9;
@@ -27,7 +27,7 @@ pub const MOMENTS: [i64; 6] = [
 
 /// Random rows of pin, geo and user, in the order of the catalog. Mostly there is at most one row of each `ind` in a
 /// table; now and then rows repeat.
-pub fn random_tables(choices: &mut Choices) -> [Vec<Row>; 3] {
+pub fn random_tables(choices: &mut RandomChoices) -> [Vec<Row>; 3] {
     let mut tables = [const { Vec::new() }; 3];
     let repeats = choices.chance(15);
     for (relation, rows) in tables.iter_mut().enumerate() {
@@ -40,7 +40,7 @@ pub fn random_tables(choices: &mut Choices) -> [Vec<Row>; 3] {
 }
 
 /// A random row of a relation.
-pub fn random_row(relation: usize, ind: i64, choices: &mut Choices) -> Row {
+pub fn random_row(relation: usize, ind: i64, choices: &mut RandomChoices) -> Row {
     let mut row = vec![Datum::Long(ind)];
     match relation {
         PIN_RELATION => {
@@ -72,26 +72,26 @@ pub fn random_row(relation: usize, ind: i64, choices: &mut Choices) -> Row {
     row.into_boxed_slice()
 }
 
-fn is_null(choices: &mut Choices) -> bool {
+fn is_null(choices: &mut RandomChoices) -> bool {
     choices.chance(25)
 }
 
-fn text_or_null(domain: &[&str], choices: &mut Choices) -> Datum {
+fn text_or_null(domain: &[&str], choices: &mut RandomChoices) -> Datum {
     if is_null(choices) { Datum::Null } else { Datum::text(choices.pick::<&str>(domain)) }
 }
 
-fn long_or_null(domain: &[i64], choices: &mut Choices) -> Datum {
+fn long_or_null(domain: &[i64], choices: &mut RandomChoices) -> Datum {
     if is_null(choices) { Datum::Null } else { Datum::Long(*choices.pick(domain)) }
 }
 
-fn moment_or_null(choices: &mut Choices) -> Datum {
+fn moment_or_null(choices: &mut RandomChoices) -> Datum {
     if is_null(choices) { Datum::Null } else { Datum::Time(*choices.pick(&MOMENTS)) }
 }
 
-fn coordinates_or_null(choices: &mut Choices) -> Datum {
+fn coordinates_or_null(choices: &mut RandomChoices) -> Datum {
     if is_null(choices) {
         return Datum::Null;
     }
-    let coordinate = |choices: &mut Choices| *choices.pick(&[0.5, -12.25, 48.0]);
+    let coordinate = |choices: &mut RandomChoices| *choices.pick(&[0.5, -12.25, 48.0]);
     Datum::List([coordinate(choices), coordinate(choices)].map(Datum::Double).into())
 }

@@ -2,7 +2,7 @@
 
 /// Who reads a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
+pub enum SqlDialect {
     /// This crate.
     Pinflow,
     /// SQLite.
@@ -15,7 +15,7 @@ pub fn in_dialects(pinflow: &str, sqlite: &str) -> String {
 }
 
 /// The text of a template for a dialect.
-pub fn render(template: &str, dialect: Dialect) -> String {
+pub fn render(template: &str, dialect: SqlDialect) -> String {
     let mut text = String::new();
     // For each open place whether its first part is being read.
     let mut open: Vec<bool> = Vec::new();
@@ -30,7 +30,7 @@ pub fn render(template: &str, dialect: Dialect) -> String {
             '⟧' => {
                 open.pop();
             }
-            _ if open.iter().all(|&first| first == (dialect == Dialect::Pinflow)) => text.push(character),
+            _ if open.iter().all(|&first| first == (dialect == SqlDialect::Pinflow)) => text.push(character),
             _ => {}
         }
     }
@@ -41,6 +41,6 @@ pub fn render(template: &str, dialect: Dialect) -> String {
 fn place_in_a_place_is_rendered_for_one_dialect() {
     let inner = in_dialects("a // b", "a / b");
     let template = format!("SELECT {}", in_dialects(&format!("f({inner})"), &format!("g({inner})")));
-    assert_eq!(render(&template, Dialect::Pinflow), "SELECT f(a // b)");
-    assert_eq!(render(&template, Dialect::Sqlite), "SELECT g(a / b)");
+    assert_eq!(render(&template, SqlDialect::Pinflow), "SELECT f(a // b)");
+    assert_eq!(render(&template, SqlDialect::Sqlite), "SELECT g(a / b)");
 }

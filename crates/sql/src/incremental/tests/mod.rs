@@ -5,6 +5,7 @@ mod histories;
 mod operators;
 mod plans;
 mod questions;
+mod random_texts;
 mod runs;
 mod texts;
 

@@ -78,7 +78,7 @@ const TEXTS: &[(usize, &str)] = &[
 ];
 
 /// The plan of a text as it is bound, and as it is maintained.
-fn plans_of(text: &str) -> (Plan, MaintainedPlan) {
+pub(super) fn plans_of(text: &str) -> (Plan, MaintainedPlan) {
     let bound = bind_question("question", text, &POSTS, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
     let maintained = maintain_plan(&bound.plan, &POSTS);
     (bound.plan, maintained)
