@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::inner_joins::push_inner;
 use crate::plan::{JoinKind, Plan};
 use crate::rewrite::{
-    all_of, columns_read, conjuncts, expression_size, is_single_row, make_equal, reads_only, replace_columns,
-    shift_columns,
+    all_of, columns_read, conjuncts, expression_size, make_equal, reads_only, replace_columns, shift_columns,
 };
 
 /// How large a condition may become when the definitions of its columns are put into it.
@@ -21,7 +21,7 @@ pub(crate) fn optimize_plan(plan: Plan) -> Plan {
 }
 
 /// The rows of a plan for which all conditions are true.
-fn push_conditions(plan: Plan, mut conditions: Vec<Expr>) -> Plan {
+pub(crate) fn push_conditions(plan: Plan, mut conditions: Vec<Expr>) -> Plan {
     match plan {
         Plan::Filter { input, condition } => {
             conditions.extend(conjuncts(condition));
@@ -72,14 +72,14 @@ fn push_conditions(plan: Plan, mut conditions: Vec<Expr>) -> Plan {
     }
 }
 
-fn keep_rows(plan: Plan, conditions: Vec<Expr>) -> Plan {
+pub(crate) fn keep_rows(plan: Plan, conditions: Vec<Expr>) -> Plan {
     match all_of(conditions) {
         Some(condition) => Plan::Filter { input: Box::new(plan), condition },
         None => plan,
     }
 }
 
-fn split(conditions: Vec<Expr>, is_below: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
+pub(crate) fn split(conditions: Vec<Expr>, is_below: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
     conditions.into_iter().partition(is_below)
 }
 
@@ -94,7 +94,7 @@ fn substituted(mut condition: Expr, columns: &[Expr]) -> Expr {
     replace_columns(&mut condition, &mut |column, ty| {
         columns.get(column).cloned().unwrap_or_else(|| Expr::column(column, ty))
     });
-    condition
+    condition.fold()
 }
 
 fn push_through_project(input: Plan, columns: Vec<Expr>, conditions: Vec<Expr>) -> Plan {
@@ -105,18 +105,24 @@ fn push_through_project(input: Plan, columns: Vec<Expr>, conditions: Vec<Expr>) 
 }
 
 /// A join, with its condition as a list that includes the keys.
-struct JoinParts {
-    kind: JoinKind,
-    left: Plan,
-    right: Plan,
+pub(crate) struct JoinParts {
+    pub(crate) kind: JoinKind,
+    pub(crate) left: Plan,
+    pub(crate) right: Plan,
     /// Over the columns of both sides.
-    on: Vec<Expr>,
-    left_columns: Range<usize>,
-    right_columns: Range<usize>,
+    pub(crate) on: Vec<Expr>,
+    pub(crate) left_columns: Range<usize>,
+    pub(crate) right_columns: Range<usize>,
 }
 
 impl JoinParts {
-    fn new(kind: JoinKind, left: Plan, right: Plan, keys: Vec<(Expr, Expr)>, condition: Option<Expr>) -> JoinParts {
+    pub(crate) fn new(
+        kind: JoinKind,
+        left: Plan,
+        right: Plan,
+        keys: Vec<(Expr, Expr)>,
+        condition: Option<Expr>,
+    ) -> JoinParts {
         let left_width = left.types().len();
         let right_width = right.types().len();
         let mut on: Vec<Expr> = condition.map(conjuncts).unwrap_or_default();
@@ -129,7 +135,7 @@ impl JoinParts {
     }
 
     /// The join, with `on` split into keys and the rest. Conditions of one side are moved into it by the caller.
-    fn into_plan(self) -> Plan {
+    pub(crate) fn into_plan(self) -> Plan {
         let JoinParts { kind, left, right, on, left_columns, right_columns } = self;
         if on.iter().any(is_never_true) {
             return unjoined_rows(kind, left, right);
@@ -150,12 +156,12 @@ impl JoinParts {
 }
 
 /// Whether a condition is the constant false or null.
-fn is_never_true(condition: &Expr) -> bool {
+pub(crate) fn is_never_true(condition: &Expr) -> bool {
     matches!(&condition.kind, ExprKind::Literal(value) if !value.is_true())
 }
 
 /// A plan without rows.
-fn no_rows(types: Vec<SqlType>) -> Plan {
+pub(crate) fn no_rows(types: Vec<SqlType>) -> Plan {
     let row = Plan::OneRow { columns: vec![Datum::Null; types.len()], types };
     keep_rows(row, vec![Expr::literal(Datum::Bool(false))])
 }
@@ -183,12 +189,12 @@ fn unjoined_rows(kind: JoinKind, left: Plan, right: Plan) -> Plan {
 }
 
 /// Whether an expression reads columns, all of them in a range.
-fn side_of(expr: &Expr, columns: &Range<usize>) -> bool {
+pub(crate) fn side_of(expr: &Expr, columns: &Range<usize>) -> bool {
     !expr.is_constant() && reads_only(expr, columns)
 }
 
 /// `one = other` with one side on the left and the other one on the right.
-fn key_pair(
+pub(crate) fn key_pair(
     condition: &Expr,
     is_left: &dyn Fn(&Expr) -> bool,
     is_right: &dyn Fn(&Expr) -> bool,
@@ -268,117 +274,10 @@ fn push_semi(mut join: JoinParts, conditions: Vec<Expr>) -> Plan {
     join.into_plan()
 }
 
-fn moved(conditions: Vec<Expr>, distance: usize) -> Vec<Expr> {
+pub(crate) fn moved(conditions: Vec<Expr>, distance: usize) -> Vec<Expr> {
     let mut conditions = conditions;
     conditions.iter_mut().for_each(|condition| shift_columns(condition, -distance.cast_signed()));
     conditions
-}
-
-/// An input of inner joins, with the columns that it has in the joined rows.
-struct JoinInput {
-    plan: Plan,
-    columns: Range<usize>,
-}
-
-/// Inner joins of any number of inputs: all conditions are looked at together.
-fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
-    let mut inputs = Vec::new();
-    let width = join.right_columns.end;
-    conditions.extend(join.on);
-    flatten_join(join.left, 0, &mut inputs, &mut conditions);
-    flatten_join(join.right, join.right_columns.start, &mut inputs, &mut conditions);
-    if conditions.iter().any(is_never_true) {
-        return no_rows(inputs.iter().flat_map(|input| input.plan.types()).collect());
-    }
-    for input in &mut inputs {
-        let (own, rest) = split(conditions, |condition| side_of(condition, &input.columns));
-        conditions = rest;
-        let plan = std::mem::replace(&mut input.plan, Plan::UnionAll { inputs: Vec::new() });
-        input.plan = push_conditions(plan, moved(own, input.columns.start));
-    }
-    join_inputs(inputs, conditions, width)
-}
-
-fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<JoinInput>, conditions: &mut Vec<Expr>) {
-    match plan {
-        Plan::Filter { input, condition } => {
-            let mut condition = condition;
-            shift_columns(&mut condition, first.cast_signed());
-            conditions.extend(conjuncts(condition));
-            flatten_join(*input, first, inputs, conditions);
-        }
-        Plan::Join { kind: JoinKind::Inner, left, right, keys, condition } => {
-            let parts = JoinParts::new(JoinKind::Inner, *left, *right, keys, condition);
-            for mut condition in parts.on {
-                shift_columns(&mut condition, first.cast_signed());
-                conditions.push(condition);
-            }
-            flatten_join(parts.left, first, inputs, conditions);
-            flatten_join(parts.right, first + parts.right_columns.start, inputs, conditions);
-        }
-        plan => {
-            let width = plan.types().len();
-            inputs.push(JoinInput { plan, columns: first..first + width });
-        }
-    }
-}
-
-/// Joins the inputs, one after another, each with one that it has a key with, if there is one.
-fn join_inputs(mut inputs: Vec<JoinInput>, mut conditions: Vec<Expr>, width: usize) -> Plan {
-    let first = inputs.remove(0);
-    let types = |plan: &Plan| plan.types();
-    let mut order: Vec<usize> = first.columns.clone().collect();
-    let mut column_types = types(&first.plan);
-    let mut plan = first.plan;
-    while !inputs.is_empty() {
-        let next = next_input(&inputs, &conditions, &order, is_single_row(&plan));
-        let input = inputs.remove(next);
-        let joined = order.clone();
-        order.extend(input.columns.clone());
-        column_types.extend(types(&input.plan));
-        let (here, later) =
-            split(conditions, |condition| columns_read(condition).iter().all(|column| order.contains(column)));
-        conditions = later;
-        plan = join_pair(plan, &joined, input, here);
-    }
-    let place = |column: usize| order.iter().position(|known| *known == column).unwrap_or(column);
-    let is_sorted = order.iter().copied().eq(0..width);
-    let plan = keep_rows(plan, mapped(conditions, &place));
-    if is_sorted {
-        return plan;
-    }
-    let columns = (0..width).map(|column| Expr::column(place(column), column_types[place(column)])).collect();
-    Plan::Project { input: Box::new(plan), columns }
-}
-
-fn mapped(mut conditions: Vec<Expr>, place: &impl Fn(usize) -> usize) -> Vec<Expr> {
-    conditions.iter_mut().for_each(|condition| condition.map_columns(&mut |column| place(column)));
-    conditions
-}
-
-fn next_input(inputs: &[JoinInput], conditions: &[Expr], joined: &[usize], single: bool) -> usize {
-    let is_joined =
-        |expr: &Expr| !expr.is_constant() && columns_read(expr).iter().all(|column| joined.contains(column));
-    let has_key = |input: &JoinInput| {
-        let is_input = |expr: &Expr| side_of(expr, &input.columns);
-        conditions.iter().any(|condition| key_pair(condition, &is_joined, &is_input).is_some())
-    };
-    let keyed = inputs.iter().position(has_key);
-    let single = if single { None } else { inputs.iter().position(|input| is_single_row(&input.plan)) };
-    keyed.or(single).unwrap_or(0)
-}
-
-fn join_pair(left: Plan, joined: &[usize], input: JoinInput, conditions: Vec<Expr>) -> Plan {
-    let width = joined.len();
-    let place = |column: usize| match joined.iter().position(|known| *known == column) {
-        Some(position) => position,
-        None => width + column - input.columns.start,
-    };
-    let mut on = mapped(conditions, &place);
-    on.retain(|condition| !crate::rewrite::is_literal_bool(condition, true));
-    let right_columns = width..width + input.columns.len();
-    let parts = JoinParts { kind: JoinKind::Inner, left, right: input.plan, on, left_columns: 0..width, right_columns };
-    parts.into_plan()
 }
 
 /// Whether a condition is not true for rows in which all columns of a range are null.

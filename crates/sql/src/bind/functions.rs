@@ -159,6 +159,9 @@ impl<'a> Binder<'a> {
     }
 
     fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<Expr> {
+        if let Some(bound) = self.bind_interval_call(call, clause) {
+            return bound;
+        }
         if !is_function(&call.name) {
             return Err(self.report_unknown_function(call));
         }
@@ -167,9 +170,6 @@ impl<'a> Binder<'a> {
         }
         if call.star {
             return Err(self.report(call.span, format!("{}(*) is not possible; name a column", call.name)));
-        }
-        if let Some(bound) = self.bind_interval_call(call, clause) {
-            return bound;
         }
         let arguments: Vec<Bound<Expr>> =
             call.arguments.iter().map(|argument| self.bind_expr(argument, clause)).collect();

@@ -1,6 +1,7 @@
 //! Tests of the binder: texts of questions to plans and problems.
 
 mod fixed_sqlite;
+mod plans;
 mod robustness;
 mod sqlite;
 mod wrong_queries;
