@@ -29,7 +29,7 @@ impl BoundQuestion {
             let keys = self.listing.iter().map(|key| {
                 let own = self.columns.get(key.column).map(|column| &column.name);
                 let name = own.or_else(|| names.get(key.column)).map_or("?", String::as_str);
-                ordered(name.to_owned(), key.descending, key.nulls_first)
+                ordered(name, key.descending, key.nulls_first)
             });
             let _ = writeln!(text, "listed by {}", keys.collect::<Vec<String>>().join(", "));
         }
@@ -141,11 +141,11 @@ fn limit_line(order: &[SortKey], offset: u64, limit: Option<u64>, names: &[Strin
 }
 
 fn print_order(order: &[SortKey], names: &[String]) -> String {
-    let keys = order.iter().map(|key| ordered(print_expr(&key.expr, names), key.descending, key.nulls_first));
+    let keys = order.iter().map(|key| ordered(&print_expr(&key.expr, names), key.descending, key.nulls_first));
     keys.collect::<Vec<String>>().join(", ")
 }
 
-fn ordered(name: String, descending: bool, nulls_first: bool) -> String {
+fn ordered(name: &str, descending: bool, nulls_first: bool) -> String {
     format!("{name}{}{}", if descending { " DESC" } else { "" }, if nulls_first { " NULLS FIRST" } else { "" })
 }
 

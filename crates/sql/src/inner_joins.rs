@@ -8,7 +8,7 @@ use crate::plan::{JoinKind, Plan};
 use crate::rewrite::{columns_read, conjuncts, is_single_row, make_equal, shift_columns};
 
 /// An input of inner joins, with the columns that it has in the joined rows.
-struct JoinInput {
+struct InnerJoinInput {
     plan: Plan,
     columns: Range<usize>,
 }
@@ -39,7 +39,7 @@ pub(crate) fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
     join_inputs(inputs, conditions, &classes, width)
 }
 
-fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<JoinInput>, conditions: &mut Vec<Expr>) {
+fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<InnerJoinInput>, conditions: &mut Vec<Expr>) {
     match plan {
         Plan::Filter { input, condition } => {
             let mut condition = condition;
@@ -58,13 +58,18 @@ fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<JoinInput>, condition
         }
         plan => {
             let width = plan.types().len();
-            inputs.push(JoinInput { plan, columns: first..first + width });
+            inputs.push(InnerJoinInput { plan, columns: first..first + width });
         }
     }
 }
 
 /// Joins the inputs, one after another, each with one that it has a key with, if there is one.
-fn join_inputs(mut inputs: Vec<JoinInput>, mut conditions: Vec<Expr>, classes: &[Vec<Expr>], width: usize) -> Plan {
+fn join_inputs(
+    mut inputs: Vec<InnerJoinInput>,
+    mut conditions: Vec<Expr>,
+    classes: &[Vec<Expr>],
+    width: usize,
+) -> Plan {
     let first = inputs.remove(0);
     let types = |plan: &Plan| plan.types();
     let mut order: Vec<usize> = first.columns.clone().collect();
@@ -98,7 +103,7 @@ fn mapped(mut conditions: Vec<Expr>, place: &impl Fn(usize) -> usize) -> Vec<Exp
 }
 
 fn next_input(
-    inputs: &[JoinInput],
+    inputs: &[InnerJoinInput],
     conditions: &[Expr],
     classes: &[Vec<Expr>],
     joined: &[usize],
@@ -106,7 +111,7 @@ fn next_input(
 ) -> usize {
     let is_joined =
         |expr: &Expr| !expr.is_constant() && columns_read(expr).iter().all(|column| joined.contains(column));
-    let has_key = |input: &JoinInput| {
+    let has_key = |input: &InnerJoinInput| {
         let is_input = |expr: &Expr| side_of(expr, &input.columns);
         !shared_columns(classes, joined, &input.columns).is_empty()
             || conditions.iter().any(|condition| key_pair(condition, &is_joined, &is_input).is_some())
@@ -116,7 +121,7 @@ fn next_input(
     keyed.or(single).unwrap_or(0)
 }
 
-fn join_pair(left: Plan, joined: &[usize], input: JoinInput, conditions: Vec<Expr>) -> Plan {
+fn join_pair(left: Plan, joined: &[usize], input: InnerJoinInput, conditions: Vec<Expr>) -> Plan {
     let width = joined.len();
     let place = |column: usize| match joined.iter().position(|known| *known == column) {
         Some(position) => position,

@@ -7,12 +7,12 @@ use sqlparser::ast::{self, Expr, GroupByExpr, ObjectName, Query, SelectItem, Set
 use sqlparser::tokenizer::Span;
 
 /// A node with a place.
-pub(crate) trait Located {
+pub(crate) trait LocatedNode {
     /// Where it is. [`Span::empty`] if the parser did not keep it.
     fn span(&self) -> Span;
 }
 
-impl Located for Expr {
+impl LocatedNode for Expr {
     fn span(&self) -> Span {
         let end = last_word(self);
         let start = first_word(self);
@@ -120,13 +120,13 @@ fn word_span(expr: &Expr) -> Span {
 }
 
 /// The word SELECT, or what a query starts with instead.
-impl Located for Query {
+impl LocatedNode for Query {
     fn span(&self) -> Span {
         self.body.span()
     }
 }
 
-impl Located for SetExpr {
+impl LocatedNode for SetExpr {
     fn span(&self) -> Span {
         let mut current = self;
         loop {
@@ -136,7 +136,7 @@ impl Located for SetExpr {
                 SetExpr::SetOperation { left, .. } => left,
                 SetExpr::Values(values) => {
                     let first = values.rows.first().and_then(|row| row.content.first());
-                    return first.map_or(Span::empty(), Located::span);
+                    return first.map_or(Span::empty(), LocatedNode::span);
                 }
                 _ => return Span::empty(),
             };
@@ -144,28 +144,28 @@ impl Located for SetExpr {
     }
 }
 
-impl Located for ObjectName {
+impl LocatedNode for ObjectName {
     fn span(&self) -> Span {
         Span::union_iter(self.0.iter().filter_map(|part| part.as_ident()).map(|part| part.span))
     }
 }
 
-impl Located for ast::With {
+impl LocatedNode for ast::With {
     fn span(&self) -> Span {
         self.with_token.0.span
     }
 }
 
-impl Located for GroupByExpr {
+impl LocatedNode for GroupByExpr {
     fn span(&self) -> Span {
         match self {
-            GroupByExpr::Expressions(expressions, _) => expressions.first().map_or(Span::empty(), Located::span),
+            GroupByExpr::Expressions(expressions, _) => expressions.first().map_or(Span::empty(), LocatedNode::span),
             GroupByExpr::All(_) => Span::empty(),
         }
     }
 }
 
-impl Located for SelectItem {
+impl LocatedNode for SelectItem {
     fn span(&self) -> Span {
         match self {
             SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.span(),
@@ -176,7 +176,7 @@ impl Located for SelectItem {
 }
 
 /// The name of the table, or what stands instead of it.
-impl Located for TableFactor {
+impl LocatedNode for TableFactor {
     fn span(&self) -> Span {
         let mut current = self;
         loop {
@@ -187,7 +187,7 @@ impl Located for TableFactor {
                 TableFactor::Derived { subquery, .. } => return subquery.span(),
                 TableFactor::TableFunction { expr, .. } => return expr.span(),
                 TableFactor::UNNEST { array_exprs, .. } => {
-                    return Span::union_iter(array_exprs.iter().map(Located::span));
+                    return Span::union_iter(array_exprs.iter().map(LocatedNode::span));
                 }
                 TableFactor::NestedJoin { table_with_joins, .. } => &table_with_joins.relation,
                 TableFactor::Pivot { table, .. }

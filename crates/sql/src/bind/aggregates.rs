@@ -10,24 +10,29 @@ use crate::rewrite::{literal_value, make_and, make_is_not_null};
 
 use super::coerce::coerce_to;
 use super::functions::CallParts;
-use super::{AGGREGATE_BASE, Binder, Bound, Clause};
+use super::{AGGREGATE_BASE, BindResult, ClauseKind, QuestionBinder};
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// An aggregate of the SELECT's groups: a column that comes to be by grouping.
-    pub(super) fn bind_aggregate_call(&mut self, call: &CallParts<'a>, canonical: &str, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_aggregate_call(
+        &mut self,
+        call: &CallParts<'a>,
+        canonical: &str,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if !clause.is_after_grouping() {
             let hint = match clause {
-                Clause::Where => "; a condition on groups belongs into HAVING",
-                Clause::AggregateArgument => {
+                ClauseKind::Where => "; a condition on groups belongs into HAVING",
+                ClauseKind::AggregateArgument => {
                     "; aggregate twice with a subquery: SELECT max(n) FROM (SELECT count(*) AS n … GROUP BY …)"
                 }
-                Clause::GroupBy => "; group by it in a query around this one",
+                ClauseKind::GroupBy => "; group by it in a query around this one",
                 _ => "; join with a subquery that has it as a column",
             };
             let message = format!("{} is an aggregate, which is not possible in {}{hint}", call.name, clause.name());
             return Err(self.report(call.span, message));
         }
-        let bound = self.bind_aggregate(call, canonical, Clause::AggregateArgument)?;
+        let bound = self.bind_aggregate(call, canonical, ClauseKind::AggregateArgument)?;
         Ok(self.add_aggregate(bound))
     }
 
@@ -46,8 +51,8 @@ impl<'a> Binder<'a> {
         &mut self,
         call: &CallParts<'a>,
         canonical: &str,
-        clause: Clause,
-    ) -> Bound<AggregateCall> {
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let filter = call.filter.map(|filter| self.bind_condition(filter, clause)).transpose();
         let bound = match canonical {
             "count" => self.bind_count(call, clause),
@@ -96,7 +101,7 @@ impl<'a> Binder<'a> {
         AggregateCall { function, arguments, distinct: false, filter: None, order: Vec::new(), ty }
     }
 
-    fn bind_count(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_count(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {
         match (&call.arguments[..], call.star) {
             ([], true) | ([], false) if call.distinct => Err(self.report(
                 call.span,
@@ -125,14 +130,14 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_count_if(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_count_if(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {
         let argument = self.one_argument(call)?;
         let filter = self.bind_condition(argument, clause)?;
         let bound = Self::make_call(Function::CountRows, Vec::new(), SqlType::Long);
         Ok(AggregateCall { filter: Some(filter), ..bound })
     }
 
-    fn one_argument(&mut self, call: &CallParts<'a>) -> Bound<&'a Ast> {
+    fn one_argument(&mut self, call: &CallParts<'a>) -> BindResult<&'a Ast> {
         match call.arguments[..] {
             [argument] => Ok(argument),
             _ => {
@@ -142,7 +147,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_one(&mut self, call: &CallParts<'a>, function: Function, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_one(&mut self, call: &CallParts<'a>, function: Function, clause: ClauseKind) -> BindResult<AggregateCall> {
         let argument = self.one_argument(call)?;
         let argument = self.bind_expr(argument, clause)?;
         let ty = if function == Function::Count { SqlType::Long } else { argument.ty };
@@ -154,8 +159,8 @@ impl<'a> Binder<'a> {
         call: &CallParts<'a>,
         function: Function,
         ty: SqlType,
-        clause: Clause,
-    ) -> Bound<AggregateCall> {
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let argument = self.one_argument(call)?;
         let bound = self.bind_expr(argument, clause)?;
         let found = bound.ty;
@@ -171,8 +176,8 @@ impl<'a> Binder<'a> {
         &mut self,
         call: &CallParts<'a>,
         function: Function,
-        clause: Clause,
-    ) -> Bound<AggregateCall> {
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let argument = self.one_argument(call)?;
         let bound = self.bind_expr(argument, clause)?;
         let bound = match bound.ty {
@@ -187,7 +192,12 @@ impl<'a> Binder<'a> {
     }
 
     /// `percentile_cont(p) WITHIN GROUP (ORDER BY x)`, `percentile(x, p)`, `median(x)`.
-    fn bind_percentile(&mut self, call: &CallParts<'a>, canonical: &str, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_percentile(
+        &mut self,
+        call: &CallParts<'a>,
+        canonical: &str,
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let (value, share, descending) = match (&call.arguments[..], call.within) {
             ([value], []) if canonical == "median" => (*value, None, false),
             ([share], [order]) => (&order.expr, Some(*share), order.options.asc == Some(false)),
@@ -236,7 +246,7 @@ impl<'a> Binder<'a> {
         Ok(Self::make_call(Function::PercentileCont, vec![bound, share], SqlType::Double))
     }
 
-    fn bind_share(&mut self, share: &'a Ast, call: &CallParts<'a>, clause: Clause) -> Bound<f64> {
+    fn bind_share(&mut self, share: &'a Ast, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<f64> {
         let bound = self.bind_expr(share, clause)?;
         let number = coerce_to(bound, SqlType::Double);
         match number.as_ref().and_then(literal_value) {
@@ -251,7 +261,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_mode(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_mode(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {
         let argument = match (&call.arguments[..], call.within) {
             ([argument], []) => *argument,
             ([], [order]) => &order.expr,
@@ -263,7 +273,7 @@ impl<'a> Binder<'a> {
         Ok(Self::make_call(Function::Mode, vec![argument], ty))
     }
 
-    fn bind_arg(&mut self, call: &CallParts<'a>, function: Function, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_arg(&mut self, call: &CallParts<'a>, function: Function, clause: ClauseKind) -> BindResult<AggregateCall> {
         let [value, by] = call.arguments[..] else {
             return Err(self.report(
                 call.span,
@@ -276,7 +286,7 @@ impl<'a> Binder<'a> {
         Ok(Self::make_call(function, vec![value, by], ty))
     }
 
-    fn bind_any_value(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_any_value(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {
         if let [order] = call.order {
             return self.bind_ordered_value(call, order, clause);
         }
@@ -295,8 +305,8 @@ impl<'a> Binder<'a> {
         &mut self,
         call: &CallParts<'a>,
         order: &'a sqlparser::ast::OrderByExpr,
-        clause: Clause,
-    ) -> Bound<AggregateCall> {
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let value = self.one_argument(call)?;
         let (value, by) = self.bind_pair(value, &order.expr, clause)?;
         let greatest = (order.options.asc == Some(false)) != (call.name == "last");
@@ -306,7 +316,7 @@ impl<'a> Binder<'a> {
     }
 
     /// `string_agg(x, ', ' ORDER BY y)`, `listagg(x, ', ') WITHIN GROUP (ORDER BY y)`, `group_concat(x SEPARATOR ', ')`.
-    fn bind_string_agg(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<AggregateCall> {
+    fn bind_string_agg(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {
         let Some(value) = call.arguments.first() else {
             return Err(self.report(call.span, format!("{} takes a text and a separator", call.name)));
         };
@@ -332,8 +342,8 @@ impl<'a> Binder<'a> {
         order: &'a [sqlparser::ast::OrderByExpr],
         call: &CallParts<'a>,
         ast: &'a Ast,
-        clause: Clause,
-    ) -> Bound<AggregateCall> {
+        clause: ClauseKind,
+    ) -> BindResult<AggregateCall> {
         let plain = value.clone();
         let value = match value.ty {
             ty if ty.element().is_some() => {
@@ -353,9 +363,9 @@ impl<'a> Binder<'a> {
     pub(super) fn bind_sort_keys(
         &mut self,
         order: &'a [sqlparser::ast::OrderByExpr],
-        clause: Clause,
-    ) -> Bound<Vec<SortKey>> {
-        let keys: Vec<Bound<SortKey>> = order
+        clause: ClauseKind,
+    ) -> BindResult<Vec<SortKey>> {
+        let keys: Vec<BindResult<SortKey>> = order
             .iter()
             .map(|key| {
                 let expr = self.bind_expr(&key.expr, clause)?;

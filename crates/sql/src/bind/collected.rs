@@ -5,7 +5,7 @@ use sqlparser::ast::{self, Expr as Ast, FunctionArguments};
 use crate::expr::Expr;
 
 use super::functions::CallParts;
-use super::{Binder, Bound, Clause};
+use super::{BindResult, ClauseKind, QuestionBinder};
 
 /// The names that are suggested for a misspelt one.
 pub(super) const AGGREGATE_NAMES: [&str; 19] = [
@@ -82,9 +82,9 @@ fn refused_aggregate(name: &str) -> Option<String> {
     Some(message)
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// `array_join(collect_set(x), ', ')` and `size(collect_set(x))`, which need no list.
-    pub(super) fn bind_collected(&mut self, call: &CallParts<'a>, clause: Clause) -> Option<Bound<Expr>> {
+    pub(super) fn bind_collected(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> Option<BindResult<Expr>> {
         if let Some(message) = refused_aggregate(&call.name) {
             return Some(Err(self.report(call.span, message)));
         }
@@ -102,20 +102,20 @@ impl<'a> Binder<'a> {
         call: &CallParts<'a>,
         list: &'a ast::Function,
         counts: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if !clause.is_after_grouping() {
             return Err(self.report(call.span, format!("an aggregate is not possible in {}", clause.name())));
         }
         let mut inner = self.call_parts(list)?;
         inner.distinct |= inner.name == "collect_set";
         if counts {
-            let bound = self.bind_aggregate(&inner, "count", Clause::AggregateArgument)?;
+            let bound = self.bind_aggregate(&inner, "count", ClauseKind::AggregateArgument)?;
             return Ok(self.add_aggregate(bound));
         }
         let separator = call.arguments.iter().find(|argument| collecting_call(argument).is_none());
         inner.arguments.extend(separator);
-        let bound = self.bind_aggregate(&inner, "string_agg", Clause::AggregateArgument)?;
+        let bound = self.bind_aggregate(&inner, "string_agg", ClauseKind::AggregateArgument)?;
         Ok(self.add_aggregate(bound))
     }
 }

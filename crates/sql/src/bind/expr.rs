@@ -6,17 +6,17 @@ use sqlparser::tokenizer::Span;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
 use crate::functions::coerce as cast_to;
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::rewrite::{make_and, make_case, make_is_not_null, make_is_null, make_not, make_or};
 
 use super::coerce::{coerce_to, unify};
 use super::functions::fold_constant;
 use super::windows::span_or;
-use super::{Binder, Bound, Clause, Reported, expr_text};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem, expr_text};
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds an expression over the columns of the SELECT's input.
-    pub(super) fn bind_expr(&mut self, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_expr(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         self.count_expression(Span::empty())?;
         match ast {
             Ast::Nested(inner) => self.bind_expr(inner, clause),
@@ -42,12 +42,12 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds a condition.
-    pub(super) fn bind_condition(&mut self, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_condition(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         let bound = self.bind_expr(ast, clause)?;
         self.require_condition(bound, ast.span(), clause.name())
     }
 
-    fn require_condition(&mut self, bound: Expr, span: Span, place: &str) -> Bound<Expr> {
+    fn require_condition(&mut self, bound: Expr, span: Span, place: &str) -> BindResult<Expr> {
         let ty = bound.ty;
         match coerce_to(bound, SqlType::Bool) {
             Some(condition) => Ok(condition),
@@ -58,7 +58,13 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_access(&mut self, ast: &'a Ast, root: &'a Ast, chain: &'a [AccessExpr], clause: Clause) -> Bound<Expr> {
+    fn bind_access(
+        &mut self,
+        ast: &'a Ast,
+        root: &'a Ast,
+        chain: &'a [AccessExpr],
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let mut value = self.bind_expr(root, clause)?;
         for access in chain {
             let AccessExpr::Subscript(subscript) = access else {
@@ -85,8 +91,8 @@ impl<'a> Binder<'a> {
         left: &'a Ast,
         op: &'a BinaryOperator,
         right: &'a Ast,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         match op {
             BinaryOperator::And | BinaryOperator::Or => self.bind_connective(ast, op, clause),
             BinaryOperator::Eq => self.bind_comparison(left, CompareOp::Equal, right, clause),
@@ -112,27 +118,27 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds both sides, so that the problems of both are found.
-    pub(super) fn bind_pair(&mut self, left: &'a Ast, right: &'a Ast, clause: Clause) -> Bound<(Expr, Expr)> {
+    pub(super) fn bind_pair(&mut self, left: &'a Ast, right: &'a Ast, clause: ClauseKind) -> BindResult<(Expr, Expr)> {
         let left = self.bind_expr(left, clause);
         let right = self.bind_expr(right, clause);
         Ok((left?, right?))
     }
 
-    pub(super) fn bind_all(&mut self, all: &'a [Ast], clause: Clause) -> Bound<Vec<Expr>> {
-        let bound: Vec<Bound<Expr>> = all.iter().map(|ast| self.bind_expr(ast, clause)).collect();
+    pub(super) fn bind_all(&mut self, all: &'a [Ast], clause: ClauseKind) -> BindResult<Vec<Expr>> {
+        let bound: Vec<BindResult<Expr>> = all.iter().map(|ast| self.bind_expr(ast, clause)).collect();
         bound.into_iter().collect()
     }
 
     /// `a AND b AND …`: a chain that the parser makes a deep tree of.
-    fn bind_connective(&mut self, ast: &'a Ast, op: &BinaryOperator, clause: Clause) -> Bound<Expr> {
-        let operands: Vec<Bound<Expr>> = flatten_chain(ast, op)
+    fn bind_connective(&mut self, ast: &'a Ast, op: &BinaryOperator, clause: ClauseKind) -> BindResult<Expr> {
+        let operands: Vec<BindResult<Expr>> = flatten_chain(ast, op)
             .into_iter()
             .map(|operand| {
                 let bound = self.bind_expr(operand, clause)?;
                 self.require_condition(bound, operand.span(), if *op == BinaryOperator::And { "AND" } else { "OR" })
             })
             .collect();
-        let operands = operands.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let operands = operands.into_iter().collect::<BindResult<Vec<Expr>>>()?;
         Ok(if *op == BinaryOperator::And { make_and(operands) } else { make_or(operands) })
     }
 
@@ -142,7 +148,7 @@ impl<'a> Binder<'a> {
         (left, left_ast): (Expr, &Ast),
         op: CompareOp,
         (right, right_ast): (Expr, &Ast),
-    ) -> Bound<Expr> {
+    ) -> BindResult<Expr> {
         let span = span_or(right_ast, left_ast.span()).union(&left_ast.span());
         let texts = [expr_text(left_ast), expr_text(right_ast)];
         let (left, right) = self.unify_pair(left, right, span, [&texts[0], &texts[1]])?;
@@ -154,7 +160,13 @@ impl<'a> Binder<'a> {
         Ok(fold_constant(Expr::condition(ExprKind::Compare(op, Box::new(left), Box::new(right)))))
     }
 
-    fn bind_comparison(&mut self, left: &'a Ast, op: CompareOp, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+    fn bind_comparison(
+        &mut self,
+        left: &'a Ast,
+        op: CompareOp,
+        right: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let span = left.span().union(&right.span());
         if let (Some(left), Some(right)) = (tuple_parts(left), tuple_parts(right)) {
             return self.compare_tuples(left, op, right, span, clause);
@@ -169,8 +181,8 @@ impl<'a> Binder<'a> {
         op: CompareOp,
         right: &'a [Ast],
         span: Span,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if left.len() != right.len() || !matches!(op, CompareOp::Equal | CompareOp::NotEqual) {
             return Err(
                 self.report(span, "lists in parentheses can be compared with = and <> if they have the same length")
@@ -184,7 +196,7 @@ impl<'a> Binder<'a> {
         Ok(if op == CompareOp::Equal { equal } else { make_not(equal) })
     }
 
-    pub(super) fn bind_same_value(&mut self, left: &'a Ast, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_same_value(&mut self, left: &'a Ast, right: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         let span = left.span().union(&right.span());
         let texts = [expr_text(left), expr_text(right)];
         let (left, right) = self.bind_pair(left, right, clause)?;
@@ -193,7 +205,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Gives both sides of a comparison one type. `texts` are what they are written as.
-    pub(super) fn unify_pair(&mut self, left: Expr, right: Expr, span: Span, texts: [&str; 2]) -> Bound<(Expr, Expr)> {
+    pub(super) fn unify_pair(
+        &mut self,
+        left: Expr,
+        right: Expr,
+        span: Span,
+        texts: [&str; 2],
+    ) -> BindResult<(Expr, Expr)> {
         let message = mismatch_message(&left, &right, texts);
         match unify(vec![left, right]).map(<[Expr; 2]>::try_from) {
             Ok(Ok([left, right])) => Ok((left, right)),
@@ -208,8 +226,8 @@ impl<'a> Binder<'a> {
         left: &'a Ast,
         op: &BinaryOperator,
         right: &'a Ast,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let minus = *op == BinaryOperator::Minus;
         if let Some(interval) = interval_of(right) {
             let moment = self.bind_expr(left, clause)?;
@@ -222,13 +240,19 @@ impl<'a> Binder<'a> {
         self.bind_arithmetic(left, if minus { ArithmeticOp::Subtract } else { ArithmeticOp::Add }, right, clause)
     }
 
-    fn bind_arithmetic(&mut self, left: &'a Ast, op: ArithmeticOp, right: &'a Ast, clause: Clause) -> Bound<Expr> {
+    fn bind_arithmetic(
+        &mut self,
+        left: &'a Ast,
+        op: ArithmeticOp,
+        right: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let span = left.span().union(&right.span());
         let (left, right) = self.bind_pair(left, right, clause)?;
         self.arithmetic(left, op, right, span)
     }
 
-    pub(super) fn arithmetic(&mut self, left: Expr, op: ArithmeticOp, right: Expr, span: Span) -> Bound<Expr> {
+    pub(super) fn arithmetic(&mut self, left: Expr, op: ArithmeticOp, right: Expr, span: Span) -> BindResult<Expr> {
         let hint = arithmetic_hint(op, left.ty, right.ty);
         let numbers = [left, right].map(|operand| match operand.ty {
             SqlType::Long | SqlType::Double => Some(operand),
@@ -247,7 +271,13 @@ impl<'a> Binder<'a> {
         Ok(fold_constant(Expr { kind: ExprKind::Arithmetic(op, left, right), ty }))
     }
 
-    fn bind_unary(&mut self, ast: &'a Ast, op: UnaryOperator, operand: &'a Ast, clause: Clause) -> Bound<Expr> {
+    fn bind_unary(
+        &mut self,
+        ast: &'a Ast,
+        op: UnaryOperator,
+        operand: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if let (UnaryOperator::Minus, Some(number)) = (op, self.negative_number(operand)) {
             return Ok(number);
         }
@@ -274,8 +304,8 @@ impl<'a> Binder<'a> {
         operand: Option<&'a Ast>,
         branches: &'a [ast::CaseWhen],
         otherwise: Option<&'a Ast>,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let subject = operand.map(|operand| Ok((self.bind_expr(operand, clause)?, operand))).transpose();
         let mut conditions = Vec::new();
         let mut results = Vec::new();
@@ -297,16 +327,20 @@ impl<'a> Binder<'a> {
         } else {
             results.push((Ok(Expr::null(SqlType::Null)), Span::empty()));
         }
-        let conditions = conditions.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let conditions = conditions.into_iter().collect::<BindResult<Vec<Expr>>>()?;
         let mut results = self.unify_results(results, "the results of CASE")?;
-        let otherwise = results.pop().ok_or(Reported)?;
+        let otherwise = results.pop().ok_or(ReportedProblem)?;
         Ok(make_case(conditions.into_iter().zip(results).collect(), otherwise))
     }
 
     /// Results of which one is taken: all have one type.
-    pub(super) fn unify_results(&mut self, results: Vec<(Bound<Expr>, Span)>, what: &str) -> Bound<Vec<Expr>> {
+    pub(super) fn unify_results(
+        &mut self,
+        results: Vec<(BindResult<Expr>, Span)>,
+        what: &str,
+    ) -> BindResult<Vec<Expr>> {
         let spans: Vec<Span> = results.iter().map(|(_, span)| *span).collect();
-        let results = results.into_iter().map(|(result, _)| result).collect::<Bound<Vec<Expr>>>()?;
+        let results = results.into_iter().map(|(result, _)| result).collect::<BindResult<Vec<Expr>>>()?;
         let types: Vec<SqlType> = results.iter().map(|result| result.ty).collect();
         unify(results).map_err(|(first, second)| {
             let message = format!(
@@ -331,7 +365,7 @@ fn flatten_chain<'e>(ast: &'e Ast, op: &BinaryOperator) -> Vec<&'e Ast> {
                 rest.push(left);
             }
             Ast::Nested(inner) if matches!(&**inner, Ast::BinaryOp { op: inner, .. } if inner == op) => {
-                rest.push(inner)
+                rest.push(inner);
             }
             operand => operands.push(operand),
         }

@@ -8,25 +8,25 @@ use sqlparser::tokenizer::Span;
 
 use crate::datum::SqlType;
 use crate::expr::Expr;
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{JoinKind, Plan};
 
 use super::query::QueryRole;
-use super::scope::{RelationColumn, Scope, ScopeColumn, closest_name, join_words};
-use super::{Binder, Bound, Clause, Reported};
+use super::scope::{NameScope, RelationColumn, ScopeColumn, closest_name, join_words};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
 /// A part of FROM: rows, and the names of their columns.
 #[derive(Debug)]
 pub(super) struct FromItem {
     pub(super) plan: Plan,
-    pub(super) scope: Scope,
+    pub(super) scope: NameScope,
     pub(super) width: usize,
 }
 
 impl FromItem {
     /// Rows of which nothing is known, because of a problem that has been recorded.
     fn open(relation: &str) -> FromItem {
-        let scope = Scope { columns: Vec::new(), relations: vec![relation.to_owned()], open: true };
+        let scope = NameScope { columns: Vec::new(), relations: vec![relation.to_owned()], open: true };
         FromItem { plan: Plan::OneRow { columns: Vec::new(), types: Vec::new() }, scope, width: 0 }
     }
 }
@@ -40,7 +40,7 @@ struct UnnestItem<'a> {
     span: Span,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds FROM, and makes its columns those of the SELECT.
     pub(super) fn bind_from(&mut self, from: &'a [TableWithJoins], views: &'a [ast::LateralView]) {
         let problems = self.problems.len();
@@ -50,7 +50,7 @@ impl<'a> Binder<'a> {
         }
         let mut all = all.unwrap_or_else(|| {
             let plan = Plan::OneRow { columns: Vec::new(), types: Vec::new() };
-            FromItem { plan, scope: Scope::default(), width: 0 }
+            FromItem { plan, scope: NameScope::default(), width: 0 }
         });
         for view in views {
             all = self.bind_lateral_view(view, all);
@@ -120,9 +120,9 @@ impl<'a> Binder<'a> {
     fn bind_unnest(&mut self, before: Option<FromItem>, unnest: UnnestItem<'a>) -> FromItem {
         let mut item = before.unwrap_or_else(|| {
             let plan = Plan::OneRow { columns: Vec::new(), types: Vec::new() };
-            FromItem { plan, scope: Scope::default(), width: 0 }
+            FromItem { plan, scope: NameScope::default(), width: 0 }
         });
-        let list = self.bind_in_scope(&item.scope, |binder| binder.bind_expr(unnest.list, Clause::On));
+        let list = self.bind_in_scope(&item.scope, |binder| binder.bind_expr(unnest.list, ClauseKind::On));
         let element = list.and_then(|list| match list.ty.element() {
             Some(element) => Ok((list, element)),
             None => {
@@ -137,7 +137,7 @@ impl<'a> Binder<'a> {
                 item.width += 1;
                 Some(Expr::column(item.width - 1, element))
             }
-            Err(Reported) => None,
+            Err(ReportedProblem) => None,
         };
         let column =
             ScopeColumn { relation: unnest.relation.clone(), name: unnest.column, expr, hidden: false, merged: false };
@@ -147,7 +147,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds something whose names are those of a scope.
-    pub(super) fn bind_in_scope<T>(&mut self, scope: &Scope, bind: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn bind_in_scope<T>(&mut self, scope: &NameScope, bind: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.frame().scope, scope.clone());
         let bound = bind(self);
         self.frame().scope = before;
@@ -185,7 +185,7 @@ impl<'a> Binder<'a> {
                         let (plan, columns) = bound.into_relation();
                         self.relation_item(plan, &columns, name, alias.as_ref())
                     }
-                    Err(Reported) => FromItem::open(name),
+                    Err(ReportedProblem) => FromItem::open(name),
                 }
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
@@ -264,12 +264,12 @@ impl<'a> Binder<'a> {
             hidden: column.hidden,
             merged: false,
         });
-        let scope = Scope { columns: named.collect(), relations: vec![relation.to_owned()], open: false };
+        let scope = NameScope { columns: named.collect(), relations: vec![relation.to_owned()], open: false };
         FromItem { width: columns.len(), plan, scope }
     }
 
     /// Refuses a plan with too many operators.
-    pub(super) fn check_plan_size(&mut self, plan: &Plan, span: Span) -> Bound<()> {
+    pub(super) fn check_plan_size(&mut self, plan: &Plan, span: Span) -> BindResult<()> {
         self.expressions += crate::rewrite::plan_size(plan);
         self.count_expression(span)?;
         if crate::rewrite::plan_size(plan) <= super::MAX_OPERATORS {
@@ -282,7 +282,7 @@ impl<'a> Binder<'a> {
                 format!("the question is too large: its plan has more than {} operators", super::MAX_OPERATORS),
             );
         }
-        Err(Reported)
+        Err(ReportedProblem)
     }
 }
 

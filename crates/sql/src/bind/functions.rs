@@ -8,12 +8,12 @@ use sqlparser::tokenizer::Span;
 
 use crate::expr::Expr;
 use crate::functions::{build_call, is_function};
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
 
 use super::collected::{AGGREGATE_NAMES, aggregate_name};
 use super::windows::{WINDOW_NAMES, is_window_name, span_or};
-use super::{Binder, Bound, Clause, Reported};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
 /// The parts of a call.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(super) struct CallParts<'a> {
     pub(super) ignore_nulls: bool,
 }
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_function(&mut self, function: &'a ast::Function, clause: Clause) -> Bound<Expr> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_function(&mut self, function: &'a ast::Function, clause: ClauseKind) -> BindResult<Expr> {
         let call = self.call_parts(function)?;
         let name = call.name.as_str();
         if let Some(message) = refused_function(name) {
@@ -62,7 +62,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    pub(super) fn call_parts(&mut self, function: &'a ast::Function) -> Bound<CallParts<'a>> {
+    pub(super) fn call_parts(&mut self, function: &'a ast::Function) -> BindResult<CallParts<'a>> {
         let span = function.name.span();
         let name = match &function.name.0[..] {
             [part] => part.to_string(),
@@ -91,7 +91,7 @@ impl<'a> Binder<'a> {
         Ok(call)
     }
 
-    fn argument_list(&mut self, list: &'a ast::FunctionArgumentList, call: &mut CallParts<'a>) -> Bound<()> {
+    fn argument_list(&mut self, list: &'a ast::FunctionArgumentList, call: &mut CallParts<'a>) -> BindResult<()> {
         call.distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
         for argument in &list.args {
             match argument {
@@ -121,8 +121,11 @@ impl<'a> Binder<'a> {
     }
 
     /// `unnest(list)` in the SELECT list: its elements become rows.
-    fn bind_unnest_call(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<Expr> {
-        if matches!(clause, Clause::Where | Clause::On | Clause::Having | Clause::Qualify | Clause::WindowPart) {
+    fn bind_unnest_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
+        if matches!(
+            clause,
+            ClauseKind::Where | ClauseKind::On | ClauseKind::Having | ClauseKind::Qualify | ClauseKind::WindowPart
+        ) {
             let message =
                 format!("{} is not possible in {}; use it in the FROM of a subquery", call.name, clause.name());
             return Err(self.report(call.span, message));
@@ -131,11 +134,11 @@ impl<'a> Binder<'a> {
             return Err(self.report(call.span, format!("{} takes one list", call.name)));
         };
         // Rows are made before they are grouped.
-        let list = self.bind_expr(argument, Clause::AggregateArgument)?;
+        let list = self.bind_expr(argument, ClauseKind::AggregateArgument)?;
         self.attach_unnest(list, call.name == "explode_outer", call.span)
     }
 
-    pub(super) fn attach_unnest(&mut self, list: Expr, keep_empty: bool, span: Span) -> Bound<Expr> {
+    pub(super) fn attach_unnest(&mut self, list: Expr, keep_empty: bool, span: Span) -> BindResult<Expr> {
         let Some(element) = list.ty.element() else {
             let message =
                 format!("unnest takes a list, and this is {}; split(text, ',') makes a list of a text", list.ty);
@@ -158,7 +161,7 @@ impl<'a> Binder<'a> {
         Ok(column)
     }
 
-    fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<Expr> {
+    fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
         if let Some(bound) = self.bind_interval_call(call, clause) {
             return bound;
         }
@@ -171,13 +174,13 @@ impl<'a> Binder<'a> {
         if call.star {
             return Err(self.report(call.span, format!("{}(*) is not possible; name a column", call.name)));
         }
-        let arguments: Vec<Bound<Expr>> =
+        let arguments: Vec<BindResult<Expr>> =
             call.arguments.iter().map(|argument| self.bind_expr(argument, clause)).collect();
-        let arguments = arguments.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let arguments = arguments.into_iter().collect::<BindResult<Vec<Expr>>>()?;
         self.call_with_places(&call.name, arguments, call.span, &call.arguments)
     }
 
-    fn report_unknown_function(&mut self, call: &CallParts<'a>) -> Reported {
+    fn report_unknown_function(&mut self, call: &CallParts<'a>) -> ReportedProblem {
         let near = |known: &&str| strsim::damerau_levenshtein(known, &call.name) <= 2.min(call.name.len() / 2);
         let known = AGGREGATE_NAMES.iter().chain(&WINDOW_NAMES).copied();
         let nearest =
@@ -193,12 +196,18 @@ impl<'a> Binder<'a> {
     }
 
     /// A call of a scalar function.
-    pub(super) fn call_function(&mut self, name: &str, arguments: Vec<Expr>, span: Span) -> Bound<Expr> {
+    pub(super) fn call_function(&mut self, name: &str, arguments: Vec<Expr>, span: Span) -> BindResult<Expr> {
         self.call_with_places(name, arguments, span, &[])
     }
 
     /// A call of a scalar function; a wrong argument is marked where it stands.
-    fn call_with_places(&mut self, name: &str, arguments: Vec<Expr>, span: Span, places: &[&'a Ast]) -> Bound<Expr> {
+    fn call_with_places(
+        &mut self,
+        name: &str,
+        arguments: Vec<Expr>,
+        span: Span,
+        places: &[&'a Ast],
+    ) -> BindResult<Expr> {
         build_call(name, arguments).map(fold_constant).map_err(|error| {
             let place = error.argument.and_then(|index| places.get(index));
             match place {

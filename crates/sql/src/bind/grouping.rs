@@ -7,29 +7,29 @@ use crate::plan::{AggregateCall, Plan};
 
 use super::aggregates::has_aggregate;
 use super::items::SelectItem;
-use super::scope::Lookup;
+use super::scope::NameLookup;
 use super::windows::has_window;
-use super::{Binder, Bound, Clause, Reported};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
 /// How many groupings ROLLUP, CUBE and GROUPING SETS can have in all.
 const MAX_GROUPINGS: usize = 32;
 
 /// The grouping of a SELECT.
 #[derive(Debug)]
-pub(super) struct Grouping {
+pub(super) struct SelectGrouping {
     /// All grouping expressions.
     pub(super) keys: Vec<Expr>,
     /// The indices of the keys of each grouping: one with all keys, unless ROLLUP or the like is used.
     pub(super) sets: Vec<Vec<usize>>,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds GROUP BY. `None` if there is none.
     pub(super) fn bind_group_by(
         &mut self,
         group_by: &'a GroupByExpr,
         projection: &'a [ast::SelectItem],
-    ) -> Bound<Option<Grouping>> {
+    ) -> BindResult<Option<SelectGrouping>> {
         let (expressions, modifiers) = match group_by {
             GroupByExpr::All(modifiers) => (&[][..], modifiers),
             GroupByExpr::Expressions(expressions, modifiers) => (&expressions[..], modifiers),
@@ -40,7 +40,7 @@ impl<'a> Binder<'a> {
                 None => Ok(None),
             };
         }
-        let mut grouping = Grouping { keys: Vec::new(), sets: vec![Vec::new()] };
+        let mut grouping = SelectGrouping { keys: Vec::new(), sets: vec![Vec::new()] };
         let mut result = Ok(());
         for expression in expressions {
             result = self.add_grouping(&mut grouping, expression, projection).and(result);
@@ -50,8 +50,8 @@ impl<'a> Binder<'a> {
                 GroupByWithModifier::Rollup => grouping.sets = rollup_sets(&grouping.keys),
                 GroupByWithModifier::Cube => grouping.sets = cube_sets(grouping.keys.len()),
                 other => {
-                    result = Err(self
-                        .report_at(group_by, format!("{other} is not possible in GROUP BY; write GROUPING SETS (…)")))
+                    let message = format!("{other} is not possible in GROUP BY; write GROUPING SETS (…)");
+                    result = Err(self.report_at(group_by, message));
                 }
             }
         }
@@ -67,10 +67,10 @@ impl<'a> Binder<'a> {
 
     fn add_grouping(
         &mut self,
-        grouping: &mut Grouping,
+        grouping: &mut SelectGrouping,
         expression: &'a Ast,
         projection: &'a [ast::SelectItem],
-    ) -> Bound<()> {
+    ) -> BindResult<()> {
         let sets = match expression {
             Ast::Rollup(parts) => {
                 let parts = self.key_sets(grouping, parts, projection)?;
@@ -99,21 +99,22 @@ impl<'a> Binder<'a> {
 
     fn key_sets(
         &mut self,
-        grouping: &mut Grouping,
+        grouping: &mut SelectGrouping,
         parts: &'a [Vec<Ast>],
         projection: &'a [ast::SelectItem],
-    ) -> Bound<Vec<Vec<usize>>> {
-        let sets: Vec<Bound<Vec<usize>>> = parts.iter().map(|part| self.key_set(grouping, part, projection)).collect();
+    ) -> BindResult<Vec<Vec<usize>>> {
+        let sets: Vec<BindResult<Vec<usize>>> =
+            parts.iter().map(|part| self.key_set(grouping, part, projection)).collect();
         sets.into_iter().collect()
     }
 
     fn key_set(
         &mut self,
-        grouping: &mut Grouping,
+        grouping: &mut SelectGrouping,
         parts: &'a [Ast],
         projection: &'a [ast::SelectItem],
-    ) -> Bound<Vec<usize>> {
-        let keys: Vec<Bound<usize>> = parts
+    ) -> BindResult<Vec<usize>> {
+        let keys: Vec<BindResult<usize>> = parts
             .iter()
             .map(|part| {
                 let key = self.bind_group_key(part, projection)?;
@@ -126,13 +127,13 @@ impl<'a> Binder<'a> {
         keys.into_iter().collect()
     }
 
-    fn bind_group_key(&mut self, key: &'a Ast, projection: &'a [ast::SelectItem]) -> Bound<Expr> {
+    fn bind_group_key(&mut self, key: &'a Ast, projection: &'a [ast::SelectItem]) -> BindResult<Expr> {
         match key {
             Ast::Value(ast::ValueWithSpan { value: ast::Value::Number(number, _), span }) => {
                 let item = number.parse::<usize>().ok().and_then(|position| projection.get(position.checked_sub(1)?));
                 match item {
                     Some(ast::SelectItem::UnnamedExpr(item) | ast::SelectItem::ExprWithAlias { expr: item, .. }) => {
-                        self.bind_expr(item, Clause::GroupBy)
+                        self.bind_expr(item, ClauseKind::GroupBy)
                     }
                     Some(_) => Err(self.report(*span, "a number in GROUP BY cannot stand for *; name the columns")),
                     None => {
@@ -144,16 +145,16 @@ impl<'a> Binder<'a> {
             }
             // A column of the input comes before an alias of the SELECT list.
             Ast::Identifier(name) => match self.frame().scope.look_up(None, &name.value) {
-                Lookup::Found(expr) => Ok(expr),
-                Lookup::Broken => Err(Reported),
-                _ => self.bind_expr(key, Clause::GroupBy),
+                NameLookup::Found(expr) => Ok(expr),
+                NameLookup::Broken => Err(ReportedProblem),
+                _ => self.bind_expr(key, ClauseKind::GroupBy),
             },
-            _ => self.bind_expr(key, Clause::GroupBy),
+            _ => self.bind_expr(key, ClauseKind::GroupBy),
         }
     }
 
     /// GROUP BY ALL: everything selected that is no aggregate.
-    pub(super) fn group_by_all(&self, items: &[SelectItem]) -> Grouping {
+    pub(super) fn group_by_all(&self, items: &[SelectItem]) -> SelectGrouping {
         let mut keys: Vec<Expr> = Vec::new();
         for item in items {
             let Ok(draft) = &item.draft else { continue };
@@ -162,7 +163,7 @@ impl<'a> Binder<'a> {
             }
         }
         let sets = vec![(0..keys.len()).collect()];
-        Grouping { keys, sets }
+        SelectGrouping { keys, sets }
     }
 }
 
@@ -177,7 +178,7 @@ fn cube_sets(keys: usize) -> Vec<Vec<usize>> {
 }
 
 /// Groups rows: the columns are all keys, then the aggregates. A grouping without a key has null in its column.
-pub(super) fn group_rows(input: Plan, grouping: &Grouping, aggregates: &[AggregateCall]) -> Plan {
+pub(super) fn group_rows(input: Plan, grouping: &SelectGrouping, aggregates: &[AggregateCall]) -> Plan {
     let whole: Vec<usize> = (0..grouping.keys.len()).collect();
     if grouping.sets.len() == 1 && sorted_set(&grouping.sets[0]) == whole {
         return Plan::Aggregate {

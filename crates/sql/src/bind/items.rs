@@ -6,21 +6,21 @@ use sqlparser::tokenizer::Span;
 use crate::expr::Expr;
 use crate::rewrite::columns_read;
 
-use super::resolve::Draft;
+use super::resolve::DraftExpr;
 use super::scope::snake_name;
 use super::windows::span_or;
-use super::{Binder, Bound, Clause, ColumnMention, Reported};
+use super::{BindResult, ClauseKind, ColumnMention, QuestionBinder, ReportedProblem};
 
 /// A column of the SELECT list.
 #[derive(Debug)]
 pub(super) struct SelectItem {
     pub(super) name: String,
     pub(super) span: Span,
-    pub(super) draft: Bound<Draft>,
+    pub(super) draft: BindResult<DraftExpr>,
 }
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_items(&mut self, select: &'a Select) -> Bound<Vec<SelectItem>> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_items(&mut self, select: &'a Select) -> BindResult<Vec<SelectItem>> {
         let mut items = Vec::new();
         for item in &select.projection {
             match item {
@@ -47,7 +47,7 @@ impl<'a> Binder<'a> {
     }
 
     fn bind_item(&mut self, ast: &'a Ast, alias: Option<&ast::Ident>) -> SelectItem {
-        let draft = self.bind_draft(ast, Clause::Select);
+        let draft = self.bind_draft(ast, ClauseKind::Select);
         let name = match (alias, ast) {
             (Some(alias), _) => alias.value.clone(),
             (None, Ast::Identifier(name)) => name.value.to_lowercase(),
@@ -65,14 +65,14 @@ impl<'a> Binder<'a> {
         relation: Option<&ast::Ident>,
         options: &'a ast::WildcardAdditionalOptions,
         items: &mut Vec<SelectItem>,
-    ) -> Bound<()> {
+    ) -> BindResult<()> {
         let span = relation.map_or(options.wildcard_token.0.span, |relation| relation.span);
         if options.opt_ilike.is_some() || options.opt_alias.is_some() {
             return Err(self.report(span, "* takes EXCLUDE, REPLACE and RENAME only"));
         }
         let scope = self.frame().scope.clone();
         if scope.open {
-            return Err(Reported);
+            return Err(ReportedProblem);
         }
         if let Some(relation) = relation.filter(|relation| !scope.has_relation(&relation.value)) {
             let known: Vec<&str> = scope.relations.iter().map(String::as_str).collect();
@@ -99,7 +99,7 @@ impl<'a> Binder<'a> {
             }
             let replacement = replaced.iter().find(|item| item.column_name.value.eq_ignore_ascii_case(&column.name));
             let draft = match replacement {
-                Some(item) => self.bind_draft(&item.expr, Clause::Select),
+                Some(item) => self.bind_draft(&item.expr, ClauseKind::Select),
                 None => self.star_column(column.expr.as_ref(), &column.name, span),
             };
             items.push(SelectItem { name: renamed(options, &column.name), span, draft });
@@ -107,13 +107,13 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
-    fn star_column(&mut self, expr: Option<&Expr>, name: &str, span: Span) -> Bound<Draft> {
-        let expr = expr.cloned().ok_or(Reported)?;
+    fn star_column(&mut self, expr: Option<&Expr>, name: &str, span: Span) -> BindResult<DraftExpr> {
+        let expr = expr.cloned().ok_or(ReportedProblem)?;
         let first_mention = self.frame().mentions.len();
         for position in columns_read(&expr) {
             self.frame().mentions.push(ColumnMention { position, name: name.to_owned(), span });
         }
-        Ok(Draft { expr, first_mention, span })
+        Ok(DraftExpr { expr, first_mention, span })
     }
 }
 

@@ -4,15 +4,15 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator};
 use sqlparser::tokenizer::Span;
 
 use crate::expr::{Expr, ExprKind};
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{JoinKind, Plan};
 use crate::rewrite::{all_of, is_single_row, make_equal};
 
 use super::from::FromItem;
-use super::scope::{Lookup, Scope, ScopeColumn};
-use super::{Binder, Bound, Clause, Reported};
+use super::scope::{NameLookup, NameScope, ScopeColumn};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     pub(super) fn bind_join_operator(&mut self, left: FromItem, right: FromItem, join: &'a ast::Join) -> FromItem {
         let span = join.relation.span();
         let (kind, constraint, swapped) = match &join.join_operator {
@@ -57,7 +57,7 @@ impl<'a> Binder<'a> {
         let mut scope = both.clone();
         let condition = match constraint {
             JoinConstraint::On(condition) => {
-                self.bind_in_scope(&both, |binder| binder.bind_condition(condition, Clause::On)).ok()
+                self.bind_in_scope(&both, |binder| binder.bind_condition(condition, ClauseKind::On)).ok()
             }
             JoinConstraint::Using(names) => {
                 let names: Vec<(String, Span)> = names.iter().map(using_name).collect();
@@ -71,7 +71,7 @@ impl<'a> Binder<'a> {
         };
         let mut width = left.width + right.width;
         if matches!(kind, JoinKind::Semi | JoinKind::Anti) {
-            scope = Scope { open: scope.open, ..left_scope };
+            scope = NameScope { open: scope.open, ..left_scope };
             width = left.width;
         }
         let (left, right) = (Box::new(left.plan), Box::new(right.plan));
@@ -79,7 +79,7 @@ impl<'a> Binder<'a> {
         FromItem { plan: Plan::Join { kind, left, right, keys: Vec::new(), condition }, scope, width }
     }
 
-    fn check_relation_names(&mut self, left: &Scope, right: &Scope, span: Span) -> Bound<()> {
+    fn check_relation_names(&mut self, left: &NameScope, right: &NameScope, span: Span) -> BindResult<()> {
         let twice = right.relations.iter().find(|name| !name.is_empty() && left.has_relation(name));
         match twice {
             Some(name) => {
@@ -90,8 +90,8 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn shared_names(&mut self, left: &Scope, right: &Scope, span: Span) -> Vec<(String, Span)> {
-        let visible = |scope: &Scope| -> Vec<String> {
+    fn shared_names(&mut self, left: &NameScope, right: &NameScope, span: Span) -> Vec<(String, Span)> {
+        let visible = |scope: &NameScope| -> Vec<String> {
             let columns = scope.columns.iter().filter(|column| !column.hidden && !column.merged);
             columns.map(|column| column.name.to_lowercase()).collect()
         };
@@ -109,10 +109,10 @@ impl<'a> Binder<'a> {
         &mut self,
         kind: JoinKind,
         names: &[(String, Span)],
-        left: &Scope,
-        right: &Scope,
+        left: &NameScope,
+        right: &NameScope,
         width: usize,
-        scope: &mut Scope,
+        scope: &mut NameScope,
     ) -> Option<Expr> {
         let mut equal = Vec::new();
         let mut merged = Vec::new();
@@ -147,15 +147,15 @@ impl<'a> Binder<'a> {
         all_of(equal)
     }
 
-    fn using_column(&mut self, scope: &Scope, name: &str, span: Span, side: &str) -> Bound<Expr> {
+    fn using_column(&mut self, scope: &NameScope, name: &str, span: Span, side: &str) -> BindResult<Expr> {
         match scope.look_up(None, name) {
-            Lookup::Found(expr) => Ok(expr),
-            Lookup::Broken => Err(Reported),
-            Lookup::Missing => Err(self.report(
+            NameLookup::Found(expr) => Ok(expr),
+            NameLookup::Broken => Err(ReportedProblem),
+            NameLookup::Missing => Err(self.report(
                 span,
                 format!("the {side} side of the join has no column `{name}`{}", scope.hint_for(None, name)),
             )),
-            Lookup::Ambiguous(_) => {
+            NameLookup::Ambiguous(_) => {
                 Err(self
                     .report(span, format!("the {side} side of the join has several columns `{name}`; write JOIN … ON")))
             }

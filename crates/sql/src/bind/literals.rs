@@ -6,16 +6,16 @@ use sqlparser::tokenizer::Span;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{Expr, ExprKind};
 use crate::functions::{self, CalendarInterval, can_cast, coerce as cast_to};
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
 
 use super::coerce::coerce_to;
 use super::functions::{CallParts, fold_constant};
 use super::scope::{closest_name, join_words};
-use super::{Binder, Bound, Clause};
+use super::{BindResult, ClauseKind, QuestionBinder};
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_value(&mut self, value: &ast::ValueWithSpan) -> Bound<Expr> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_value(&mut self, value: &ast::ValueWithSpan) -> BindResult<Expr> {
         match &value.value {
             Value::Number(digits, _) => self.bind_number(digits, value.span),
             Value::Boolean(value) => Ok(Expr::literal(Datum::Bool(*value))),
@@ -36,7 +36,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_number(&mut self, digits: &str, span: Span) -> Bound<Expr> {
+    fn bind_number(&mut self, digits: &str, span: Span) -> BindResult<Expr> {
         match number_of(digits) {
             Some(number) => Ok(Expr::literal(number)),
             None => Err(self.report(span, format!("{digits} is too great for a number of 64 bits"))),
@@ -53,7 +53,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_parameter(&mut self, placeholder: &str, span: Span) -> Bound<Expr> {
+    fn bind_parameter(&mut self, placeholder: &str, span: Span) -> BindResult<Expr> {
         let name = placeholder.trim_start_matches(['$', ':', '@', '?']);
         if let Some(value) = self.parameters.get(name) {
             return Ok(Expr::literal(value.clone()));
@@ -68,7 +68,7 @@ impl<'a> Binder<'a> {
     }
 
     /// `DATE '2020-01-01'`, `TIMESTAMP '…'`.
-    pub(super) fn bind_typed_string(&mut self, typed: &ast::TypedString) -> Bound<Expr> {
+    pub(super) fn bind_typed_string(&mut self, typed: &ast::TypedString) -> BindResult<Expr> {
         let text = typed.value.value.clone().into_string().unwrap_or_default();
         let ty = match typed.data_type {
             DataType::Date
@@ -94,12 +94,12 @@ impl<'a> Binder<'a> {
         Ok(moment)
     }
 
-    fn truncate_to_day(&mut self, moment: Expr, span: Span) -> Bound<Expr> {
+    fn truncate_to_day(&mut self, moment: Expr, span: Span) -> BindResult<Expr> {
         self.call_function("date_trunc", vec![Expr::literal(Datum::text("day")), moment], span)
     }
 
     /// Expressions that have a syntax of their own, and those that are refused.
-    pub(super) fn bind_special_form(&mut self, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_special_form(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         match ast {
             Ast::Cast { expr, data_type, .. } => self.bind_cast(expr, data_type, clause),
             Ast::Convert { expr, data_type: Some(data_type), .. } => self.bind_cast(expr, data_type, clause),
@@ -150,8 +150,8 @@ impl<'a> Binder<'a> {
         name: &str,
         operand: &'a Ast,
         field: &ast::CeilFloorKind,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let mut arguments = vec![self.bind_expr(operand, clause)?];
         match field {
             ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => {}
@@ -170,8 +170,8 @@ impl<'a> Binder<'a> {
         side: Option<TrimWhereField>,
         what: Option<&'a Ast>,
         text: &'a Ast,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let name = match side {
             Some(TrimWhereField::Leading) => "ltrim",
             Some(TrimWhereField::Trailing) => "rtrim",
@@ -185,12 +185,12 @@ impl<'a> Binder<'a> {
     }
 
     /// `ARRAY['a', 'b']`, `['a', 'b']`: constants of one type.
-    pub(super) fn bind_array(&mut self, elements: &'a [Ast], ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_array(&mut self, elements: &'a [Ast], ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         let elements = self.bind_all(elements, clause)?;
         self.constant_list(elements, ast.span())
     }
 
-    pub(super) fn constant_list(&mut self, elements: Vec<Expr>, span: Span) -> Bound<Expr> {
+    pub(super) fn constant_list(&mut self, elements: Vec<Expr>, span: Span) -> BindResult<Expr> {
         let doubles = !elements.is_empty() && elements.iter().all(|element| element.ty.is_number());
         let ty = if doubles { SqlType::Double } else { SqlType::Text };
         let mut values = Vec::new();
@@ -206,7 +206,7 @@ impl<'a> Binder<'a> {
         Ok(Expr { kind: ExprKind::Literal(Datum::List(values.into_boxed_slice())), ty })
     }
 
-    fn bind_time_zone(&mut self, moment: &'a Ast, zone: &'a Ast, clause: Clause) -> Bound<Expr> {
+    fn bind_time_zone(&mut self, moment: &'a Ast, zone: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
         let (moment, zone_value) = self.bind_pair(moment, zone, clause)?;
         match literal_value(&zone_value) {
             Some(Datum::Text(name)) if ["utc", "z", "gmt", "etc/utc"].contains(&name.to_lowercase().as_str()) => {
@@ -219,7 +219,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_cast(&mut self, operand: &'a Ast, data_type: &DataType, clause: Clause) -> Bound<Expr> {
+    fn bind_cast(&mut self, operand: &'a Ast, data_type: &DataType, clause: ClauseKind) -> BindResult<Expr> {
         let bound = self.bind_expr(operand, clause)?;
         let span = operand.span();
         let Some(ty) = sql_type_of(data_type) else {
@@ -249,8 +249,8 @@ impl<'a> Binder<'a> {
         interval: &'a ast::Interval,
         minus: bool,
         span: Span,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let interval = self.bind_interval(interval, clause)?;
         let Some(moment) = coerce_to(moment, SqlType::Time) else {
             return Err(self.report(span, "an INTERVAL can be added to a timestamp only"));
@@ -262,7 +262,7 @@ impl<'a> Binder<'a> {
     }
 
     /// A constant interval: `INTERVAL '1 day 2 hours'`, `INTERVAL 7 DAY`.
-    fn bind_interval(&mut self, interval: &'a ast::Interval, clause: Clause) -> Bound<CalendarInterval> {
+    fn bind_interval(&mut self, interval: &'a ast::Interval, clause: ClauseKind) -> BindResult<CalendarInterval> {
         let span = interval.value.span();
         let value = self.bind_expr(&interval.value, clause)?;
         let unit = interval.leading_field.as_ref().map(field_name);
@@ -278,7 +278,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Calls that take an interval: `time_bucket(INTERVAL '15 minutes', t)`, `date_add(t, INTERVAL '1 day')`.
-    pub(super) fn bind_interval_call(&mut self, call: &CallParts<'a>, clause: Clause) -> Option<Bound<Expr>> {
+    pub(super) fn bind_interval_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> Option<BindResult<Expr>> {
         let (moment, interval) = match (call.name.as_str(), &call.arguments[..]) {
             ("time_bucket", [Ast::Interval(interval), moment]) => (*moment, interval),
             ("date_add" | "date_sub" | "adddate" | "subdate", [moment, Ast::Interval(interval)]) => (*moment, interval),
@@ -293,7 +293,7 @@ impl<'a> Binder<'a> {
         Some(bound.and_then(|moment| self.make_bucket(moment, interval?, call.span)))
     }
 
-    fn make_bucket(&mut self, moment: Expr, interval: CalendarInterval, span: Span) -> Bound<Expr> {
+    fn make_bucket(&mut self, moment: Expr, interval: CalendarInterval, span: Span) -> BindResult<Expr> {
         let moment = coerce_to(moment, SqlType::Time);
         let bucket = moment.and_then(|moment| functions::time_bucket(moment, interval));
         bucket.map(fold_constant).ok_or_else(|| {
@@ -302,7 +302,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Records that there is no such name among some.
-    pub(super) fn report_unknown(&mut self, span: Span, what: &str, name: &str, known: &[&str]) -> super::Reported {
+    pub(super) fn report_unknown(
+        &mut self,
+        span: Span,
+        what: &str,
+        name: &str,
+        known: &[&str],
+    ) -> super::ReportedProblem {
         let hint = match closest_name(name, known.iter().copied()) {
             Some(similar) => format!("; do you mean `{similar}`?"),
             None => format!("; there {} {}", if known.len() == 1 { "is" } else { "are" }, join_words(known)),

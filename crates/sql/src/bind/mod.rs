@@ -1,7 +1,7 @@
 //! From the text of a question to its plan: names become positions, types agree, subqueries become joins.
 //!
 //! All problems of a text are found at once. A part with a problem is left out, and what depends on it is not
-//! complained about again: that is what [`Reported`] stands for.
+//! complained about again: that is what [`ReportedProblem`] stands for.
 //!
 //! A SELECT is bound in steps: FROM and WHERE give the rows that it reads; every other expression is bound over the
 //! columns of these rows, with positions beyond [`AGGREGATE_BASE`] for what does not exist yet (aggregates, columns of
@@ -39,12 +39,12 @@ use crate::expr::Expr;
 use crate::nullability::nullable_columns;
 use crate::optimize::optimize_plan;
 use crate::parse::{TextLines, parse_question};
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{AggregateCall, BoundQuestion, OutputColumn, Plan};
 use crate::prune::prune_columns;
 
 use query::{BoundQuery, QueryRole};
-use scope::{RelationColumn, Scope};
+use scope::{NameScope, RelationColumn};
 use subqueries::AttachedJoin;
 use windows::WindowSite;
 
@@ -67,13 +67,13 @@ const MAX_OPERATORS: usize = 300;
 
 /// A problem has been recorded.
 #[derive(Debug, Clone, Copy)]
-struct Reported;
+struct ReportedProblem;
 
-type Bound<T> = Result<T, Reported>;
+type BindResult<T> = Result<T, ReportedProblem>;
 
 /// The part of a SELECT that an expression stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clause {
+enum ClauseKind {
     On,
     Where,
     GroupBy,
@@ -85,28 +85,28 @@ enum Clause {
     WindowPart,
 }
 
-impl Clause {
+impl ClauseKind {
     fn name(self) -> &'static str {
         match self {
-            Clause::On => "ON",
-            Clause::Where => "WHERE",
-            Clause::GroupBy => "GROUP BY",
-            Clause::AggregateArgument => "the argument of an aggregate",
-            Clause::Select => "SELECT",
-            Clause::Having => "HAVING",
-            Clause::Qualify => "QUALIFY",
-            Clause::OrderBy => "ORDER BY",
-            Clause::WindowPart => "a window function",
+            ClauseKind::On => "ON",
+            ClauseKind::Where => "WHERE",
+            ClauseKind::GroupBy => "GROUP BY",
+            ClauseKind::AggregateArgument => "the argument of an aggregate",
+            ClauseKind::Select => "SELECT",
+            ClauseKind::Having => "HAVING",
+            ClauseKind::Qualify => "QUALIFY",
+            ClauseKind::OrderBy => "ORDER BY",
+            ClauseKind::WindowPart => "a window function",
         }
     }
 
     /// Whether the expression is over the groups of a SELECT that has any.
     fn is_after_grouping(self) -> bool {
-        !matches!(self, Clause::On | Clause::Where | Clause::GroupBy | Clause::AggregateArgument)
+        !matches!(self, ClauseKind::On | ClauseKind::Where | ClauseKind::GroupBy | ClauseKind::AggregateArgument)
     }
 
     fn allows_windows(self) -> bool {
-        matches!(self, Clause::Select | Clause::Qualify | Clause::OrderBy)
+        matches!(self, ClauseKind::Select | ClauseKind::Qualify | ClauseKind::OrderBy)
     }
 }
 
@@ -122,7 +122,7 @@ struct ColumnMention {
 #[derive(Debug)]
 struct SelectFrame<'a> {
     /// The columns of its FROM.
-    scope: Scope,
+    scope: NameScope,
     /// The rows that it reads: FROM and WHERE, with the columns of subqueries and of unnested lists at the end.
     plan: Plan,
     /// The number of the plan's columns.
@@ -153,7 +153,7 @@ struct SelectFrame<'a> {
 impl SelectFrame<'_> {
     fn new(correlates: bool) -> Self {
         SelectFrame {
-            scope: Scope::default(),
+            scope: NameScope::default(),
             plan: Plan::OneRow { columns: Vec::new(), types: Vec::new() },
             width: 0,
             unnested: Vec::new(),
@@ -182,7 +182,7 @@ struct CteBinding {
 }
 
 #[derive(Debug)]
-struct Binder<'a> {
+struct QuestionBinder<'a> {
     catalog: &'a Catalog,
     parameters: &'a QuestionParameters,
     lines: TextLines,
@@ -213,7 +213,7 @@ pub fn bind_question(
         Ok(query) => query,
         Err(problem) => return Err(QuestionError::new(name, text, vec![problem])),
     };
-    let mut binder = Binder {
+    let mut binder = QuestionBinder {
         catalog,
         parameters,
         lines,
@@ -237,15 +237,15 @@ pub fn bind_question(
     }
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Records a problem at a place.
-    fn report(&mut self, span: Span, message: impl Into<String>) -> Reported {
+    fn report(&mut self, span: Span, message: impl Into<String>) -> ReportedProblem {
         let span = self.lines.text_span(span);
         self.problems.push(Diagnostic { span, message: message.into() });
-        Reported
+        ReportedProblem
     }
 
-    fn report_at(&mut self, node: &impl Located, message: impl Into<String>) -> Reported {
+    fn report_at(&mut self, node: &impl LocatedNode, message: impl Into<String>) -> ReportedProblem {
         self.report(node.span(), message)
     }
 
@@ -266,7 +266,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Counts an expression or an operator against the limit of a question.
-    fn count_expression(&mut self, span: Span) -> Bound<()> {
+    fn count_expression(&mut self, span: Span) -> BindResult<()> {
         self.expressions += 1;
         if self.expressions <= MAX_EXPRESSIONS {
             return Ok(());
@@ -275,10 +275,10 @@ impl<'a> Binder<'a> {
             self.too_large = true;
             self.report(span, format!("the question is too large: it has more than {MAX_EXPRESSIONS} expressions"));
         }
-        Err(Reported)
+        Err(ReportedProblem)
     }
 
-    fn finish_question(&mut self, bound: BoundQuery, query: &ast::Query) -> Bound<BoundQuestion> {
+    fn finish_question(&mut self, bound: BoundQuery, query: &ast::Query) -> BindResult<BoundQuestion> {
         self.check_output_names(&bound, query);
         let mut columns = Vec::new();
         let mut casts = Vec::new();
@@ -291,7 +291,7 @@ impl<'a> Binder<'a> {
             columns.push(OutputColumn { name: column.name.clone(), ty, nullable: true });
         }
         if !self.problems.is_empty() {
-            return Err(Reported);
+            return Err(ReportedProblem);
         }
         let types = bound.plan.types();
         casts.extend((columns.len()..types.len()).map(|position| Expr::column(position, types[position])));

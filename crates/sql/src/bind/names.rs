@@ -5,11 +5,11 @@ use sqlparser::tokenizer::Span;
 
 use crate::expr::Expr;
 
-use super::scope::{Lookup, join_words};
-use super::{Binder, Bound, Clause, ColumnMention, OUTER_BASE, Reported, SelectFrame};
+use super::scope::{NameLookup, join_words};
+use super::{BindResult, ClauseKind, ColumnMention, OUTER_BASE, QuestionBinder, ReportedProblem, SelectFrame};
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: Clause) -> Bound<Expr> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: ClauseKind) -> BindResult<Expr> {
         match parts {
             [name] => self.bind_name(None, name, clause),
             [relation, name] => self.bind_name(Some(relation), name, clause),
@@ -21,7 +21,7 @@ impl<'a> Binder<'a> {
                 let message = format!("`{first}` has no fields; a column is written as table.column");
                 Err(self.report(first.span, message))
             }
-            [] => Err(Reported),
+            [] => Err(ReportedProblem),
         }
     }
 
@@ -29,24 +29,24 @@ impl<'a> Binder<'a> {
         &mut self,
         relation: Option<&'a ast::Ident>,
         name: &'a ast::Ident,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let span = relation.map_or(name.span, |relation| relation.span.union(&name.span));
         let relation_name = relation.map(|relation| relation.value.as_str());
         if relation.is_none()
-            && clause == Clause::OrderBy
+            && clause == ClauseKind::OrderBy
             && let Some(bound) = self.bind_alias(name, clause)
         {
             return bound;
         }
         match self.frame().scope.look_up(relation_name, &name.value) {
-            Lookup::Found(expr) => {
+            NameLookup::Found(expr) => {
                 self.mention_columns(&expr, name, clause);
                 Ok(expr)
             }
-            Lookup::Broken => Err(Reported),
-            Lookup::Ambiguous(_) if self.frame().scope.open => Err(Reported),
-            Lookup::Ambiguous(relations) => {
+            NameLookup::Broken => Err(ReportedProblem),
+            NameLookup::Ambiguous(_) if self.frame().scope.open => Err(ReportedProblem),
+            NameLookup::Ambiguous(relations) => {
                 let owners: Vec<&str> = relations.iter().map(String::as_str).collect();
                 let first = relations.first().map_or("", String::as_str);
                 let message = format!(
@@ -57,7 +57,7 @@ impl<'a> Binder<'a> {
                 );
                 Err(self.report(span, message))
             }
-            Lookup::Missing => {
+            NameLookup::Missing => {
                 if relation.is_none()
                     && let Some(bound) = self.bind_alias(name, clause)
                 {
@@ -68,7 +68,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn mention_columns(&mut self, expr: &Expr, name: &ast::Ident, clause: Clause) {
+    fn mention_columns(&mut self, expr: &Expr, name: &ast::Ident, clause: ClauseKind) {
         if !clause.is_after_grouping() {
             return;
         }
@@ -81,8 +81,8 @@ impl<'a> Binder<'a> {
     }
 
     /// A name given in the SELECT list: `SELECT a + 1 AS b … ORDER BY b`.
-    fn bind_alias(&mut self, name: &ast::Ident, clause: Clause) -> Option<Bound<Expr>> {
-        if clause == Clause::On || clause == Clause::AggregateArgument {
+    fn bind_alias(&mut self, name: &ast::Ident, clause: ClauseKind) -> Option<BindResult<Expr>> {
+        if clause == ClauseKind::On || clause == ClauseKind::AggregateArgument {
             return None;
         }
         let frame = self.frame();
@@ -98,12 +98,12 @@ impl<'a> Binder<'a> {
     }
 
     /// A column of the query around this one.
-    fn bind_outer_name(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> Bound<Expr> {
+    fn bind_outer_name(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> BindResult<Expr> {
         let inner = self.frames.len() - 1;
         let relation_name = relation.map(|relation| relation.value.as_str());
         if inner > 0 && self.frames[inner].correlates {
             match self.frames[inner - 1].scope.look_up(relation_name, &name.value) {
-                Lookup::Found(expr) => {
+                NameLookup::Found(expr) => {
                     let ty = expr.ty;
                     let outer = &mut self.frames[inner].outer;
                     let index = outer.iter().position(|known| *known == expr).unwrap_or_else(|| {
@@ -112,12 +112,12 @@ impl<'a> Binder<'a> {
                     });
                     return Ok(Expr::column(OUTER_BASE + index, ty));
                 }
-                Lookup::Broken => return Err(Reported),
-                Lookup::Missing | Lookup::Ambiguous(_) => {}
+                NameLookup::Broken => return Err(ReportedProblem),
+                NameLookup::Missing | NameLookup::Ambiguous(_) => {}
             }
         }
         let is_further_out =
-            |frame: &SelectFrame<'_>| matches!(frame.scope.look_up(relation_name, &name.value), Lookup::Found(_));
+            |frame: &SelectFrame<'_>| matches!(frame.scope.look_up(relation_name, &name.value), NameLookup::Found(_));
         if self.frames[..inner].iter().any(is_further_out) {
             let message = format!(
                 "`{}` belongs to a query around this one, and cannot be used here; only EXISTS, IN and subqueries that are \

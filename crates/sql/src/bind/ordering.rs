@@ -6,9 +6,9 @@ use crate::expr::Expr;
 use crate::plan::ListingKey;
 
 use super::query::{NamedColumn, listing_key};
-use super::resolve::Draft;
+use super::resolve::DraftExpr;
 use super::windows::span_or;
-use super::{Binder, Bound, Clause};
+use super::{BindResult, ClauseKind, QuestionBinder};
 
 /// A key of an order before the columns are in place.
 #[derive(Debug)]
@@ -16,16 +16,16 @@ pub(super) enum OrderKey<'a> {
     /// An output column.
     Output(ListingKey),
     /// Something else, and the key that it was written in.
-    Other(Draft, &'a ast::OrderByExpr),
+    Other(DraftExpr, &'a ast::OrderByExpr),
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds the keys of ORDER BY.
     pub(super) fn bind_order(
         &mut self,
         order: Option<&'a ast::OrderBy>,
         columns: &[NamedColumn],
-    ) -> Bound<Vec<OrderKey<'a>>> {
+    ) -> BindResult<Vec<OrderKey<'a>>> {
         let Some(order) = order else { return Ok(Vec::new()) };
         let keys = match &order.kind {
             OrderByKind::Expressions(keys) => keys,
@@ -38,29 +38,29 @@ impl<'a> Binder<'a> {
                 return Ok((0..columns.len()).map(|column| OrderKey::Output(key(column))).collect());
             }
         };
-        let keys: Vec<Bound<OrderKey<'a>>> = keys.iter().map(|key| self.bind_order_key(key, columns)).collect();
+        let keys: Vec<BindResult<OrderKey<'a>>> = keys.iter().map(|key| self.bind_order_key(key, columns)).collect();
         keys.into_iter().collect()
     }
 
-    fn bind_order_key(&mut self, key: &'a ast::OrderByExpr, columns: &[NamedColumn]) -> Bound<OrderKey<'a>> {
+    fn bind_order_key(&mut self, key: &'a ast::OrderByExpr, columns: &[NamedColumn]) -> BindResult<OrderKey<'a>> {
         if let Some(column) = self.output_position(columns, &key.expr) {
             return Ok(OrderKey::Output(listing_key(column?, key)));
         }
-        let draft = self.bind_draft(&key.expr, Clause::OrderBy)?;
+        let draft = self.bind_draft(&key.expr, ClauseKind::OrderBy)?;
         Ok(OrderKey::Other(draft, key))
     }
 
     /// Binds an expression whose columns are put into place later.
-    pub(super) fn bind_draft(&mut self, ast: &'a ast::Expr, clause: Clause) -> Bound<Draft> {
+    pub(super) fn bind_draft(&mut self, ast: &'a ast::Expr, clause: ClauseKind) -> BindResult<DraftExpr> {
         let first_mention = self.frame().mentions.len();
         let expr = self.bind_expr(ast, clause)?;
-        Ok(Draft { expr, first_mention, span: span_or(ast, sqlparser::tokenizer::Span::empty()) })
+        Ok(DraftExpr { expr, first_mention, span: span_or(ast, sqlparser::tokenizer::Span::empty()) })
     }
 
-    pub(super) fn bind_condition_draft(&mut self, ast: &'a ast::Expr, clause: Clause) -> Bound<Draft> {
+    pub(super) fn bind_condition_draft(&mut self, ast: &'a ast::Expr, clause: ClauseKind) -> BindResult<DraftExpr> {
         let first_mention = self.frame().mentions.len();
         let expr = self.bind_condition(ast, clause)?;
-        Ok(Draft { expr, first_mention, span: span_or(ast, sqlparser::tokenizer::Span::empty()) })
+        Ok(DraftExpr { expr, first_mention, span: span_or(ast, sqlparser::tokenizer::Span::empty()) })
     }
 }
 

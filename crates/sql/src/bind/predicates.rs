@@ -4,13 +4,13 @@ use sqlparser::ast::{self, BinaryOperator, Expr as Ast};
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind, LikeExpr};
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::rewrite::{make_and, make_not, make_or};
 
 use super::coerce::{coerce_to, unify};
 use super::expr::null_check;
 use super::functions::fold_constant;
-use super::{Binder, Bound, Clause};
+use super::{BindResult, ClauseKind, QuestionBinder};
 
 /// The parts of `text [NOT] LIKE pattern ESCAPE 'c'`.
 struct LikeParts<'a> {
@@ -22,9 +22,9 @@ struct LikeParts<'a> {
     any: bool,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds a condition with words. `None` if it is something else.
-    pub(super) fn bind_predicate(&mut self, ast: &'a Ast, clause: Clause) -> Option<Bound<Expr>> {
+    pub(super) fn bind_predicate(&mut self, ast: &'a Ast, clause: ClauseKind) -> Option<BindResult<Expr>> {
         Some(match ast {
             Ast::IsNull(operand) => self.bind_expr(operand, clause).map(|bound| null_check(&bound, false)),
             Ast::IsNotNull(operand) => self.bind_expr(operand, clause).map(|bound| null_check(&bound, true)),
@@ -68,14 +68,20 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn bind_truth(&mut self, operand: &'a Ast, truth: bool, negated: bool, clause: Clause) -> Bound<Expr> {
+    fn bind_truth(&mut self, operand: &'a Ast, truth: bool, negated: bool, clause: ClauseKind) -> BindResult<Expr> {
         let bound = self.bind_condition(operand, clause)?;
         let tested = if truth { bound } else { make_not(bound) };
         let is_true = fold_constant(Expr::condition(ExprKind::IsTrue(Box::new(tested))));
         Ok(negate_if(is_true, negated))
     }
 
-    fn bind_in_list(&mut self, subject: &'a Ast, list: &'a [Ast], negated: bool, clause: Clause) -> Bound<Expr> {
+    fn bind_in_list(
+        &mut self,
+        subject: &'a Ast,
+        list: &'a [Ast],
+        negated: bool,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if let Ast::Tuple(parts) = subject {
             return self.bind_tuple_in_list(parts, subject, list, negated, clause);
         }
@@ -112,8 +118,8 @@ impl<'a> Binder<'a> {
         subject: &'a Ast,
         list: &'a [Ast],
         negated: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let subjects = self.bind_all(parts, clause)?;
         let mut any = Vec::new();
         for item in list {
@@ -139,8 +145,8 @@ impl<'a> Binder<'a> {
         low: &'a Ast,
         high: &'a Ast,
         negated: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let bound_subject = self.bind_expr(subject, clause);
         let bound_low = self.bind_expr(low, clause);
         let bound_high = self.bind_expr(high, clause);
@@ -150,7 +156,7 @@ impl<'a> Binder<'a> {
         Ok(if negated { make_or(vec![make_not(from), make_not(to)]) } else { make_and(vec![from, to]) })
     }
 
-    fn bind_like(&mut self, like: &LikeParts<'a>, clause: Clause) -> Bound<Expr> {
+    fn bind_like(&mut self, like: &LikeParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
         if like.any {
             return Err(self.report_at(like.pattern, "LIKE ANY is not possible; write one LIKE after another with OR"));
         }
@@ -163,7 +169,7 @@ impl<'a> Binder<'a> {
         Ok(negate_if(found, like.negated))
     }
 
-    fn escape_character(&mut self, escape: Option<&ast::ValueWithSpan>) -> Bound<Option<char>> {
+    fn escape_character(&mut self, escape: Option<&ast::ValueWithSpan>) -> BindResult<Option<char>> {
         let Some(escape) = escape else { return Ok(None) };
         let text = escape.value.clone().into_string().unwrap_or_default();
         let mut letters = text.chars();
@@ -173,7 +179,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    pub(super) fn require_text(&mut self, bound: Expr, ast: &'a Ast, what: &str) -> Bound<Expr> {
+    pub(super) fn require_text(&mut self, bound: Expr, ast: &'a Ast, what: &str) -> BindResult<Expr> {
         let ty = bound.ty;
         coerce_to(bound, SqlType::Text).ok_or_else(|| {
             let message = format!("{what} takes text, and this is {ty}; convert it with cast(… AS text)");
@@ -187,8 +193,8 @@ impl<'a> Binder<'a> {
         pattern: &'a Ast,
         function: &str,
         negated: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let span = text.span().union(&pattern.span());
         let (text, pattern) = self.bind_pair(text, pattern, clause)?;
         let found = self.call_function(function, vec![text, pattern], span)?;
@@ -202,8 +208,8 @@ impl<'a> Binder<'a> {
         left: &'a Ast,
         op: &BinaryOperator,
         right: &'a Ast,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         match (op, right) {
             (BinaryOperator::Eq, Ast::Subquery(query)) => self.bind_in_subquery(left, query, false, clause),
             (BinaryOperator::Eq, list) => self.bind_list_contains(list, left, ast, clause),
@@ -211,7 +217,13 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_list_contains(&mut self, list: &'a Ast, item: &'a Ast, ast: &'a Ast, clause: Clause) -> Bound<Expr> {
+    fn bind_list_contains(
+        &mut self,
+        list: &'a Ast,
+        item: &'a Ast,
+        ast: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let (list, item) = self.bind_pair(list, item, clause)?;
         self.call_function("list_contains", vec![list, item], ast.span())
     }
@@ -223,8 +235,8 @@ impl<'a> Binder<'a> {
         left: &'a Ast,
         op: &BinaryOperator,
         right: &'a Ast,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         use BinaryOperator as Op;
         let like = |ignore_case, negated| LikeParts {
             text: left,

@@ -12,7 +12,7 @@ use super::coerce::{coerce_to, common_type};
 use super::from::null_row;
 use super::resolve::identity_columns;
 use super::scope::RelationColumn;
-use super::{Binder, Bound, Clause, CteBinding};
+use super::{BindResult, ClauseKind, CteBinding, QuestionBinder};
 
 /// What a query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) struct NamedColumn {
 
 /// How a subquery depends on the query around it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Correlation {
+pub(super) struct SubqueryCorrelation {
     /// Pairs that have to be equal: an expression of the outer query, and a column of the subquery.
     pub(super) keys: Vec<(Expr, Expr)>,
     /// Further conditions, over the columns of the subquery and those of the outer query.
@@ -52,14 +52,14 @@ pub(super) struct BoundQuery {
     pub(super) plan: Plan,
     pub(super) columns: Vec<NamedColumn>,
     pub(super) listing: Vec<ListingKey>,
-    pub(super) correlation: Correlation,
+    pub(super) correlation: SubqueryCorrelation,
     /// The row that it has over no rows, if it has exactly one for each value of the outer columns.
     pub(super) empty_row: Option<Vec<Expr>>,
 }
 
 impl BoundQuery {
     pub(super) fn plain(plan: Plan, columns: Vec<NamedColumn>) -> BoundQuery {
-        BoundQuery { plan, columns, listing: Vec::new(), correlation: Correlation::default(), empty_row: None }
+        BoundQuery { plan, columns, listing: Vec::new(), correlation: SubqueryCorrelation::default(), empty_row: None }
     }
 
     /// A query with problems, of which only the names of the columns are known.
@@ -96,8 +96,8 @@ impl QueryTail<'_> {
     }
 }
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_query(&mut self, query: &'a Query, role: QueryRole) -> Bound<BoundQuery> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_query(&mut self, query: &'a Query, role: QueryRole) -> BindResult<BoundQuery> {
         self.check_query_parts(query);
         let visible = self.ctes.len();
         if let Some(with) = &query.with {
@@ -108,7 +108,7 @@ impl<'a> Binder<'a> {
         bound
     }
 
-    fn bind_body(&mut self, body: &'a SetExpr, tail: QueryTail<'a>, role: QueryRole) -> Bound<BoundQuery> {
+    fn bind_body(&mut self, body: &'a SetExpr, tail: QueryTail<'a>, role: QueryRole) -> BindResult<BoundQuery> {
         let bound = match body {
             SetExpr::Select(select) => return self.bind_select(select, tail, role),
             SetExpr::Query(query) if tail.order.is_none() && !tail.is_limited() => return self.bind_query(query, role),
@@ -168,7 +168,7 @@ impl<'a> Binder<'a> {
         columns
     }
 
-    fn bind_tail(&mut self, query: &'a Query) -> Bound<QueryTail<'a>> {
+    fn bind_tail(&mut self, query: &'a Query) -> BindResult<QueryTail<'a>> {
         let mut tail = QueryTail { order: query.order_by.as_ref(), limit: None, offset: 0 };
         match &query.limit_clause {
             None => {}
@@ -204,7 +204,7 @@ impl<'a> Binder<'a> {
     }
 
     /// A constant number of rows. `None` for null, which is no limit.
-    pub(super) fn row_count(&mut self, ast: &'a Ast, what: &str) -> Bound<Option<u64>> {
+    pub(super) fn row_count(&mut self, ast: &'a Ast, what: &str) -> BindResult<Option<u64>> {
         if matches!(ast, Ast::Identifier(name) if name.value.eq_ignore_ascii_case("all")) {
             return Ok(None);
         }
@@ -212,7 +212,7 @@ impl<'a> Binder<'a> {
             return Err(self.report_at(ast, format!("{what} takes a constant whole number")));
         }
         self.frames.push(super::SelectFrame::new(false));
-        let bound = self.bind_expr(ast, Clause::Where);
+        let bound = self.bind_expr(ast, ClauseKind::Where);
         self.frames.pop();
         match literal_value(&bound?) {
             Some(Datum::Long(rows)) if *rows >= 0 => Ok(Some(rows.unsigned_abs())),
@@ -264,7 +264,7 @@ impl<'a> Binder<'a> {
         quantifier: SetQuantifier,
         left: &'a SetExpr,
         right: &'a SetExpr,
-    ) -> Bound<BoundQuery> {
+    ) -> BindResult<BoundQuery> {
         let tail = QueryTail { order: None, limit: None, offset: 0 };
         let one = self.bind_body(left, tail, QueryRole::Table);
         let other = self.bind_body(right, tail, QueryRole::Table);
@@ -301,7 +301,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The columns of the second query in the order of the first one's names.
-    fn by_name(&mut self, one: &BoundQuery, other: BoundQuery, ast: &'a SetExpr) -> Bound<BoundQuery> {
+    fn by_name(&mut self, one: &BoundQuery, other: BoundQuery, ast: &'a SetExpr) -> BindResult<BoundQuery> {
         let mut order = Vec::new();
         for column in &one.columns {
             let found = other.columns.iter().position(|known| known.name.eq_ignore_ascii_case(&column.name));
@@ -320,7 +320,7 @@ impl<'a> Binder<'a> {
         mut one: BoundQuery,
         mut other: BoundQuery,
         ast: &'a SetExpr,
-    ) -> Bound<(BoundQuery, BoundQuery)> {
+    ) -> BindResult<(BoundQuery, BoundQuery)> {
         let mut result = Ok(());
         let (mut left_columns, mut right_columns) = (Vec::new(), Vec::new());
         for position in 0..one.columns.len() {
@@ -347,12 +347,12 @@ impl<'a> Binder<'a> {
     }
 
     /// `VALUES (1, 'a'), (2, 'b')`: constant rows.
-    fn bind_values(&mut self, values: &'a ast::Values) -> Bound<BoundQuery> {
+    fn bind_values(&mut self, values: &'a ast::Values) -> BindResult<BoundQuery> {
         self.frames.push(super::SelectFrame::new(false));
-        let rows: Vec<Bound<Vec<Expr>>> =
-            values.rows.iter().map(|row| self.bind_all(&row.content, Clause::Where)).collect();
+        let rows: Vec<BindResult<Vec<Expr>>> =
+            values.rows.iter().map(|row| self.bind_all(&row.content, ClauseKind::Where)).collect();
         self.frames.pop();
-        let rows = rows.into_iter().collect::<Bound<Vec<Vec<Expr>>>>()?;
+        let rows = rows.into_iter().collect::<BindResult<Vec<Vec<Expr>>>>()?;
         let width = rows.first().map_or(0, Vec::len);
         if rows.len() > 100 {
             return Err(self.report_at(&values.rows[100].content[0], "VALUES can have at most 100 rows"));
@@ -392,7 +392,7 @@ impl<'a> Binder<'a> {
         &mut self,
         columns: &[NamedColumn],
         order: Option<&'a ast::OrderBy>,
-    ) -> Bound<Vec<ListingKey>> {
+    ) -> BindResult<Vec<ListingKey>> {
         let Some(order) = order else { return Ok(Vec::new()) };
         let ast::OrderByKind::Expressions(keys) = &order.kind else {
             let all = 0..columns.len();
@@ -416,7 +416,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The output column that an ORDER BY key names or numbers.
-    pub(super) fn output_position(&mut self, columns: &[NamedColumn], key: &'a Ast) -> Option<Bound<usize>> {
+    pub(super) fn output_position(&mut self, columns: &[NamedColumn], key: &'a Ast) -> Option<BindResult<usize>> {
         match key {
             Ast::Value(ast::ValueWithSpan { value: ast::Value::Number(number, _), span }) => {
                 let position = number.parse::<usize>().ok().filter(|position| (1..=columns.len()).contains(position));

@@ -10,11 +10,11 @@ use crate::plan::{JoinKind, Plan, SortKey, WindowCall};
 use crate::rewrite::{all_of, order_exprs_mut, window_exprs_mut};
 
 use super::windows::WindowSite;
-use super::{AGGREGATE_BASE, ATTACHED_BASE, Binder, Bound, OUTER_BASE, Reported, WINDOW_BASE};
+use super::{AGGREGATE_BASE, ATTACHED_BASE, BindResult, OUTER_BASE, QuestionBinder, ReportedProblem, WINDOW_BASE};
 
 /// An expression with the first of the columns that it mentions.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
+pub(super) struct DraftExpr {
     pub(super) expr: Expr,
     pub(super) first_mention: usize,
     pub(super) span: Span,
@@ -22,7 +22,7 @@ pub(super) struct Draft {
 
 /// Where the columns of the later steps are.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(super) struct ColumnLayout {
     /// The grouping expressions; `None` without grouping.
     pub(super) keys: Option<Vec<Expr>>,
     /// The position of the first column of subqueries.
@@ -32,10 +32,10 @@ pub(super) struct Layout {
 }
 
 /// A column that is neither a grouping expression nor inside an aggregate.
-struct Ungrouped(usize);
+struct UngroupedColumn(usize);
 
-impl Layout {
-    fn place(&self, expr: &mut Expr) -> Result<(), Ungrouped> {
+impl ColumnLayout {
+    fn place(&self, expr: &mut Expr) -> Result<(), UngroupedColumn> {
         if let Some(keys) = &self.keys
             && let Some(key) = keys.iter().position(|key| key == expr)
         {
@@ -49,29 +49,29 @@ impl Layout {
         expr.operands_mut().into_iter().try_for_each(|operand| self.place(operand))
     }
 
-    fn place_column(&self, column: usize) -> Result<usize, Ungrouped> {
+    fn place_column(&self, column: usize) -> Result<usize, UngroupedColumn> {
         match column {
             OUTER_BASE.. => Ok(column),
             WINDOW_BASE.. => Ok(self.windows.get(column - WINDOW_BASE).copied().unwrap_or(column)),
             ATTACHED_BASE.. => Ok(self.attached + column - ATTACHED_BASE),
             AGGREGATE_BASE.. => Ok(self.keys.as_ref().map_or(0, Vec::len) + column - AGGREGATE_BASE),
-            _ if self.keys.is_some() => Err(Ungrouped(column)),
+            _ if self.keys.is_some() => Err(UngroupedColumn(column)),
             _ => Ok(column),
         }
     }
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Puts the columns of an expression into place.
-    pub(super) fn place(&mut self, draft: &Draft, layout: &Layout) -> Bound<Expr> {
+    pub(super) fn place(&mut self, draft: &DraftExpr, layout: &ColumnLayout) -> BindResult<Expr> {
         let mut expr = draft.expr.clone();
         match layout.place(&mut expr) {
             Ok(()) => Ok(expr),
-            Err(Ungrouped(position)) => Err(self.report_ungrouped(position, draft.first_mention, draft.span)),
+            Err(UngroupedColumn(position)) => Err(self.report_ungrouped(position, draft.first_mention, draft.span)),
         }
     }
 
-    fn report_ungrouped(&mut self, position: usize, first_mention: usize, span: Span) -> Reported {
+    fn report_ungrouped(&mut self, position: usize, first_mention: usize, span: Span) -> ReportedProblem {
         let mentions = &self.frame().mentions;
         let later = mentions.get(first_mention..).unwrap_or_default();
         let mention = later.iter().chain(mentions).find(|mention| mention.position == position).cloned();
@@ -88,12 +88,12 @@ impl<'a> Binder<'a> {
     }
 
     /// Joins the subqueries that are read after grouping.
-    pub(super) fn join_attached(&mut self, mut plan: Plan, layout: &Layout) -> Bound<Plan> {
+    pub(super) fn join_attached(&mut self, mut plan: Plan, layout: &ColumnLayout) -> BindResult<Plan> {
         let attached = std::mem::take(&mut self.frame().attached);
         for join in attached {
             let mut keys = Vec::new();
             for (outer, inner) in join.keys {
-                let draft = Draft { expr: outer, first_mention: 0, span: join.span };
+                let draft = DraftExpr { expr: outer, first_mention: 0, span: join.span };
                 keys.push((self.place(&draft, layout)?, inner));
             }
             plan = Plan::Join {
@@ -108,13 +108,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Adds the window functions, those of equal windows in one operator. Fills in their positions.
-    pub(super) fn add_windows(&mut self, mut plan: Plan, width: usize, layout: &mut Layout) -> Bound<Plan> {
+    pub(super) fn add_windows(&mut self, mut plan: Plan, width: usize, layout: &mut ColumnLayout) -> BindResult<Plan> {
         let sites = self.frame().windows.clone();
         let mut placed = Vec::new();
         for site in sites {
             placed.push(self.place_window(site, layout));
         }
-        let placed = placed.into_iter().collect::<Bound<Vec<WindowSite>>>()?;
+        let placed = placed.into_iter().collect::<BindResult<Vec<WindowSite>>>()?;
         layout.windows = vec![0; placed.len()];
         let mut position = width;
         let mut done = vec![false; placed.len()];
@@ -138,14 +138,14 @@ impl<'a> Binder<'a> {
         Ok(plan)
     }
 
-    fn place_window(&mut self, site: WindowSite, layout: &Layout) -> Bound<WindowSite> {
+    fn place_window(&mut self, site: WindowSite, layout: &ColumnLayout) -> BindResult<WindowSite> {
         let WindowSite { mut call, mut partition, mut order, span, first_mention } = site;
         let mut all: Vec<&mut Expr> = partition.iter_mut().collect();
         all.extend(order_exprs_mut(&mut order));
         all.extend(window_exprs_mut(&mut call));
         let mut first_problem = None;
         for expr in all {
-            if let Err(Ungrouped(position)) = layout.place(expr) {
+            if let Err(UngroupedColumn(position)) = layout.place(expr) {
                 first_problem = first_problem.or(Some(position));
             }
         }

@@ -20,7 +20,7 @@ pub(crate) struct ScopeColumn {
 
 /// The columns of the relations of one FROM.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scope {
+pub(crate) struct NameScope {
     /// The columns, in order.
     pub(crate) columns: Vec<ScopeColumn>,
     /// The names of the relations, in order.
@@ -31,7 +31,7 @@ pub(crate) struct Scope {
 
 /// What was found under a name.
 #[derive(Debug)]
-pub(crate) enum Lookup {
+pub(crate) enum NameLookup {
     Found(Expr),
     /// It exists, or may exist, but a problem has been recorded for it.
     Broken,
@@ -40,9 +40,9 @@ pub(crate) enum Lookup {
     Ambiguous(Vec<String>),
 }
 
-impl Scope {
+impl NameScope {
     /// Looks a column up by its name, and by that of its relation if it is given.
-    pub(crate) fn look_up(&self, relation: Option<&str>, name: &str) -> Lookup {
+    pub(crate) fn look_up(&self, relation: Option<&str>, name: &str) -> NameLookup {
         let fits = |column: &&ScopeColumn| {
             column.name.eq_ignore_ascii_case(name)
                 && match relation {
@@ -52,10 +52,10 @@ impl Scope {
         };
         let found: Vec<&ScopeColumn> = self.columns.iter().filter(fits).collect();
         match found[..] {
-            [] if self.open => Lookup::Broken,
-            [] => Lookup::Missing,
-            [only] => only.expr.clone().map_or(Lookup::Broken, Lookup::Found),
-            _ => Lookup::Ambiguous(found.iter().map(|column| column.relation.clone()).collect()),
+            [] if self.open => NameLookup::Broken,
+            [] => NameLookup::Missing,
+            [only] => only.expr.clone().map_or(NameLookup::Broken, NameLookup::Found),
+            _ => NameLookup::Ambiguous(found.iter().map(|column| column.relation.clone()).collect()),
         }
     }
 
@@ -64,7 +64,7 @@ impl Scope {
     }
 
     /// Adds the columns of another scope, whose rows come after this one's in a joined row.
-    pub(crate) fn append(&mut self, other: Scope, width: usize) {
+    pub(crate) fn append(&mut self, other: NameScope, width: usize) {
         self.columns.extend(other.columns.into_iter().map(|mut column| {
             if let Some(expr) = &mut column.expr {
                 expr.map_columns(&mut |position| position + width);

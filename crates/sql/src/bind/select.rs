@@ -6,44 +6,49 @@ use sqlparser::tokenizer::Span;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::optimize::optimize_plan;
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{AggregateFunction, Plan, SortKey};
 use crate::rewrite::{columns_read, literal_value, replace_columns};
 
 use super::functions::fold_constant;
-use super::grouping::{Grouping, group_rows};
+use super::grouping::{SelectGrouping, group_rows};
 use super::items::{SelectItem, aliases};
 use super::ordering::{OrderKey, order_column};
-use super::query::{BoundQuery, Correlation, NamedColumn, QueryRole, QueryTail, listing_key};
-use super::resolve::{Draft, Layout, filtered, identity_columns, with_window};
+use super::query::{BoundQuery, NamedColumn, QueryRole, QueryTail, SubqueryCorrelation, listing_key};
+use super::resolve::{ColumnLayout, DraftExpr, filtered, identity_columns, with_window};
 use super::windows::row_number;
-use super::{AGGREGATE_BASE, Binder, Bound, Clause, OUTER_BASE, Reported, SelectFrame};
+use super::{AGGREGATE_BASE, BindResult, ClauseKind, OUTER_BASE, QuestionBinder, ReportedProblem, SelectFrame};
 
 /// The clauses of a SELECT, bound over its rows.
 struct BoundClauses<'a> {
     items: Vec<SelectItem>,
-    having: Option<Draft>,
-    qualify: Option<Draft>,
+    having: Option<DraftExpr>,
+    qualify: Option<DraftExpr>,
     order: Vec<OrderKey<'a>>,
-    distinct_on: Option<Vec<Draft>>,
-    grouping: Option<Grouping>,
-    correlation: Correlation,
+    distinct_on: Option<Vec<DraftExpr>>,
+    grouping: Option<SelectGrouping>,
+    correlation: SubqueryCorrelation,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     pub(super) fn bind_select(
         &mut self,
         select: &'a Select,
         tail: QueryTail<'a>,
         role: QueryRole,
-    ) -> Bound<BoundQuery> {
+    ) -> BindResult<BoundQuery> {
         self.frames.push(SelectFrame::new(role == QueryRole::Subquery));
         let bound = self.bind_select_in_frame(select, tail, role);
         self.frames.pop();
         bound
     }
 
-    fn bind_select_in_frame(&mut self, select: &'a Select, tail: QueryTail<'a>, role: QueryRole) -> Bound<BoundQuery> {
+    fn bind_select_in_frame(
+        &mut self,
+        select: &'a Select,
+        tail: QueryTail<'a>,
+        role: QueryRole,
+    ) -> BindResult<BoundQuery> {
         let problems = self.problems.len();
         let tail = self.check_select_parts(select, tail)?;
         self.bind_from(&select.from, &select.lateral_views);
@@ -53,9 +58,10 @@ impl<'a> Binder<'a> {
         let grouping = self.bind_group_by(&select.group_by, &select.projection);
         let items = self.bind_items(select);
         let columns = items.as_ref().map(|items| named_columns(items)).unwrap_or_default();
-        let having = select.having.as_ref().map(|having| self.bind_condition_draft(having, Clause::Having)).transpose();
+        let having =
+            select.having.as_ref().map(|having| self.bind_condition_draft(having, ClauseKind::Having)).transpose();
         let qualify =
-            select.qualify.as_ref().map(|qualify| self.bind_condition_draft(qualify, Clause::Qualify)).transpose();
+            select.qualify.as_ref().map(|qualify| self.bind_condition_draft(qualify, ClauseKind::Qualify)).transpose();
         let order = self.bind_order(tail.order, &columns);
         let distinct_on = self.bind_distinct_on(select);
         let clauses = (|| {
@@ -73,12 +79,14 @@ impl<'a> Binder<'a> {
         match bound {
             Ok(bound) => Ok(bound),
             // The names are known, so that the query around this one can be checked.
-            Err(Reported) if !columns.is_empty() && self.problems.len() > problems => Ok(BoundQuery::broken(columns)),
+            Err(ReportedProblem) if !columns.is_empty() && self.problems.len() > problems => {
+                Ok(BoundQuery::broken(columns))
+            }
             Err(reported) => Err(reported),
         }
     }
 
-    fn check_select_parts(&mut self, select: &'a Select, mut tail: QueryTail<'a>) -> Bound<QueryTail<'a>> {
+    fn check_select_parts(&mut self, select: &'a Select, mut tail: QueryTail<'a>) -> BindResult<QueryTail<'a>> {
         let span = select.select_token.0.span;
         let refused = [
             (select.into.is_some(), "SELECT INTO is not possible; a question only reads"),
@@ -112,14 +120,14 @@ impl<'a> Binder<'a> {
     }
 
     /// WHERE: what it says of the outer query is split off.
-    fn bind_filter(&mut self, select: &'a Select) -> Bound<Correlation> {
+    fn bind_filter(&mut self, select: &'a Select) -> BindResult<SubqueryCorrelation> {
         let conditions = match &select.selection {
             Some(selection) => self.bind_where(selection),
             None => Vec::new(),
         };
-        let mut correlation = Correlation::default();
+        let mut correlation = SubqueryCorrelation::default();
         let mut local = Vec::new();
-        for condition in conditions.into_iter().collect::<Bound<Vec<Expr>>>()? {
+        for condition in conditions.into_iter().collect::<BindResult<Vec<Expr>>>()? {
             match correlated_pair(&condition) {
                 Some((outer, inner)) => correlation.keys.push((outer, inner)),
                 None if reads_outer(&condition) => correlation.conditions.push(condition),
@@ -143,10 +151,11 @@ impl<'a> Binder<'a> {
         Ok(correlation)
     }
 
-    fn bind_distinct_on(&mut self, select: &'a Select) -> Bound<Option<Vec<Draft>>> {
+    fn bind_distinct_on(&mut self, select: &'a Select) -> BindResult<Option<Vec<DraftExpr>>> {
         let Some(Distinct::On(keys)) = &select.distinct else { return Ok(None) };
-        let keys: Vec<Bound<Draft>> = keys.iter().map(|key| self.bind_draft(key, Clause::OrderBy)).collect();
-        keys.into_iter().collect::<Bound<Vec<Draft>>>().map(Some)
+        let keys: Vec<BindResult<DraftExpr>> =
+            keys.iter().map(|key| self.bind_draft(key, ClauseKind::OrderBy)).collect();
+        keys.into_iter().collect::<BindResult<Vec<DraftExpr>>>().map(Some)
     }
 
     /// Puts the plan together, step by step.
@@ -156,13 +165,13 @@ impl<'a> Binder<'a> {
         mut clauses: BoundClauses<'a>,
         tail: QueryTail<'a>,
         role: QueryRole,
-    ) -> Bound<BoundQuery> {
+    ) -> BindResult<BoundQuery> {
         if matches!(select.group_by, GroupByExpr::All(_)) {
             clauses.grouping = Some(self.group_by_all(&clauses.items));
         }
         let has_groups = clauses.grouping.is_some();
         if clauses.having.is_some() || !self.frame().aggregates.is_empty() {
-            clauses.grouping.get_or_insert(Grouping { keys: Vec::new(), sets: vec![Vec::new()] });
+            clauses.grouping.get_or_insert(SelectGrouping { keys: Vec::new(), sets: vec![Vec::new()] });
         }
         self.check_correlation(&clauses, select, tail)?;
         let empty_row = (!has_groups && clauses.grouping.is_some() && clauses.having.is_none())
@@ -191,7 +200,7 @@ impl<'a> Binder<'a> {
     fn empty_values(&mut self, items: &[SelectItem]) -> Vec<Expr> {
         let counts: Vec<bool> = self.frame().aggregates.iter().map(|call| is_count(call.function)).collect();
         let drafts = items.iter().filter_map(|item| item.draft.as_ref().ok());
-        let value = |draft: &Draft| {
+        let value = |draft: &DraftExpr| {
             let mut expr = draft.expr.clone();
             replace_columns(&mut expr, &mut |column, ty| match column.checked_sub(AGGREGATE_BASE) {
                 Some(index) if counts.get(index) == Some(&true) => Expr::literal(Datum::Long(0)),
@@ -203,10 +212,14 @@ impl<'a> Binder<'a> {
         drafts.map(value).collect()
     }
 
-    fn grouped_plan(&mut self, clauses: &mut BoundClauses<'a>, correlation: &Correlation) -> (Plan, Layout) {
+    fn grouped_plan(
+        &mut self,
+        clauses: &mut BoundClauses<'a>,
+        correlation: &SubqueryCorrelation,
+    ) -> (Plan, ColumnLayout) {
         let frame = self.frame();
         let input = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
-        let Some(grouping) = &mut clauses.grouping else { return (input, Layout::default()) };
+        let Some(grouping) = &mut clauses.grouping else { return (input, ColumnLayout::default()) };
         // Each value of the outer columns has groups of its own.
         for (_, inner) in &correlation.keys {
             if !grouping.keys.contains(inner) {
@@ -216,11 +229,16 @@ impl<'a> Binder<'a> {
             grouping.sets.iter_mut().for_each(|set| set.push(index));
         }
         let plan = group_rows(input, grouping, &self.frame().aggregates);
-        (plan, Layout { keys: Some(grouping.keys.clone()), ..Layout::default() })
+        (plan, ColumnLayout { keys: Some(grouping.keys.clone()), ..ColumnLayout::default() })
     }
 
     /// What a subquery that depends on the outer query may have.
-    fn check_correlation(&mut self, clauses: &BoundClauses<'a>, select: &'a Select, tail: QueryTail<'a>) -> Bound<()> {
+    fn check_correlation(
+        &mut self,
+        clauses: &BoundClauses<'a>,
+        select: &'a Select,
+        tail: QueryTail<'a>,
+    ) -> BindResult<()> {
         let span = select.select_token.0.span;
         if self.uses_outer_elsewhere(clauses) {
             return Err(self.report(span, "a subquery can use columns of the outer query in its WHERE only"));
@@ -263,11 +281,11 @@ impl<'a> Binder<'a> {
         &mut self,
         plan: Plan,
         clauses: &BoundClauses<'a>,
-        layout: &Layout,
-        correlation: &mut Correlation,
+        layout: &ColumnLayout,
+        correlation: &mut SubqueryCorrelation,
         select: &'a Select,
-    ) -> Bound<(BoundQuery, Vec<crate::plan::ListingKey>)> {
-        let placed: Vec<Bound<Expr>> =
+    ) -> BindResult<(BoundQuery, Vec<crate::plan::ListingKey>)> {
+        let placed: Vec<BindResult<Expr>> =
             clauses.items.iter().map(|item| item.draft.clone().and_then(|draft| self.place(&draft, layout))).collect();
         let mut order_exprs = Vec::new();
         for key in &clauses.order {
@@ -276,8 +294,8 @@ impl<'a> Binder<'a> {
                 OrderKey::Other(draft, _) => self.place(draft, layout).map(Some),
             });
         }
-        let mut columns = placed.into_iter().collect::<Bound<Vec<Expr>>>()?;
-        let order_exprs = order_exprs.into_iter().collect::<Bound<Vec<Option<Expr>>>>()?;
+        let mut columns = placed.into_iter().collect::<BindResult<Vec<Expr>>>()?;
+        let order_exprs = order_exprs.into_iter().collect::<BindResult<Vec<Option<Expr>>>>()?;
         let mut named = named_columns(&clauses.items);
         for (column, expr) in named.iter_mut().zip(&columns) {
             column.ty = expr.ty;
@@ -314,12 +332,12 @@ impl<'a> Binder<'a> {
     /// Adds the columns that the outer query compares, and places the correlation over them.
     fn correlated_columns(
         &mut self,
-        correlation: &mut Correlation,
-        layout: &Layout,
+        correlation: &mut SubqueryCorrelation,
+        layout: &ColumnLayout,
         columns: &mut Vec<Expr>,
-    ) -> Bound<()> {
+    ) -> BindResult<()> {
         for (_, inner) in &mut correlation.keys {
-            let draft = Draft { expr: inner.clone(), first_mention: 0, span: Span::empty() };
+            let draft = DraftExpr { expr: inner.clone(), first_mention: 0, span: Span::empty() };
             let placed = self.place(&draft, layout)?;
             *inner = Expr::column(columns.len(), placed.ty);
             columns.push(placed);
@@ -340,10 +358,10 @@ impl<'a> Binder<'a> {
     fn distinct_on(
         &mut self,
         plan: Plan,
-        keys: &[Draft],
-        layout: &Layout,
+        keys: &[DraftExpr],
+        layout: &ColumnLayout,
         listing: &[crate::plan::ListingKey],
-    ) -> Bound<Plan> {
+    ) -> BindResult<Plan> {
         let Plan::Project { input, mut columns } = plan else { return Ok(plan) };
         let width = columns.len();
         let mut partition = Vec::new();

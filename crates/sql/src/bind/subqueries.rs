@@ -12,7 +12,7 @@ use sqlparser::tokenizer::Span;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::nullability::is_nullable_over;
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
 use crate::rewrite::{
     all_of, is_single_row, make_and, make_case, make_is_not_null, make_is_null, make_or, replace_columns,
@@ -22,7 +22,7 @@ use super::expr::if_present;
 use super::from::null_row;
 use super::predicates::negate_if;
 use super::query::{BoundQuery, QueryRole};
-use super::{ATTACHED_BASE, Binder, Bound, Clause, OUTER_BASE, Reported, expr_text};
+use super::{ATTACHED_BASE, BindResult, ClauseKind, OUTER_BASE, QuestionBinder, ReportedProblem, expr_text};
 
 /// A subquery whose columns are added to the rows: each row has at most one partner.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct AttachedJoin {
 }
 
 /// `x IN (SELECT y …)`, bound.
-struct Membership {
+struct MembershipTest {
     plan: Plan,
     /// How the subquery is tied to the outer query.
     keys: Vec<(Expr, Expr)>,
@@ -44,9 +44,9 @@ struct Membership {
     has_nulls: bool,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> QuestionBinder<'a> {
     /// Binds WHERE: its conditions, with semi and anti joins already added to the rows.
-    pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<Bound<Expr>> {
+    pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<BindResult<Expr>> {
         let mut conditions = Vec::new();
         let mut rest = vec![selection];
         while let Some(next) = rest.pop() {
@@ -59,7 +59,7 @@ impl<'a> Binder<'a> {
                 condition => match self.bind_semi_join(condition, false) {
                     Some(Ok(rest)) => conditions.extend(rest.map(Ok)),
                     Some(Err(reported)) => conditions.push(Err(reported)),
-                    None => conditions.push(self.bind_condition(condition, Clause::Where)),
+                    None => conditions.push(self.bind_condition(condition, ClauseKind::Where)),
                 },
             }
         }
@@ -67,7 +67,7 @@ impl<'a> Binder<'a> {
     }
 
     /// A condition of WHERE that is a join, and perhaps a further condition. `None` if it is another one.
-    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<Bound<Option<Expr>>> {
+    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<BindResult<Option<Expr>>> {
         match condition {
             Ast::Nested(inner) => self.bind_semi_join(inner, negated),
             Ast::UnaryOp { op: UnaryOperator::Not, expr } => self.bind_semi_join(expr, !negated),
@@ -82,7 +82,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn join_exists(&mut self, query: &'a Query, negated: bool) -> Bound<()> {
+    fn join_exists(&mut self, query: &'a Query, negated: bool) -> BindResult<()> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         let mut right = bound.plan;
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
@@ -99,14 +99,14 @@ impl<'a> Binder<'a> {
     }
 
     /// `x IN (SELECT y …)` as a condition of WHERE: a row whose x is null, or has no partner, is left out.
-    fn join_in(&mut self, subject: &'a Ast, query: &'a Query) -> Bound<()> {
+    fn join_in(&mut self, subject: &'a Ast, query: &'a Query) -> BindResult<()> {
         let subjects: Vec<&'a Ast> = match subject {
             Ast::Tuple(parts) => parts.iter().collect(),
             one => vec![one],
         };
-        let values: Vec<Bound<Expr>> = subjects.iter().map(|one| self.bind_expr(one, Clause::Where)).collect();
+        let values: Vec<BindResult<Expr>> = subjects.iter().map(|one| self.bind_expr(one, ClauseKind::Where)).collect();
         let bound = self.bind_query(query, QueryRole::Subquery)?;
-        let values = values.into_iter().collect::<Bound<Vec<Expr>>>()?;
+        let values = values.into_iter().collect::<BindResult<Vec<Expr>>>()?;
         if bound.columns.len() != values.len() {
             let message = format!(
                 "IN compares {}, and this subquery has {}",
@@ -118,7 +118,7 @@ impl<'a> Binder<'a> {
         let mut keys = self.outer_keys(bound.correlation.keys.clone(), query.span())?;
         for (position, value) in values.into_iter().enumerate() {
             if bound.columns[position].broken {
-                return Err(Reported);
+                return Err(ReportedProblem);
             }
             let column = Expr::column(position, bound.columns[position].ty);
             let span = subject.span().union(&query.span());
@@ -137,7 +137,7 @@ impl<'a> Binder<'a> {
         outer: &[Expr],
         negated: bool,
         span: Span,
-    ) -> Bound<()> {
+    ) -> BindResult<()> {
         let width = self.frame().width;
         let mut placed = Vec::new();
         for mut condition in conditions {
@@ -158,20 +158,20 @@ impl<'a> Binder<'a> {
     }
 
     /// The keys of a correlation; they must be of the query right around the subquery.
-    fn outer_keys(&mut self, keys: Vec<(Expr, Expr)>, span: Span) -> Bound<Vec<(Expr, Expr)>> {
+    fn outer_keys(&mut self, keys: Vec<(Expr, Expr)>, span: Span) -> BindResult<Vec<(Expr, Expr)>> {
         if keys.iter().any(|(outer, _)| reads_outer(outer)) {
             return Err(self.report_deep_reference(span));
         }
         Ok(keys)
     }
 
-    fn report_deep_reference(&mut self, span: Span) -> Reported {
+    fn report_deep_reference(&mut self, span: Span) -> ReportedProblem {
         self.report(span, "a subquery can use columns of the query right around it only, not of one further out")
     }
 
     /// Joins a subquery to the rows of a clause. Returns the position of its first column.
-    fn attach(&mut self, plan: Plan, keys: Vec<(Expr, Expr)>, clause: Clause, span: Span) -> Bound<usize> {
-        if clause == Clause::On {
+    fn attach(&mut self, plan: Plan, keys: Vec<(Expr, Expr)>, clause: ClauseKind, span: Span) -> BindResult<usize> {
+        if clause == ClauseKind::On {
             return Err(self.report(span, "a subquery is not possible in ON; join with it in FROM"));
         }
         let width = plan.types().len();
@@ -190,7 +190,7 @@ impl<'a> Binder<'a> {
     }
 
     /// `EXISTS (SELECT …)` as a value.
-    pub(super) fn bind_exists(&mut self, query: &'a Query, negated: bool, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_exists(&mut self, query: &'a Query, negated: bool, clause: ClauseKind) -> BindResult<Expr> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         if !bound.correlation.conditions.is_empty() {
             return Err(self.report_at(query, "here EXISTS can be tied to the outer query by = only"));
@@ -214,7 +214,12 @@ impl<'a> Binder<'a> {
     }
 
     /// Binds `x IN (SELECT y …)`.
-    fn bind_membership(&mut self, subject: &'a Ast, query: &'a Query, clause: Clause) -> Bound<Membership> {
+    fn bind_membership(
+        &mut self,
+        subject: &'a Ast,
+        query: &'a Query,
+        clause: ClauseKind,
+    ) -> BindResult<MembershipTest> {
         if matches!(subject, Ast::Tuple(_)) {
             return Err(self.report_at(
                 subject,
@@ -230,7 +235,7 @@ impl<'a> Binder<'a> {
             return Err(self.report_at(query, message));
         };
         if column.broken {
-            return Err(Reported);
+            return Err(ReportedProblem);
         }
         if !bound.correlation.conditions.is_empty() {
             let message = "here IN can be tied to the outer query by = only; write EXISTS as a condition of WHERE";
@@ -243,11 +248,11 @@ impl<'a> Binder<'a> {
         let catalog = self.catalog;
         let value_nullable = clause.is_after_grouping() || is_nullable_over(&value, &self.frame().plan, catalog);
         let member_nullable = is_nullable_over(&member, &bound.plan, catalog);
-        Ok(Membership { plan: bound.plan, keys, value, member, has_nulls: value_nullable || member_nullable })
+        Ok(MembershipTest { plan: bound.plan, keys, value, member, has_nulls: value_nullable || member_nullable })
     }
 
     /// The numbers of rows of the subquery, and of those that are not null.
-    fn attach_counts(&mut self, of: &Membership, clause: Clause, span: Span) -> Bound<(Expr, Expr)> {
+    fn attach_counts(&mut self, of: &MembershipTest, clause: ClauseKind, span: Span) -> BindResult<(Expr, Expr)> {
         let (inner, pairs) = grouping_keys(&of.keys);
         let arguments = vec![of.member.clone()];
         let members = AggregateCall { function: AggregateFunction::Count, arguments, ..count_rows() };
@@ -260,11 +265,11 @@ impl<'a> Binder<'a> {
 
     /// `x NOT IN (SELECT y …)` as a condition of WHERE: an anti join. Where there are nulls, only rows for which the
     /// subquery has no rows, or neither x nor a y is null, are kept.
-    fn join_not_in(&mut self, subject: &'a Ast, query: &'a Query) -> Bound<Option<Expr>> {
-        let of = self.bind_membership(subject, query, Clause::Where)?;
+    fn join_not_in(&mut self, subject: &'a Ast, query: &'a Query) -> BindResult<Option<Expr>> {
+        let of = self.bind_membership(subject, query, ClauseKind::Where)?;
         let mut known = None;
         if of.has_nulls {
-            let (rows, present) = self.attach_counts(&of, Clause::Where, query.span())?;
+            let (rows, present) = self.attach_counts(&of, ClauseKind::Where, query.span())?;
             let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
             let all_present = compare_longs(CompareOp::Equal, present, rows);
             known = Some(make_or(vec![is_empty, make_and(vec![make_is_not_null(of.value.clone()), all_present])]));
@@ -281,8 +286,8 @@ impl<'a> Binder<'a> {
         subject: &'a Ast,
         query: &'a Query,
         negated: bool,
-        clause: Clause,
-    ) -> Bound<Expr> {
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         let of = self.bind_membership(subject, query, clause)?;
         let counts = if of.has_nulls { Some(self.attach_counts(&of, clause, query.span())?) } else { None };
         // Each distinct member once.
@@ -304,14 +309,14 @@ impl<'a> Binder<'a> {
     }
 
     /// `(SELECT max(x) FROM …)` as a value.
-    pub(super) fn bind_scalar_subquery(&mut self, query: &'a Query, clause: Clause) -> Bound<Expr> {
+    pub(super) fn bind_scalar_subquery(&mut self, query: &'a Query, clause: ClauseKind) -> BindResult<Expr> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         let [column] = &bound.columns[..] else {
             let message = format!("a subquery that is a value has one column; this one has {}", bound.columns.len());
             return Err(self.report_at(query, message));
         };
         if column.broken {
-            return Err(Reported);
+            return Err(ReportedProblem);
         }
         let ty = column.ty;
         if bound.correlation.keys.is_empty() && bound.correlation.conditions.is_empty() {
@@ -336,7 +341,13 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn attach_single(&mut self, bound: BoundQuery, ty: SqlType, query: &'a Query, clause: Clause) -> Bound<Expr> {
+    fn attach_single(
+        &mut self,
+        bound: BoundQuery,
+        ty: SqlType,
+        query: &'a Query,
+        clause: ClauseKind,
+    ) -> BindResult<Expr> {
         if !is_single_row(&bound.plan) {
             let message =
                 "a subquery that is a value must have one row; take max(…), count(*) or the like, or add LIMIT 1";

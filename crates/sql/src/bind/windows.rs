@@ -5,14 +5,14 @@ use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::Expr;
-use crate::places::Located;
+use crate::places::LocatedNode;
 use crate::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
 use crate::rewrite::literal_value;
 
 use super::coerce::unify;
 use super::collected::aggregate_name;
 use super::functions::CallParts;
-use super::{Binder, Bound, Clause, WINDOW_BASE};
+use super::{BindResult, ClauseKind, QuestionBinder, WINDOW_BASE};
 
 /// A window function of a SELECT, over columns that may not exist yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,15 +53,15 @@ pub(super) fn is_window_name(name: &str) -> bool {
     WINDOW_NAMES.contains(&name)
 }
 
-impl<'a> Binder<'a> {
-    pub(super) fn bind_window_call(&mut self, call: &CallParts<'a>, clause: Clause) -> Bound<Expr> {
+impl<'a> QuestionBinder<'a> {
+    pub(super) fn bind_window_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
         let Some(over) = call.over else {
             let message = format!("{} needs a window: {}(…) OVER (ORDER BY …)", call.name, call.name);
             return Err(self.report(call.span, message));
         };
         if !clause.allows_windows() {
             let hint = match clause {
-                Clause::WindowPart => "; compute the inner one in a subquery",
+                ClauseKind::WindowPart => "; compute the inner one in a subquery",
                 _ => "; filter with QUALIFY, or in a query around this one",
             };
             let message = format!("a window function is not possible in {}{hint}", clause.name());
@@ -70,8 +70,8 @@ impl<'a> Binder<'a> {
         let first_mention = self.frame().mentions.len();
         let parts = self.window_parts(over, call.span);
         let parts = parts?;
-        let partition = self.bind_all(parts.partition, Clause::WindowPart);
-        let order = self.bind_sort_keys(parts.order, Clause::WindowPart);
+        let partition = self.bind_all(parts.partition, ClauseKind::WindowPart);
+        let order = self.bind_sort_keys(parts.order, ClauseKind::WindowPart);
         let frame = self.bind_frame(parts.frame, !parts.order.is_empty(), call.span);
         let bound = self.bind_window_function(call, frame);
         let (partition, order, window) = (partition?, order?, bound?);
@@ -117,7 +117,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_window_function(&mut self, call: &CallParts<'a>, frame: Bound<WindowFrame>) -> Bound<WindowCall> {
+    fn bind_window_function(&mut self, call: &CallParts<'a>, frame: BindResult<WindowFrame>) -> BindResult<WindowCall> {
         let numbering = match call.name.as_str() {
             "row_number" => Some((WindowFunction::RowNumber, SqlType::Long)),
             "rank" => Some((WindowFunction::Rank, SqlType::Long)),
@@ -149,7 +149,7 @@ impl<'a> Binder<'a> {
                 let Some(canonical) = aggregate_name(name) else {
                     return Err(self.report(call.span, format!("there is no window function `{name}`")));
                 };
-                let bound = self.bind_aggregate(call, canonical, Clause::WindowPart)?;
+                let bound = self.bind_aggregate(call, canonical, ClauseKind::WindowPart)?;
                 let ty = bound.ty;
                 Ok(WindowCall { function: WindowFunction::Aggregate(bound, frame?), ty })
             }
@@ -157,28 +157,28 @@ impl<'a> Binder<'a> {
     }
 
     /// A constant whole number of at least `least` as an argument.
-    fn constant_count(&mut self, call: &CallParts<'a>, index: usize, least: i64) -> Bound<u64> {
+    fn constant_count(&mut self, call: &CallParts<'a>, index: usize, least: i64) -> BindResult<u64> {
         let message = format!("{} takes a constant whole number from {least} here", call.name);
         let Some(argument) = call.arguments.get(index) else { return Err(self.report(call.span, message)) };
-        let bound = self.bind_expr(argument, Clause::WindowPart)?;
+        let bound = self.bind_expr(argument, ClauseKind::WindowPart)?;
         match literal_value(&bound) {
             Some(Datum::Long(count)) if *count >= least => Ok(count.unsigned_abs()),
             _ => Err(self.report_at(*argument, message)),
         }
     }
 
-    fn bind_offset(&mut self, call: &CallParts<'a>) -> Bound<WindowCall> {
+    fn bind_offset(&mut self, call: &CallParts<'a>) -> BindResult<WindowCall> {
         let [value, rest @ ..] = &call.arguments[..] else {
             return Err(self.report(call.span, format!("{} takes a value: {}(x)", call.name, call.name)));
         };
         if rest.len() > 2 {
             return Err(self.report(call.span, format!("{} takes a value, a distance and a default", call.name)));
         }
-        let bound = self.bind_expr(value, Clause::WindowPart)?;
+        let bound = self.bind_expr(value, ClauseKind::WindowPart)?;
         let distance = if rest.is_empty() { 1 } else { self.constant_count(call, 1, 0)? };
         let distance = i64::try_from(distance).unwrap_or(i64::MAX);
         let default = match rest.get(1) {
-            Some(default) => self.bind_expr(default, Clause::WindowPart)?,
+            Some(default) => self.bind_expr(default, ClauseKind::WindowPart)?,
             None => Expr::null(bound.ty),
         };
         let types = (bound.ty, default.ty);
@@ -192,11 +192,11 @@ impl<'a> Binder<'a> {
         Ok(WindowCall { function, ty })
     }
 
-    fn bind_frame_value(&mut self, call: &CallParts<'a>, frame: WindowFrame) -> Bound<WindowCall> {
+    fn bind_frame_value(&mut self, call: &CallParts<'a>, frame: WindowFrame) -> BindResult<WindowCall> {
         let Some(value) = call.arguments.first() else {
             return Err(self.report(call.span, format!("{} takes a value", call.name)));
         };
-        let value = self.bind_expr(value, Clause::WindowPart)?;
+        let value = self.bind_expr(value, ClauseKind::WindowPart)?;
         let ty = value.ty;
         let function = match call.name.as_str() {
             "first_value" | "first" => WindowFunction::FirstValue(value, frame),
@@ -206,14 +206,14 @@ impl<'a> Binder<'a> {
         Ok(WindowCall { function, ty })
     }
 
-    fn window_parts(&mut self, over: &'a WindowType, span: Span) -> Bound<WindowParts<'a>> {
+    fn window_parts(&mut self, over: &'a WindowType, span: Span) -> BindResult<WindowParts<'a>> {
         match over {
             WindowType::NamedWindow(name) => self.named_window(name, 0),
             WindowType::WindowSpec(spec) => self.spec_parts(spec, span, 0),
         }
     }
 
-    fn spec_parts(&mut self, spec: &'a ast::WindowSpec, span: Span, depth: usize) -> Bound<WindowParts<'a>> {
+    fn spec_parts(&mut self, spec: &'a ast::WindowSpec, span: Span, depth: usize) -> BindResult<WindowParts<'a>> {
         let own =
             WindowParts { partition: &spec.partition_by, order: &spec.order_by, frame: spec.window_frame.as_ref() };
         let Some(name) = &spec.window_name else { return Ok(own) };
@@ -230,7 +230,7 @@ impl<'a> Binder<'a> {
         })
     }
 
-    fn named_window(&mut self, name: &ast::Ident, depth: usize) -> Bound<WindowParts<'a>> {
+    fn named_window(&mut self, name: &ast::Ident, depth: usize) -> BindResult<WindowParts<'a>> {
         let windows = self.frame().named_windows;
         let found = windows.iter().find(|window| window.0.value.eq_ignore_ascii_case(&name.value));
         match found {
@@ -253,7 +253,12 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn bind_frame(&mut self, frame: Option<&'a ast::WindowFrame>, ordered: bool, span: Span) -> Bound<WindowFrame> {
+    fn bind_frame(
+        &mut self,
+        frame: Option<&'a ast::WindowFrame>,
+        ordered: bool,
+        span: Span,
+    ) -> BindResult<WindowFrame> {
         let Some(frame) = frame else {
             return Ok(if ordered { WindowFrame::RUNNING } else { WindowFrame::WHOLE });
         };
@@ -277,7 +282,13 @@ impl<'a> Binder<'a> {
         Ok(WindowFrame { rows, start, end })
     }
 
-    fn frame_bound(&mut self, bound: &'a WindowFrameBound, start: bool, rows: bool, span: Span) -> Bound<FrameBound> {
+    fn frame_bound(
+        &mut self,
+        bound: &'a WindowFrameBound,
+        start: bool,
+        rows: bool,
+        span: Span,
+    ) -> BindResult<FrameBound> {
         let (distance, preceding) = match bound {
             WindowFrameBound::CurrentRow => return Ok(FrameBound::Current),
             WindowFrameBound::Preceding(None) if start => return Ok(FrameBound::Unbounded),
@@ -295,7 +306,7 @@ impl<'a> Binder<'a> {
             let message = "a RANGE frame with a distance is not possible; write ROWS BETWEEN n PRECEDING AND CURRENT ROW over rows without gaps";
             return Err(self.report_at(&**distance, message));
         }
-        let bound = self.bind_expr(distance, Clause::WindowPart)?;
+        let bound = self.bind_expr(distance, ClauseKind::WindowPart)?;
         match literal_value(&bound) {
             Some(Datum::Long(rows)) if *rows >= 0 && preceding => Ok(FrameBound::Preceding(rows.unsigned_abs())),
             Some(Datum::Long(rows)) if *rows >= 0 => Ok(FrameBound::Following(rows.unsigned_abs())),
@@ -317,7 +328,7 @@ pub(super) fn has_window(expr: &Expr) -> bool {
 }
 
 /// The span of a node, or another one if the parser did not keep it.
-pub(super) fn span_or(node: &impl Located, other: Span) -> Span {
+pub(super) fn span_or(node: &impl LocatedNode, other: Span) -> Span {
     let span = node.span();
     if span == Span::empty() { other } else { span }
 }

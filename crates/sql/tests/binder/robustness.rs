@@ -137,20 +137,20 @@ const SEEDS: [&str; 8] = [
 
 /// A change of the words of a text.
 #[derive(Debug, Clone)]
-enum Damage {
+enum TextDamage {
     Remove(prop::sample::Index),
     Double(prop::sample::Index),
     Swap(prop::sample::Index, prop::sample::Index),
     Replace(prop::sample::Index, usize),
 }
 
-fn arb_damage() -> impl Strategy<Value = Damage> {
+fn arb_damage() -> impl Strategy<Value = TextDamage> {
     let place = any::<prop::sample::Index>;
     prop_oneof![
-        place().prop_map(Damage::Remove),
-        place().prop_map(Damage::Double),
-        (place(), place()).prop_map(|(one, other)| Damage::Swap(one, other)),
-        (place(), 0..WORDS.len()).prop_map(|(at, word)| Damage::Replace(at, word)),
+        place().prop_map(TextDamage::Remove),
+        place().prop_map(TextDamage::Double),
+        (place(), place()).prop_map(|(one, other)| TextDamage::Swap(one, other)),
+        (place(), 0..WORDS.len()).prop_map(|(at, word)| TextDamage::Replace(at, word)),
     ]
 }
 
@@ -169,13 +169,13 @@ fn split_words(text: &str) -> Vec<String> {
     words
 }
 
-fn damage(words: &mut Vec<String>, change: &Damage) {
+fn damage(words: &mut Vec<String>, change: &TextDamage) {
     let count = words.len();
     match change {
-        Damage::Remove(at) => drop(words.remove(at.index(count))),
-        Damage::Double(at) => words.insert(at.index(count), words[at.index(count)].clone()),
-        Damage::Swap(one, other) => words.swap(one.index(count), other.index(count)),
-        Damage::Replace(at, word) => words[at.index(count)] = format!(" {} ", WORDS[*word]),
+        TextDamage::Remove(at) => drop(words.remove(at.index(count))),
+        TextDamage::Double(at) => words.insert(at.index(count), words[at.index(count)].clone()),
+        TextDamage::Swap(one, other) => words.swap(one.index(count), other.index(count)),
+        TextDamage::Replace(at, word) => words[at.index(count)] = format!(" {} ", WORDS[*word]),
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::types::ValueRef;
 use super::bound;
 
 /// The rows of pin, geo and user, in this order.
-pub(crate) type Tables = [Vec<Row>; 3];
+pub(crate) type RandomTables = [Vec<Row>; 3];
 
 /// How many cases are tried. `PINFLOW_SQL_CASES` sets another number.
 pub(crate) fn case_count() -> u32 {
@@ -19,29 +19,31 @@ pub(crate) fn case_count() -> u32 {
 }
 
 /// The columns that have values; all others are null.
-const COLUMNS: [(usize, &str, Kind); 8] = [
-    (PIN_RELATION, "ind", Kind::Key),
-    (PIN_RELATION, "follower_count", Kind::Number),
-    (PIN_RELATION, "category", Kind::Word),
-    (GEO_RELATION, "ind", Kind::Key),
-    (GEO_RELATION, "country", Kind::Word),
-    (USER_RELATION, "ind", Kind::Key),
-    (USER_RELATION, "age", Kind::Number),
-    (USER_RELATION, "user_name", Kind::Word),
+const COLUMNS: [(usize, &str, ColumnKind); 8] = [
+    (PIN_RELATION, "ind", ColumnKind::Key),
+    (PIN_RELATION, "follower_count", ColumnKind::Number),
+    (PIN_RELATION, "category", ColumnKind::Word),
+    (GEO_RELATION, "ind", ColumnKind::Key),
+    (GEO_RELATION, "country", ColumnKind::Word),
+    (USER_RELATION, "ind", ColumnKind::Key),
+    (USER_RELATION, "age", ColumnKind::Number),
+    (USER_RELATION, "user_name", ColumnKind::Word),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ColumnKind {
     Key,
     Number,
     Word,
 }
 
-fn arb_value(kind: Kind) -> BoxedStrategy<Datum> {
+fn arb_value(kind: ColumnKind) -> BoxedStrategy<Datum> {
     match kind {
-        Kind::Key => (0i64..5).prop_map(Datum::Long).boxed(),
-        Kind::Number => prop_oneof![1 => Just(Datum::Null), 4 => (0i64..4).prop_map(Datum::Long)].boxed(),
-        Kind::Word => prop_oneof![1 => Just(Datum::Null), 4 => "[a-c]".prop_map(|word| Datum::text(&word))].boxed(),
+        ColumnKind::Key => (0i64..5).prop_map(Datum::Long).boxed(),
+        ColumnKind::Number => prop_oneof![1 => Just(Datum::Null), 4 => (0i64..4).prop_map(Datum::Long)].boxed(),
+        ColumnKind::Word => {
+            prop_oneof![1 => Just(Datum::Null), 4 => "[a-c]".prop_map(|word| Datum::text(&word))].boxed()
+        }
     }
 }
 
@@ -57,12 +59,12 @@ fn arb_row(relation: usize) -> impl Strategy<Value = Row> {
     values.prop_map(Vec::into_boxed_slice)
 }
 
-pub(crate) fn arb_tables() -> impl Strategy<Value = Tables> {
+pub(crate) fn arb_tables() -> impl Strategy<Value = RandomTables> {
     let rows = |relation| prop::collection::vec(arb_row(relation), 0..6);
     (rows(PIN_RELATION), rows(GEO_RELATION), rows(USER_RELATION)).prop_map(|(pin, geo, user)| [pin, geo, user])
 }
 
-fn load(tables: &Tables) -> Connection {
+fn load(tables: &RandomTables) -> Connection {
     let connection = Connection::open_in_memory().expect("a database");
     connection.execute_batch("PRAGMA case_sensitive_like = ON").expect("a setting");
     for (relation, rows) in POSTS.relations.iter().zip(tables) {
@@ -107,7 +109,7 @@ fn expected_rows(connection: &Connection, sql: &str) -> Vec<String> {
 }
 
 /// What the bound plan gives, sorted, as texts.
-fn actual_rows(tables: &Tables, sql: &str) -> Vec<String> {
+fn actual_rows(tables: &RandomTables, sql: &str) -> Vec<String> {
     let question = bound(sql);
     let rows = evaluate(&question.plan, tables, &Faults::default());
     let width = question.columns.len();
@@ -131,7 +133,7 @@ fn actual_rows(tables: &Tables, sql: &str) -> Vec<String> {
     rows
 }
 
-pub(crate) fn compare(tables: &Tables, sql: &str) {
+pub(crate) fn compare(tables: &RandomTables, sql: &str) {
     let expected = expected_rows(&load(tables), sql);
     let actual = actual_rows(tables, sql);
     assert_eq!(actual, expected, "\n{sql}\n{}", bound(sql).explain(&POSTS));
@@ -139,13 +141,13 @@ pub(crate) fn compare(tables: &Tables, sql: &str) {
 
 /// A relation in a FROM: its alias and columns.
 #[derive(Debug, Clone)]
-struct Source {
+struct NamedSource {
     alias: String,
     relation: usize,
 }
 
-impl Source {
-    fn columns(&self, kinds: &[Kind]) -> Vec<String> {
+impl NamedSource {
+    fn columns(&self, kinds: &[ColumnKind]) -> Vec<String> {
         let own = COLUMNS.iter().filter(|column| column.0 == self.relation && kinds.contains(&column.2));
         own.map(|column| format!("{}.{}", self.alias, column.1)).collect()
     }
@@ -156,12 +158,12 @@ impl Source {
 }
 
 /// A source of choices for the generator of texts.
-struct Choices<'c> {
+struct TextChoices<'c> {
     bytes: &'c [u8],
     aliases: usize,
 }
 
-impl Choices<'_> {
+impl TextChoices<'_> {
     fn below(&mut self, count: usize) -> usize {
         let Some((first, rest)) = self.bytes.split_first() else { return 0 };
         self.bytes = rest;
@@ -172,25 +174,25 @@ impl Choices<'_> {
         texts[self.below(texts.len())]
     }
 
-    fn source(&mut self) -> Source {
+    fn source(&mut self) -> NamedSource {
         self.aliases += 1;
-        Source { alias: format!("t{}", self.aliases), relation: self.below(3) }
+        NamedSource { alias: format!("t{}", self.aliases), relation: self.below(3) }
     }
 
-    fn column(&mut self, sources: &[Source], kinds: &[Kind]) -> Option<String> {
+    fn column(&mut self, sources: &[NamedSource], kinds: &[ColumnKind]) -> Option<String> {
         let columns: Vec<String> = sources.iter().flat_map(|source| source.columns(kinds)).collect();
         if columns.is_empty() { None } else { Some(columns[self.below(columns.len())].clone()) }
     }
 
-    fn number(&mut self, sources: &[Source]) -> String {
+    fn number(&mut self, sources: &[NamedSource]) -> String {
         match self.below(3) {
             0 => self.pick(&["0", "1", "2", "3"]).to_owned(),
-            _ => self.column(sources, &[Kind::Key, Kind::Number]).unwrap_or_else(|| "1".to_owned()),
+            _ => self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).unwrap_or_else(|| "1".to_owned()),
         }
     }
 
-    fn atom(&mut self, sources: &[Source]) -> String {
-        let number = self.column(sources, &[Kind::Key, Kind::Number]).expect("every relation has a key");
+    fn atom(&mut self, sources: &[NamedSource]) -> String {
+        let number = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
         match self.below(8) {
             0 => format!("{number} {} {}", self.pick(&["=", "<>", "<", "<=", ">", ">="]), self.number(sources)),
             1 => format!("{number} IS {}NULL", self.pick(&["", "NOT "])),
@@ -199,7 +201,7 @@ impl Choices<'_> {
             4 => format!("CASE WHEN {number} > 1 THEN {} ELSE 2 END = 2", self.number(sources)),
             5 => format!("coalesce({number}, 2) = {}", self.number(sources)),
             6 => format!("{number} IS NOT DISTINCT FROM {}", self.number(sources)),
-            _ => match self.column(sources, &[Kind::Word]) {
+            _ => match self.column(sources, &[ColumnKind::Word]) {
                 Some(word) => {
                     format!("{word} {} {}", self.pick(&["=", "LIKE", "<"]), self.pick(&["'a'", "'b'", "NULL"]))
                 }
@@ -209,10 +211,10 @@ impl Choices<'_> {
     }
 
     /// A condition with subqueries.
-    fn subquery_atom(&mut self, sources: &[Source]) -> String {
+    fn subquery_atom(&mut self, sources: &[NamedSource]) -> String {
         let inner = self.source();
-        let outer = self.column(sources, &[Kind::Key, Kind::Number]).expect("every relation has a key");
-        let member = self.column(std::slice::from_ref(&inner), &[Kind::Key, Kind::Number]).expect("a key");
+        let outer = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
+        let member = self.column(std::slice::from_ref(&inner), &[ColumnKind::Key, ColumnKind::Number]).expect("a key");
         let name = format!("\"{}\" {}", inner.name(), inner.alias);
         let own = self.atom(std::slice::from_ref(&inner));
         let tie = match self.below(3) {
@@ -221,7 +223,7 @@ impl Choices<'_> {
             _ => format!("WHERE {outer} = {}.ind AND {own}", inner.alias),
         };
         let not = self.pick(&["", "NOT "]);
-        let value = self.column(sources, &[Kind::Key, Kind::Number]).expect("every relation has a key");
+        let value = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
         match self.below(5) {
             0 => format!("{not}EXISTS (SELECT 1 FROM {name} {tie})"),
             1 | 2 => format!("{value} {not}IN (SELECT {member} FROM {name} {tie})"),
@@ -230,7 +232,7 @@ impl Choices<'_> {
         }
     }
 
-    fn condition(&mut self, sources: &[Source], depth: usize, subqueries: bool) -> String {
+    fn condition(&mut self, sources: &[NamedSource], depth: usize, subqueries: bool) -> String {
         match self.below(if depth == 0 { 3 } else { 7 }) {
             0 | 1 => self.atom(sources),
             2 if subqueries => self.subquery_atom(sources),
@@ -248,7 +250,7 @@ impl Choices<'_> {
     }
 
     /// A FROM with its sources, and what has to be in WHERE.
-    fn from(&mut self) -> (String, Vec<Source>, Option<String>) {
+    fn from(&mut self) -> (String, Vec<NamedSource>, Option<String>) {
         let first = self.source();
         let mut text = format!("\"{}\" {}", first.name(), first.alias);
         let mut sources = vec![first];
@@ -287,9 +289,9 @@ impl Choices<'_> {
             conditions.push(self.condition(&sources, 2, true));
         }
         let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let key = self.column(&sources, &[Kind::Number, Kind::Word, Kind::Key]).expect("a key");
+        let key = self.column(&sources, &[ColumnKind::Number, ColumnKind::Word, ColumnKind::Key]).expect("a key");
         let value = self.number(&sources);
-        let other = self.column(&sources, &[Kind::Key, Kind::Number]).expect("a key");
+        let other = self.column(&sources, &[ColumnKind::Key, ColumnKind::Number]).expect("a key");
         match self.below(5) {
             0 => format!("SELECT {key} AS k, {value} AS v, {other} AS w FROM {from}{filter}"),
             1 => format!("SELECT DISTINCT {key} AS k, {value} AS v FROM {from}{filter}"),
@@ -326,7 +328,7 @@ proptest! {
 
     #[test]
     fn random_questions_give_the_rows_of_sqlite(tables in arb_tables(), choices in prop::collection::vec(any::<u8>(), 80)) {
-        let sql = Choices { bytes: &choices, aliases: 0 }.query();
+        let sql = TextChoices { bytes: &choices, aliases: 0 }.query();
         compare(&tables, &sql);
     }
 }
