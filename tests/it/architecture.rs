@@ -42,7 +42,7 @@ const CRATES: Rules = &[
     ("files", &["archive", "connect", "core", "storage"]),
     ("kafka", &["aws", "connect", "core"]),
     ("kinesis", &["aws", "connect", "core"]),
-    ("delta", &["connect", "core", "storage"]),
+    ("delta", &["connect", "core", "sql", "storage"]),
     ("engine", &["connect", "core"]),
     ("http", &["core"]),
     ("serving", &["connect", "core", "engine", "http", "terminal"]),
@@ -62,11 +62,12 @@ const PROGRAM_MODULES: Rules = &[
     ("check", &["config"]),
     ("pipeline", &["config", "run"]),
     ("query", &[]),
+    ("question", &["config"]),
     ("table", &["config"]),
     ("topics", &["config"]),
     ("streams", &["config"]),
-    ("error", &["check", "config", "query", "run", "streams", "table", "telemetry", "topics"]),
-    ("cli", &["check", "config", "error", "query", "run", "streams", "table", "telemetry", "topics"]),
+    ("error", &["check", "config", "query", "question", "run", "streams", "table", "telemetry", "topics"]),
+    ("cli", &["check", "config", "error", "query", "question", "run", "streams", "table", "telemetry", "topics"]),
     ("main", &[]),
 ];
 

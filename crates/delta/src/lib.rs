@@ -25,6 +25,7 @@ pub mod answers;
 mod claim;
 mod columns;
 mod compact;
+mod counting_rows;
 mod decide;
 mod doctor;
 mod encode;
@@ -59,6 +60,7 @@ pub(crate) use open::{PIPELINE_PROPERTY, active_files, create_table_folder, libr
 pub use accept::{AcceptError, AcceptedDeletion, accept_deletion};
 pub use claim::ClaimPolicy;
 pub use compact::{CompactionPolicy, CompactionStats, optimize, vacuum};
+pub use counting_rows::{RowSelection, read_counting_rows};
 pub use doctor::{FindingGrade, TableFinding, diagnose};
 pub use encode::{DeltaEncoder, EncodedBatches};
 pub use error::DeltaError;
