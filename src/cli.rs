@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use pinflow_dataflows::graph::{DuplicatePolicy, MedianMethod, RankLimit, TieRule, UnknownOption};
+use pinflow_dataflows::graph::DuplicatePolicy;
 use tokio::sync::watch;
 
-use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, TablesConfig};
+use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, QuestionConfig, TablesConfig};
 use pinflow_http::parse_listen_address;
 
 use crate::check;
 use crate::config;
 use crate::error::CommandError;
 use crate::query;
+use crate::question::{self, RankingFlags, duplicate_policies};
 use crate::run;
 use crate::streams;
 use crate::table;
@@ -68,6 +68,8 @@ enum PinflowCommand {
     Table(table::TableArgs),
     /// Query a running pinflow over HTTP: one answer, its changes, or the list of answers
     Query(query::QueryArgs),
+    /// Explain questions in SQL, answer them once over tables, and print the built-in ones
+    Question(question::QuestionArgs),
     /// Serve a gateway that takes records over HTTP (Kafka REST v2 or Kinesis) and writes them to Kafka, Kinesis or files
     Gateway(GatewayArgs),
     /// Generate posts, or send recorded ones again: to files, Kafka, Kinesis or a gateway
@@ -121,15 +123,12 @@ struct RunOverrides {
     /// Which rows of one `ind` count in the answers [default: latest]
     #[arg(long, value_name = "latest|keep", value_parser = duplicate_policies())]
     duplicates: Option<DuplicatePolicy>,
-    /// Which of several rows with the same rank to list [default: first]
-    #[arg(long, value_name = "first|all", value_parser = tie_rules())]
-    ties: Option<TieRule>,
-    /// Ranks to list per group: a number from 1, or all [default: 1]
-    #[arg(long, value_name = "N|all")]
-    top: Option<RankLimit>,
-    /// The median of an even number of values [default: exact]
-    #[arg(long, value_name = "exact|lower", value_parser = median_methods())]
-    median: Option<MedianMethod>,
+    #[command(flatten)]
+    rankings: RankingFlags,
+    /// A further question: a file with one SELECT over pin, geo and user. Its answer is named after the file. Can be
+    /// repeated [default: none]
+    #[arg(long, value_name = "FILE.sql")]
+    question: Vec<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -164,9 +163,8 @@ impl RunOverrides {
         }
         let questions = &mut config.questions;
         questions.duplicates = self.duplicates.unwrap_or(questions.duplicates);
-        questions.ties = self.ties.unwrap_or(questions.ties);
-        questions.top = self.top.unwrap_or(questions.top);
-        questions.median = self.median.unwrap_or(questions.median);
+        self.rankings.apply(questions);
+        config.own_questions.extend(self.question.iter().map(|path| QuestionConfig::from_flag(path)));
         set.extend(self.workers.map(|workers| ("engine.workers", format!("--workers {workers}"))));
         config.engine.workers = self.workers.or(config.engine.workers);
         config.output.format = self.output.or(config.output.format);
@@ -207,27 +205,6 @@ fn add_examples(mut command: Command, path: &str) -> Command {
         Some((_, text)) => command.after_help(*text),
         None => command,
     }
-}
-
-/// Parses one of these values, each with its help. The help lists them, and an error names them.
-fn one_of<T>(values: [(&'static str, &'static str); 2]) -> impl TypedValueParser<Value = T>
-where
-    T: std::str::FromStr<Err = UnknownOption> + Clone + Send + Sync + 'static,
-{
-    let values = values.map(|(name, help)| PossibleValue::new(name).help(help));
-    PossibleValuesParser::new(values).try_map(|text| text.parse::<T>())
-}
-
-fn duplicate_policies() -> impl TypedValueParser<Value = DuplicatePolicy> {
-    one_of([("latest", "Only the latest row of each stream"), ("keep", "Every row: repeats multiply")])
-}
-
-fn tie_rules() -> impl TypedValueParser<Value = TieRule> {
-    one_of([("first", "The first one by name"), ("all", "All of them")])
-}
-
-fn median_methods() -> impl TypedValueParser<Value = MedianMethod> {
-    one_of([("exact", "The mean of the two middle values"), ("lower", "The lower one of the two middle values")])
 }
 
 /// Runs the program with the arguments of the process.
@@ -273,6 +250,7 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
         PinflowCommand::Check(args) => in_runtime(check_command(args)),
         PinflowCommand::Table(args) => in_runtime(table_command(args)),
         PinflowCommand::Query(args) => in_runtime(query_command(args)),
+        PinflowCommand::Question(args) => in_runtime(question_command(args)),
         PinflowCommand::Topics(args) => in_runtime(topics_command(args)),
         PinflowCommand::Streams(args) => in_runtime(streams_command(args)),
     }
@@ -290,6 +268,9 @@ fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
 
 async fn run_command(args: RunArgs) -> CommandResult {
     let mut config = args.overrides.read_config(&args.config, ConfigUse::Run)?;
+    if !config.bound_questions.is_empty() {
+        return Err(CommandError::QuestionsNotMaintained);
+    }
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;
@@ -375,6 +356,12 @@ async fn query_command(args: query::QueryArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let asked = query::run(args, &mut out).await;
     out.finish(asked.map(|()| ExitStatus::Success).map_err(CommandError::from))
+}
+
+async fn question_command(args: question::QuestionArgs) -> CommandResult {
+    let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
+    let done = question::run(args, &mut out).await;
+    out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
 }
 
 async fn topics_command(args: topics::TopicsArgs) -> CommandResult {

@@ -5,6 +5,7 @@ use std::io;
 use crate::check::CheckError;
 use crate::config::ConfigError;
 use crate::query::QueryError;
+use crate::question::QuestionCommandError;
 use crate::run::RunError;
 use crate::streams::StreamsCommandError;
 use crate::table::TableError;
@@ -24,6 +25,12 @@ pub enum CommandError {
     /// `pinflow gateway` without a `[gateway]`.
     #[error("the configuration has no [gateway]")]
     NoGateway,
+    /// A run with questions of the user's own.
+    #[error(
+        "a run cannot keep answers to questions of your own up to date yet; leave out [[question]] and --question, and \
+         answer them with `pinflow question try`"
+    )]
+    QuestionsNotMaintained,
     /// The threads of the runtime cannot be started.
     #[error("start the threads of the runtime")]
     Runtime(#[source] io::Error),
@@ -54,6 +61,9 @@ pub enum CommandError {
     /// `pinflow query` failed.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// `pinflow question` failed.
+    #[error(transparent)]
+    Question(#[from] QuestionCommandError),
     /// `pinflow emit` failed.
     #[error(transparent)]
     Emit(#[from] EmitError),
@@ -83,11 +93,13 @@ impl CommandError {
             CommandError::Check(error) => error,
             CommandError::Table(error) => &**error,
             CommandError::Query(error) => error,
+            CommandError::Question(error) => error,
             CommandError::Emit(error) => error,
             CommandError::Topics(error) => error,
             CommandError::Streams(error) => error,
             CommandError::ClockBefore1970
             | CommandError::NoGateway
+            | CommandError::QuestionsNotMaintained
             | CommandError::Runtime(_)
             | CommandError::Signals(_)
             | CommandError::Output(_) => return None,
@@ -98,7 +110,7 @@ impl CommandError {
 impl UserError for CommandError {
     fn exit_code(&self) -> ExitStatus {
         match self {
-            CommandError::NoGateway => ExitStatus::BadUsage,
+            CommandError::NoGateway | CommandError::QuestionsNotMaintained => ExitStatus::BadUsage,
             _ => self.of_command().map_or(ExitStatus::Failed, UserError::exit_code),
         }
     }
@@ -113,6 +125,7 @@ impl UserError for CommandError {
 mod tests {
     use std::path::PathBuf;
 
+    use crate::config::QuestionFileError;
     use pinflow_connect::sink::SinkError;
     use pinflow_connect::source::SourceError;
     use pinflow_core::secret::SecretError;
@@ -185,6 +198,7 @@ mod tests {
         vec![
             (CommandError::ClockBefore1970, failed),
             (CommandError::NoGateway, value),
+            (CommandError::QuestionsNotMaintained, value),
             (CommandError::Runtime(missing()), failed),
             (CommandError::Signals(missing()), failed),
             (OutputError::from(missing()).into(), failed),
@@ -230,6 +244,14 @@ mod tests {
             (QueryError::Unreachable { at: at.clone(), reason: String::new() }.into(), failed),
             (rejected(reqwest::StatusCode::NOT_FOUND).into(), failed),
             (QueryError::Output(missing()).into(), failed),
+            (QuestionCommandError::File(QuestionFileError::Empty { what: String::new() }).into(), file),
+            (QuestionCommandError::Wrong(Vec::new()).into(), value),
+            (QuestionCommandError::Unknown(String::new()).into(), value),
+            (QuestionCommandError::Config(config()).into(), value),
+            (QuestionCommandError::Location(StorageError::NoRegion).into(), "AWS region"),
+            (QuestionCommandError::Delta(no_folder().into()).into(), file),
+            (QuestionCommandError::Panicked(String::new()).into(), failed),
+            (QuestionCommandError::Output(missing()).into(), failed),
             (EmitError::Usage(usage()).into(), value),
             (EmitError::ConnectionFile(Box::new(config())).into(), value),
             (EmitError::DatabaseAddress(DatabaseAddressError::NoMode).into(), value),

@@ -46,6 +46,8 @@ pub mod publish;
 #[doc(hidden)]
 pub mod query;
 #[doc(hidden)]
+pub mod question;
+#[doc(hidden)]
 pub mod run;
 #[doc(hidden)]
 pub mod sources;

@@ -10,6 +10,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("table accept-deletion", TABLE_ACCEPT_DELETION),
     ("table doctor", TABLE_DOCTOR),
     ("query", QUERY),
+    ("question", QUESTION),
+    ("question explain", QUESTION_EXPLAIN),
+    ("question try", QUESTION_TRY),
+    ("question builtin", QUESTION_BUILTIN),
     ("gateway", GATEWAY),
     ("emit", EMIT),
     ("topics", TOPICS),
@@ -35,6 +39,8 @@ Examples:
           Append the cleaned rows to Delta tables in the folder `data`, too
   pinflow run posts.toml --listen 7461
           Run a configuration; serve the page and the HTTP API at http://127.0.0.1:7461
+  pinflow run examples/recordings --question examples/questions/pins_by_category.sql
+          Keep the answer to a question of your own up to date, too
   pinflow run posts.toml --until-caught-up
           Read what exists now, commit it and exit: for cron and Airflow
   pinflow run posts.toml --accept-loss kafka/12ab.pin/3:4200-4799
@@ -110,6 +116,48 @@ Examples:
           Only some rows of it, as CSV
   pinflow query popular_category_by_country --follow
           Print every change until Ctrl-C
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const QUESTION: &str = "\
+Examples:
+  pinflow question explain examples/questions/pins_by_category.sql
+          Columns, plan and memory of a question
+  pinflow question try examples/questions/pins_by_category.sql --tables data
+          Answer it over the tables in the folder `data`
+  pinflow question builtin popular_category_by_year
+          Print the SQL of a built-in question
+
+Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_EXPLAIN: &str = "\
+Examples:
+  pinflow question explain examples/questions/pins_by_category.sql
+          Columns, order, plan, and what a run holds in memory
+  pinflow question explain examples/questions/pins_by_category.sql examples/questions/latest_posts.sql --format json
+          The same of two questions for programs
+  pinflow question explain -
+          Explain what is typed or piped in
+
+Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_TRY: &str = "\
+Examples:
+  pinflow question try examples/questions/pins_by_category.sql --tables data
+          Answer a question over the tables in the folder `data`, also while a run writes to them
+  pinflow question try examples/questions/latest_posts.sql --tables data --limit 3 --format csv
+          The first three rows as CSV
+  pinflow question try examples/questions/latest_posts.sql --tables s3://12ab-lake/posts --connection lake.toml
+          Answer a question over tables in a bucket
+
+Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_BUILTIN: &str = "\
+Examples:
+  pinflow question builtin
+          List the names of the built-in questions
+  pinflow question builtin popular_category_by_year
+          Print the SQL of one
 
 Exit status: 0 done; 1 failed; 2 wrong command line";
 

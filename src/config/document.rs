@@ -8,8 +8,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::{ConfigProblem, KeyPlaces};
-use super::schema::{TABLES, TOP};
-use super::suggestion::{KeySuggestion, join, nearest, source_label, suggest, unknown_key, unknown_word};
+use super::schema::{LISTS, QUESTION, TABLES, TOP};
+use super::suggestion::{
+    KeySuggestion, QUESTION_LABEL, join, nearest, source_label, suggest, unknown_key, unknown_word,
+};
 use super::value_repair::{clamped_number, insert_example, remove_at};
 use super::value_type::{ConfigKey, ValueType, type_error};
 use crate::sources::{SOURCES, identify_kind, source_kind};
@@ -65,11 +67,13 @@ impl<'a> ConfigDocument<'a> {
         document
     }
 
-    /// Checks every key of every table except the sources.
+    /// Checks every key of every table that is not a list.
     pub(super) fn check_tables(&mut self) {
         let names: Vec<String> = self.root.keys().map(|key| key.get_ref().to_string()).collect();
         let is_known = |name: &str| {
-            name == "source" || TOP.iter().any(|key| key.name == name) || TABLES.iter().any(|(table, _)| *table == name)
+            LISTS.contains(&name)
+                || TOP.iter().any(|key| key.name == name)
+                || TABLES.iter().any(|(table, _)| *table == name)
         };
         for name in names.iter().filter(|name| !is_known(name)) {
             self.refuse_top_level(name);
@@ -100,7 +104,11 @@ impl<'a> ConfigDocument<'a> {
             self.root.insert(written, value);
         } else {
             let is_list = matches!(value.get_ref(), DeValue::Array(_));
-            let what = if is_list {
+            let what = if is_list && name == "questions" {
+                "[[questions]] is a list of tables; write [[question]] for a question of your own, or [questions] for the \
+                 options of all questions"
+                    .to_owned()
+            } else if is_list {
                 format!("[[{name}]] is a list of tables; write [{name}] with single brackets, and only once")
             } else {
                 format!("expected a table; write [{name}] and its keys below it")
@@ -111,17 +119,18 @@ impl<'a> ConfigDocument<'a> {
 
     fn refuse_top_level(&mut self, name: &str) {
         let Some((written, value)) = self.root.remove_entry(name) else { return };
-        let tables: Vec<&'static str> = TABLES.iter().map(|(table, _)| *table).chain(["source"]).collect();
+        let tables: Vec<&'static str> = TABLES.iter().map(|(table, _)| *table).chain(LISTS.iter().copied()).collect();
         let start = self.places.header_start(written.span().start);
         let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
         if is_table && let Some(near) = nearest(name, tables.iter().copied()) {
-            let brackets = if near == "source" { "[[source]]".to_owned() } else { format!("[{near}]") };
+            let brackets = if LISTS.contains(&near) { format!("[[{near}]]") } else { format!("[{near}]") };
             self.report_unknown(start, &format!("[{name}]: unknown table; did you mean {brackets}?"));
             self.root.entry(Spanned::new(written.span(), near.into())).or_insert(value);
             return;
         }
         if is_table && matches!(suggest(name, TOP, ""), KeySuggestion::Nothing) {
-            let known = TABLES.iter().map(|(table, _)| format!("[{table}]")).chain(["[[source]]".to_owned()]);
+            let lists = LISTS.iter().map(|list| format!("[[{list}]]"));
+            let known = TABLES.iter().map(|(table, _)| format!("[{table}]")).chain(lists);
             let known: Vec<String> = known.collect();
             self.report_unknown(start, &format!("[{name}]: unknown table; known are {}", known.join(", ")));
             return;
@@ -153,24 +162,9 @@ impl<'a> ConfigDocument<'a> {
 
     /// Removes the sources from the document. A source whose kind is unknown and cannot be guessed is skipped.
     pub(super) fn take_sources(&mut self) -> Vec<SourceTable<'a>> {
-        let Some((written, value)) = self.root.remove_entry("source") else { return Vec::new() };
-        let start = self.places.header_start(written.span().start);
-        self.places.add("source".to_owned(), written.span().start, value.span());
-        let span = value.span();
-        let items: Vec<Spanned<DeValue<'a>>> = match value.into_inner() {
-            DeValue::Array(list) => list.into_iter().collect(),
-            table @ DeValue::Table(_) => {
-                self.report_unknown(start, "[source]: sources are a list; write [[source]] with double brackets");
-                vec![Spanned::new(span, table)]
-            }
-            _ => {
-                self.report_unknown(start, "source: expected a table; write [[source]] and its keys below it");
-                self.places.mark_reported("source");
-                Vec::new()
-            }
-        };
+        let items = self.take_list("source");
         let count = items.len();
-        let taken = items.into_iter().enumerate().filter_map(|(index, item)| self.take_source(index, item));
+        let taken = items.into_iter().filter_map(|(index, item)| self.take_source(index, item));
         let taken: Vec<_> = taken.collect();
         if taken.len() < count {
             self.places.mark_reported("source");
@@ -178,13 +172,55 @@ impl<'a> ConfigDocument<'a> {
         taken
     }
 
+    /// Removes the questions from the document and checks their keys. Each has its index in the list.
+    pub(super) fn check_questions(&mut self) -> Vec<(usize, Spanned<DeValue<'a>>)> {
+        let mut items = self.take_list("question");
+        for (index, item) in &mut items {
+            let start = item.span().start;
+            if let DeValue::Table(table) = item.get_mut() {
+                self.check_entries(&format!("question.{index}"), QUESTION_LABEL, QUESTION, table, start);
+            }
+        }
+        items
+    }
+
+    /// Removes a list of tables from the document. Each table has its index in the list. What is not a table is
+    /// reported and skipped.
+    fn take_list(&mut self, name: &'static str) -> Vec<(usize, Spanned<DeValue<'a>>)> {
+        let Some((written, value)) = self.root.remove_entry(name) else { return Vec::new() };
+        let start = self.places.header_start(written.span().start);
+        self.places.add(name.to_owned(), written.span().start, value.span());
+        let span = value.span();
+        let items: Vec<Spanned<DeValue<'a>>> = match value.into_inner() {
+            DeValue::Array(list) => list.into_iter().collect(),
+            table @ DeValue::Table(_) => {
+                let what = format!("[{name}]: {name}s are a list; write [[{name}]] with double brackets");
+                self.report_unknown(start, &what);
+                vec![Spanned::new(span, table)]
+            }
+            _ => {
+                self.report_unknown(start, &format!("{name}: {}", expected_table(name)));
+                self.places.mark_reported(name);
+                Vec::new()
+            }
+        };
+        let mut tables = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let (path, span) = (format!("{name}.{index}"), item.span());
+            self.places.add(path.clone(), span.start, span.clone());
+            if matches!(item.get_ref(), DeValue::Table(_)) {
+                tables.push((index, item));
+            } else {
+                self.report(span.start, &path, &expected_table(name));
+                self.places.mark_reported(name);
+            }
+        }
+        tables
+    }
+
     fn take_source(&mut self, index: usize, mut item: Spanned<DeValue<'a>>) -> Option<SourceTable<'a>> {
         let (path, span) = (format!("source.{index}"), item.span());
-        self.places.add(path.clone(), span.start, span.clone());
-        let DeValue::Table(table) = item.get_mut() else {
-            self.report(span.start, &path, "expected a table; write [[source]] and its keys below it");
-            return None;
-        };
+        let DeValue::Table(table) = item.get_mut() else { return None };
         let known = || SOURCES.iter().map(|kind| kind.name);
         let all = join(&known().map(|name| format!("\"{name}\"")).collect::<Vec<_>>());
         let guessed = identify_kind(|key| table.contains_key(key));
@@ -429,6 +465,11 @@ impl<'a> ConfigDocument<'a> {
         places.is_broken_from = self.is_broken_from;
         (self.problems, places, self.too_wide)
     }
+}
+
+/// The problem of a value where a table of a list is expected.
+fn expected_table(list: &str) -> String {
+    format!("expected a table; write [[{list}]] and its keys below it")
 }
 
 fn join_path(table: &str, key: &str) -> String {

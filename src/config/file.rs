@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::DeValue;
+
 use super::Config;
 use super::document::{ConfigDocument, SourceTable};
 use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
+use super::question::{QuestionConfig, load_questions};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::LocationSpec;
@@ -79,10 +83,31 @@ pub struct ConfigFile {
     problems: Vec<ConfigProblem>,
     places: KeyPlaces,
     too_wide: Vec<KeyProblem>,
-    /// The index in the file of each source that was read.
-    source_indices: Vec<usize>,
+    indices: ListIndices,
     /// Keys that were set by flags, each with its flag as given.
     flags: BTreeMap<&'static str, String>,
+}
+
+/// The index in the file of each table of a list that was read.
+#[derive(Debug, Clone, Default)]
+struct ListIndices {
+    sources: Vec<usize>,
+    questions: Vec<usize>,
+}
+
+impl ListIndices {
+    /// A path in which the index of a source or question that was read is that in the file. `None` for other paths.
+    fn path_in_file(&self, path: &str) -> Option<String> {
+        let (list, rest) = path.split_once('.')?;
+        let indices = match list {
+            "source" => &self.sources,
+            "question" => &self.questions,
+            _ => return None,
+        };
+        let (index, key) = rest.split_once('.').map_or((rest, None), |(index, key)| (index, Some(key)));
+        let index = indices.get(index.parse::<usize>().ok()?)?;
+        Some(key.map_or_else(|| format!("{list}.{index}"), |key| format!("{list}.{index}.{key}")))
+    }
 }
 
 impl ConfigFile {
@@ -115,7 +140,7 @@ impl ConfigFile {
             problems: Vec::new(),
             places: KeyPlaces::default(),
             too_wide: Vec::new(),
-            source_indices: Vec::new(),
+            indices: ListIndices::default(),
             flags: BTreeMap::new(),
         }
     }
@@ -127,10 +152,11 @@ impl ConfigFile {
         let mut document = ConfigDocument::parse(text);
         document.check_tables();
         let sources = document.check_sources();
-        let (config, source_indices) = read_config(&mut document, sources, base);
+        let questions = document.check_questions();
+        let (config, indices) = read_config(&mut document, sources, questions, base);
         let (problems, places, too_wide) = document.finish();
         let (path, flags) = (path.to_owned(), BTreeMap::new());
-        ConfigFile { path, is_file: true, config, problems, places, too_wide, source_indices, flags }
+        ConfigFile { path, is_file: true, config, problems, places, too_wide, indices, flags }
     }
 
     /// Notes that a flag has set a key, so that errors name the flag and not the file.
@@ -143,25 +169,40 @@ impl ConfigFile {
     /// # Errors
     /// [`ConfigError::Invalid`] with every problem, in the order of the file.
     pub fn finish(mut self, wanted: ConfigUse) -> Result<Config, ConfigError> {
-        let found: Vec<_> = self.config.problems(wanted).into_iter().map(|problem| self.as_in_file(problem)).collect();
+        let config = &self.config;
+        let (questions, of_questions) = load_questions(&config.own_questions, &config.base, &config.questions);
+        let (of_flags, of_file): (Vec<_>, Vec<_>) =
+            of_questions.into_iter().partition(|problem| self.question_flag(problem).is_some());
+        let found = config.problems(wanted).into_iter().chain(of_file);
+        let found: Vec<_> = found.map(|problem| self.as_in_file(problem)).collect();
         // A number that its type cannot hold was replaced by a valid one. Its range is reported too.
         let is_known = |problem: &KeyProblem| found.iter().any(|other| other.key == problem.key);
         let too_wide = self.too_wide.iter().filter(|problem| !is_known(problem));
         let mut problems: Vec<_> = found.iter().chain(too_wide).filter_map(|problem| self.locate(problem)).collect();
+        problems.extend(of_flags.iter().filter_map(|problem| self.flag_problem(problem)));
         problems.append(&mut self.problems);
         problems.sort();
         problems.dedup();
+        self.config.bound_questions = questions;
         if problems.is_empty() { Ok(self.config) } else { Err(ConfigError::Invalid { path: self.path, problems }) }
     }
 
-    /// A problem in which the index of a source is that in the file.
+    /// A problem in which the index of a source or question is that in the file.
     fn as_in_file(&self, problem: KeyProblem) -> KeyProblem {
-        let counted = |path: &str| {
-            let (index, key) = path.strip_prefix("source.")?.split_once('.')?;
-            Some(format!("source.{}.{key}", self.source_indices.get(index.parse::<usize>().ok()?)?))
-        };
-        let conflicts_with = problem.conflicts_with.map(|path| counted(&path).unwrap_or(path));
-        KeyProblem { key: counted(&problem.key).unwrap_or(problem.key), conflicts_with, ..problem }
+        let counted = |path: String| self.indices.path_in_file(&path).unwrap_or(path);
+        KeyProblem { key: counted(problem.key), conflicts_with: problem.conflicts_with.map(counted), ..problem }
+    }
+
+    /// The flag that gave the question with this problem.
+    fn question_flag(&self, problem: &KeyProblem) -> Option<&str> {
+        let (index, _) = problem.key.strip_prefix("question.")?.split_once('.')?;
+        self.config.own_questions.get(index.parse::<usize>().ok()?)?.flag.as_deref()
+    }
+
+    /// The problem of a question that a flag gave.
+    fn flag_problem(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
+        let flag = self.question_flag(problem)?;
+        Some(ConfigProblem { place: None, what: format!("{flag}: {}", problem.what) })
     }
 
     fn locate(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
@@ -180,23 +221,31 @@ pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The settings of a document, and which of its sources were read.
+/// The settings of a document, and which of its sources and questions were read.
 fn read_config<'a>(
     document: &mut ConfigDocument<'a>,
     sources: Vec<SourceTable<'a>>,
+    questions: Vec<(usize, Spanned<DeValue<'a>>)>,
     base: PathBuf,
-) -> (Config, Vec<usize>) {
-    let (mut read, mut indices) = (Vec::new(), Vec::new());
+) -> (Config, ListIndices) {
+    let (mut read, mut own_questions, mut indices) = (Vec::new(), Vec::new(), ListIndices::default());
     for SourceTable { index, kind, value } in sources {
         let path = format!("source.{index}");
         let source = document.read_with(&path, value, kind.read);
-        indices.extend(source.is_some().then_some(index));
+        indices.sources.extend(source.is_some().then_some(index));
         read.extend(source);
+    }
+    for (index, value) in questions {
+        let question: Option<QuestionConfig> = document.read(&format!("question.{index}"), value);
+        indices.questions.extend(question.is_some().then_some(index));
+        own_questions.extend(question);
     }
     let config = Config {
         pipeline: document.read_top_level("pipeline").unwrap_or_else(|| "posts".to_owned()),
         sources: read,
         questions: document.read_top_level("questions").unwrap_or_default(),
+        own_questions,
+        bound_questions: Vec::new(),
         tables: document.read_top_level("tables"),
         archive: document.read_top_level("archive"),
         objects: document.read_top_level("objects").unwrap_or_default(),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 
-use super::super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS, TABLES};
+use super::super::schema::{KAFKA_CONNECTION, KINESIS_CONNECTION, OBJECTS, QUESTION, TABLES};
 use super::super::value_type::{ConfigKey, ValueType};
 use super::*;
 use crate::sources::{SOURCES, source_kind};
@@ -88,6 +88,19 @@ fn problem_of_a_flag_names_the_flag_and_not_the_file() {
     assert_eq!(lines[0], "posts.toml has 2 errors");
     assert!(lines[1].starts_with("--workers 0: must be "), "{error}");
     assert_eq!(lines[2], "posts.toml:3:12: [engine] epoch_ms: must be 1 to 10000, found 0");
+}
+
+#[test]
+fn problem_of_a_question_names_its_flag_or_its_table_in_the_file() {
+    // The first question cannot be read, so that the indices of the others differ from those in the file.
+    let text = format!("[[question]]\nname = 1\n[[question]]\nname = \"two\"\nsql = \"SELECT\"\n{SOURCE}");
+    let mut file = ConfigFile::parse(&text, Path::new("posts.toml"));
+    file.config.own_questions.push(QuestionConfig::from_flag(Path::new("nowhere/three.sql")));
+    let error = file.finish(ConfigUse::Run).unwrap_err().to_string();
+    let of = |begins: &str| error.lines().any(|line| line.starts_with(begins));
+    assert!(of("posts.toml:2:8: [[question]] name: expected text"), "{error}");
+    assert!(of("posts.toml:5:7: [[question]] sql: two: 1 problem"), "{error}");
+    assert!(of("--question nowhere/three.sql: cannot read "), "{error}");
 }
 
 #[test]
@@ -176,6 +189,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (inner(kafka, "tls"), fields::<pinflow_kafka::KafkaTls>()),
         (inner(kafka, "sasl"), fields::<pinflow_kafka::KafkaSasl>()),
         (inner(kinesis, "streams"), fields::<pinflow_connect::source::TopicMap>()),
+        (QUESTION, fields::<QuestionConfig>()),
         (table("questions"), fields::<pinflow_dataflows::graph::GraphOptions>()),
         (table("tables"), fields::<crate::config::TablesConfig>()),
         (table("archive"), fields::<pinflow_archive::ArchiveConfig>()),
@@ -197,8 +211,12 @@ fn schema_has_exactly_the_keys_of_the_structs() {
 fn every_key_is_in_the_reference_of_the_configuration() {
     let page = include_str!("../../docs/reference/configuration.md");
     let sources = SOURCES.iter().map(|kind| (kind.name, kind.keys));
-    let tables =
-        TABLES.iter().copied().chain(sources).flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
+    let tables = TABLES
+        .iter()
+        .copied()
+        .chain(sources)
+        .chain([("question", QUESTION)])
+        .flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
     // A row of a table begins with the key, or with several in a row.
     let has_row = |name: &str| {
         page.lines().filter(|line| line.starts_with('|')).any(|line| {
@@ -224,6 +242,7 @@ fn example_of_every_key_can_be_read() {
     for (table, keys) in TABLES {
         keys.iter().for_each(|key| try_key(&format!("[{table}]"), keys, key));
     }
+    QUESTION.iter().for_each(|key| try_key("[[question]]", QUESTION, key));
 }
 
 /// A change to a text, at positions given as fractions of its length.

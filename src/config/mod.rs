@@ -10,6 +10,7 @@ mod file;
 mod memory;
 mod other_format;
 mod problem;
+mod question;
 mod schema;
 mod suggestion;
 mod value_repair;
@@ -30,6 +31,10 @@ pub use memory::ByteSize;
 use memory::default_memory_max;
 pub use other_format::OtherFormat;
 pub use problem::ConfigProblem;
+pub use question::{
+    ConfiguredQuestion, QUESTION_BYTES_MAX, QuestionConfig, QuestionFileError, QuestionText, bind_text,
+    read_named_question, read_question_text,
+};
 
 pub use pinflow_connect::source::AcceptedLoss;
 
@@ -61,6 +66,10 @@ pub struct Config {
     pub sources: Vec<Arc<dyn SourceConfig>>,
     /// What the answers mean.
     pub questions: GraphOptions,
+    /// Questions of the user's own, as configured.
+    pub own_questions: Vec<QuestionConfig>,
+    /// The same questions with their plans. Set once the configuration is complete.
+    pub bound_questions: Vec<ConfiguredQuestion>,
     /// The tables for cleaned rows, if there are any.
     pub tables: Option<TablesConfig>,
     /// The archive for messages as received, if there is one.
@@ -264,6 +273,8 @@ impl Config {
             pipeline: "posts".to_owned(),
             sources: vec![Arc::new(RecordingConfig::with_path(path))],
             questions: GraphOptions::default(),
+            own_questions: Vec::new(),
+            bound_questions: Vec::new(),
             tables: None,
             archive: None,
             objects: storage::StorageConnection::default(),

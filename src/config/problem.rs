@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::schema::LISTS;
 use super::value_type::shorten;
 use pinflow_core::key_problem::KeyProblem;
 
@@ -70,8 +71,8 @@ impl KeyPlaces {
 
     /// Locates a problem that a crate found in a value. `None` if the key's errors are already reported.
     pub(super) fn locate(&self, problem: &KeyProblem) -> Option<ConfigProblem> {
-        // A source that cannot be read does not affect the others.
-        let holders = ancestors(&problem.key).filter(|path| *path != "source" || problem.key == "source");
+        // An entry of a list that cannot be read does not affect the others.
+        let holders = ancestors(&problem.key).filter(|path| !LISTS.contains(path) || problem.key == *path);
         let is_reported = holders.into_iter().any(|path| self.reported.contains(path));
         let is_followup = problem.key.contains('.') && {
             let inside = format!("{}.", problem.key);
@@ -146,7 +147,7 @@ fn table_and_key(path: &str) -> (String, &str) {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     match first {
         "pipeline" => (String::new(), path),
-        "source" => ("[[source]]".to_owned(), rest.split_once('.').map_or("", |(_, key)| key)),
+        list if LISTS.contains(&list) => (format!("[[{list}]]"), rest.split_once('.').map_or("", |(_, key)| key)),
         "answers" if rest == "delta" => ("[answers.delta]".to_owned(), ""),
         "answers" if rest.starts_with("delta.") => ("[answers.delta]".to_owned(), &rest["delta.".len()..]),
         _ => (format!("[{first}]"), rest),
@@ -181,6 +182,8 @@ mod tests {
             ("tables.url", "[tables] url: x"),
             ("source.1", "[[source]]: x"),
             ("source.1.topics.pin", "[[source]] topics.pin: x"),
+            ("question.0", "[[question]]: x"),
+            ("question.0.file", "[[question]] file: x"),
             ("answers.delta", "[answers.delta]: x"),
             ("answers.delta.url", "[answers.delta] url: x"),
             ("gateway.kafka.tls.key", "[gateway] kafka.tls.key: x"),

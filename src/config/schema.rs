@@ -9,7 +9,7 @@ use ValueType::{Choice, Flag, ListenAddress, Number, OneOf, Secret, SecretMap, T
 pub(super) use pinflow_kafka::config_keys::CONNECTION_KEYS as KAFKA_CONNECTION;
 pub(super) use pinflow_kinesis::config_keys::CONNECTION_KEYS as KINESIS_CONNECTION;
 
-/// The top-level tables of a configuration. `source` is a list: see `crate::sources`.
+/// The top-level tables of a configuration that are written once.
 pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
     ("questions", QUESTIONS),
     ("tables", TABLES_KEYS),
@@ -21,6 +21,17 @@ pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
     ("serve", SERVE),
     ("gateway", GATEWAY),
     ("telemetry", TELEMETRY),
+];
+
+/// The top-level tables of a configuration that are written as lists, with double brackets. The keys of a source depend
+/// on its kind: see `crate::sources`.
+pub(super) const LISTS: &[&str] = &["source", "question"];
+
+/// `[[question]]`: a question of the user's own.
+pub(super) const QUESTION: &[ConfigKey] = &[
+    ConfigKey::optional("name", Text, "\"pins_by_category\""),
+    ConfigKey::optional("file", Text, "\"questions/pins_by_category.sql\""),
+    ConfigKey::optional("sql", Text, "\"SELECT category, count(*) AS pins FROM pin GROUP BY category\""),
 ];
 
 /// The keys before the first table.

@@ -2,7 +2,7 @@
 
 use strsim::damerau_levenshtein;
 
-use super::schema::{TABLES, TOP};
+use super::schema::{LISTS, QUESTION, TABLES, TOP};
 use super::value_type::{ConfigKey, ValueType, shorten};
 use crate::sources::SOURCES;
 
@@ -63,8 +63,8 @@ fn tables_with_key(name: &str, table: &str) -> Vec<String> {
     if TABLES.iter().any(|(other, _)| *other == name) {
         return vec![format!("in a separate table: [{name}]")];
     }
-    if name == "source" {
-        return vec!["in a separate table: [[source]]".to_owned()];
+    if LISTS.contains(&name) {
+        return vec![format!("in a separate table: [[{name}]]")];
     }
     let all = all_tables();
     let has = |keys: &[ConfigKey]| keys.iter().any(|key| key.name == name);
@@ -79,6 +79,7 @@ fn place_text(label: &str) -> String {
 fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     let mut all = vec![(String::new(), TOP)];
     all.extend(SOURCES.iter().map(|kind| (source_label(kind.name), kind.keys)));
+    all.push((QUESTION_LABEL.to_owned(), QUESTION));
     for (name, keys) in TABLES {
         let inner = keys.iter().filter_map(|key| match key.value {
             ValueType::Table(keys) if *name == "answers" => Some((format!("[{name}.{}]", key.name), keys)),
@@ -89,6 +90,9 @@ fn all_tables() -> Vec<(String, &'static [ConfigKey])> {
     }
     all
 }
+
+/// The name of a question's table in errors.
+pub(super) const QUESTION_LABEL: &str = "[[question]]";
 
 /// The name of a source of this kind in errors.
 pub(super) fn source_label(kind: &str) -> String {
@@ -110,8 +114,8 @@ pub(super) fn unknown_key(name: &str, keys: &[ConfigKey], label: &str) -> (Strin
         KeySuggestion::ConfigKey(meant) => (format!("unknown key; did you mean `{meant}`?"), Some(meant)),
         KeySuggestion::Elsewhere(what) => (format!("unknown key; {what}"), None),
         KeySuggestion::Nothing if label.is_empty() => {
-            let tables: Vec<&str> = TABLES.iter().map(|(table, _)| *table).collect();
-            let what = format!("unknown key; known are pipeline and the tables source, {}", tables.join(", "));
+            let tables: Vec<&str> = LISTS.iter().copied().chain(TABLES.iter().map(|(table, _)| *table)).collect();
+            let what = format!("unknown key; known are pipeline and the tables {}", tables.join(", "));
             (what, None)
         }
         KeySuggestion::Nothing => {

@@ -146,6 +146,7 @@ fn prepare_folder(folder: &Path) {
         fs::copy(root().join("examples").join(name), folder.join("examples").join(name)).unwrap();
     }
     std::os::unix::fs::symlink(&recordings, folder.join("examples/recordings")).unwrap();
+    std::os::unix::fs::symlink(root().join("examples/questions"), folder.join("examples/questions")).unwrap();
     let posts = "[[source]]\nkind = \"recording\"\npath = \"examples/recordings\"\n\n[tables]\nurl = \"posts\"\n";
     fs::write(folder.join("posts.toml"), posts).unwrap();
     // `scripts/quickstart.sh` is printed first and creates these tables.

@@ -11,5 +11,5 @@ mod stdout;
 
 pub use answer_hub::{AnswerHub, AnswerSubscription, EpochChanges, ReadConsistency, SubscriptionStart};
 pub use answer_view::AnswerView;
-pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens};
+pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens, escape_formulas};
 pub use stdout::{StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter};

@@ -267,7 +267,8 @@ fn render_csv(columns: &[AnswerColumn], rows: &[&AnswerRow], separator: u8) -> R
 ///
 /// Text after any common separator counts as a cell. A spreadsheet chooses its separator by its language, whatever the file
 /// was written with: `x;=1+1` is one cell in some and two in others.
-fn escape_formulas(text: &str) -> String {
+#[must_use]
+pub fn escape_formulas(text: &str) -> String {
     let (mut kept, mut begins_cell) = (String::with_capacity(text.len() + 1), true);
     for (at, c) in text.char_indices() {
         let steers = matches!(c, '=' | '+' | '-' | '@') || (at == 0 && matches!(c, '\t' | '\r' | '\n'));

@@ -33,6 +33,7 @@ use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+pub use answers::escape_formulas;
 pub use config::{HttpConfig, ServeTokens};
 
 use super::answer_hub::{AnswerHub, ReadConsistency};

@@ -1,0 +1,116 @@
+//! Command-line arguments of `pinflow question`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions};
+
+use super::flags::{RankingFlags, duplicate_policies};
+
+/// Explain questions in SQL, answer them once over tables, and print the built-in ones
+#[derive(Debug, Clone, clap::Args)]
+pub struct QuestionArgs {
+    #[command(subcommand)]
+    pub(super) command: QuestionCommand,
+}
+
+impl QuestionArgs {
+    /// Whether the output is for programs.
+    pub(crate) fn is_data(&self) -> bool {
+        match &self.command {
+            QuestionCommand::Explain(args) => args.format == ExplainFormat::Json,
+            QuestionCommand::Try(args) => args.output_format() != QuestionFormat::Table,
+            QuestionCommand::Builtin(_) => true,
+        }
+    }
+}
+
+/// The subcommand with its arguments.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(super) enum QuestionCommand {
+    /// Show the columns of an answer, its plan, and what a run holds in memory for it. Needs neither a run nor tables
+    Explain(ExplainArgs),
+    /// Answer a question once, over the rows that tables hold now. A run may be writing to them
+    Try(TryArgs),
+    /// List the built-in questions, or print the SQL of one, for a start
+    Builtin(BuiltinArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// Files with one SELECT each; - reads stdin
+    #[arg(value_name = "FILE.sql", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) rankings: RankingFlags,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ExplainFormat,
+}
+
+/// Output format of an explanation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ExplainFormat {
+    /// Text to read
+    #[default]
+    Text,
+    /// One JSON object for each question
+    Json,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct TryArgs {
+    /// A file with one SELECT; - reads stdin
+    #[arg(value_name = "FILE.sql")]
+    pub(super) file: PathBuf,
+    /// The tables of a run: a folder with pin, geo and user, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(super) tables: PathBuf,
+    /// Connect to the bucket as `[objects]` of this configuration does. Without it, the environment and the AWS profile
+    /// decide
+    #[arg(long, value_name = "FILE.toml")]
+    pub(super) connection: Option<PathBuf>,
+    /// Which rows of one `ind` count [default: latest]
+    #[arg(long, value_name = "latest|keep", value_parser = duplicate_policies())]
+    duplicates: Option<DuplicatePolicy>,
+    #[command(flatten)]
+    rankings: RankingFlags,
+    /// Print at most this many rows, the first ones of the answer [default: all]
+    #[arg(long, value_name = "ROWS")]
+    pub(super) limit: Option<usize>,
+    /// Output format [default: table on a terminal, json elsewhere]
+    #[arg(long, value_enum, alias = "output")]
+    format: Option<QuestionFormat>,
+}
+
+impl TryArgs {
+    /// The options of the question.
+    pub(super) fn graph_options(&self) -> GraphOptions {
+        let options = self.rankings.graph_options();
+        GraphOptions { duplicates: self.duplicates.unwrap_or(options.duplicates), ..options }
+    }
+
+    /// The given format, or the default: a table on a terminal, else JSON.
+    pub(super) fn output_format(&self) -> QuestionFormat {
+        let by_default = if std::io::stdout().is_terminal() { QuestionFormat::Table } else { QuestionFormat::Json };
+        self.format.unwrap_or(by_default)
+    }
+}
+
+/// Output format of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum QuestionFormat {
+    /// A table to read
+    Table,
+    /// One JSON object with the columns and the rows
+    Json,
+    /// Comma-separated values
+    Csv,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct BuiltinArgs {
+    /// The question whose SQL is printed. Without one, the names are listed
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+}

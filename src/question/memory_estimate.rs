@@ -1,0 +1,113 @@
+//! What a run holds in memory for each `ind` so that a question can be answered. An estimate.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use pinflow_sql::catalog::{Catalog, Relation};
+use pinflow_sql::datum::{Datum, SqlType};
+use pinflow_sql::expr::{Expr, ExprKind};
+use pinflow_sql::split::ScanSpec;
+
+/// The length of texts that a value holds itself, bytes. Longer ones are stored beside it.
+const INLINE_TEXT_BYTES: u64 = 24;
+/// The size of a value, bytes.
+const VALUE_BYTES: u64 = size_of::<Datum>() as u64;
+
+/// Usual lengths of texts in posts, bytes. Others are short enough to be within their value.
+const USUAL_TEXT_BYTES: &[(&str, u64)] =
+    &[("unique_id", 36), ("title", 51), ("description", 141), ("tag_list", 153), ("image_src", 78), ("_source", 32)];
+/// The length that is assumed for a text that is computed.
+const COMPUTED_TEXT_BYTES: u64 = 32;
+/// The size of a list that is computed, or of coordinates, without its own value.
+const LIST_BYTES: u64 = 2 * VALUE_BYTES;
+
+/// The columns that a question reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct MemoryEstimate {
+    /// Columns that every run holds, as `table.column`.
+    pub(super) held_anyway: Vec<String>,
+    /// Columns that are held for this question.
+    pub(super) held_for_it: Vec<ExtraColumn>,
+    /// The estimated size of these, bytes for each `ind`.
+    pub(super) bytes_per_ind: u64,
+}
+
+/// A column, or what is computed of columns, that is held for a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct ExtraColumn {
+    /// The column as `table.column`. If it is computed, the columns that it is computed of.
+    pub(super) column: String,
+    /// Whether the value is computed when a row arrives, and only the result is held.
+    pub(super) is_computed: bool,
+    /// The estimated size of a value, bytes.
+    pub(super) bytes: u64,
+}
+
+/// Estimates what these scans need.
+pub(super) fn estimate_memory(scans: &[ScanSpec], catalog: &Catalog) -> MemoryEstimate {
+    let mut estimate = MemoryEstimate::default();
+    let mut counted = Vec::new();
+    for (relation, expr) in scans.iter().flat_map(|scan| scan.columns.iter().map(|column| (scan.relation, column))) {
+        // Two scans of a relation can read the same value.
+        if let Some(known) = catalog.relations.get(relation)
+            && !counted.contains(&(relation, expr))
+        {
+            counted.push((relation, expr));
+            estimate.add(known, expr);
+        }
+    }
+    estimate.held_anyway.sort();
+    estimate.held_for_it.sort_by(|one, other| one.column.cmp(&other.column));
+    estimate.bytes_per_ind = estimate.held_for_it.iter().map(|column| column.bytes).sum();
+    estimate
+}
+
+impl MemoryEstimate {
+    fn add(&mut self, relation: &Relation, expr: &Expr) {
+        let named = |index: usize| {
+            let name = relation.columns.get(index).map_or("?", |column| column.name);
+            format!("{}.{name}", relation.name)
+        };
+        let is_held = |index: &usize| relation.columns.get(*index).is_some_and(|column| column.held);
+        if let ExprKind::Column(index) = &expr.kind
+            && is_held(index)
+        {
+            return self.held_anyway.push(named(*index));
+        }
+        let read = columns_read(expr);
+        if read.is_empty() {
+            return;
+        }
+        let is_computed = !matches!(expr.kind, ExprKind::Column(_));
+        let column = read.iter().map(|index| named(*index)).collect::<Vec<_>>().join(", ");
+        let usual = |index: usize| relation.columns.get(index).map_or(0, |column| usual_text_bytes(column.name));
+        let text_bytes = match &expr.kind {
+            ExprKind::Column(index) => usual(*index),
+            _ => COMPUTED_TEXT_BYTES,
+        };
+        self.held_for_it.push(ExtraColumn { column, is_computed, bytes: value_bytes(expr.ty, text_bytes) });
+    }
+}
+
+/// The columns that an expression reads, in their order.
+pub(super) fn columns_read(expr: &Expr) -> BTreeSet<usize> {
+    let mut columns = BTreeSet::new();
+    expr.for_each_column(&mut |index| {
+        columns.insert(index);
+    });
+    columns
+}
+
+fn usual_text_bytes(column: &str) -> u64 {
+    USUAL_TEXT_BYTES.iter().find(|(name, _)| *name == column).map_or(0, |(_, bytes)| *bytes)
+}
+
+/// The size of a value, bytes.
+fn value_bytes(ty: SqlType, text_bytes: u64) -> u64 {
+    match ty {
+        SqlType::Text if text_bytes > INLINE_TEXT_BYTES => VALUE_BYTES + text_bytes,
+        SqlType::Texts | SqlType::Doubles => VALUE_BYTES + LIST_BYTES,
+        _ => VALUE_BYTES,
+    }
+}

@@ -1,0 +1,77 @@
+//! `pinflow question`: explains questions in SQL, and answers them once over tables. Needs no running pinflow.
+
+mod args;
+mod error;
+mod explain;
+mod flags;
+mod memory_estimate;
+mod render;
+mod try_question;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+pub use args::{QuestionArgs, QuestionFormat};
+pub use error::QuestionCommandError;
+pub(crate) use flags::{RankingFlags, duplicate_policies};
+
+use args::QuestionCommand;
+use explain::explain_question;
+
+use crate::config::{QuestionText, bind_text, read_named_question, read_question_text};
+use pinflow_dataflows::questions::{QuestionName, QuestionSet};
+
+/// Runs the command and prints its result.
+///
+/// # Errors
+/// If a question cannot be read or is wrong, tables cannot be read, or the output cannot be written.
+pub async fn run(args: QuestionArgs, out: &mut (dyn Write + Send)) -> Result<(), QuestionCommandError> {
+    match args.command {
+        QuestionCommand::Explain(args) => explain_files(&args, out),
+        QuestionCommand::Try(args) => {
+            let text = read_question(&args.file)?;
+            try_question::run(text, args, out).await
+        }
+        QuestionCommand::Builtin(args) => print_built_in(args.name.as_deref(), out),
+    }
+}
+
+/// Reads the question of an argument; `-` is stdin.
+fn read_question(path: &Path) -> Result<QuestionText, QuestionCommandError> {
+    if path != Path::new("-") {
+        return Ok(read_named_question(path)?);
+    }
+    let (sql, label) = (read_question_text(io::stdin().lock(), "stdin")?, "stdin".to_owned());
+    let name = QuestionName::parse(&label).map_err(|error| QuestionCommandError::Unknown(error.to_string()))?;
+    Ok(QuestionText { name, label, sql })
+}
+
+/// Explains every question. Problems of all of them are reported together.
+fn explain_files(args: &args::ExplainArgs, out: &mut dyn Write) -> Result<(), QuestionCommandError> {
+    let options = args.rankings.graph_options();
+    let (mut explained, mut wrong) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        let text = read_question(path)?;
+        match bind_text(&text, &options) {
+            Ok(bound) => explained.push(explain_question(&text, &bound)),
+            Err(error) => wrong.push(error),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(QuestionCommandError::Wrong(wrong));
+    }
+    Ok(render::write_explanations(&explained, args.format, out)?)
+}
+
+/// Prints the names of the built-in questions, or the SQL of one.
+fn print_built_in(name: Option<&str>, out: &mut dyn Write) -> Result<(), QuestionCommandError> {
+    let built_in = QuestionSet::built_in();
+    let Some(name) = name else {
+        return Ok(built_in.names().try_for_each(|name| writeln!(out, "{name}"))?);
+    };
+    let Some((_, question)) = built_in.find(name) else {
+        let what = format!("no built-in question is named `{name}`; `pinflow question builtin` lists them");
+        return Err(QuestionCommandError::Unknown(what));
+    };
+    Ok(writeln!(out, "{}", question.sql.trim_end())?)
+}

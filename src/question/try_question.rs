@@ -1,0 +1,167 @@
+//! Answers a question once over tables, by the evaluator that knows nothing of changes.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pinflow_delta::{DeltaError, RowSelection, Table, TableContents, inspect, missing_tables, read_counting_rows};
+use pinflow_sql::catalog::{Catalog, POSTS, Relation};
+use pinflow_sql::datum::Row;
+use pinflow_sql::eval::Faults;
+use pinflow_sql::naive::{RelationRows, evaluate, list_answer};
+use pinflow_sql::plan::{BoundQuestion, Plan};
+use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
+use pinflow_terminal::write_error_line;
+
+use super::args::TryArgs;
+use super::error::QuestionCommandError;
+use super::memory_estimate::columns_read;
+use super::render;
+use crate::config::{QuestionText, bind_text, storage_connection};
+use pinflow_dataflows::graph::DuplicatePolicy;
+
+/// Time between two progress lines.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// An answer and how it came about.
+#[derive(Debug)]
+pub(super) struct TriedAnswer {
+    /// The rows in the order in which they are listed.
+    pub(super) rows: Vec<Row>,
+    /// The number of rows that count in the tables that the question reads.
+    pub(super) rows_read: usize,
+    /// The number of operations without a result, which gave null.
+    pub(super) faults: u64,
+}
+
+/// The rows of each relation of the catalog. A relation that the question does not read has none.
+#[derive(Debug, Default)]
+struct ReadRelations(Vec<Vec<Row>>);
+
+impl RelationRows for ReadRelations {
+    fn relation_rows(&self, relation: usize) -> &[Row] {
+        self.0.get(relation).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Answers a question over tables and prints the answer.
+///
+/// # Errors
+/// If the question is wrong, the tables cannot be read, or the output cannot be written.
+pub(super) async fn run(
+    text: QuestionText,
+    args: TryArgs,
+    out: &mut (dyn Write + Send),
+) -> Result<(), QuestionCommandError> {
+    let options = args.graph_options();
+    let bound = bind_text(&text, &options).map_err(|error| QuestionCommandError::Wrong(vec![error]))?;
+    let location = connect_location(&args).await?;
+    let tables = inspect(&location, 0).await?;
+    let missing = missing_tables(&tables);
+    if !missing.is_empty() {
+        let (path, what) = (location.name().to_owned(), missing.join("; "));
+        return Err(DeltaError::Foreign { path, what }.into());
+    }
+    let begun = Instant::now();
+    let asked = bound.clone();
+    let answer = tokio::task::spawn_blocking(move || answer_question(&asked, &tables, options.duplicates));
+    let answer = answer.await.map_err(|panic| QuestionCommandError::Panicked(panic.to_string()))??;
+    report_effort(&answer, args.limit, begun.elapsed());
+    Ok(render::write_answer(&text, &bound, &answer, (args.limit, args.output_format()), out)?)
+}
+
+/// Connects to the location of the tables.
+async fn connect_location(args: &TryArgs) -> Result<Location, QuestionCommandError> {
+    let connection = match &args.connection {
+        Some(path) => storage_connection(path)?,
+        None => StorageConnection::default(),
+    };
+    // A path that is not UTF-8 can only be a folder.
+    let target = match args.tables.to_str() {
+        Some(text) => {
+            LocationSpec::parse(text, Path::new(""), "--tables").map_err(|what| StorageError::Invalid(vec![what]))?
+        }
+        None => LocationSpec::Folder(args.tables.clone()),
+    };
+    Ok(Location::connect(&target, &connection).await?)
+}
+
+/// Reads the columns that a question needs, and evaluates its plan. Blocks.
+fn answer_question(
+    bound: &BoundQuestion,
+    tables: &[TableContents],
+    duplicates: DuplicatePolicy,
+) -> Result<TriedAnswer, DeltaError> {
+    let needed = needed_columns(&bound.plan, &POSTS);
+    let mut relations = ReadRelations::default();
+    for (relation, needed) in POSTS.relations.iter().zip(needed) {
+        let rows = match needed.iter().any(Option::is_some) {
+            true => read_relation(relation, needed, tables, duplicates)?,
+            false => Vec::new(),
+        };
+        relations.0.push(rows);
+    }
+    let rows_read = relations.0.iter().map(Vec::len).sum();
+    let faults = Faults::default();
+    let rows = evaluate(&bound.plan, &relations, &faults);
+    Ok(TriedAnswer { rows: list_answer(bound, rows), rows_read, faults: faults.count() })
+}
+
+/// The columns that a plan reads of each relation of the catalog, by their places in it.
+///
+/// The key is read of every relation that is scanned, since a scan may need the number of its rows alone.
+fn needed_columns(plan: &Plan, catalog: &Catalog) -> Vec<Vec<Option<&'static str>>> {
+    let mut needed: Vec<Vec<_>> = catalog.relations.iter().map(|relation| vec![None; relation.columns.len()]).collect();
+    add_needed(plan, catalog, &mut needed);
+    needed
+}
+
+fn add_needed(plan: &Plan, catalog: &Catalog, needed: &mut [Vec<Option<&'static str>>]) {
+    if let Plan::Scan { relation, columns } = plan
+        && let (Some(known), Some(needed)) = (catalog.relations.get(*relation), needed.get_mut(*relation))
+    {
+        for index in columns.iter().flat_map(columns_read).chain([known.key]) {
+            if let (Some(column), Some(needed)) = (known.columns.get(index), needed.get_mut(index)) {
+                *needed = Some(column.name);
+            }
+        }
+    }
+    plan.inputs().into_iter().for_each(|input| add_needed(input, catalog, needed));
+}
+
+/// Reads the rows of a relation that count.
+fn read_relation(
+    relation: &Relation,
+    columns: Vec<Option<&'static str>>,
+    tables: &[TableContents],
+    duplicates: DuplicatePolicy,
+) -> Result<Vec<Row>, DeltaError> {
+    let Some(table) = Table::CLEANED.into_iter().find(|table| table.name() == relation.name) else {
+        return Ok(Vec::new());
+    };
+    let selection = RowSelection { table, columns, duplicates };
+    let mut reported = Instant::now();
+    read_counting_rows(tables, &selection, |rows| {
+        if reported.elapsed() >= PROGRESS_INTERVAL {
+            write_error_line(&format!("read {rows} rows of {table}"));
+            reported = Instant::now();
+        }
+    })
+}
+
+/// Reports on stderr what the answer was made of.
+fn report_effort(answer: &TriedAnswer, limit: Option<usize>, took: Duration) {
+    let TriedAnswer { rows, rows_read, faults } = answer;
+    let shown = limit.filter(|limit| *limit < rows.len()).map(|limit| format!("the first {limit} of "));
+    let mut line = format!(
+        "{}{} rows, from {rows_read} rows of the tables, in {:.1} s",
+        shown.unwrap_or_default(),
+        rows.len(),
+        took.as_secs_f64()
+    );
+    if *faults > 0 {
+        line +=
+            &format!("; {faults} operations had no result (a division by zero, an overflow, a bad cast) and gave null");
+    }
+    write_error_line(&line);
+}
