@@ -59,6 +59,12 @@ impl GroupSpec {
         self.set.is_linear()
     }
 
+    /// How many accumulators a group has. Aggregates that need the same one share it.
+    #[must_use]
+    pub fn cell_count(&self) -> usize {
+        self.set.cells.len()
+    }
+
     /// Whether there is exactly one group, also over no rows. Its table is the one to which [`row_hash`] of an empty
     /// key sends rows, and only this one calls [`GroupTable::initial_rows`], once.
     #[must_use]

@@ -123,7 +123,7 @@ fn update_list<K: Ord>(list: &mut Vec<(K, i64)>, key: K, diff: i64) -> CountChan
             list[index].1 = after;
             if after == 0 {
                 list.remove(index);
-                if list.is_empty() {
+                if list.len() * 4 <= list.capacity() {
                     list.shrink_to_fit();
                 }
             }

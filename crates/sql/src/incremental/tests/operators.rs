@@ -7,11 +7,11 @@ use super::questions::naive_answer;
 use super::runs::QuestionRun;
 use super::{RandomDraws, case_count};
 use crate::catalog::POSTS;
-use crate::datum::SqlType;
+use crate::datum::{Datum, SqlType};
 use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind};
 use crate::incremental::{GroupSpec, GroupTable, StateError, UpperState};
-use crate::plan::{JoinKind, Plan};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
 use crate::split::{split_at_leaves, split_plan};
 
 /// All columns of a relation but the long texts.
@@ -68,6 +68,27 @@ fn each_aggregate_agrees_with_the_naive_evaluator() {
             Plan::Aggregate { input: Box::new(input), keys, aggregates }
         });
     }
+}
+
+#[test]
+fn aggregates_of_one_argument_share_what_they_hold_and_agree_with_the_naive_evaluator() {
+    use AggregateFunction as F;
+    let age = Expr { kind: ExprKind::Cast(Box::new(Expr::column(2, SqlType::Long))), ty: SqlType::Double };
+    let call = |function, distinct| {
+        let ty = if function == F::Count { SqlType::Long } else { SqlType::Double };
+        AggregateCall { function, arguments: vec![age.clone()], distinct, filter: None, order: vec![], ty }
+    };
+    let functions = [F::Count, F::Sum, F::Avg, F::Min, F::Max, F::Mode, F::VarianceSample, F::StddevPopulation];
+    let calls: Vec<_> =
+        functions.into_iter().flat_map(|function| [call(function, false), call(function, true)]).collect();
+    let spec = GroupSpec::new(&[], &calls);
+    // Sum, values, moments, and the distinct forms of sum, mode and moments.
+    assert_eq!((spec.inputs().len(), spec.cell_count()), (1, 6));
+    check_operator(4, |draws| {
+        let input = Box::new(scan_relation(2));
+        let keys = if draws.once_in(2) { vec![] } else { vec![Expr::column(1, SqlType::Text)] };
+        Plan::Aggregate { input, keys, aggregates: calls.clone() }
+    });
 }
 
 #[test]
@@ -179,5 +200,33 @@ fn join_on_the_key_is_one_leaf_and_other_joins_are_not() {
         // The key of a side that may be missing is null then, and null has no partner.
         assert_eq!(leaves(&join(JoinKind::Left, both.clone(), geo(), [width, 0])), 1, "{kind:?}");
         assert_eq!(leaves(&join(JoinKind::Inner, both, user(), [width + 2, 0])), 2, "{kind:?}: age is not the key");
+    }
+}
+
+#[test]
+fn only_expressions_that_are_the_key_or_null_join_within_a_leaf() {
+    let both = Plan::Join {
+        kind: JoinKind::Full,
+        left: Box::new(scan_relation(1)),
+        right: Box::new(scan_relation(2)),
+        keys: vec![(Expr::column(0, SqlType::Long), Expr::column(0, SqlType::Long))],
+        condition: None,
+    };
+    let right_key = scan_relation(1).types().len();
+    let long = |index| Expr::column(index, SqlType::Long);
+    let coalesce = |operands| Expr { kind: ExprKind::Coalesce(operands), ty: SqlType::Long };
+    let cases = [
+        (coalesce(vec![long(0), long(right_key)]), 1),
+        (coalesce(vec![long(0), Expr::null(SqlType::Long)]), 1),
+        (coalesce(vec![long(0), long(right_key + 2)]), 2),
+        (coalesce(vec![long(0), Expr::literal(Datum::Long(3))]), 2),
+        (Expr { kind: ExprKind::Negate(Box::new(long(0))), ty: SqlType::Long }, 2),
+    ];
+    for (key, leaves) in cases {
+        let named = Plan::Project { input: Box::new(both.clone()), columns: vec![key.clone()] };
+        let right = Box::new(scan_relation(0));
+        let keys = vec![(long(0), long(0))];
+        let plan = Plan::Join { kind: JoinKind::Inner, left: Box::new(named), right, keys, condition: None };
+        assert_eq!(split_plan(&plan, &POSTS).leaves.len(), leaves, "{key:?}");
     }
 }
