@@ -30,6 +30,7 @@ extern crate self as pinflow_sql;
 
 pub mod bind;
 pub mod catalog;
+mod check;
 pub mod datum;
 pub mod derive;
 pub mod diagnostics;

@@ -123,6 +123,7 @@ impl<'a> QuestionBinder<'a> {
             FromItem { plan, scope: NameScope::default(), width: 0 }
         });
         let list = self.bind_in_scope(&item.scope, |binder| binder.bind_expr(unnest.list, ClauseKind::On));
+        let list = list.and_then(|list| self.check_own_list(&list, unnest.span).map(|()| list));
         let element = list.and_then(|list| match list.ty.element() {
             Some(element) => Ok((list, element)),
             None => {

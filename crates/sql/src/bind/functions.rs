@@ -12,6 +12,7 @@ use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
 
 use super::collected::{AGGREGATE_NAMES, aggregate_name};
+use super::subqueries::reads_outer;
 use super::windows::{WINDOW_NAMES, is_window_name, span_or};
 use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
@@ -144,6 +145,7 @@ impl<'a> QuestionBinder<'a> {
                 format!("unnest takes a list, and this is {}; split(text, ',') makes a list of a text", list.ty);
             return Err(self.report(span, message));
         };
+        self.check_own_list(&list, span)?;
         let frame = self.frame();
         if let Some((_, column)) = frame.unnested.iter().find(|(known, _)| *known == list) {
             return Ok(column.clone());
@@ -159,6 +161,16 @@ impl<'a> QuestionBinder<'a> {
         frame.width += 1;
         frame.unnested.push((list, column.clone()));
         Ok(column)
+    }
+
+    /// Refuses to make rows of a list of the query around this one.
+    pub(super) fn check_own_list(&mut self, list: &Expr, span: Span) -> BindResult<()> {
+        if !reads_outer(list) {
+            return Ok(());
+        }
+        let message =
+            "a subquery cannot make rows of a list of the outer query; list_contains(list, value) looks into it";
+        Err(self.report(span, message))
     }
 
     fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {

@@ -10,6 +10,7 @@ use crate::rewrite::{all_of, is_single_row, make_equal};
 
 use super::from::FromItem;
 use super::scope::{NameLookup, NameScope, ScopeColumn};
+use super::subqueries::reads_outer;
 use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
 impl<'a> QuestionBinder<'a> {
@@ -57,7 +58,7 @@ impl<'a> QuestionBinder<'a> {
         let mut scope = both.clone();
         let condition = match constraint {
             JoinConstraint::On(condition) => {
-                self.bind_in_scope(&both, |binder| binder.bind_condition(condition, ClauseKind::On)).ok()
+                self.bind_in_scope(&both, |binder| binder.bind_join_condition(condition)).ok()
             }
             JoinConstraint::Using(names) => {
                 let names: Vec<(String, Span)> = names.iter().map(using_name).collect();
@@ -77,6 +78,16 @@ impl<'a> QuestionBinder<'a> {
         let (left, right) = (Box::new(left.plan), Box::new(right.plan));
         let condition = condition.and_then(|condition| all_of(vec![condition]));
         FromItem { plan: Plan::Join { kind, left, right, keys: Vec::new(), condition }, scope, width }
+    }
+
+    fn bind_join_condition(&mut self, condition: &'a ast::Expr) -> BindResult<Expr> {
+        let bound = self.bind_condition(condition, ClauseKind::On)?;
+        if reads_outer(&bound) {
+            return Err(
+                self.report_at(condition, "a column of the outer query is not possible in ON; compare it in WHERE")
+            );
+        }
+        Ok(bound)
     }
 
     fn check_relation_names(&mut self, left: &NameScope, right: &NameScope, span: Span) -> BindResult<()> {
@@ -171,7 +182,7 @@ impl<'a> QuestionBinder<'a> {
         let message = "this joins every row with every row; join on equal values, for example ON pin.ind = geo.ind \
                        (a subquery of one row needs no condition)";
         self.report(span, message);
-        self.frame().unkeyed.clear();
+        self.frame().broken_join = true;
     }
 }
 

@@ -33,6 +33,7 @@ use sqlparser::ast::{self};
 use sqlparser::tokenizer::Span;
 
 use crate::catalog::Catalog;
+use crate::check::is_consistent;
 use crate::datum::{Datum, SqlType};
 use crate::diagnostics::{Diagnostic, QuestionError};
 use crate::expr::Expr;
@@ -297,6 +298,11 @@ impl<'a> QuestionBinder<'a> {
         casts.extend((columns.len()..types.len()).map(|position| Expr::column(position, types[position])));
         let plan = Plan::Project { input: Box::new(bound.plan), columns: casts };
         let plan = prune_columns(optimize_plan(plan));
+        if !is_consistent(&plan) {
+            let message =
+                "the parts of this question do not fit together; name what subqueries read with WITH, and join it";
+            return Err(self.report_at(query, message));
+        }
         let nullable = nullable_columns(&plan, self.catalog);
         for (column, nullable) in columns.iter_mut().zip(nullable) {
             column.nullable = nullable;

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Span;
 use crate::datum::SqlType;
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{JoinKind, Plan, SortKey, WindowCall};
-use crate::rewrite::{all_of, order_exprs_mut, window_exprs_mut};
+use crate::rewrite::all_of;
 
 use super::windows::WindowSite;
 use super::{AGGREGATE_BASE, ATTACHED_BASE, BindResult, OUTER_BASE, QuestionBinder, ReportedProblem, WINDOW_BASE};
@@ -139,20 +139,17 @@ impl<'a> QuestionBinder<'a> {
     }
 
     fn place_window(&mut self, site: WindowSite, layout: &ColumnLayout) -> BindResult<WindowSite> {
-        let WindowSite { mut call, mut partition, mut order, span, first_mention } = site;
-        let mut all: Vec<&mut Expr> = partition.iter_mut().collect();
-        all.extend(order_exprs_mut(&mut order));
-        all.extend(window_exprs_mut(&mut call));
+        let mut site = site;
         let mut first_problem = None;
-        for expr in all {
+        for expr in site.exprs_mut() {
             if let Err(UngroupedColumn(position)) = layout.place(expr) {
                 first_problem = first_problem.or(Some(position));
             }
         }
-        if let Some(position) = first_problem {
-            return Err(self.report_ungrouped(position, first_mention, span));
+        match first_problem {
+            Some(position) => Err(self.report_ungrouped(position, site.first_mention, site.span)),
+            None => Ok(site),
         }
-        Ok(WindowSite { call, partition, order, span, first_mention })
     }
 }
 

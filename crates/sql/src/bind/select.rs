@@ -8,7 +8,7 @@ use crate::expr::{CompareOp, Expr, ExprKind};
 use crate::optimize::optimize_plan;
 use crate::places::LocatedNode;
 use crate::plan::{AggregateFunction, Plan, SortKey};
-use crate::rewrite::{columns_read, literal_value, replace_columns};
+use crate::rewrite::{aggregate_exprs_mut, columns_read, literal_value, replace_columns};
 
 use super::functions::fold_constant;
 use super::grouping::{SelectGrouping, group_rows};
@@ -16,7 +16,8 @@ use super::items::{SelectItem, aliases};
 use super::ordering::{OrderKey, order_column};
 use super::query::{BoundQuery, NamedColumn, QueryRole, QueryTail, SubqueryCorrelation, listing_key};
 use super::resolve::{ColumnLayout, DraftExpr, filtered, identity_columns, with_window};
-use super::windows::row_number;
+use super::subqueries::reads_outer;
+use super::windows::{WindowSite, row_number};
 use super::{AGGREGATE_BASE, BindResult, ClauseKind, OUTER_BASE, QuestionBinder, ReportedProblem, SelectFrame};
 
 /// The clauses of a SELECT, bound over its rows.
@@ -76,8 +77,10 @@ impl<'a> QuestionBinder<'a> {
             })
         })();
         let bound = clauses.and_then(|clauses| self.assemble(select, clauses, tail, role));
+        let is_broken = self.frame().broken_join;
         match bound {
-            Ok(bound) => Ok(bound),
+            Ok(bound) if !is_broken => Ok(bound),
+            Ok(_) => Ok(BoundQuery::broken(columns)),
             // The names are known, so that the query around this one can be checked.
             Err(ReportedProblem) if !columns.is_empty() && self.problems.len() > problems => {
                 Ok(BoundQuery::broken(columns))
@@ -266,14 +269,19 @@ impl<'a> QuestionBinder<'a> {
         let items = clauses.items.iter().filter_map(|item| item.draft.as_ref().ok());
         let mut exprs: Vec<&Expr> = items.map(|draft| &draft.expr).collect();
         exprs.extend(clauses.having.iter().chain(&clauses.qualify).map(|draft| &draft.expr));
+        exprs.extend(clauses.distinct_on.iter().flatten().map(|draft| &draft.expr));
         exprs.extend(clauses.grouping.iter().flat_map(|grouping| &grouping.keys));
+        exprs.extend(clauses.order.iter().filter_map(|key| match key {
+            OrderKey::Other(draft, _) => Some(&draft.expr),
+            OrderKey::Output(_) => None,
+        }));
         if exprs.into_iter().any(reads_outer) {
             return true;
         }
         let mut aggregates = self.frame().aggregates.clone();
-        aggregates
-            .iter_mut()
-            .any(|call| crate::rewrite::aggregate_exprs_mut(call).into_iter().any(|expr| reads_outer(expr)))
+        let mut windows = self.frame().windows.clone();
+        let in_aggregates = aggregates.iter_mut().flat_map(aggregate_exprs_mut).any(|expr| reads_outer(expr));
+        in_aggregates || windows.iter_mut().flat_map(WindowSite::exprs_mut).any(|expr| reads_outer(expr))
     }
 
     /// The selected columns, then those of the order and of the correlation.
@@ -394,12 +402,6 @@ fn named_columns(items: &[SelectItem]) -> Vec<NamedColumn> {
         broken: item.draft.is_err(),
     });
     named.collect()
-}
-
-fn reads_outer(expr: &Expr) -> bool {
-    let mut found = false;
-    expr.for_each_column(&mut |column| found |= column >= OUTER_BASE);
-    found
 }
 
 /// `inner = outer`, as the outer and the inner side.

@@ -147,7 +147,7 @@ impl<'a> QuestionBinder<'a> {
             });
             placed.push(condition);
         }
-        if placed.iter().any(reads_outer) {
+        if placed.iter().any(reads_outer) || keys.iter().any(|(outer, _)| reads_outer(outer)) {
             return Err(self.report_deep_reference(span));
         }
         let kind = if negated { JoinKind::Anti } else { JoinKind::Semi };
@@ -173,6 +173,9 @@ impl<'a> QuestionBinder<'a> {
     fn attach(&mut self, plan: Plan, keys: Vec<(Expr, Expr)>, clause: ClauseKind, span: Span) -> BindResult<usize> {
         if clause == ClauseKind::On {
             return Err(self.report(span, "a subquery is not possible in ON; join with it in FROM"));
+        }
+        if keys.iter().any(|(outer, _)| reads_outer(outer)) {
+            return Err(self.report_deep_reference(span));
         }
         let width = plan.types().len();
         let frame = self.frame();
@@ -362,7 +365,7 @@ fn count_of(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn reads_outer(expr: &Expr) -> bool {
+pub(super) fn reads_outer(expr: &Expr) -> bool {
     let mut found = false;
     expr.for_each_column(&mut |column| found |= column >= OUTER_BASE);
     found

@@ -7,7 +7,7 @@ use crate::datum::{Datum, SqlType};
 use crate::expr::Expr;
 use crate::places::LocatedNode;
 use crate::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
-use crate::rewrite::literal_value;
+use crate::rewrite::{literal_value, order_exprs_mut, window_exprs_mut};
 
 use super::coerce::unify;
 use super::collected::aggregate_name;
@@ -23,6 +23,16 @@ pub(super) struct WindowSite {
     pub(super) span: Span,
     /// The first of the columns that it mentions.
     pub(super) first_mention: usize,
+}
+
+impl WindowSite {
+    /// All expressions, to be changed.
+    pub(super) fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        let mut all: Vec<&mut Expr> = self.partition.iter_mut().collect();
+        all.extend(order_exprs_mut(&mut self.order));
+        all.extend(window_exprs_mut(&mut self.call));
+        all
+    }
 }
 
 /// The parts of OVER, with those of the window that it names.

@@ -19,29 +19,29 @@ pub(crate) fn case_count() -> u32 {
 }
 
 /// The columns that have values; all others are null.
-const COLUMNS: [(usize, &str, ColumnKind); 8] = [
-    (PIN_RELATION, "ind", ColumnKind::Key),
-    (PIN_RELATION, "follower_count", ColumnKind::Number),
-    (PIN_RELATION, "category", ColumnKind::Word),
-    (GEO_RELATION, "ind", ColumnKind::Key),
-    (GEO_RELATION, "country", ColumnKind::Word),
-    (USER_RELATION, "ind", ColumnKind::Key),
-    (USER_RELATION, "age", ColumnKind::Number),
-    (USER_RELATION, "user_name", ColumnKind::Word),
+const COLUMNS: [(usize, &str, ValueKind); 8] = [
+    (PIN_RELATION, "ind", ValueKind::Key),
+    (PIN_RELATION, "follower_count", ValueKind::Number),
+    (PIN_RELATION, "category", ValueKind::Word),
+    (GEO_RELATION, "ind", ValueKind::Key),
+    (GEO_RELATION, "country", ValueKind::Word),
+    (USER_RELATION, "ind", ValueKind::Key),
+    (USER_RELATION, "age", ValueKind::Number),
+    (USER_RELATION, "user_name", ValueKind::Word),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ColumnKind {
+enum ValueKind {
     Key,
     Number,
     Word,
 }
 
-fn arb_value(kind: ColumnKind) -> BoxedStrategy<Datum> {
+fn arb_value(kind: ValueKind) -> BoxedStrategy<Datum> {
     match kind {
-        ColumnKind::Key => (0i64..5).prop_map(Datum::Long).boxed(),
-        ColumnKind::Number => prop_oneof![1 => Just(Datum::Null), 4 => (0i64..4).prop_map(Datum::Long)].boxed(),
-        ColumnKind::Word => {
+        ValueKind::Key => (0i64..5).prop_map(Datum::Long).boxed(),
+        ValueKind::Number => prop_oneof![1 => Just(Datum::Null), 4 => (0i64..4).prop_map(Datum::Long)].boxed(),
+        ValueKind::Word => {
             prop_oneof![1 => Just(Datum::Null), 4 => "[a-c]".prop_map(|word| Datum::text(&word))].boxed()
         }
     }
@@ -147,7 +147,7 @@ struct NamedSource {
 }
 
 impl NamedSource {
-    fn columns(&self, kinds: &[ColumnKind]) -> Vec<String> {
+    fn columns(&self, kinds: &[ValueKind]) -> Vec<String> {
         let own = COLUMNS.iter().filter(|column| column.0 == self.relation && kinds.contains(&column.2));
         own.map(|column| format!("{}.{}", self.alias, column.1)).collect()
     }
@@ -179,7 +179,7 @@ impl TextChoices<'_> {
         NamedSource { alias: format!("t{}", self.aliases), relation: self.below(3) }
     }
 
-    fn column(&mut self, sources: &[NamedSource], kinds: &[ColumnKind]) -> Option<String> {
+    fn column(&mut self, sources: &[NamedSource], kinds: &[ValueKind]) -> Option<String> {
         let columns: Vec<String> = sources.iter().flat_map(|source| source.columns(kinds)).collect();
         if columns.is_empty() { None } else { Some(columns[self.below(columns.len())].clone()) }
     }
@@ -187,12 +187,12 @@ impl TextChoices<'_> {
     fn number(&mut self, sources: &[NamedSource]) -> String {
         match self.below(3) {
             0 => self.pick(&["0", "1", "2", "3"]).to_owned(),
-            _ => self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).unwrap_or_else(|| "1".to_owned()),
+            _ => self.column(sources, &[ValueKind::Key, ValueKind::Number]).unwrap_or_else(|| "1".to_owned()),
         }
     }
 
     fn atom(&mut self, sources: &[NamedSource]) -> String {
-        let number = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
+        let number = self.column(sources, &[ValueKind::Key, ValueKind::Number]).expect("every relation has a key");
         match self.below(8) {
             0 => format!("{number} {} {}", self.pick(&["=", "<>", "<", "<=", ">", ">="]), self.number(sources)),
             1 => format!("{number} IS {}NULL", self.pick(&["", "NOT "])),
@@ -201,7 +201,7 @@ impl TextChoices<'_> {
             4 => format!("CASE WHEN {number} > 1 THEN {} ELSE 2 END = 2", self.number(sources)),
             5 => format!("coalesce({number}, 2) = {}", self.number(sources)),
             6 => format!("{number} IS NOT DISTINCT FROM {}", self.number(sources)),
-            _ => match self.column(sources, &[ColumnKind::Word]) {
+            _ => match self.column(sources, &[ValueKind::Word]) {
                 Some(word) => {
                     format!("{word} {} {}", self.pick(&["=", "LIKE", "<"]), self.pick(&["'a'", "'b'", "NULL"]))
                 }
@@ -213,8 +213,8 @@ impl TextChoices<'_> {
     /// A condition with subqueries.
     fn subquery_atom(&mut self, sources: &[NamedSource]) -> String {
         let inner = self.source();
-        let outer = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
-        let member = self.column(std::slice::from_ref(&inner), &[ColumnKind::Key, ColumnKind::Number]).expect("a key");
+        let outer = self.column(sources, &[ValueKind::Key, ValueKind::Number]).expect("every relation has a key");
+        let member = self.column(std::slice::from_ref(&inner), &[ValueKind::Key, ValueKind::Number]).expect("a key");
         let name = format!("\"{}\" {}", inner.name(), inner.alias);
         let own = self.atom(std::slice::from_ref(&inner));
         let tie = match self.below(3) {
@@ -223,7 +223,7 @@ impl TextChoices<'_> {
             _ => format!("WHERE {outer} = {}.ind AND {own}", inner.alias),
         };
         let not = self.pick(&["", "NOT "]);
-        let value = self.column(sources, &[ColumnKind::Key, ColumnKind::Number]).expect("every relation has a key");
+        let value = self.column(sources, &[ValueKind::Key, ValueKind::Number]).expect("every relation has a key");
         match self.below(5) {
             0 => format!("{not}EXISTS (SELECT 1 FROM {name} {tie})"),
             1 | 2 => format!("{value} {not}IN (SELECT {member} FROM {name} {tie})"),
@@ -289,9 +289,9 @@ impl TextChoices<'_> {
             conditions.push(self.condition(&sources, 2, true));
         }
         let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let key = self.column(&sources, &[ColumnKind::Number, ColumnKind::Word, ColumnKind::Key]).expect("a key");
+        let key = self.column(&sources, &[ValueKind::Number, ValueKind::Word, ValueKind::Key]).expect("a key");
         let value = self.number(&sources);
-        let other = self.column(&sources, &[ColumnKind::Key, ColumnKind::Number]).expect("a key");
+        let other = self.column(&sources, &[ValueKind::Key, ValueKind::Number]).expect("a key");
         match self.below(5) {
             0 => format!("SELECT {key} AS k, {value} AS v, {other} AS w FROM {from}{filter}"),
             1 => format!("SELECT DISTINCT {key} AS k, {value} AS v FROM {from}{filter}"),
