@@ -95,6 +95,9 @@ impl ExactSum {
     /// The sum, rounded to the nearest double. `None` if it is too great.
     #[must_use]
     pub fn to_double(&self) -> Option<f64> {
+        if let Some(sum) = self.narrow_quotient(1) {
+            return Some(sum);
+        }
         let (negative, number, exponent) = self.sign_and_magnitude();
         round_quotient(negative, &number, exponent, &[])
     }
@@ -102,6 +105,9 @@ impl ExactSum {
     /// The sum divided by a number that is not zero, rounded once. `None` if it is too great.
     #[must_use]
     pub fn divided_by(&self, divisor: u64) -> Option<f64> {
+        if let Some(quotient) = self.narrow_quotient(divisor) {
+            return Some(quotient);
+        }
         let (negative, number, exponent) = self.sign_and_magnitude();
         round_quotient(negative, &number, exponent, &[divisor])
     }
@@ -112,6 +118,16 @@ impl ExactSum {
         match &self.form {
             SumForm::Narrow { .. } => 0,
             SumForm::Wide { words } => size_of_val(&**words),
+        }
+    }
+
+    /// The sum divided by a number, if the machine's own division rounds it correctly.
+    fn narrow_quotient(&self, divisor: u64) -> Option<f64> {
+        match &self.form {
+            SumForm::Narrow { high, low, exponent } => {
+                quotient_of_doubles(join_halves(*high, *low), *exponent, divisor)
+            }
+            SumForm::Wide { .. } => None,
         }
     }
 
@@ -166,6 +182,18 @@ impl ExactSum {
             }
         }
     }
+}
+
+/// `units · 2^exponent / divisor`, rounded once, if both numbers are doubles and the result is far from the limits of
+/// doubles: then the machine's division is exact but for its own rounding. The divisor must not be zero.
+pub(super) fn quotient_of_doubles(units: i128, exponent: i32, divisor: u64) -> Option<f64> {
+    const GREATEST_WHOLE: u64 = 1 << 53;
+    let units = i64::try_from(units).ok().filter(|units| units.unsigned_abs() <= GREATEST_WHOLE)?;
+    if divisor > GREATEST_WHOLE || !(-900..=900).contains(&exponent) {
+        return None;
+    }
+    let power = f64::from_bits(((exponent + 1023) as u64) << 52);
+    Some(units as f64 / divisor as f64 * power)
 }
 
 /// The variance of `count` values with this sum and this sum of squares: the exact
@@ -368,6 +396,16 @@ mod tests {
             let numerator = BigUint::from_u128((count * squared - total * total) as u128);
             let expected = round_quotient(false, &numerator, 2 * scale, &[count as u64, count as u64 - 1]);
             prop_assert_eq!(exact_variance(&sum, &squares, count as u64, count as u64 - 1), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fast_division_is_that_of_exact_arithmetic(units in -(1_i128 << 54)..1 << 54, exponent in -1_000_i32..1_000, divisor in 1_u64..1 << 54) {
+            if let Some(quotient) = quotient_of_doubles(units, exponent, divisor) {
+                let magnitude = BigUint::from_u128(units.unsigned_abs());
+                prop_assert_eq!(Some(quotient), round_quotient(units < 0, &magnitude, exponent, &[divisor]));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use super::aggregates::AggregateReader;
 use super::big_uint::{BigUint, round_quotient};
 use super::cells::CellState;
-use super::exact_sum::exact_variance;
+use super::exact_sum::{exact_variance, quotient_of_doubles};
 use super::linear_cell::{LinearCell, MomentSums};
 use super::sorted::SortValue;
 use super::value_map::{CountedMap, ValueMap};
@@ -38,8 +38,7 @@ fn read_linear(function: AggregateFunction, cell: &LinearCell, faults: &Faults) 
         LinearCell::LongSum { count, high, low } => {
             let sum = i128::from(*high) << 64 | i128::from(*low);
             if function == AggregateFunction::Avg {
-                let magnitude = BigUint::from_u128(sum.unsigned_abs());
-                return double_or_fault(round_quotient(sum < 0, &magnitude, 0, &[count.unsigned_abs()]), faults);
+                return double_or_fault(average_of_longs(sum, count.unsigned_abs()), faults);
             }
             i64::try_from(sum).map_or_else(|_| fault(faults), Datum::Long)
         }
@@ -52,6 +51,13 @@ fn read_linear(function: AggregateFunction, cell: &LinearCell, faults: &Faults) 
             Datum::Bool(if function == AggregateFunction::BoolAnd { *no == 0 } else { *yes > 0 })
         }
     }
+}
+
+fn average_of_longs(sum: i128, count: u64) -> Option<f64> {
+    quotient_of_doubles(sum, 0, count).or_else(|| {
+        let magnitude = BigUint::from_u128(sum.unsigned_abs());
+        round_quotient(sum < 0, &magnitude, 0, &[count])
+    })
 }
 
 fn read_variance(function: AggregateFunction, moments: &MomentSums, faults: &Faults) -> Datum {
