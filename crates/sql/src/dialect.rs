@@ -11,7 +11,7 @@ use sqlparser::parser::{Parser, ParserError};
 
 /// How often the parser may begin to parse an expression. It tries several readings of what it does not understand,
 /// each within the others, so that some wrong texts would take it years.
-const MAX_ATTEMPTS: u32 = 150_000;
+const MAX_ATTEMPTS: u32 = 50_000;
 
 /// The parser's settings, for one text. It counts as the parser's generic dialect, with more of what other dialects
 /// allow.
