@@ -1,5 +1,4 @@
-//! Generates the list of questions from the files in `src/questions`: to add a question, add its files and change no
-//! other.
+//! Lists the built-in questions: the files `src/questions/*.sql`. To add a question, add its file and change no other.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,11 +18,10 @@ fn main() -> io::Result<()> {
     names.sort();
     let mut list = String::new();
     for name in &names {
-        let path = folder.join(format!("{name}.rs"));
-        writeln!(list, "#[path = {path:?}]\nmod {name};").map_err(io::Error::other)?;
+        let path = folder.join(format!("{name}.sql"));
+        writeln!(list, "    ({name:?}, include_str!({path:?})),").map_err(io::Error::other)?;
     }
-    let all = names.iter().map(|name| format!("{name}::QUESTION, ")).collect::<String>();
-    let doc = "/// The built-in questions, in the order of their names.";
-    writeln!(list, "{doc}\nconst BUILT_IN: [BuiltInQuestion; {}] = [{all}];", names.len()).map_err(io::Error::other)?;
+    let doc = "/// The built-in questions with their texts, in the order of their names.";
+    let list = format!("{doc}\nconst BUILT_IN: [(&str, &str); {}] = [\n{list}];\n", names.len());
     fs::write(Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("questions.rs"), list)
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use pinflow_dataflows::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerSchema};
+use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
@@ -280,5 +281,5 @@ impl fmt::Display for NamedCells {
 /// The names of the answers to the built-in questions.
 #[must_use]
 pub fn answer_names() -> Vec<String> {
-    QuestionSet::built_in().names().map(ToString::to_string).collect()
+    QuestionSet::built_in(GraphOptions::default()).names().map(ToString::to_string).collect()
 }

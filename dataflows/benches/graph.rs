@@ -124,10 +124,14 @@ fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index() as u64, worker.peers() as u64);
         let count = Arc::clone(&changed);
-        let mut graph =
-            WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), move |_, changes| {
+        let mut graph = WorkerGraph::install(
+            worker,
+            GraphOptions::default(),
+            &QuestionSet::built_in(GraphOptions::default()),
+            move |_, changes| {
                 count.fetch_add(changes.len() as u64, Ordering::Relaxed);
-            });
+            },
+        );
         let source = Symbol::new("recording/bench");
         let (clock, cpu) = (Instant::now(), processor_time());
         let epochs = inds.div_ceil(per_epoch);

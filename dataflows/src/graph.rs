@@ -15,9 +15,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
+use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, POSTS, USER_RELATION};
 use serde::Serialize;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::worker::Worker;
 
@@ -27,13 +29,16 @@ pub use crate::options::{DuplicatePolicy, GraphOptions};
 pub use crate::questions::QuestionSet;
 
 use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
+use crate::general::{
+    ExtraColumns, GeneralLeaves, GeneralQuestion, GeneralState, evaluate_kept_rows, maintain_general,
+};
 use crate::input::BatchedInput;
 use crate::joins::{
-    self, DeliveryStream, GeoProjection, JoinOutputs, KeepAllJoins, MarkRequest, PinProjection, RowCounters,
-    UserProjection,
+    self, DeliveryStream, GeoProjection, JoinOutputs, JoinedRow, KeepAllJoins, KeyChangeConsumer, MarkRequest,
+    PinProjection, RelationSet, RowCounters, UserProjection,
 };
 use crate::keys::KeyInterner;
-use crate::questions::{JoinInput, QuestionProgram};
+use crate::questions::QuestionPath;
 use crate::record::{Geo, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 
@@ -54,6 +59,8 @@ pub struct StateSizes {
     pub entries: usize,
     /// Bytes of the table of `ind`s.
     pub ind_bytes: usize,
+    /// Bytes of the groups and rows that questions of the general path hold.
+    pub general_bytes: usize,
     /// Bytes of the stored rows. 0 with `duplicates = "keep"`, where rows are in arrangements.
     pub row_bytes: usize,
 }
@@ -88,7 +95,10 @@ impl StateSizes {
     /// The groups of all answers.
     #[must_use]
     pub fn groups(&self) -> StateSize {
-        StateSize { records: self.entries, bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES }
+        StateSize {
+            records: self.entries,
+            bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES + self.general_bytes,
+        }
     }
 }
 
@@ -102,6 +112,7 @@ impl std::ops::AddAssign for StateSizes {
         self.entries += other.entries;
         self.ind_bytes += other.ind_bytes;
         self.row_bytes += other.row_bytes;
+        self.general_bytes += other.general_bytes;
     }
 }
 
@@ -132,6 +143,7 @@ pub struct WorkerGraph {
     keys: Rc<RefCell<KeyInterner>>,
     held: RowCounters,
     counts: Rc<Cell<GroupCounts>>,
+    general: GeneralState,
     row_bytes: Rc<Cell<usize>>,
     sweeps: MarkRequest,
 }
@@ -156,25 +168,43 @@ impl WorkerGraph {
         let probe = ProbeHandle::new();
         let sweeps = MarkRequest::default();
         let holds_symbols = Rc::new(SymbolHolder::register());
-        let (aggregates, outputs) = aggregate_programs(questions);
+        let QuestionPrograms { aggregates, outputs, general } = QuestionPrograms::new(questions);
+        let usage = GeneralState::default();
+        let mut extra = ExtraColumns::default();
+        let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, &mut extra));
+        let workers = (worker.index(), worker.peers());
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
             let rows = (pin_rows, geo_rows, user_rows);
-            let inputs = match options.duplicates {
+            let (inputs, updates) = match options.duplicates {
                 DuplicatePolicy::Latest => {
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
-                    joins::latest_joins(rows, Rc::clone(&keys), figures, outputs, marking)
+                    let consumer = leaves.map(|leaves| Box::new(leaves) as Box<dyn KeyChangeConsumer<_>>);
+                    joins::latest_joins(rows, Rc::clone(&keys), figures, (outputs, consumer), marking)
                 }
-                DuplicatePolicy::Keep => scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(outputs)),
+                DuplicatePolicy::Keep => {
+                    let updates = match leaves {
+                        Some(leaves) => evaluate_kept_rows(&rows, leaves),
+                        None => empty(scope),
+                    };
+                    (scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(outputs)), updates)
+                }
             };
-            maintain_answers(inputs, aggregates, options.query_options(), Rc::clone(&counts), holds_symbols, changes)
-                .probe_with(&probe);
-            (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users))
+            let others = match general.is_empty() {
+                true => empty(scope),
+                false => maintain_general(updates, general, workers, Rc::clone(&usage)),
+            };
+            maintain_answers(inputs, others, aggregates, Rc::clone(&counts), holds_symbols, changes).probe_with(&probe);
+            (
+                BatchedInput::new(pins, extra.of_relation(PIN_RELATION)),
+                BatchedInput::new(geos, extra.of_relation(GEO_RELATION)),
+                BatchedInput::new(users, extra.of_relation(USER_RELATION)),
+            )
         });
-        WorkerGraph { pins, geos, users, probe, keys, held, counts, row_bytes, sweeps }
+        WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, row_bytes, sweeps }
     }
 
     /// Requests that this worker marks the symbols of its rows once `epoch`, and nothing after it, has been applied.
@@ -227,8 +257,9 @@ impl WorkerGraph {
             pins: pins.get(),
             geos: geos.get(),
             users: users.get(),
-            groups: self.counts.get().groups,
-            entries: self.counts.get().entries,
+            groups: self.counts.get().groups + self.general.get().groups,
+            entries: self.counts.get().entries + self.general.get().rows,
+            general_bytes: self.general.get().bytes,
             ind_bytes: keys.allocated_bytes(),
             row_bytes: self.row_bytes.get(),
         }
@@ -256,37 +287,39 @@ fn keep_all_joins<'s>(
     )
 }
 
-/// The aggregates of all questions, and their output functions by join.
-fn aggregate_programs(questions: &QuestionSet) -> (Vec<AggregateSpec>, JoinOutputs<AggregateInput>) {
-    let (mut aggregates, mut outputs) = (Vec::new(), JoinOutputs::default());
-    for (answer, question) in questions.iter() {
-        match &question.program {
-            &QuestionProgram::Aggregate { over, aggregate } => {
-                let index = u16::try_from(aggregates.len()).expect("a run has fewer than 65,536 questions");
-                add_output(&mut outputs, over, index);
-                aggregates.push(AggregateSpec { answer, name: question.name.to_string(), aggregate });
-            }
-        }
-    }
-    (aggregates, outputs)
+/// The questions of a graph, by the path on which their answers are maintained.
+struct QuestionPrograms {
+    aggregates: Vec<AggregateSpec>,
+    outputs: JoinOutputs<AggregateInput>,
+    general: Rc<[GeneralQuestion]>,
 }
 
-/// Adds the output function of the aggregate with this index.
-fn add_output(outputs: &mut JoinOutputs<AggregateInput>, over: JoinInput, index: u16) {
-    match over {
-        JoinInput::User(take) => {
-            outputs.users.push(Box::new(move |user| take(user).map(|it| it.with_answer(index))));
+impl QuestionPrograms {
+    fn new(questions: &QuestionSet) -> QuestionPrograms {
+        let (mut aggregates, mut outputs, mut general) = (Vec::new(), JoinOutputs::default(), Vec::new());
+        for (id, question) in questions.iter() {
+            match &question.path {
+                QuestionPath::Compact(compact) => {
+                    let index = u16::try_from(aggregates.len()).expect("a run has fewer than 65,536 questions");
+                    let take = compact.compile(&POSTS).expect("a recognized question compiles");
+                    let output = Box::new(move |row: &JoinedRow<'_>| take(row).map(|it| it.with_answer(index)));
+                    outputs.push(RelationSet::of(&compact.relations), output);
+                    aggregates.push(AggregateSpec {
+                        answer: id,
+                        name: question.name.to_string(),
+                        aggregate: compact.aggregate,
+                        options: compact.options,
+                        output: compact.output_order(),
+                    });
+                }
+                QuestionPath::General(program) => general.push(GeneralQuestion {
+                    id,
+                    name: question.name.as_str().into(),
+                    program: Arc::clone(program),
+                    faults: Rc::default(),
+                }),
+            }
         }
-        JoinInput::PinGeo(take) => {
-            outputs.pins_geos.push(Box::new(move |pin, geo| take(pin, geo).map(|it| it.with_answer(index))));
-        }
-        JoinInput::PinUser(take) => {
-            outputs.pins_users.push(Box::new(move |pin, user| take(pin, user).map(|it| it.with_answer(index))));
-        }
-        JoinInput::PinGeoUser(take) => {
-            outputs
-                .pins_geos_users
-                .push(Box::new(move |pin, geo, user| take(pin, geo, user).map(|it| it.with_answer(index))));
-        }
+        QuestionPrograms { aggregates, outputs, general: general.into() }
     }
 }

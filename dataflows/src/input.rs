@@ -3,10 +3,11 @@
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::core::input::Handle;
 
+use crate::general::RelationColumns;
 use crate::joins::{ProjectedRow, RowTexts};
 use crate::record::{Ind, Lineage};
 use crate::symbol::SymbolBatch;
-use crate::version::{Version, VersionedRow};
+use crate::version::{ExtraValues, Version, VersionedRow};
 
 /// The timely input of one stream.
 pub(crate) type InputHandle<R> = Handle<u64, CapacityContainerBuilder<Vec<VersionedRow<R>>>>;
@@ -17,19 +18,26 @@ const BATCH_ROWS: usize = 256;
 /// The input of one stream. Rows are in the graph once the epoch advances or this is dropped.
 pub(crate) struct BatchedInput<R: ProjectedRow + Clone + 'static> {
     deliveries: InputHandle<R>,
-    waiting: Vec<(Ind, Version, R, RowTexts<()>)>,
+    waiting: Vec<WaitingRow<R>>,
     texts: SymbolBatch,
+    extra: RelationColumns,
 }
 
+/// A row whose texts are not looked up yet.
+type WaitingRow<R> = (Ind, Version, R, RowTexts<()>, ExtraValues);
+
 impl<R: ProjectedRow + Clone + 'static> BatchedInput<R> {
-    pub(crate) fn new(deliveries: InputHandle<R>) -> BatchedInput<R> {
-        BatchedInput { deliveries, waiting: Vec::with_capacity(BATCH_ROWS), texts: SymbolBatch::default() }
+    /// An input whose rows also carry these columns.
+    pub(crate) fn new(deliveries: InputHandle<R>, extra: RelationColumns) -> BatchedInput<R> {
+        let waiting = Vec::with_capacity(BATCH_ROWS);
+        BatchedInput { deliveries, waiting, texts: SymbolBatch::default(), extra }
     }
 
     /// Adds a row in the open epoch.
     pub(crate) fn send(&mut self, ind: Ind, lineage: Lineage, row: &R::Row<'_>) {
         let texts = R::text_columns(row).map(|text| text.map(|text| self.texts.push(text)));
-        self.waiting.push((ind, lineage.into(), R::without_texts(row), texts));
+        let extra = self.extra.evaluate(row, &lineage);
+        self.waiting.push((ind, lineage.into(), R::without_texts(row), texts, extra));
         if self.waiting.len() == BATCH_ROWS {
             self.flush();
         }
@@ -43,9 +51,9 @@ impl<R: ProjectedRow + Clone + 'static> BatchedInput<R> {
 
     fn flush(&mut self) {
         let mut symbols = self.texts.resolve_all();
-        for (ind, version, row, texts) in self.waiting.drain(..) {
+        for (ind, version, row, texts, extra) in self.waiting.drain(..) {
             let texts = texts.map(|text| text.and_then(|()| symbols.next()));
-            self.deliveries.send((ind, version, row.with_texts(texts)));
+            self.deliveries.send((ind, version, row.with_texts(texts), extra));
         }
     }
 }

@@ -223,7 +223,8 @@ mod tests {
         let guards = timely::execute(timely::Config::process(2), move |worker| {
             let watch = WorkerLog::start(worker);
             let options = GraphOptions { duplicates, ..GraphOptions::default() };
-            let mut graph = WorkerGraph::install(worker, options, &QuestionSet::built_in(), |_, _| {});
+            let mut graph =
+                WorkerGraph::install(worker, options, &QuestionSet::built_in(GraphOptions::default()), |_, _| {});
             let source = Symbol::new("test");
             let first = worker.index() as u64 * users;
             for ind in first..first + users {

@@ -31,7 +31,10 @@ impl KeyInterner {
     /// Returns the key ids of `inds`, in their order. Unknown ones get new ids.
     ///
     /// All keys are looked up first: the lookups are independent, so their cache misses overlap.
-    pub(crate) fn intern_all(&mut self, inds: impl Iterator<Item = Ind> + Clone) -> impl Iterator<Item = KeyId> {
+    pub(crate) fn intern_all(
+        &mut self,
+        inds: impl Iterator<Item = Ind> + Clone,
+    ) -> std::iter::Flatten<std::vec::Drain<'_, Option<KeyId>>> {
         let mut found = std::mem::take(&mut self.found);
         found.extend(inds.clone().map(|ind| self.find_id(ind)));
         for (ind, id) in inds.zip(&mut found) {

@@ -12,7 +12,9 @@
 //! - `version`, `keys`, `slab`: which delivery of an `ind` is the latest, and the dense key ids of `ind`s;
 //! - [`joins`]: projected rows, joined on `ind`;
 //! - [`aggregates`]: counts, top-k rankings and medians per group, kept up to date under every change;
-//! - [`questions`]: one file per question, with its SQL beside it;
+//! - [`compact`]: the fast path for questions of the common shapes;
+//! - `general`: the path for questions of any shape;
+//! - [`questions`]: questions in SQL, and those that are built in;
 //! - [`answer`]: the rows of an answer and their changes;
 //! - `options`: the options of all questions;
 //! - [`graph`]: builds the dataflow from all of these, and is the only entry point for the engine;
@@ -22,6 +24,8 @@
 pub mod aggregates;
 pub mod answer;
 pub mod clean;
+pub mod compact;
+mod general;
 pub mod graph;
 pub mod hash;
 pub mod ingest;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
+use crate::aggregates::{MedianMethod, RankLimit, TieRule, UnknownOption};
 
 /// Whether repeated deliveries of an `ind` count (option `duplicates`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -30,12 +30,6 @@ pub struct GraphOptions {
     pub top: RankLimit,
     /// The median of an even number of values.
     pub median: MedianMethod,
-}
-
-impl GraphOptions {
-    pub(crate) fn query_options(&self) -> QueryOptions {
-        QueryOptions { ties: self.ties, top: self.top, median: self.median }
-    }
 }
 
 impl FromStr for DuplicatePolicy {

@@ -13,7 +13,7 @@ impl<T> Default for ChunkedVec<T> {
     }
 }
 
-impl<T: Copy + Default> ChunkedVec<T> {
+impl<T: Default> ChunkedVec<T> {
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
         self.0.get(index / CHUNK_VALUES).map(|chunk| &chunk[index % CHUNK_VALUES])
@@ -33,7 +33,7 @@ impl<T: Copy + Default> ChunkedVec<T> {
     pub(crate) fn get_or_grow(&mut self, index: u32) -> &mut T {
         let index = index as usize;
         while self.0.len() <= index / CHUNK_VALUES {
-            self.0.push(vec![T::default(); CHUNK_VALUES].into_boxed_slice());
+            self.0.push((0..CHUNK_VALUES).map(|_| T::default()).collect());
         }
         &mut self.0[index / CHUNK_VALUES][index % CHUNK_VALUES]
     }

@@ -3,14 +3,18 @@
 use std::num::NonZeroU32;
 
 use hashbrown::HashMap;
+use pinflow_sql::datum::Datum;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::KeyedState;
 use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
 
-/// A delivery: its key, its version and its projected row.
-pub(crate) type VersionedRow<R> = (Ind, Version, R);
+/// The values of the columns that questions read of a row besides its projection. `None` if there are no such columns.
+pub(crate) type ExtraValues = Option<Box<[Datum]>>;
+
+/// A delivery: its key, its version, its projected row and the values of its extra columns.
+pub(crate) type VersionedRow<R> = (Ind, Version, R, ExtraValues);
 
 /// A [`Lineage`] in 40 bytes, with the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

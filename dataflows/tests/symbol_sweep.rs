@@ -92,7 +92,12 @@ fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
     const ROWS: i64 = 50;
     let _alone = lock_texts(false);
     timely::execute_directly(|worker| {
-        let mut graph = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
+        let mut graph = WorkerGraph::install(
+            worker,
+            GraphOptions::default(),
+            &QuestionSet::built_in(GraphOptions::default()),
+            |_, _| {},
+        );
         let (texts_before, bytes_before) = held_texts();
         let mut under_way = None;
         let (mut sweeps, mut most_bytes) = (0, 0);
@@ -136,11 +141,21 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
     let _alone = lock_texts(false);
     assert!(SymbolSweep::begin(1).is_none(), "there is no graph");
     timely::execute_directly(|worker| {
-        let one = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
+        let one = WorkerGraph::install(
+            worker,
+            GraphOptions::default(),
+            &QuestionSet::built_in(GraphOptions::default()),
+            |_, _| {},
+        );
         let sweep = SymbolSweep::begin(1).expect("this is the only graph");
         assert!(SymbolSweep::begin(1).is_none(), "a sweep is under way");
         drop(sweep);
-        let _other = WorkerGraph::install(worker, GraphOptions::default(), &QuestionSet::built_in(), |_, _| {});
+        let _other = WorkerGraph::install(
+            worker,
+            GraphOptions::default(),
+            &QuestionSet::built_in(GraphOptions::default()),
+            |_, _| {},
+        );
         assert!(SymbolSweep::begin(1).is_none(), "the rows of the other graph would not be marked");
         drop(one);
     });

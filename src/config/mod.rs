@@ -348,7 +348,7 @@ impl Config {
     /// The questions that the run starts with.
     #[must_use]
     pub fn question_set(&self) -> QuestionSet {
-        QuestionSet::built_in()
+        QuestionSet::built_in(self.questions)
     }
 
     /// The engine's settings for these questions.

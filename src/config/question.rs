@@ -240,7 +240,7 @@ pub(super) fn load_questions(
     options: &GraphOptions,
 ) -> (Vec<ConfiguredQuestion>, Vec<KeyProblem>) {
     let (mut questions, mut problems) = (Vec::new(), Vec::new());
-    let mut names = QuestionNames { built_in: QuestionSet::built_in(), configured: Vec::new() };
+    let mut names = QuestionNames { built_in: QuestionSet::built_in(*options), configured: Vec::new() };
     for (index, config) in configs.iter().enumerate() {
         let table = format!("question.{index}");
         let loaded = config.load_text(base).map_err(|problem| problem.within(&table));

@@ -19,6 +19,7 @@ use args::QuestionCommand;
 use explain::explain_question;
 
 use crate::config::{QuestionText, bind_text, read_named_question, read_question_text};
+use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 
 /// Runs the command and prints its result.
@@ -65,7 +66,7 @@ fn explain_files(args: &args::ExplainArgs, out: &mut dyn Write) -> Result<(), Qu
 
 /// Prints the names of the built-in questions, or the SQL of one.
 fn print_built_in(name: Option<&str>, out: &mut dyn Write) -> Result<(), QuestionCommandError> {
-    let built_in = QuestionSet::built_in();
+    let built_in = QuestionSet::built_in(GraphOptions::default());
     let Some(name) = name else {
         return Ok(built_in.names().try_for_each(|name| writeln!(out, "{name}"))?);
     };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions::QuestionSet;
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ fn dag_ingests_cleans_and_writes_every_answer() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("state=success") || said.contains("success"), "{said}");
         let snapshot = last_snapshot(&succeed(pinflow(["run", "--output", "snapshots"]).arg(&recording)).stdout);
-        for name in QuestionSet::built_in().names() {
+        for name in QuestionSet::built_in(GraphOptions::default()).names() {
             let text = std::fs::read_to_string(at("results").join(format!("{name}.csv")));
             let text = text.unwrap_or_else(|error| panic!("{name}: {error}; {said}"));
             let mut lines = text.lines();

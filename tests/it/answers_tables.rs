@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions::QuestionSet;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -65,7 +66,7 @@ impl AnswerTablesSite {
 
 /// The rows of every answer: from the table of current rows, and as the sum of the table of changes.
 fn read(python: &Path, tables: &Path) -> (BTreeMap<String, Vec<Value>>, BTreeMap<String, Vec<Value>>) {
-    let questions = QuestionSet::built_in();
+    let questions = QuestionSet::built_in(GraphOptions::default());
     let names = questions.names().map(ToString::to_string);
     let names: Vec<_> = names.flat_map(|name| [format!("{name}_changes"), name]).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");

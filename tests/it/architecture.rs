@@ -21,12 +21,17 @@ const DATAFLOWS_MODULES: Rules = &[
     ("version", &["hash", "record", "symbol"]),
     ("keys", &["hash", "record", "slab", "version"]),
     ("joins", &["keys", "record", "slab", "symbol", "version"]),
-    ("input", &["joins", "record", "symbol", "version"]),
     ("answer", &[]),
+    ("general", &["answer", "hash", "joins", "keys", "record", "version"]),
+    ("input", &["general", "joins", "record", "symbol", "version"]),
     ("aggregates", &["answer", "hash", "symbol"]),
     ("options", &["aggregates"]),
-    ("questions", &["aggregates", "answer", "joins", "symbol"]),
-    ("graph", &["aggregates", "answer", "input", "joins", "keys", "options", "questions", "record", "symbol"]),
+    ("compact", &["aggregates", "joins", "symbol"]),
+    ("questions", &["aggregates", "answer", "compact", "options"]),
+    (
+        "graph",
+        &["aggregates", "answer", "general", "input", "joins", "keys", "options", "questions", "record", "symbol"],
+    ),
     ("introspection", &["aggregates", "graph", "joins", "record", "symbol"]),
 ];
 

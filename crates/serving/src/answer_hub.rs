@@ -264,6 +264,8 @@ mod tests {
     use pinflow_dataflows::answer::{AnswerCell, AnswerRow};
     use pinflow_dataflows::questions::Question;
 
+    use pinflow_dataflows::graph::GraphOptions;
+
     use super::*;
 
     fn frame(questions: &QuestionSet, epoch: Epoch, durable: Epoch, changes: Vec<AnswerChange>) -> EpochFrame {
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn durable_view_gets_and_loses_questions_only_once_their_epoch_is_committed() {
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, question) = built_in.iter().next().unwrap();
         let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
         let (more, mine) = built_in.with_question(copy).unwrap();

@@ -133,11 +133,13 @@ impl AnswerView {
 mod tests {
     use pinflow_dataflows::answer::{AnswerCell, AnswerRow};
 
+    use pinflow_dataflows::graph::GraphOptions;
+
     use super::*;
 
     #[test]
     fn view_adopts_the_questions_of_its_frame_and_keeps_the_rows_of_the_others() {
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (first, question) = built_in.iter().next().unwrap();
         let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
         let (more, added) = built_in.with_question(copy).unwrap();

@@ -184,6 +184,8 @@ mod tests {
 
     use pinflow_dataflows::answer::{AnswerCell, AnswerSchema, ListingKey, bool_column, time_column};
 
+    use pinflow_dataflows::graph::GraphOptions;
+
     use super::*;
 
     /// A question with a bool and a time column, and this many hidden cells.
@@ -191,7 +193,7 @@ mod tests {
         let columns = vec![bool_column("is_video").or_null(), time_column("first")];
         let listing = vec![ListingKey { column: 0, descending: true, nulls_first: true }];
         let schema = Arc::new(AnswerSchema::new(columns, hidden, listing).unwrap());
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, other) = built_in.iter().next().unwrap();
         Question { name: "mine".parse().unwrap(), schema, ..Question::clone(other) }
     }

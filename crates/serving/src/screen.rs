@@ -127,6 +127,7 @@ pub(super) fn answer_grid(answer: &LiveAnswer, rows_max: usize) -> comfy_table::
 
 #[cfg(test)]
 mod tests {
+    use pinflow_dataflows::graph::GraphOptions;
     use pinflow_dataflows::questions::QuestionSet;
 
     use super::*;
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn layout_never_exceeds_the_screen() {
-        let view = AnswerView::new(QuestionSet::built_in());
+        let view = AnswerView::new(QuestionSet::built_in(GraphOptions::default()));
         let footer = ["a log line".to_owned(), "東京".repeat(50)];
         for rows in 0..40 {
             for columns in [0, 1, 7, 40, 200] {

@@ -176,20 +176,22 @@ fn is_count(function: AggregateFunction) -> bool {
     matches!(function, AggregateFunction::Count | AggregateFunction::CountRows)
 }
 
+fn is_cast_long(expr: &Expr) -> bool {
+    matches!(&expr.kind, ExprKind::Cast(operand) if operand.ty == SqlType::Long)
+}
+
 /// A group has rows, so an aggregate of what is never null has a result; but for sums, which can be too great.
 fn is_nullable_aggregate(call: &AggregateCall, has_keys: bool, input: &NullFacts) -> bool {
     use AggregateFunction as F;
     match call.function {
         F::Count | F::CountRows => false,
-        F::Sum
-        | F::StddevSample
-        | F::StddevPopulation
-        | F::VarianceSample
-        | F::VariancePopulation
-        | F::PercentileCont => true,
+        F::Sum | F::StddevSample | F::StddevPopulation | F::VarianceSample | F::VariancePopulation => true,
+        // The difference of two doubles can be too great, that of two longs cannot.
+        F::PercentileCont if !call.arguments.first().is_some_and(is_cast_long) => true,
         F::Avg
         | F::Min
         | F::Max
+        | F::PercentileCont
         | F::PercentileDisc
         | F::Mode
         | F::BoolAnd

@@ -65,7 +65,7 @@ pub fn assert_answers_equal_batch(root: &Path, options: GraphOptions, snapshot: 
             }
         }
     }
-    for (_, question) in QuestionSet::built_in().iter() {
+    for (_, question) in QuestionSet::built_in(options).iter() {
         let expected: Vec<_> = oracle
             .query_answer(question, options, 1)
             .iter()

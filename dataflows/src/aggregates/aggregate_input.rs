@@ -16,6 +16,8 @@ pub const GROUP_COLUMNS_MAX: usize = 2;
 pub enum GroupKeyPart {
     /// The question has fewer grouping columns.
     Unused,
+    /// Null.
+    Null,
     /// Text.
     Text(Symbol),
     /// A whole number, such as a year.
@@ -40,6 +42,7 @@ impl GroupKeyPart {
     pub fn to_cell(self) -> Option<AnswerCell> {
         match self {
             GroupKeyPart::Unused => None,
+            GroupKeyPart::Null => Some(AnswerCell::Null),
             GroupKeyPart::Text(text) => Some(AnswerCell::text(&text.text())),
             GroupKeyPart::Long(long) => Some(AnswerCell::Long(long.into())),
         }
@@ -96,6 +99,7 @@ impl AggregateInput {
         for part in self.group {
             match part {
                 GroupKeyPart::Unused => {}
+                GroupKeyPart::Null => u64::MAX.hash(&mut hasher),
                 GroupKeyPart::Text(text) => text.hash(&mut hasher),
                 GroupKeyPart::Long(long) => long.hash(&mut hasher),
             }

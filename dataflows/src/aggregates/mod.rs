@@ -49,12 +49,6 @@ impl Aggregate {
         matches!(self, Aggregate::TopByCount | Aggregate::TopByMax)
     }
 
-    /// How many of an answer's columns are grouping columns: all but the label and the value.
-    #[must_use]
-    pub fn group_columns(self, columns: usize) -> usize {
-        columns.saturating_sub(if self.has_labels() { 2 } else { 1 })
-    }
-
     /// Whether values are ignored, so that equal inputs can be pre-aggregated before the exchange.
     fn is_count_only(self) -> bool {
         matches!(self, Aggregate::Count | Aggregate::TopByCount)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
@@ -26,6 +26,10 @@ pub struct AggregateSpec {
     pub name: String,
     /// How inputs of a group become rows of the answer.
     pub aggregate: Aggregate,
+    /// How the aggregate ranks, and which median it takes.
+    pub options: QueryOptions,
+    /// For each column of the answer its place among grouping columns, label and value. `None` if it is the same.
+    pub output: Option<Box<[usize]>>,
 }
 
 /// The size of the state held by the operator on one worker.
@@ -41,7 +45,7 @@ pub struct GroupCounts {
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 
 /// Keeps the answers of all questions up to date. `asked` lists the questions by the index that their
-/// inputs have.
+/// inputs have. `others` are changes of answers that other operators keep up to date on this worker.
 ///
 /// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `changes` is
 /// called with the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs
@@ -56,8 +60,8 @@ pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 /// If more inputs are retracted than were inserted: no answer is better than a wrong one.
 pub fn maintain_answers<'s>(
     inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
+    others: StreamVec<'s, u64, AnswerChange>,
     asked: Vec<AggregateSpec>,
-    options: QueryOptions,
     counts: Rc<Cell<GroupCounts>>,
     holds_symbols: Rc<SymbolHolder>,
     mut changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
@@ -65,28 +69,35 @@ pub fn maintain_answers<'s>(
     let summed = asked.iter().map(|it| it.aggregate.is_count_only()).collect();
     let inputs = combine_counts(inputs, summed);
     let by_group = Exchange::new(|(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash());
-    inputs.unary_frontier(by_group, AGGREGATES_OPERATOR, move |_, _| {
+    inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, _| {
         let mut pending: PendingEpochs = BTreeMap::new();
-        let mut answers = AnswerGroups::new(asked, options, counts);
-        move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
+        let mut answers = AnswerGroups::new(asked, counts);
+        move |(input, frontier),
+              (other, other_frontier),
+              _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
             let _ = &holds_symbols;
             input.for_each(|time, data| {
                 // A join that catches up can emit several epochs in one container.
                 while let Some(&(_, epoch, _)) = data.first() {
                     let others = data.iter().position(|(_, other, _)| *other != epoch);
                     let rest = others.map_or_else(Vec::new, |others| data.split_off(others));
-                    let (_, waiting) = pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Vec::new()));
-                    waiting.push(std::mem::replace(data, rest));
+                    let waiting = pending.entry(epoch).or_insert_with(|| PendingEpoch::new(time.delayed(&epoch, 0)));
+                    waiting.inputs.push(std::mem::replace(data, rest));
                 }
+            });
+            other.for_each(|time, data| {
+                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingEpoch::new(time.retain(0)));
+                waiting.others.append(data);
             });
             while let Some(entry) = pending.first_entry() {
                 let epoch = *entry.key();
-                if frontier.less_equal(&epoch) {
+                if frontier.less_equal(&epoch) || other_frontier.less_equal(&epoch) {
                     break;
                 }
                 // Drop the capability only after the call: the probe must not pass the epoch earlier.
-                let (_capability, waiting) = entry.remove();
-                let changed = answers.apply(epoch, waiting);
+                let PendingEpoch { capability: _capability, inputs, others } = entry.remove();
+                let mut changed = answers.apply(epoch, inputs);
+                changed.extend(others);
                 if !changed.is_empty() {
                     changes(epoch, changed);
                 }
@@ -95,8 +106,20 @@ pub fn maintain_answers<'s>(
     })
 }
 
-/// Inputs of epochs that are not complete yet, in the containers they arrived in.
-type PendingEpochs = BTreeMap<u64, (Capability<u64>, Vec<Vec<(AggregateInput, u64, i64)>>)>;
+/// Inputs and changes of an epoch that is not complete yet, in the containers they arrived in.
+struct PendingEpoch {
+    capability: Capability<u64>,
+    inputs: Vec<Vec<(AggregateInput, u64, i64)>>,
+    others: Vec<AnswerChange>,
+}
+
+impl PendingEpoch {
+    fn new(capability: Capability<u64>) -> PendingEpoch {
+        PendingEpoch { capability, inputs: Vec::new(), others: Vec::new() }
+    }
+}
+
+type PendingEpochs = BTreeMap<u64, PendingEpoch>;
 
 /// Limits of the emptied update lists that are kept for reuse: how many, and the capacity of each (12 MB together).
 const SPARE_LISTS_MAX: usize = 1024;
@@ -105,7 +128,6 @@ const SPARE_LIST_UPDATES_MAX: usize = 512;
 /// The groups of all answers on this worker.
 struct AnswerGroups {
     asked: Vec<AggregateSpec>,
-    options: QueryOptions,
     groups: Vec<HashMap<GroupKey, GroupEntry, KeyedState>>,
     touched: Vec<(u16, GroupKey)>,
     /// Emptied lists for pending updates, reused from epoch to epoch.
@@ -120,9 +142,9 @@ struct GroupEntry {
 }
 
 impl AnswerGroups {
-    fn new(asked: Vec<AggregateSpec>, options: QueryOptions, counts: Rc<Cell<GroupCounts>>) -> AnswerGroups {
+    fn new(asked: Vec<AggregateSpec>, counts: Rc<Cell<GroupCounts>>) -> AnswerGroups {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
-        AnswerGroups { asked, options, groups, touched: Vec::new(), spare: Vec::new(), counts }
+        AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new(), counts }
     }
 
     /// Applies all inputs of an epoch and returns the changes of the answers.
@@ -154,9 +176,9 @@ impl AnswerGroups {
         consolidate(&mut updates);
         let before = held.state.entries();
         let mut emit = |label: Option<Symbol>, value, diff| {
-            changed.push(AnswerChange { answer: asked.answer, row: answer_row(group, label, value), diff });
+            changed.push(AnswerChange { answer: asked.answer, row: asked.answer_row(group, label, value), diff });
         };
-        if let Err(negative) = held.state.apply(&updates, &self.options, &mut emit) {
+        if let Err(negative) = held.state.apply(&updates, &asked.options, &mut emit) {
             panic!("answer {} at epoch {epoch}, group {group:?}: {negative}", asked.name);
         }
         let after = held.state.entries();
@@ -175,9 +197,16 @@ impl AnswerGroups {
     }
 }
 
-/// The row of an answer: grouping columns, then the label if there is one, then the value.
-fn answer_row(group: GroupKey, label: Option<Symbol>, value: AnswerCell) -> AnswerRow {
-    let groups = group.into_iter().filter_map(super::GroupKeyPart::to_cell);
-    let cells: Vec<_> = groups.chain(label.map(|label| AnswerCell::text(&label.text()))).chain([value]).collect();
-    AnswerRow(cells.into_boxed_slice())
+impl AggregateSpec {
+    /// The row of an answer: grouping columns, the label if there is one, and the value, in the order of its columns.
+    fn answer_row(&self, group: GroupKey, label: Option<Symbol>, value: AnswerCell) -> AnswerRow {
+        let groups = group.into_iter().filter_map(super::GroupKeyPart::to_cell);
+        let mut cells: Vec<_> =
+            groups.chain(label.map(|label| AnswerCell::text(&label.text()))).chain([value]).collect();
+        let Some(output) = &self.output else { return AnswerRow(cells.into_boxed_slice()) };
+        let take = |column: &usize| {
+            cells.get_mut(*column).map_or(AnswerCell::Null, |it| std::mem::replace(it, AnswerCell::Null))
+        };
+        AnswerRow(output.iter().map(take).collect())
+    }
 }

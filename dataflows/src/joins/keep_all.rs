@@ -23,7 +23,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
 use super::trace_layout::{KeyArrangement, TraceBuilder};
-use super::{GeoProjection, JoinOutputs, PinProjection, UpdateStream, UserProjection};
+use super::{GeoProjection, JoinOutputs, PinProjection, RelationSet, UpdateStream, UserProjection, joined_row};
 use crate::keys::{KeyId, KeyInterner, KeyedUpdate, route_by_ind};
 use crate::version::VersionedRow;
 
@@ -51,56 +51,91 @@ impl<'s> KeepAllJoins<'s> {
     /// Makes the joins that have outputs, and returns one stream of updates for each.
     pub fn join_all<D: Clone + 'static>(&self, outputs: JoinOutputs<D>) -> Vec<UpdateStream<'s, D>> {
         let outputs = Rc::new(outputs);
+        let (pin, geo, user) = (RelationSet::PIN, RelationSet::GEO, RelationSet::USER);
+        let asked = |relations| outputs.has_outputs(relations).then(|| Rc::clone(&outputs));
         let mut all = Vec::new();
-        all.extend((!outputs.users.is_empty()).then(|| self.output_users(Rc::clone(&outputs))));
-        all.extend((!outputs.pins_geos.is_empty()).then(|| self.join_pins_geos(Rc::clone(&outputs))));
-        all.extend((!outputs.pins_users.is_empty()).then(|| self.join_pins_users(Rc::clone(&outputs))));
-        all.extend((!outputs.pins_geos_users.is_empty()).then(|| self.join_pins_geos_users(Rc::clone(&outputs))));
+        all.extend(asked(pin).map(|outputs| {
+            output_rows(&self.pins, "Pins", move |it, give| give_outputs(&outputs, pin, (Some(it), None, None), give))
+        }));
+        all.extend(asked(geo).map(|outputs| {
+            output_rows(&self.geos, "Geos", move |it, give| give_outputs(&outputs, geo, (None, Some(it), None), give))
+        }));
+        all.extend(asked(user).map(|outputs| {
+            output_rows(&self.users, "Users", move |it, give| {
+                give_outputs(&outputs, user, (None, None, Some(it)), give);
+            })
+        }));
+        all.extend(asked(pin.with(geo)).map(|outputs| {
+            join_arrangements(&self.pins, &self.geos, move |one, other, give| {
+                give_outputs(&outputs, pin.with(geo), (Some(one), Some(other), None), give);
+            })
+        }));
+        all.extend(asked(pin.with(user)).map(|outputs| {
+            join_arrangements(&self.pins, &self.users, move |one, other, give| {
+                give_outputs(&outputs, pin.with(user), (Some(one), None, Some(other)), give);
+            })
+        }));
+        all.extend(asked(geo.with(user)).map(|outputs| {
+            join_arrangements(&self.geos, &self.users, move |one, other, give| {
+                give_outputs(&outputs, geo.with(user), (None, Some(one), Some(other)), give);
+            })
+        }));
+        all.extend(asked(pin.with(geo).with(user)).map(|outputs| self.join_all_three(outputs)));
         all
     }
 
-    fn output_users<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
-        self.users.stream.clone().unary(Pipeline, "Users", move |_, _| {
-            move |input, output| {
-                input.for_each(|capability, batches| {
-                    let mut session = output.session(&capability);
-                    for batch in batches.drain(..) {
-                        let mut cursor = batch.cursor();
-                        while cursor.key_valid(&batch) {
-                            while let Some(user) = cursor.get_val(&batch) {
-                                for datum in outputs.user_outputs(user) {
-                                    cursor.map_times(&batch, |time, n| session.give((datum.clone(), *time, *n)));
-                                }
-                                cursor.step_val(&batch);
-                            }
-                            cursor.step_key(&batch);
-                        }
-                    }
-                });
-            }
-        })
-    }
-
-    fn join_pins_geos<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
-        join_arrangements(&self.pins, &self.geos, move |pin, geo, give| {
-            outputs.pin_geo_outputs(pin, geo).for_each(give);
-        })
-    }
-
-    fn join_pins_users<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
-        join_arrangements(&self.pins, &self.users, move |pin, user, give| {
-            outputs.pin_user_outputs(pin, user).for_each(give);
-        })
-    }
-
-    fn join_pins_geos_users<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
+    fn join_all_three<D: Clone + 'static>(&self, outputs: Rc<JoinOutputs<D>>) -> UpdateStream<'s, D> {
         // Join the two narrow sides first: their rows of 16 bytes are the smallest that can be arranged for this join.
         let geos_users = join_rows(&self.geos, &self.users);
         let geos_users = arrange_by_key(geos_users, "Arrange: geo ⋈ user");
+        let relations = RelationSet::PIN.with(RelationSet::GEO).with(RelationSet::USER);
         join_arrangements(&self.pins, &geos_users, move |pin, (geo, user), give| {
-            outputs.pin_geo_user_outputs(pin, geo, user).for_each(give);
+            give_outputs(&outputs, relations, (Some(pin), Some(geo), Some(user)), give);
         })
     }
+}
+
+/// Rows of the three relations, where they are joined.
+type RowParts<'a> = (Option<&'a PinProjection>, Option<&'a GeoProjection>, Option<&'a UserProjection>);
+
+fn give_outputs<D>(
+    outputs: &JoinOutputs<D>,
+    relations: RelationSet,
+    (pin, geo, user): RowParts<'_>,
+    give: &mut dyn FnMut(D),
+) {
+    outputs.of_join(relations, &joined_row(pin, geo, user)).for_each(give);
+}
+
+/// The outputs of the rows of one relation. `logic` passes each output of a row to its last argument.
+fn output_rows<'s, R, D>(
+    rows: &KeyArrangement<'s, R>,
+    name: &str,
+    logic: impl Fn(&R, &mut dyn FnMut(D)) + 'static,
+) -> UpdateStream<'s, D>
+where
+    R: Ord + Clone + 'static,
+    D: Clone + 'static,
+{
+    rows.stream.clone().unary(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, batches| {
+                let mut session = output.session(&capability);
+                for batch in batches.drain(..) {
+                    let mut cursor = batch.cursor();
+                    while cursor.key_valid(&batch) {
+                        while let Some(row) = cursor.get_val(&batch) {
+                            logic(row, &mut |datum| {
+                                cursor.map_times(&batch, |time, n| session.give((datum.clone(), *time, *n)));
+                            });
+                            cursor.step_val(&batch);
+                        }
+                        cursor.step_key(&batch);
+                    }
+                }
+            });
+        }
+    })
 }
 
 fn arrange_by_key<'s, R>(rows: StreamVec<'s, u64, KeyedUpdate<R>>, name: &str) -> KeyArrangement<'s, R>
@@ -163,8 +198,8 @@ where
                 let mut keys = keys.borrow_mut();
                 held.set(held.get() + data.len());
                 let mut session = output.session(&time);
-                let found = keys.intern_all(data.iter().map(|(ind, _, _)| *ind));
-                session.give_iterator(found.zip(data.iter()).map(|(key, (_, _, row))| ((key, *row), epoch, 1)));
+                let found = keys.intern_all(data.iter().map(|(ind, ..)| *ind));
+                session.give_iterator(found.zip(data.iter()).map(|(key, (_, _, row, _))| ((key, *row), epoch, 1)));
                 data.clear();
             });
         }

@@ -21,11 +21,15 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use super::{GeoProjection, JoinOutputs, PinProjection, UpdateStream, UserProjection};
+use super::{
+    GeoProjection, JoinOutputs, JoinedRow, OptionalConsumer, PinProjection, ProjectedRow, RelationSet, RowsOfKey,
+    UpdateStream, UserProjection, joined_row,
+};
 use crate::keys::{KeyInterner, route_by_ind};
+use crate::record::Ind;
 use crate::slab::ChunkedVec;
 use crate::symbol::{SymbolHolder, SymbolSweep};
-use crate::version::{PackedVersion, VersionPrefixes, VersionedRow};
+use crate::version::{ExtraValues, PackedVersion, VersionPrefixes, VersionedRow};
 
 /// The deliveries of one stream.
 pub type DeliveryStream<'s, R> = StreamVec<'s, u64, VersionedRow<R>>;
@@ -40,10 +44,11 @@ pub(crate) const LATEST_OPERATOR: &str = "Latest";
 /// applied.
 pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<SymbolSweep>)>>>;
 
-/// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`.
+/// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`, and what
+/// `consumer` makes of the changed rows.
 ///
 /// `held` is kept at the number of stored rows, and `bytes` at their size in memory.
-pub fn latest_joins<'s, D: Clone + 'static>(
+pub fn latest_joins<'s, D: Clone + 'static, U: Clone + 'static>(
     (pins, geos, users): (
         DeliveryStream<'s, PinProjection>,
         DeliveryStream<'s, GeoProjection>,
@@ -51,24 +56,28 @@ pub fn latest_joins<'s, D: Clone + 'static>(
     ),
     keys: Rc<RefCell<KeyInterner>>,
     (held, bytes): (RowCounters, Rc<Cell<usize>>),
-    outputs: JoinOutputs<D>,
+    (outputs, consumer): (JoinOutputs<D>, OptionalConsumer<U>),
     (sweeps, holds_symbols): (MarkRequest, Rc<SymbolHolder>),
-) -> UpdateStream<'s, D> {
+) -> (UpdateStream<'s, D>, StreamVec<'s, u64, U>) {
     let mut builder = OperatorBuilder::new(LATEST_OPERATOR.to_owned(), pins.scope());
     let mut pins = builder.new_input(pins, Exchange::new(route_by_ind));
     let mut geos = builder.new_input(geos, Exchange::new(route_by_ind));
     let mut users = builder.new_input(users, Exchange::new(route_by_ind));
     let (output, changes) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(D, u64, i64)>>>::from(output);
+    let (consumed, consumed_updates) = builder.new_output();
+    let mut consumed = OutputBuilder::<_, CapacityContainerBuilder<Vec<U>>>::from(consumed);
     builder.build(move |_| {
         let mut pending = PendingDeliveries::default();
-        let mut posts = LatestJoin { keys, rows: ChunkedVec::default(), prefixes: VersionPrefixes::default(), outputs };
+        let (rows, extra) = (ChunkedVec::default(), Default::default());
+        let mut posts = LatestJoin { keys, rows, extra, prefixes: VersionPrefixes::default(), outputs, consumer };
         move |frontiers| {
             let _ = &holds_symbols;
             pins.for_each(|time, data| pending.deliveries_at(&time).pins.push(std::mem::take(data)));
             geos.for_each(|time, data| pending.deliveries_at(&time).geos.push(std::mem::take(data)));
             users.for_each(|time, data| pending.deliveries_at(&time).users.push(std::mem::take(data)));
             let mut output = output.activate();
+            let mut consumed = consumed.activate();
             let is_complete = |epoch: u64| !frontiers.iter().any(|frontier| frontier.less_equal(&epoch));
             loop {
                 let next = pending.0.first_entry().filter(|entry| is_complete(*entry.key()));
@@ -79,18 +88,22 @@ pub fn latest_joins<'s, D: Clone + 'static>(
                 }
                 let Some(entry) = next else { break };
                 let epoch = *entry.key();
-                let (capability, EpochDeliveries { pins, geos, users }) = entry.remove();
+                let ((capability, consumed_capability), EpochDeliveries { pins, geos, users }) = entry.remove();
                 let mut session = output.session(&capability);
                 let mut emit = |datum, diff| session.give((datum, epoch, diff));
                 let [held_pins, held_geos, held_users] = &held;
-                pins.iter().for_each(|pins| posts.apply_deliveries(pins, held_pins, &mut emit));
-                geos.iter().for_each(|geos| posts.apply_deliveries(geos, held_geos, &mut emit));
-                users.iter().for_each(|users| posts.apply_deliveries(users, held_users, &mut emit));
-                bytes.set(posts.rows.allocated_bytes());
+                pins.into_iter().for_each(|pins| posts.apply_deliveries(pins, held_pins, &mut emit));
+                geos.into_iter().for_each(|geos| posts.apply_deliveries(geos, held_geos, &mut emit));
+                users.into_iter().for_each(|users| posts.apply_deliveries(users, held_users, &mut emit));
+                if let Some(consumer) = &mut posts.consumer {
+                    let mut session = consumed.session(&consumed_capability);
+                    consumer.finish_epoch(&mut |update| session.give(update));
+                }
+                bytes.set(posts.allocated_bytes());
             }
         }
     });
-    changes
+    (changes, consumed_updates)
 }
 
 /// The deliveries of one epoch, in the containers they arrived in.
@@ -103,11 +116,12 @@ struct EpochDeliveries {
 
 /// Deliveries of epochs that are not complete yet.
 #[derive(Default)]
-struct PendingDeliveries(BTreeMap<u64, (Capability<u64>, EpochDeliveries)>);
+struct PendingDeliveries(BTreeMap<u64, ((Capability<u64>, Capability<u64>), EpochDeliveries)>);
 
 impl PendingDeliveries {
     fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries {
-        &mut self.0.entry(*time.time()).or_insert_with(|| (time.retain(0), EpochDeliveries::default())).1
+        let capabilities = || (time.retain(0), time.retain(1));
+        &mut self.0.entry(*time.time()).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
     }
 }
 
@@ -131,15 +145,29 @@ impl KeyRows {
     fn user(&self) -> Option<&UserProjection> {
         self.user.as_ref().map(|(_, user)| user)
     }
+
+    /// All rows, with the values of their extra columns.
+    fn of_key<'a>(&'a self, ind: Ind, extra: [&'a ExtraValues; 3]) -> RowsOfKey<'a> {
+        let row = joined_row(self.pin(), self.geo(), self.user());
+        RowsOfKey { ind, row, present: self.present(), extra }
+    }
+
+    /// The relations of which there is a row.
+    fn present(&self) -> RelationSet {
+        let of = |present: bool, relation| if present { relation } else { RelationSet::default() };
+        of(self.pin.is_some(), RelationSet::PIN)
+            .with(of(self.geo.is_some(), RelationSet::GEO))
+            .with(of(self.user.is_some(), RelationSet::USER))
+    }
 }
 
 /// A row of one of the three streams.
-trait JoinSide: ExchangeData + Copy + Eq {
+trait JoinSide: ProjectedRow + ExchangeData + Eq {
     /// The place of this stream's row in the entry of a key.
     fn stored_row(rows: &mut KeyRows) -> &mut Option<(PackedVersion, Self)>;
 
-    /// Emits the outputs of this row and of its joins with the other rows of its key.
-    fn emit_joined<D>(&self, others: &KeyRows, outputs: &JoinOutputs<D>, emit: impl FnMut(D));
+    /// The joined row of this row and the other rows of its key.
+    fn joined<'a>(&'a self, others: &'a KeyRows) -> JoinedRow<'a>;
 }
 
 impl JoinSide for PinProjection {
@@ -147,16 +175,8 @@ impl JoinSide for PinProjection {
         &mut rows.pin
     }
 
-    fn emit_joined<D>(&self, others: &KeyRows, outputs: &JoinOutputs<D>, mut emit: impl FnMut(D)) {
-        if let Some(geo) = others.geo() {
-            outputs.pin_geo_outputs(self, geo).for_each(&mut emit);
-        }
-        if let Some(user) = others.user() {
-            outputs.pin_user_outputs(self, user).for_each(&mut emit);
-        }
-        if let (Some(geo), Some(user)) = (others.geo(), others.user()) {
-            outputs.pin_geo_user_outputs(self, geo, user).for_each(&mut emit);
-        }
+    fn joined<'a>(&'a self, others: &'a KeyRows) -> JoinedRow<'a> {
+        joined_row(Some(self), others.geo(), others.user())
     }
 }
 
@@ -165,13 +185,8 @@ impl JoinSide for GeoProjection {
         &mut rows.geo
     }
 
-    fn emit_joined<D>(&self, others: &KeyRows, outputs: &JoinOutputs<D>, mut emit: impl FnMut(D)) {
-        if let Some(pin) = others.pin() {
-            outputs.pin_geo_outputs(pin, self).for_each(&mut emit);
-        }
-        if let (Some(pin), Some(user)) = (others.pin(), others.user()) {
-            outputs.pin_geo_user_outputs(pin, self, user).for_each(&mut emit);
-        }
+    fn joined<'a>(&'a self, others: &'a KeyRows) -> JoinedRow<'a> {
+        joined_row(others.pin(), Some(self), others.user())
     }
 }
 
@@ -180,26 +195,34 @@ impl JoinSide for UserProjection {
         &mut rows.user
     }
 
-    fn emit_joined<D>(&self, others: &KeyRows, outputs: &JoinOutputs<D>, mut emit: impl FnMut(D)) {
-        outputs.user_outputs(self).for_each(&mut emit);
-        if let Some(pin) = others.pin() {
-            outputs.pin_user_outputs(pin, self).for_each(&mut emit);
-        }
-        if let (Some(pin), Some(geo)) = (others.pin(), others.geo()) {
-            outputs.pin_geo_user_outputs(pin, geo, self).for_each(&mut emit);
-        }
+    fn joined<'a>(&'a self, others: &'a KeyRows) -> JoinedRow<'a> {
+        joined_row(others.pin(), others.geo(), Some(self))
     }
 }
 
 /// The latest rows on this worker.
-struct LatestJoin<D> {
+struct LatestJoin<D, U> {
     keys: Rc<RefCell<KeyInterner>>,
     rows: ChunkedVec<KeyRows>,
+    /// The extra values of the stored rows, by relation: empty where a relation has no extra columns.
+    extra: ExtraSlabs,
     prefixes: VersionPrefixes,
     outputs: JoinOutputs<D>,
+    consumer: OptionalConsumer<U>,
 }
 
-impl<D> LatestJoin<D> {
+/// The extra values of the rows of each key, by index of the relation.
+type ExtraSlabs = [ChunkedVec<ExtraValues>; 3];
+
+/// What a row without extra values has.
+const NO_EXTRA: &ExtraValues = &None;
+
+impl<D, U> LatestJoin<D, U> {
+    /// The size of the slabs, bytes. Extra values count without what they hold on the heap.
+    fn allocated_bytes(&self) -> usize {
+        self.rows.allocated_bytes() + self.extra.iter().map(ChunkedVec::allocated_bytes).sum::<usize>()
+    }
+
     /// Marks the symbols of all stored rows.
     fn mark(&self, sweep: &SymbolSweep) {
         for rows in self.rows.iter() {
@@ -213,32 +236,58 @@ impl<D> LatestJoin<D> {
     /// Stores the deliveries that are newer than the stored row, and emits the changed outputs with +1 or −1.
     fn apply_deliveries<R: JoinSide>(
         &mut self,
-        deliveries: &[VersionedRow<R>],
+        deliveries: Vec<VersionedRow<R>>,
         held: &Cell<usize>,
         emit: &mut impl FnMut(D, i64),
     ) {
-        let LatestJoin { keys, rows, prefixes, outputs } = self;
+        let LatestJoin { keys, rows, extra, prefixes, outputs, consumer } = self;
         let mut keys = keys.borrow_mut();
-        let found = keys.intern_all(deliveries.iter().map(|(ind, _, _)| *ind));
-        for (key, (_, version, row)) in found.zip(deliveries) {
+        let has_extra = consumer.as_ref().is_some_and(|consumer| consumer.has_extra(R::RELATION));
+        let found = keys.intern_all(deliveries.iter().map(|(ind, ..)| *ind));
+        for (key, (ind, version, row, mut row_extra)) in found.zip(deliveries) {
             let rows = rows.get_or_grow(key);
             let before = *R::stored_row(rows);
+            if before.is_some_and(|(before, _)| prefixes.unpack(before) >= version) {
+                continue;
+            }
+            let present = rows.present().with(R::RELATION);
+            let mut emit_joined = |row: &R, rows: &KeyRows, diff| {
+                let joined = row.joined(rows);
+                outputs.for_each_changed(R::RELATION, present, &joined, |datum| emit(datum, diff));
+            };
+            let same_row = before.is_some_and(|(_, stored)| stored == row);
             match before {
-                Some((before, _)) if prefixes.unpack(before) >= *version => continue,
-                Some((_, same)) if same == *row => {}
+                _ if same_row => {}
                 Some((_, old)) => {
-                    old.emit_joined(rows, outputs, |datum| emit(datum, -1));
-                    row.emit_joined(rows, outputs, |datum| emit(datum, 1));
+                    emit_joined(&old, rows, -1);
+                    emit_joined(&row, rows, 1);
                 }
                 None => {
                     held.set(held.get() + 1);
-                    row.emit_joined(rows, outputs, |datum| emit(datum, 1));
+                    emit_joined(&row, rows, 1);
                 }
             }
             if let Some((before, _)) = before {
                 prefixes.release(before);
             }
-            *R::stored_row(rows) = Some((prefixes.pack(*version), *row));
+            let Some(consumer) = consumer else {
+                *R::stored_row(rows) = Some((prefixes.pack(version), row));
+                continue;
+            };
+            let rows_before = *rows;
+            *R::stored_row(rows) = Some((prefixes.pack(version), row));
+            let index = R::RELATION.only_index();
+            if has_extra {
+                std::mem::swap(extra[index].get_or_grow(key), &mut row_extra);
+            }
+            // Now `row_extra` has the values of the old row.
+            let stored = [0, 1, 2].map(|relation: usize| extra[relation].get(key).unwrap_or(NO_EXTRA));
+            if same_row && row_extra == *stored[index] {
+                continue;
+            }
+            let mut old = stored;
+            old[index] = if before.is_some() { &row_extra } else { NO_EXTRA };
+            consumer.rows_changed(R::RELATION, &rows_before.of_key(ind, old), &rows.of_key(ind, stored));
         }
     }
 }

@@ -6,17 +6,23 @@
 //! - [`latest_joins`]: `duplicates = "latest"`, at most one row per stream and key;
 //! - [`KeepAllJoins`]: `duplicates = "keep"`, every delivery counts.
 
+mod joined_row;
 mod keep_all;
+mod key_changes;
 mod latest;
 mod outputs;
 mod projection;
 mod trace_layout;
 
+pub(crate) use joined_row::column_or_year;
+pub use joined_row::{HeldColumn, JoinedRow, RelationSet};
 pub use keep_all::KeepAllJoins;
 pub(crate) use keep_all::keep_all;
+pub use key_changes::{KeyChangeConsumer, OptionalConsumer, RowsOfKey};
 pub(crate) use latest::LATEST_OPERATOR;
 pub use latest::{DeliveryStream, MarkRequest, RowCounters, latest_joins};
-pub use outputs::{JoinOutputs, PairFn, TripleFn, UserFn};
+use outputs::joined_row;
+pub use outputs::{JoinOutputs, OutputFunction};
 pub use projection::{GeoProjection, PinProjection, ProjectedRow, RowTexts, UserProjection};
 
 use timely::dataflow::StreamVec;

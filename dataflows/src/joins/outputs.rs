@@ -1,55 +1,66 @@
-//! The functions that make outputs from users and from joined rows, grouped by join.
+//! The functions that make outputs from joined rows, by the relations that they join.
 
-use super::{GeoProjection, PinProjection, UserProjection};
+use super::{GeoProjection, JoinedRow, PinProjection, RelationSet, UserProjection};
 
-/// Makes an output from a user row.
-pub type UserFn<A, D> = Box<dyn Fn(&A) -> Option<D>>;
-/// Makes an output from two joined rows.
-pub type PairFn<A, B, D> = Box<dyn Fn(&A, &B) -> Option<D>>;
-/// Makes an output from three joined rows.
-pub type TripleFn<A, B, C, D> = Box<dyn Fn(&A, &B, &C) -> Option<D>>;
+/// Makes an output from a joined row. `None` if the row gives no output.
+pub type OutputFunction<D> = Box<dyn Fn(&JoinedRow<'_>) -> Option<D>>;
 
-/// The output functions of all questions. A function returns `None` if the rows give no output.
+/// The output functions of all questions, by the set of relations that they join.
 pub struct JoinOutputs<D> {
-    /// Applied to each user.
-    pub users: Vec<UserFn<UserProjection, D>>,
-    /// Applied to each pin ⋈ geo.
-    pub pins_geos: Vec<PairFn<PinProjection, GeoProjection, D>>,
-    /// Applied to each pin ⋈ user.
-    pub pins_users: Vec<PairFn<PinProjection, UserProjection, D>>,
-    /// Applied to each pin ⋈ geo ⋈ user.
-    pub pins_geos_users: Vec<TripleFn<PinProjection, GeoProjection, UserProjection, D>>,
+    functions: [Vec<OutputFunction<D>>; RelationSet::COUNT],
 }
 
 impl<D> Default for JoinOutputs<D> {
     fn default() -> Self {
-        JoinOutputs { users: Vec::new(), pins_geos: Vec::new(), pins_users: Vec::new(), pins_geos_users: Vec::new() }
+        JoinOutputs { functions: std::array::from_fn(|_| Vec::new()) }
     }
 }
 
 impl<D> JoinOutputs<D> {
-    /// The outputs of a user.
-    pub(super) fn user_outputs(&self, user: &UserProjection) -> impl Iterator<Item = D> {
-        self.users.iter().filter_map(move |output| output(user))
+    /// Adds a function for the inner join of these relations.
+    pub fn push(&mut self, relations: RelationSet, function: OutputFunction<D>) {
+        self.functions[relations.index()].push(function);
     }
 
-    /// The outputs of a pin ⋈ geo.
-    pub(super) fn pin_geo_outputs(&self, pin: &PinProjection, geo: &GeoProjection) -> impl Iterator<Item = D> {
-        self.pins_geos.iter().filter_map(move |output| output(pin, geo))
+    /// Whether a join has outputs.
+    pub(super) fn has_outputs(&self, relations: RelationSet) -> bool {
+        !self.functions[relations.index()].is_empty()
     }
 
-    /// The outputs of a pin ⋈ user.
-    pub(super) fn pin_user_outputs(&self, pin: &PinProjection, user: &UserProjection) -> impl Iterator<Item = D> {
-        self.pins_users.iter().filter_map(move |output| output(pin, user))
+    /// The outputs of a joined row of exactly these relations.
+    pub(super) fn of_join<'o>(
+        &'o self,
+        relations: RelationSet,
+        row: &'o JoinedRow<'_>,
+    ) -> impl Iterator<Item = D> + 'o {
+        self.functions[relations.index()].iter().filter_map(|function| function(row))
     }
 
-    /// The outputs of a pin ⋈ geo ⋈ user.
-    pub(super) fn pin_geo_user_outputs(
+    /// The outputs of all joins in which a row of `changed` takes part, given the rows of the relations `present`.
+    pub(super) fn for_each_changed(
         &self,
-        pin: &PinProjection,
-        geo: &GeoProjection,
-        user: &UserProjection,
-    ) -> impl Iterator<Item = D> {
-        self.pins_geos_users.iter().filter_map(move |output| output(pin, geo, user))
+        changed: RelationSet,
+        present: RelationSet,
+        row: &JoinedRow<'_>,
+        mut emit: impl FnMut(D),
+    ) {
+        for relations in RelationSet::all() {
+            if relations.contains(changed) && present.contains(relations) {
+                self.of_join(relations, row).for_each(&mut emit);
+            }
+        }
+    }
+}
+
+/// A joined row of some of the relations.
+pub(super) fn joined_row<'a>(
+    pin: Option<&'a PinProjection>,
+    geo: Option<&'a GeoProjection>,
+    user: Option<&'a UserProjection>,
+) -> JoinedRow<'a> {
+    JoinedRow {
+        pin: pin.unwrap_or(&PinProjection::NULL),
+        geo: geo.unwrap_or(&GeoProjection::NULL),
+        user: user.unwrap_or(&UserProjection::NULL),
     }
 }

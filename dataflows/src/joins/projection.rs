@@ -5,7 +5,8 @@ use std::num::{NonZeroU16, NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Geo, Micros, Pin, User};
+use super::{JoinedRow, RelationSet, joined_row};
+use crate::record::{CatalogRow, Geo, Micros, Pin, User};
 use crate::symbol::Symbol;
 
 /// The text columns of a projected row, in a fixed order.
@@ -17,7 +18,13 @@ const ROW_TEXTS_MAX: usize = 2;
 /// A projected row. It is made in two steps, so that the texts of many rows can be looked up as symbols in one batch.
 pub trait ProjectedRow: Copy {
     /// The whole row.
-    type Row<'a>;
+    type Row<'a>: CatalogRow;
+
+    /// The relation of these rows.
+    const RELATION: RelationSet;
+
+    /// The row as a joined row without others.
+    fn as_joined(&self) -> JoinedRow<'_>;
 
     /// The text columns of a row.
     fn text_columns<'a>(row: &'a Self::Row<'_>) -> RowTexts<&'a str>;
@@ -52,6 +59,12 @@ impl PinProjection {
 impl ProjectedRow for PinProjection {
     type Row<'a> = Pin<'a>;
 
+    const RELATION: RelationSet = RelationSet::PIN;
+
+    fn as_joined(&self) -> JoinedRow<'_> {
+        joined_row(Some(self), None, None)
+    }
+
     fn text_columns<'a>(pin: &'a Pin<'_>) -> RowTexts<&'a str> {
         [pin.category.as_deref(), pin.poster_name.as_deref()]
     }
@@ -84,6 +97,12 @@ impl GeoProjection {
 
 impl ProjectedRow for GeoProjection {
     type Row<'a> = Geo<'a>;
+
+    const RELATION: RelationSet = RelationSet::GEO;
+
+    fn as_joined(&self) -> JoinedRow<'_> {
+        joined_row(None, Some(self), None)
+    }
 
     fn text_columns<'a>(geo: &'a Geo<'_>) -> RowTexts<&'a str> {
         [geo.country.as_deref(), None]
@@ -119,6 +138,12 @@ impl UserProjection {
 impl ProjectedRow for UserProjection {
     type Row<'a> = User<'a>;
 
+    const RELATION: RelationSet = RelationSet::USER;
+
+    fn as_joined(&self) -> JoinedRow<'_> {
+        joined_row(None, None, Some(self))
+    }
+
     fn text_columns<'a>(user: &'a User<'_>) -> RowTexts<&'a str> {
         [user.user_name.as_deref(), None]
     }
@@ -130,6 +155,21 @@ impl ProjectedRow for UserProjection {
     fn with_texts(self, [name, _]: RowTexts<Symbol>) -> UserProjection {
         UserProjection { name, ..self }
     }
+}
+
+impl PinProjection {
+    /// A pin without values.
+    pub(crate) const NULL: PinProjection = PinProjection { category: None, poster: None, followers: None };
+}
+
+impl GeoProjection {
+    /// A geo post without values.
+    pub(crate) const NULL: GeoProjection = GeoProjection { country: None, year: None };
+}
+
+impl UserProjection {
+    /// A user without values.
+    pub(crate) const NULL: UserProjection = UserProjection { name: None, age: None, joined: None };
 }
 
 /// The UTC year of a moment, in 1…65535. `None` outside that range.

@@ -1,14 +1,9 @@
-//! The questions of a run, and those that are built in: one file each, with its SQL beside it.
+//! Questions: SQL texts with the programs that maintain their answers.
 //!
-//! A built-in question names its columns, the join it reads, the function from a joined row to an [`AggregateInput`], and
-//! the [`Aggregate`]. The SQL defines the same answer for any batch engine with window functions:
-//!
-//! - It reads the views `pin`, `geo` and `user`, which hold the cleaned rows that count (the latest of each `ind`, or
-//!   all).
-//! - `year(timestamp)` is the UTC year. Text is ordered byte by byte.
-//! - `$ties` is `'first'` or `'all'`, `$top` is a number or null for all, `$median` is `'exact'` or `'lower'`.
-//!
-//! To add a built-in question, add its `.rs` and its `.sql` file to this folder. The build script lists the files.
+//! A question is one SELECT over the relations `pin`, `geo` and `user`, which hold the cleaned rows that count (the
+//! latest of each `ind`, or all). The built-in ones are the files `*.sql` of this folder; they use three parameters:
+//! `$ties` is `'first'` or `'all'`, `$top` is a number or null for all, `$median` is `'exact'` or `'lower'`. Other
+//! questions may use them, too.
 
 mod question_name;
 mod question_set;
@@ -18,11 +13,17 @@ pub use question_set::{DuplicateQuestion, QuestionSet};
 
 use std::sync::Arc;
 
-use crate::aggregates::{Aggregate, AggregateInput};
-use crate::answer::ColumnType::{self, Double, Long, Text};
-use crate::answer::{AnswerColumn, AnswerSchema, ListingKey, LiveAnswer};
-use crate::joins::{GeoProjection, PinProjection, UserProjection};
-use crate::symbol::Symbol;
+use pinflow_sql::bind::{QuestionParameters, bind_question};
+use pinflow_sql::catalog::POSTS;
+use pinflow_sql::datum::Datum;
+use pinflow_sql::diagnostics::{Diagnostic, QuestionError};
+use pinflow_sql::plan::BoundQuestion;
+use pinflow_sql::split::{MaintainedPlan, maintain_plan};
+
+use crate::aggregates::RankLimit;
+use crate::answer::{AnswerColumn, AnswerSchema, InvalidSchema, LiveAnswer};
+use crate::compact::CompactQuestion;
+use crate::options::GraphOptions;
 
 pub use crate::answer::QuestionId;
 
@@ -37,10 +38,28 @@ pub struct Question {
     pub schema: Arc<AnswerSchema>,
     /// Where it comes from.
     pub origin: QuestionOrigin,
-    /// How its answer is maintained.
-    pub program: QuestionProgram,
-    /// The question as a batch query.
+    /// The text.
     pub sql: String,
+    /// The plan, for evaluation in batch and for explanations.
+    pub bound: Arc<BoundQuestion>,
+    /// How its answer is maintained.
+    pub path: QuestionPath,
+}
+
+/// Why no answer can have the columns of a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAnswer {
+    /// No answer can hold values of a column's type.
+    #[error("column `{name}` is a {ty}, which no answer can hold; select its elements or a text made of them")]
+    ColumnType {
+        /// The column.
+        name: String,
+        /// Its type.
+        ty: &'static str,
+    },
+    /// The columns do not fit together.
+    #[error(transparent)]
+    Schema(#[from] InvalidSchema),
 }
 
 /// Where a question comes from.
@@ -54,41 +73,73 @@ pub enum QuestionOrigin {
 
 /// How the answer of a question is maintained.
 #[derive(Debug, Clone)]
-pub enum QuestionProgram {
-    /// Inputs of groups, taken from the rows of one join.
-    Aggregate {
-        /// The join that it reads, and what each joined row adds.
-        over: JoinInput,
-        /// How the inputs of a group become rows of the answer.
-        aggregate: Aggregate,
-    },
-}
-
-/// The join that a question reads, with its function from a joined row to an input. `None` if the row adds nothing.
-#[derive(Debug, Clone, Copy)]
-pub enum JoinInput {
-    /// Each user.
-    User(fn(&UserProjection) -> Option<AggregateInput>),
-    /// Each pin ⋈ geo.
-    PinGeo(fn(&PinProjection, &GeoProjection) -> Option<AggregateInput>),
-    /// Each pin ⋈ user.
-    PinUser(fn(&PinProjection, &UserProjection) -> Option<AggregateInput>),
-    /// Each pin ⋈ geo ⋈ user.
-    PinGeoUser(fn(&PinProjection, &GeoProjection, &UserProjection) -> Option<AggregateInput>),
+pub enum QuestionPath {
+    /// By the aggregates of small inputs: the question has one of the common shapes.
+    Compact(Arc<CompactQuestion>),
+    /// By the operators of its plan.
+    General(Arc<MaintainedPlan>),
 }
 
 impl Question {
+    /// The question of a text.
+    ///
+    /// # Errors
+    /// All problems of the text, with their places.
+    pub fn compile(
+        name: QuestionName,
+        sql: &str,
+        options: GraphOptions,
+        origin: QuestionOrigin,
+    ) -> Result<Question, QuestionError> {
+        let bound = bind_question(&name, sql, &POSTS, &question_parameters(options))?;
+        let invalid = |message| QuestionError::new(&name, sql, vec![Diagnostic { span: None, message }]);
+        Question::from_bound(name.clone(), sql, bound, origin).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// The question of a text that is bound already, with the options of the run.
+    ///
+    /// # Errors
+    /// [`InvalidAnswer`] if no answer can have its columns.
+    pub fn from_bound(
+        name: QuestionName,
+        sql: &str,
+        bound: BoundQuestion,
+        origin: QuestionOrigin,
+    ) -> Result<Question, InvalidAnswer> {
+        let columns = bound.columns.iter().map(|column| {
+            let refused = || InvalidAnswer::ColumnType { name: column.name.clone(), ty: column.ty.name() };
+            AnswerColumn::from_sql(column).ok_or_else(refused)
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let hidden = bound.plan.types().len().saturating_sub(columns.len());
+        let schema = AnswerSchema::new(columns, hidden, bound.listing.clone())?;
+        let path = match CompactQuestion::recognize(&bound, &POSTS) {
+            Some(compact) => QuestionPath::Compact(Arc::new(compact)),
+            None => QuestionPath::General(Arc::new(general_program(&bound))),
+        };
+        let sql = sql.to_owned();
+        Ok(Question { name, schema: Arc::new(schema), origin, sql, bound: Arc::new(bound), path })
+    }
+
+    /// The question on the general path, whatever its shape. Its answers are the same.
+    #[must_use]
+    pub fn on_general_path(&self) -> Question {
+        Question { path: QuestionPath::General(Arc::new(general_program(&self.bound))), ..self.clone() }
+    }
+
     /// The columns of the answer, in order.
     #[must_use]
     pub fn columns(&self) -> &[AnswerColumn] {
         self.schema.columns()
     }
 
-    /// The number of leading columns that are grouping columns of a built-in question. 0 if the question does not say.
+    /// The number of leading columns that are grouping columns, for which the answer has one row or a ranking. 0 if the
+    /// question does not say.
     #[must_use]
     pub fn group_columns(&self) -> usize {
-        match &self.program {
-            QuestionProgram::Aggregate { aggregate, .. } => aggregate.group_columns(self.columns().len()),
+        match &self.path {
+            QuestionPath::Compact(compact) => compact.leading_groups(),
+            QuestionPath::General(_) => 0,
         }
     }
 
@@ -99,59 +150,29 @@ impl Question {
     }
 }
 
-/// A question that is part of the program.
-#[derive(Debug, Clone, Copy)]
-struct BuiltInQuestion {
-    name: &'static str,
-    /// Grouping columns, then the label if the aggregate has labels, then the value.
-    columns: &'static [(&'static str, ColumnType)],
-    over: JoinInput,
-    aggregate: Aggregate,
-    sql: &'static str,
-}
-
-impl BuiltInQuestion {
-    fn to_question(self) -> Question {
-        let name = QuestionName::parse(self.name).expect("a built-in question has a valid name");
-        let columns: Vec<_> = self.columns.iter().map(|(name, kind)| AnswerColumn::new(name, *kind)).collect();
-        let listing = self.listing();
-        let schema = AnswerSchema::new(columns, 0, listing).expect("a built-in question has a valid schema");
-        Question {
-            name,
-            schema: Arc::new(schema),
-            origin: QuestionOrigin::BuiltIn,
-            program: QuestionProgram::Aggregate { over: self.over, aggregate: self.aggregate },
-            sql: self.sql.to_owned(),
-        }
-    }
-
-    /// The order of its SQL: by grouping columns, then, where a group has several rows, by value descending and label.
-    fn listing(&self) -> Vec<ListingKey> {
-        let key = |column, descending| ListingKey { column, descending, nulls_first: false };
-        let groups = self.aggregate.group_columns(self.columns.len());
-        let mut keys: Vec<_> = (0..groups).map(|column| key(column, false)).collect();
-        if self.aggregate.has_labels() {
-            keys.extend([key(groups + 1, true), key(groups, false)]);
-        }
-        keys
-    }
-}
-
-/// The year, if it is within `years`.
-fn year_within(years: std::ops::RangeInclusive<i32>, year: Option<i32>) -> Option<i32> {
-    year.filter(|year| years.contains(year))
-}
-
-/// The age group: `0-17`, `18-24`, `25-35`, `36-50` or `50+`. `None` if the age is null.
-fn age_group(age: Option<u8>) -> Option<Symbol> {
-    static GROUPS: std::sync::LazyLock<[Symbol; 5]> =
-        std::sync::LazyLock::new(|| ["0-17", "18-24", "25-35", "36-50", "50+"].map(Symbol::new));
-    let group = match age? {
-        0..=17 => 0,
-        18..=24 => 1,
-        25..=35 => 2,
-        36..=50 => 3,
-        51.. => 4,
+/// The parameters of questions: `ties`, `top` and `median`.
+#[must_use]
+pub fn question_parameters(options: GraphOptions) -> QuestionParameters {
+    let top = match options.top {
+        RankLimit::All => Datum::Null,
+        RankLimit::Ranks(ranks) => Datum::Long(ranks.get().into()),
     };
-    Some(GROUPS[group])
+    let text = |value: &dyn ToString| Datum::text(&value.to_string());
+    [("ties", text(&options.ties)), ("top", top), ("median", text(&options.median))]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// The built-in questions with these options, in the order of their names.
+fn built_in_questions(options: GraphOptions) -> impl Iterator<Item = Question> {
+    BUILT_IN.into_iter().map(move |(name, sql)| {
+        let name = QuestionName::parse(name).expect("a built-in question has a valid name");
+        Question::compile(name, sql, options, QuestionOrigin::BuiltIn)
+            .unwrap_or_else(|error| panic!("a built-in question does not compile: {error}"))
+    })
+}
+
+fn general_program(bound: &BoundQuestion) -> MaintainedPlan {
+    maintain_plan(&bound.plan, &POSTS)
 }

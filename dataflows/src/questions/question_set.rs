@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{BUILT_IN, BuiltInQuestion, Question, QuestionId, QuestionName};
+use super::{BUILT_IN, Question, QuestionId, QuestionName, built_in_questions};
+use crate::options::GraphOptions;
 
 /// The questions of a run at one moment, in the order in which they were added. A clone shares them.
 ///
@@ -21,13 +22,10 @@ pub struct QuestionSet {
 pub struct DuplicateQuestion(pub String);
 
 impl QuestionSet {
-    /// The questions that are part of the program, in the order of their names.
+    /// The questions that are part of the program, with these options, in the order of their names.
     #[must_use]
-    pub fn built_in() -> QuestionSet {
-        let questions: Arc<[_]> = (0..)
-            .map(QuestionId::new)
-            .zip(BUILT_IN.into_iter().map(BuiltInQuestion::to_question).map(Arc::new))
-            .collect();
+    pub fn built_in(options: GraphOptions) -> QuestionSet {
+        let questions: Arc<[_]> = (0..).map(QuestionId::new).zip(built_in_questions(options).map(Arc::new)).collect();
         QuestionSet { questions, next_id: BUILT_IN.len() as u32 }
     }
 
@@ -105,14 +103,14 @@ mod tests {
     use super::*;
 
     fn renamed(name: &str) -> Question {
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, question) = built_in.iter().next().expect("there are built-in questions");
         Question { name: QuestionName::parse(name).expect(name), ..Question::clone(question) }
     }
 
     #[test]
     fn built_in_questions_are_numbered_from_zero_in_the_order_of_their_names() {
-        let set = QuestionSet::built_in();
+        let set = QuestionSet::built_in(GraphOptions::default());
         let ids: Vec<_> = set.iter().map(|(id, _)| id.number()).collect();
         assert_eq!(ids, (0..11).collect::<Vec<_>>());
         assert!(set.names().is_sorted());
@@ -124,18 +122,19 @@ mod tests {
 
     #[test]
     fn id_of_a_removed_question_is_not_reused() {
-        let (set, first) = QuestionSet::built_in().with_question(renamed("mine")).expect("is new");
+        let (set, first) =
+            QuestionSet::built_in(GraphOptions::default()).with_question(renamed("mine")).expect("is new");
         let (set, second) = set.without_question(first).with_question(renamed("mine")).expect("is new again");
         assert_eq!((first.number(), second.number()), (11, 12));
         assert!(set.get(first).is_none() && set.get(second).is_some());
         assert_eq!((set.index_of(first), set.index_of(second), set.len()), (None, Some(11), 12));
-        assert!(!set.has_same_ids(&QuestionSet::built_in()));
-        assert!(set.without_question(second).has_same_ids(&QuestionSet::built_in()));
+        assert!(!set.has_same_ids(&QuestionSet::built_in(GraphOptions::default())));
+        assert!(set.without_question(second).has_same_ids(&QuestionSet::built_in(GraphOptions::default())));
     }
 
     #[test]
     fn second_question_of_a_name_is_refused_in_any_case() {
-        let refused = QuestionSet::built_in().with_question(renamed("Users_Joined_By_Year"));
+        let refused = QuestionSet::built_in(GraphOptions::default()).with_question(renamed("Users_Joined_By_Year"));
         assert_eq!(refused.expect_err("is there"), DuplicateQuestion("users_joined_by_year".to_owned()));
     }
 }

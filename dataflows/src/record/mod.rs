@@ -1,5 +1,6 @@
 //! Rows: raw as producers write them, and cleaned as the tables hold them.
 
+mod catalog_row;
 mod geo;
 mod json_string;
 mod json_value;
@@ -9,6 +10,7 @@ mod position;
 mod raw_row;
 mod user;
 
+pub use catalog_row::CatalogRow;
 pub use geo::Geo;
 pub use json_string::{JsonString, LoneSurrogate, NotAString, array_strings};
 pub use json_value::JsonValue;

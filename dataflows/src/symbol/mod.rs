@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hash::KeyedState;
 
+pub(crate) use sweep::generation;
 pub use sweep::{SymbolHolder, SymbolSweep};
 pub use table::{SymbolText, held_texts, keep_freed_places};
 

@@ -29,6 +29,14 @@ const GROWTH_MIN: usize = 16 << 20;
 /// The marks of the current sweep, if there is one.
 static ACTIVE: ArcSwapOption<LiveMarks> = ArcSwapOption::const_empty();
 
+/// The number of times that texts were freed. Incremented before the first text is freed.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// The number of times that texts were freed. As long as it is the same, a symbol's number stands for the same text.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Acquire)
+}
+
 static REGISTRY: Mutex<SweepRegistry> = Mutex::new(SweepRegistry { graphs: 0, is_active: false, bytes_after: 0 });
 
 struct SweepRegistry {
@@ -160,6 +168,7 @@ impl SymbolSweep {
     /// If a worker has not marked its rows.
     pub fn free_unmarked(&self) -> usize {
         assert!(self.is_marked(), "nothing is freed before all workers have marked what they hold");
+        GENERATION.fetch_add(1, AcqRel);
         let free = |shard| SymbolShard::lock_write(shard).free_dead(|symbol| self.marks.is_live(symbol));
         let freed = (0..SHARDS).map(free).sum();
         registry().bytes_after = held_texts().1;

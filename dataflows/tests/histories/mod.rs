@@ -11,7 +11,7 @@ use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::graph::{
     AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, configure,
 };
-use pinflow_dataflows::questions::QuestionSet;
+use pinflow_dataflows::questions::{Question, QuestionSet};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use proptest::collection::vec;
@@ -34,6 +34,16 @@ pub(crate) struct RowArrival {
     pub(crate) epoch: u64,
     pub(crate) lineage: Lineage,
     pub(crate) post: StreamPost,
+}
+
+/// The built-in questions, and each again on the general path.
+pub(crate) fn asked_questions(options: GraphOptions) -> QuestionSet {
+    let built_in = QuestionSet::built_in(options);
+    built_in.iter().fold(built_in.clone(), |set, (_, question)| {
+        let name = format!("general_{}", question.name).parse().expect("a valid name");
+        let (set, _) = set.with_question(Question { name, ..question.on_general_path() }).expect("another name");
+        set
+    })
 }
 
 /// How the workers are driven. No answer may depend on it.
@@ -191,7 +201,7 @@ pub(crate) fn run_history(
     let guards = timely::execute(config, move |worker| {
         let index = worker.index();
         let changes = Arc::clone(&shared);
-        let mut graph = WorkerGraph::install(worker, options, &QuestionSet::built_in(), move |epoch, changed| {
+        let mut graph = WorkerGraph::install(worker, options, &asked_questions(options), move |epoch, changed| {
             let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
@@ -292,8 +302,8 @@ pub(crate) fn check_answers(
             StreamPost::User(row) => oracle.insert_user(*epoch, *lineage, row),
         }
     }
-    for (epoch, answers) in (0..).zip(answers_by_epoch(log)) {
-        for ((_, question), rows) in QuestionSet::built_in().iter().zip(answers) {
+    for (epoch, answers) in (0..).zip(answers_by_epoch(options, log)) {
+        for ((_, question), rows) in asked_questions(options).iter().zip(answers) {
             prop_assert_eq!(
                 rows,
                 oracle.query_answer(question, options, epoch),
@@ -308,8 +318,8 @@ pub(crate) fn check_answers(
 }
 
 /// The answers at each epoch, computed from the changes.
-fn answers_by_epoch(log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
-    let questions = QuestionSet::built_in();
+fn answers_by_epoch(options: GraphOptions, log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
+    let questions = asked_questions(options);
     let mut tables: Vec<_> = questions.iter().map(|(id, question)| (id, question.empty_table())).collect();
     (0..EPOCHS)
         .map(|epoch| {

@@ -83,7 +83,7 @@ impl SqlOracle {
         if self.current_cut.replace(cut) != cut {
             self.fill_tables(epoch, options.duplicates);
         }
-        let mut statement = self.connection.prepare_cached(&question.sql).expect("the question's SQL");
+        let mut statement = self.connection.prepare_cached(reference_sql(question)).expect("the question's SQL");
         bind_options(&mut statement, options);
         let mut answer = Vec::new();
         let mut rows = statement.raw_query();
@@ -97,7 +97,7 @@ impl SqlOracle {
 
     /// The column names of the question's SQL.
     pub fn columns(&self, question: &Question) -> Vec<String> {
-        let statement = self.connection.prepare(&question.sql).expect("the question's SQL");
+        let statement = self.connection.prepare(reference_sql(question)).expect("the question's SQL");
         statement.column_names().map(str::to_owned).collect()
     }
 
@@ -132,6 +132,19 @@ impl SqlOracle {
             let mut fill = self.connection.prepare_cached(&fill).expect("tables");
             fill.execute(params![epoch.cast_signed(), every]).expect("rows");
         }
+    }
+}
+
+/// The SQL that SQLite runs for a question: its own, or, where SQLite has no such function, the same by other means.
+fn reference_sql(question: &Question) -> &str {
+    let name = question.name.as_str();
+    match name.strip_prefix("general_").unwrap_or(name) {
+        "median_followers_by_age_group" => include_str!("median_followers_by_age_group.sql"),
+        "median_followers_by_join_year" => include_str!("median_followers_by_join_year.sql"),
+        "median_followers_by_join_year_and_age_group" => {
+            include_str!("median_followers_by_join_year_and_age_group.sql")
+        }
+        _ => &question.sql,
     }
 }
 

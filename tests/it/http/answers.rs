@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
+use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions::QuestionSet;
 use serde_json::{Value, json};
 
@@ -78,7 +79,7 @@ fn every_route_returns_the_run_it_serves() {
 /// Asserts that every format, and single and combined replies, have the same rows.
 fn assert_answers_agree(http: HttpClient) {
     let all = http.json("/answers");
-    let questions = QuestionSet::built_in();
+    let questions = QuestionSet::built_in(GraphOptions::default());
     let names: Vec<_> = questions.names().map(|name| json!(name.as_str())).collect();
     assert_eq!(all["answers"].as_array().unwrap().iter().map(|of| of["answer"].clone()).collect::<Vec<_>>(), names);
     assert_eq!(http.json("/answers?read=durable")["answers"], all["answers"]);

@@ -1,5 +1,6 @@
 //! Change streams: resuming, durable reads, slow subscribers.
 
+use pinflow_dataflows::graph::GraphOptions;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -87,8 +88,10 @@ fn subscriber_gets_every_change_and_resumes_after_reconnect() {
         assert!(why.is_none_or(|why| event.data["anew"].as_str().unwrap().contains(why)), "{event:?}");
     }
     // All answers in one stream: a snapshot of each as of one epoch. Only the last one has the id.
-    let snapshots: Vec<_> =
-        http.events("/changes", &[]).take(pinflow::dataflows::questions::QuestionSet::built_in().len()).collect();
+    let snapshots: Vec<_> = http
+        .events("/changes", &[])
+        .take(pinflow::dataflows::questions::QuestionSet::built_in(GraphOptions::default()).len())
+        .collect();
     assert!(
         snapshots.iter().all(|event| event.kind == "snapshot" && event.data["epoch"] == snapshots[0].data["epoch"])
     );

@@ -95,7 +95,7 @@ fn observe_epochs(http: HttpClient, path: &str, done: &AtomicBool) -> BTreeMap<u
     let mut count = 0;
     while count < OBSERVED_ANSWERS / READER_COUNT || !done.load(Ordering::Relaxed) {
         let reply = kept.get(path);
-        count += QuestionSet::built_in().len();
+        count += QuestionSet::built_in(GraphOptions::default()).len();
         if reply.status == 503 {
             assert!(path.ends_with("durable") && seen.is_empty(), "{reply:?}");
             continue;
@@ -183,7 +183,9 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
         batch.move_to(*epoch, &shown["sources"]);
         // The changes up to here: the last epoch with changes.
         let followed = streamed.range(..=epoch).next_back();
-        for ((_, question), answer) in QuestionSet::built_in().iter().zip(shown["answers"].as_array().unwrap()) {
+        for ((_, question), answer) in
+            QuestionSet::built_in(GraphOptions::default()).iter().zip(shown["answers"].as_array().unwrap())
+        {
             let expected = batch.query_answer(question, *epoch);
             assert_eq!(answer["rows"].as_array().unwrap(), &expected, "{} at epoch {epoch}", question.name);
             if let Some((_, followed)) = followed {

@@ -1,5 +1,6 @@
 //! `pinflow query` against a serving run.
 
+use pinflow_dataflows::graph::GraphOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
@@ -49,7 +50,7 @@ fn answers_are_printed_in_every_format() {
     let filtered: Value = serde_json::from_str(text(&query(&at, &[name, &format!("post_year={year}")]))).unwrap();
     assert_eq!(filtered["rows"].as_array().unwrap().len(), 1);
     let list = query(&at, &["--format", "table"]);
-    for name in pinflow::dataflows::questions::QuestionSet::built_in().names() {
+    for name in pinflow::dataflows::questions::QuestionSet::built_in(GraphOptions::default()).names() {
         assert!(text(&list).contains(name.as_str()));
     }
     for (arguments, code, word) in [

@@ -226,12 +226,14 @@ mod tests {
         AnswerCell, AnswerSchema, bool_column, double_column, long_column, text_column, time_column,
     };
 
+    use pinflow_dataflows::graph::GraphOptions;
+
     use super::*;
 
     const BOTH_FORMS: [AnswerTableForm; 2] = [AnswerTableForm::Current, AnswerTableForm::Changes];
 
     fn question(name: &str, columns: &[&str]) -> Question {
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, other) = built_in.iter().next().unwrap();
         let columns = columns.iter().map(|name| text_column(name)).collect();
         let schema = Arc::new(AnswerSchema::new(columns, 0, Vec::new()).unwrap());
@@ -250,7 +252,9 @@ mod tests {
 
     #[test]
     fn two_tables_in_one_folder_are_refused() {
-        let set = |name: &str| QuestionSet::built_in().with_question(question(name, &["a"])).unwrap().0;
+        let set = |name: &str| {
+            QuestionSet::built_in(GraphOptions::default()).with_question(question(name, &["a"])).unwrap().0
+        };
         assert!(check_tables(&set("mine"), &BOTH_FORMS).is_ok());
         let refused = check_tables(&set("Users_joined_by_year_changes"), &BOTH_FORMS).unwrap_err();
         assert!(matches!(refused, DeltaError::AnswerFolder { .. }), "{refused}");

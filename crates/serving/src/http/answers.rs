@@ -287,6 +287,8 @@ mod tests {
     use pinflow_dataflows::answer::{AnswerSchema, bool_column, double_column, long_column, text_column, time_column};
     use pinflow_dataflows::questions::QuestionSet;
 
+    use pinflow_dataflows::graph::GraphOptions;
+
     use super::*;
 
     #[test]
@@ -295,7 +297,7 @@ mod tests {
         let listing = vec![key(1, true), key(2, false), key(0, false)];
         let columns = vec![text_column("category"), long_column("count")];
         let schema = Arc::new(AnswerSchema::new(columns, 1, listing).unwrap());
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, other) = built_in.iter().next().unwrap();
         let question = Question { schema, ..Question::clone(other) };
         assert_eq!(

@@ -208,12 +208,13 @@ mod tests {
     use std::sync::Arc;
 
     use pinflow_dataflows::answer::{AnswerSchema, bool_column, double_column, long_column, text_column, time_column};
+    use pinflow_dataflows::graph::GraphOptions;
     use pinflow_dataflows::questions::QuestionSet;
 
     use super::*;
 
     fn question(columns: &[AnswerColumn]) -> Question {
-        let built_in = QuestionSet::built_in();
+        let built_in = QuestionSet::built_in(GraphOptions::default());
         let (_, other) = built_in.iter().next().unwrap();
         let schema = Arc::new(AnswerSchema::new(columns.to_vec(), 0, Vec::new()).unwrap());
         Question { schema, ..Question::clone(other) }

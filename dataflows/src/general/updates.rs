@@ -1,0 +1,68 @@
+//! What is sent between the operators of the general path.
+
+use std::hash::BuildHasher;
+
+use pinflow_sql::datum::Row;
+use pinflow_sql::hash::row_hash;
+use pinflow_sql::incremental::PartialGroup;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::KeyedState;
+
+/// A leaf of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct LeafId {
+    /// The number of the question's id.
+    pub(crate) question: u32,
+    /// The index of the leaf.
+    pub(crate) leaf: u16,
+}
+
+/// What the changed rows of an epoch add to a leaf.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum LeafUpdate {
+    /// A row is added or removed. It is exchanged by the first `key_len` values.
+    Row {
+        /// The leaf.
+        leaf: LeafId,
+        /// The number of leading values that are the key of the group. `None` if the leaf has no groups.
+        key_len: Option<u16>,
+        /// The row: the inputs of a group, or the row of a leaf without groups.
+        row: Row,
+        /// How often it is added, or removed if negative.
+        diff: i64,
+    },
+    /// Counts and sums of a group.
+    Partial {
+        /// The leaf.
+        leaf: LeafId,
+        /// What is added to the group.
+        group: PartialGroup,
+    },
+}
+
+impl LeafUpdate {
+    /// The leaf.
+    pub(super) fn leaf(&self) -> LeafId {
+        match self {
+            LeafUpdate::Row { leaf, .. } | LeafUpdate::Partial { leaf, .. } => *leaf,
+        }
+    }
+
+    /// The hash by which updates are exchanged to workers: by group, or by question where there are no groups.
+    pub(super) fn exchange_hash(&self) -> u64 {
+        match self {
+            LeafUpdate::Row { leaf, key_len: None, .. } => question_hash(leaf.question),
+            LeafUpdate::Row { row, key_len: Some(len), .. } => {
+                let key = row.get(..usize::from(*len)).unwrap_or_default();
+                row_hash(key)
+            }
+            LeafUpdate::Partial { group, .. } => row_hash(&group.key),
+        }
+    }
+}
+
+/// The hash by which everything above the groups of a question is exchanged to one worker.
+pub(super) fn question_hash(question: u32) -> u64 {
+    KeyedState.hash_one(question)
+}
