@@ -19,8 +19,10 @@ const USUAL_TEXT_BYTES: &[(&str, u64)] =
     &[("unique_id", 36), ("title", 51), ("description", 141), ("tag_list", 153), ("image_src", 78), ("_source", 32)];
 /// The length that is assumed for a text that is computed.
 const COMPUTED_TEXT_BYTES: u64 = 32;
-/// The size of a list that is computed, or of coordinates, without its own value.
-const LIST_BYTES: u64 = 2 * VALUE_BYTES;
+/// The size of a usual list of texts, such as ten tags, without its own value.
+const TEXTS_BYTES: u64 = 10 * VALUE_BYTES;
+/// The size of a usual list of doubles, such as coordinates, without its own value.
+const DOUBLES_BYTES: u64 = 2 * VALUE_BYTES;
 
 /// The columns that a question reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -107,7 +109,8 @@ fn usual_text_bytes(column: &str) -> u64 {
 fn value_bytes(ty: SqlType, text_bytes: u64) -> u64 {
     match ty {
         SqlType::Text if text_bytes > INLINE_TEXT_BYTES => VALUE_BYTES + text_bytes,
-        SqlType::Texts | SqlType::Doubles => VALUE_BYTES + LIST_BYTES,
+        SqlType::Texts => VALUE_BYTES + TEXTS_BYTES,
+        SqlType::Doubles => VALUE_BYTES + DOUBLES_BYTES,
         _ => VALUE_BYTES,
     }
 }
