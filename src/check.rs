@@ -64,9 +64,9 @@ enum LocationFault {
 pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckError> {
     let mut problems = 0;
     writeln!(out, "ok     configuration of pipeline `{}`", config.pipeline)?;
-    for question in &config.bound_questions {
+    for question in &config.compiled_questions {
         let columns: Vec<_> = question.bound.columns.iter().map(|column| column.name.as_str()).collect();
-        writeln!(out, "ok     question `{}`: {}", question.text.name, columns.join(", "))?;
+        writeln!(out, "ok     question `{}`: {}", question.name, columns.join(", "))?;
     }
     let mut checked = Vec::new();
     for source in &config.sources {

@@ -268,9 +268,6 @@ fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
 
 async fn run_command(args: RunArgs) -> CommandResult {
     let mut config = args.overrides.read_config(&args.config, ConfigUse::Run)?;
-    if !config.bound_questions.is_empty() {
-        return Err(CommandError::QuestionsNotMaintained);
-    }
     config.accepted = args.accept_loss;
     config.until_caught_up = args.until_caught_up;
     let telemetry = telemetry::start(config.telemetry.as_ref(), &config.base, &config.pipeline)?;

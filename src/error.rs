@@ -25,12 +25,6 @@ pub enum CommandError {
     /// `pinflow gateway` without a `[gateway]`.
     #[error("the configuration has no [gateway]")]
     NoGateway,
-    /// A run with questions of the user's own.
-    #[error(
-        "a run cannot keep answers to questions of your own up to date yet; leave out [[question]] and --question, and \
-         answer them with `pinflow question try`"
-    )]
-    QuestionsNotMaintained,
     /// The threads of the runtime cannot be started.
     #[error("start the threads of the runtime")]
     Runtime(#[source] io::Error),
@@ -99,7 +93,6 @@ impl CommandError {
             CommandError::Streams(error) => error,
             CommandError::ClockBefore1970
             | CommandError::NoGateway
-            | CommandError::QuestionsNotMaintained
             | CommandError::Runtime(_)
             | CommandError::Signals(_)
             | CommandError::Output(_) => return None,
@@ -110,7 +103,7 @@ impl CommandError {
 impl UserError for CommandError {
     fn exit_code(&self) -> ExitStatus {
         match self {
-            CommandError::NoGateway | CommandError::QuestionsNotMaintained => ExitStatus::BadUsage,
+            CommandError::NoGateway => ExitStatus::BadUsage,
             _ => self.of_command().map_or(ExitStatus::Failed, UserError::exit_code),
         }
     }
@@ -198,7 +191,6 @@ mod tests {
         vec![
             (CommandError::ClockBefore1970, failed),
             (CommandError::NoGateway, value),
-            (CommandError::QuestionsNotMaintained, value),
             (CommandError::Runtime(missing()), failed),
             (CommandError::Signals(missing()), failed),
             (OutputError::from(missing()).into(), failed),

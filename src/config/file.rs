@@ -183,7 +183,7 @@ impl ConfigFile {
         problems.append(&mut self.problems);
         problems.sort();
         problems.dedup();
-        self.config.bound_questions = questions;
+        self.config.compiled_questions = questions;
         if problems.is_empty() { Ok(self.config) } else { Err(ConfigError::Invalid { path: self.path, problems }) }
     }
 
@@ -245,7 +245,7 @@ fn read_config<'a>(
         sources: read,
         questions: document.read_top_level("questions").unwrap_or_default(),
         own_questions,
-        bound_questions: Vec::new(),
+        compiled_questions: Vec::new(),
         tables: document.read_top_level("tables"),
         archive: document.read_top_level("archive"),
         objects: document.read_top_level("objects").unwrap_or_default(),

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::ingest::MessageLimits;
-use pinflow_dataflows::questions::QuestionSet;
+use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, storage_connection};
@@ -32,8 +32,8 @@ use memory::default_memory_max;
 pub use other_format::OtherFormat;
 pub use problem::ConfigProblem;
 pub use question::{
-    ConfiguredQuestion, QUESTION_BYTES_MAX, QuestionConfig, QuestionFileError, QuestionText, bind_text,
-    read_named_question, read_question_text,
+    QUESTION_BYTES_MAX, QuestionConfig, QuestionFileError, QuestionText, compile_text, read_named_question,
+    read_question_text,
 };
 
 pub use pinflow_connect::source::AcceptedLoss;
@@ -68,8 +68,8 @@ pub struct Config {
     pub questions: GraphOptions,
     /// Questions of the user's own, as configured.
     pub own_questions: Vec<QuestionConfig>,
-    /// The same questions with their plans. Set once the configuration is complete.
-    pub bound_questions: Vec<ConfiguredQuestion>,
+    /// The same questions, compiled with the options. Set once the configuration is complete.
+    pub compiled_questions: Vec<Question>,
     /// The tables for cleaned rows, if there are any.
     pub tables: Option<TablesConfig>,
     /// The archive for messages as received, if there is one.
@@ -274,7 +274,7 @@ impl Config {
             sources: vec![Arc::new(RecordingConfig::with_path(path))],
             questions: GraphOptions::default(),
             own_questions: Vec::new(),
-            bound_questions: Vec::new(),
+            compiled_questions: Vec::new(),
             tables: None,
             archive: None,
             objects: storage::StorageConnection::default(),
@@ -348,7 +348,11 @@ impl Config {
     /// The questions that the run starts with.
     #[must_use]
     pub fn question_set(&self) -> QuestionSet {
-        QuestionSet::built_in(self.questions)
+        let built_in = QuestionSet::built_in(self.questions);
+        self.compiled_questions.iter().fold(built_in, |set, question| {
+            // Cannot fail: a configuration in which two questions have one name is refused.
+            set.with_question(question.clone()).map(|(larger, _)| larger).unwrap_or(set)
+        })
     }
 
     /// The engine's settings for these questions.

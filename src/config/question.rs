@@ -5,13 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pinflow_core::key_problem::KeyProblem;
-use pinflow_dataflows::graph::{GraphOptions, RankLimit};
-use pinflow_dataflows::questions::{QuestionName, QuestionSet};
-use pinflow_sql::bind::{QuestionParameters, bind_question};
+use pinflow_dataflows::graph::GraphOptions;
+use pinflow_dataflows::questions::{Question, QuestionName, QuestionOrigin, QuestionSet, question_parameters};
+use pinflow_sql::bind::bind_question;
 use pinflow_sql::catalog::POSTS;
-use pinflow_sql::datum::Datum;
-use pinflow_sql::diagnostics::QuestionError;
-use pinflow_sql::plan::BoundQuestion;
+use pinflow_sql::diagnostics::{Diagnostic, QuestionError};
 use serde::Deserialize;
 
 /// The longest text of a question, bytes.
@@ -41,15 +39,6 @@ pub struct QuestionText {
     pub label: String,
     /// The text.
     pub sql: String,
-}
-
-/// A question of the user's own that can be maintained.
-#[derive(Debug, Clone)]
-pub struct ConfiguredQuestion {
-    /// Its name and text.
-    pub text: QuestionText,
-    /// Its plan, bound with the options of the run.
-    pub bound: BoundQuestion,
 }
 
 /// Why a file cannot be used as a question.
@@ -208,29 +197,20 @@ fn check_text(what: String, text: &str) -> Result<(), QuestionFileError> {
     if text.trim().is_empty() { Err(QuestionFileError::Empty { what }) } else { Ok(()) }
 }
 
-/// The constants that the text of a question can name: `$ties`, `$top` and `$median`.
-fn question_parameters(options: &GraphOptions) -> QuestionParameters {
-    let top = match options.top {
-        RankLimit::Ranks(ranks) => Datum::Long(i64::from(ranks.get())),
-        RankLimit::All => Datum::Null,
-    };
-    let text = |name: &str, value: String| (name.to_owned(), Datum::text(&value));
-    QuestionParameters::from([
-        text("ties", options.ties.to_string()),
-        ("top".to_owned(), top),
-        text("median", options.median.to_string()),
-    ])
-}
-
-/// Binds the text of a question with these options.
+/// Compiles the text of a question with these options.
 ///
 /// # Errors
 /// All problems of the text.
-pub fn bind_text(text: &QuestionText, options: &GraphOptions) -> Result<BoundQuestion, QuestionError> {
-    bind_question(&text.label, &text.sql, &POSTS, &question_parameters(options))
+pub fn compile_text(text: &QuestionText, options: &GraphOptions) -> Result<Question, QuestionError> {
+    let bound = bind_question(&text.label, &text.sql, &POSTS, &question_parameters(*options))?;
+    let question = Question::from_bound(text.name.clone(), &text.sql, bound, QuestionOrigin::Configured);
+    question.map_err(|error| {
+        let problem = Diagnostic { span: None, message: error.to_string() };
+        QuestionError::new(&text.label, &text.sql, vec![problem])
+    })
 }
 
-/// Reads and binds all configured questions.
+/// Reads and compiles all configured questions.
 ///
 /// Returns those that can be maintained, and the problems of all others. Their keys begin with `question.` and the index
 /// of the question in `configs`.
@@ -238,7 +218,7 @@ pub(super) fn load_questions(
     configs: &[QuestionConfig],
     base: &Path,
     options: &GraphOptions,
-) -> (Vec<ConfiguredQuestion>, Vec<KeyProblem>) {
+) -> (Vec<Question>, Vec<KeyProblem>) {
     let (mut questions, mut problems) = (Vec::new(), Vec::new());
     let mut names = QuestionNames { built_in: QuestionSet::built_in(*options), configured: Vec::new() };
     for (index, config) in configs.iter().enumerate() {
@@ -247,11 +227,10 @@ pub(super) fn load_questions(
         let loaded = loaded.and_then(|text| {
             let named_by = if config.name.is_some() { "name" } else { "file" };
             names.claim_name(&text.name, format!("{table}.{named_by}"))?;
-            let bound = bind_text(&text, options).map_err(|error| {
+            compile_text(&text, options).map_err(|error| {
                 let key = if config.file.is_some() { "file" } else { "sql" };
                 KeyProblem::new(key, error.to_string()).within(&table)
-            })?;
-            Ok(ConfiguredQuestion { text, bound })
+            })
         });
         match loaded {
             Ok(question) => questions.push(question),

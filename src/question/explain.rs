@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::memory_estimate::{MemoryEstimate, estimate_memory};
 use super::render::type_name;
-use crate::config::QuestionText;
+use pinflow_dataflows::questions::{Question, QuestionPath};
 use pinflow_sql::catalog::POSTS;
-use pinflow_sql::plan::BoundQuestion;
 use pinflow_sql::split::maintain_plan;
 
 /// What a run would do for a question.
@@ -20,10 +19,22 @@ pub(super) struct QuestionExplanation {
     pub(super) order: Vec<String>,
     /// The operators, one a line, with their inputs below them.
     pub(super) plan: Vec<String>,
+    /// How a run keeps the answer up to date.
+    pub(super) path: MaintenancePath,
     /// What is held in memory for each `ind`.
     pub(super) memory: MemoryEstimate,
     /// What a reader should know.
     pub(super) notes: Vec<String>,
+}
+
+/// How a run keeps an answer up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MaintenancePath {
+    /// By closures over joined rows and the aggregates of the built-in questions.
+    Fast,
+    /// By the operators of the plan.
+    General,
 }
 
 /// A column of an answer.
@@ -35,10 +46,15 @@ pub(super) struct ExplainedColumn {
     pub(super) nullable: bool,
 }
 
-/// Explains a bound question.
-pub(super) fn explain_question(text: &QuestionText, bound: &BoundQuestion) -> QuestionExplanation {
+/// Explains a question.
+pub(super) fn explain_question(question: &Question) -> QuestionExplanation {
+    let bound = &question.bound;
     let printed = bound.explain(&POSTS);
     let maintained = maintain_plan(&bound.plan, &POSTS);
+    let path = match question.path {
+        QuestionPath::Compact(_) => MaintenancePath::Fast,
+        QuestionPath::General(_) => MaintenancePath::General,
+    };
     let columns = bound.columns.iter().map(|column| ExplainedColumn {
         name: column.name.clone(),
         ty: type_name(column.ty),
@@ -47,10 +63,11 @@ pub(super) fn explain_question(text: &QuestionText, bound: &BoundQuestion) -> Qu
     let order = printed.lines().find_map(|line| line.strip_prefix("listed by "));
     let plan = printed.lines().skip_while(|line| *line != "plan").skip(1);
     QuestionExplanation {
-        question: text.name.to_string(),
+        question: question.name.to_string(),
         columns: columns.collect(),
         order: order.map(|order| order.split(", ").map(str::to_owned).collect()).unwrap_or_default(),
         plan: plan.map_while(|line| line.strip_prefix("  ")).map(str::to_owned).collect(),
+        path,
         memory: estimate_memory(&maintained.scans, &POSTS),
         notes: bound.notes.clone(),
     }

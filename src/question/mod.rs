@@ -18,7 +18,7 @@ pub(crate) use flags::{RankingFlags, duplicate_policies};
 use args::QuestionCommand;
 use explain::explain_question;
 
-use crate::config::{QuestionText, bind_text, read_named_question, read_question_text};
+use crate::config::{QuestionText, compile_text, read_named_question, read_question_text};
 use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 
@@ -53,8 +53,8 @@ fn explain_files(args: &args::ExplainArgs, out: &mut dyn Write) -> Result<(), Qu
     let (mut explained, mut wrong) = (Vec::new(), Vec::new());
     for path in &args.files {
         let text = read_question(path)?;
-        match bind_text(&text, &options) {
-            Ok(bound) => explained.push(explain_question(&text, &bound)),
+        match compile_text(&text, &options) {
+            Ok(question) => explained.push(explain_question(&question)),
             Err(error) => wrong.push(error),
         }
     }

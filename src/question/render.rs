@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 
 use super::args::{ExplainFormat, QuestionFormat};
-use super::explain::{ExplainedColumn, QuestionExplanation};
+use super::explain::{ExplainedColumn, MaintenancePath, QuestionExplanation};
 use super::memory_estimate::ExtraColumn;
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
@@ -56,6 +56,11 @@ fn write_explanation(explanation: &QuestionExplanation, out: &mut dyn Write) -> 
     for line in &explanation.plan {
         writeln!(out, "  {}", sanitize_line(line))?;
     }
+    let path = match explanation.path {
+        MaintenancePath::Fast => "fast path: a join with one aggregation or ranking, as of the built-in questions",
+        MaintenancePath::General => "general path: the operators of the plan, from changes to changes",
+    };
+    writeln!(out, "\nkept up to date on the {path}")?;
     write_memory(explanation, out)?;
     if !explanation.notes.is_empty() {
         writeln!(out, "\nnotes")?;

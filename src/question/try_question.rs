@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinflow_delta::{DeltaError, RowSelection, Table, TableContents, inspect, missing_tables, read_counting_rows};
@@ -17,7 +18,7 @@ use super::args::TryArgs;
 use super::error::QuestionCommandError;
 use super::memory_estimate::columns_read;
 use super::render;
-use crate::config::{QuestionText, bind_text, storage_connection};
+use crate::config::{QuestionText, compile_text, storage_connection};
 use pinflow_dataflows::graph::DuplicatePolicy;
 
 /// Time between two progress lines.
@@ -54,7 +55,8 @@ pub(super) async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), QuestionCommandError> {
     let options = args.graph_options();
-    let bound = bind_text(&text, &options).map_err(|error| QuestionCommandError::Wrong(vec![error]))?;
+    let question = compile_text(&text, &options).map_err(|error| QuestionCommandError::Wrong(vec![error]))?;
+    let bound = question.bound;
     let location = connect_location(&args).await?;
     let tables = inspect(&location, 0).await?;
     let missing = missing_tables(&tables);
@@ -63,7 +65,7 @@ pub(super) async fn run(
         return Err(DeltaError::Foreign { path, what }.into());
     }
     let begun = Instant::now();
-    let asked = bound.clone();
+    let asked = Arc::clone(&bound);
     let answer = tokio::task::spawn_blocking(move || answer_question(&asked, &tables, options.duplicates));
     let answer = answer.await.map_err(|panic| QuestionCommandError::Panicked(panic.to_string()))??;
     report_effort(&answer, args.limit, begun.elapsed());

@@ -129,6 +129,48 @@ fn built_in_questions_give_the_answers_of_the_run_when_they_are_tried() {
     }
 }
 
+/// Questions of both paths: aggregates of a join, windows, rows, texts that no run holds anyway.
+const OWN_QUESTIONS: [(&str, &str); 5] = [
+    (
+        "pins",
+        "SELECT category, count(*) AS pins, avg(follower_count) AS mean FROM pin GROUP BY category ORDER BY pins DESC",
+    ),
+    ("latest", "SELECT timestamp, country, title FROM pin JOIN geo USING (ind) ORDER BY timestamp DESC LIMIT 5"),
+    (
+        "places",
+        "SELECT country, category, count(*) AS n, row_number() OVER (PARTITION BY country ORDER BY count(*) DESC, category) AS place FROM pin JOIN geo USING (ind) GROUP BY 1, 2 QUALIFY place <= 2 ORDER BY 1, 4",
+    ),
+    (
+        "tags",
+        "SELECT tag, count(*) AS n FROM (SELECT trim(unnest(string_split(tag_list, ','))) AS tag FROM pin) GROUP BY tag ORDER BY n DESC LIMIT 10",
+    ),
+    ("alone", "SELECT count(*) AS n FROM pin LEFT JOIN geo USING (ind) WHERE geo.country IS NULL"),
+];
+
+#[test]
+fn run_keeps_own_questions_equal_to_their_batch_answers() {
+    let place = create_temp_dir();
+    emit(&place.path().join("recordings"), 300, 2_000, 7, &[]);
+    let [(first, sql), others @ ..] = OWN_QUESTIONS;
+    let source = "[[source]]\nkind = \"recording\"\npath = \"recordings\"\n";
+    write(place.path(), "posts.toml", &format!("[[question]]\nname = {first:?}\nsql = {sql:?}\n\n{source}"));
+    for duplicates in ["latest", "keep"] {
+        let _ = fs::remove_dir_all(place.path().join("data"));
+        let mut run =
+            pinflow(["run", "posts.toml", "--tables", "data", "--output", "snapshots", "--duplicates", duplicates]);
+        for (name, sql) in others {
+            let file = format!("{name}.sql");
+            run.arg("--question").arg(write(place.path(), &file, sql));
+        }
+        let answers = last_snapshot(&succeed(run.current_dir(place.path())).stdout).answers;
+        for (name, sql) in OWN_QUESTIONS {
+            assert!(!answers[name].is_empty(), "{name} has no rows");
+            let tried = try_rows(place.path(), sql, &["--duplicates", duplicates]);
+            assert_eq!(tried, json!(answers[name]), "{name} with {duplicates}");
+        }
+    }
+}
+
 #[test]
 fn explanation_shows_columns_order_plan_and_memory() {
     let place = create_temp_dir();
@@ -139,6 +181,7 @@ fn explanation_shows_columns_order_plan_and_memory() {
     let text = explain(&[]);
     for part in [
         "longest\n",
+        "kept up to date on the general path",
         "category  text",
         "pins      long, never null",
         "listed by pins DESC",
