@@ -10,6 +10,7 @@ use pinflow_connect::sink::{PartitionReached, RowEncoder, StoredChunk, Window};
 use pinflow_core::position::{PartitionProgress, ResumeHint};
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
+use pinflow_dataflows::questions::ReadColumns;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -161,7 +162,7 @@ fn main() {
             let (tables, resume) = CpuTimes::on(&mut opening, DeltaTables::open(settings)).await.unwrap();
             let mut sum = SumColumn::default();
             let read = CpuTimes::on(&mut reading, async {
-                let (mut chunks, mut read) = (tables.read_back(DuplicatePolicy::Keep), 0);
+                let (mut chunks, mut read) = (tables.read_back(DuplicatePolicy::Keep, &ReadColumns::default()), 0);
                 while let Some(chunk) = chunks.recv().await {
                     let chunk = chunk.unwrap();
                     read += chunk.len() as u64;

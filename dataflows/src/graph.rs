@@ -171,7 +171,7 @@ impl WorkerGraph {
         let QuestionPrograms { aggregates, outputs, general } = QuestionPrograms::new(questions);
         let usage = GeneralState::default();
         let mut extra = ExtraColumns::default();
-        let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, &mut extra));
+        let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, worker.peers(), &mut extra));
         let workers = (worker.index(), worker.peers());
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();

@@ -27,7 +27,7 @@ const DATAFLOWS_MODULES: Rules = &[
     ("aggregates", &["answer", "hash", "symbol"]),
     ("options", &["aggregates"]),
     ("compact", &["aggregates", "joins", "symbol"]),
-    ("questions", &["aggregates", "answer", "compact", "options"]),
+    ("questions", &["aggregates", "answer", "compact", "general", "options", "record"]),
     (
         "graph",
         &["aggregates", "answer", "general", "input", "joins", "keys", "options", "questions", "record", "symbol"],

@@ -5,16 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use deltalake::arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::RowSink;
-use pinflow_dataflows::record::{Geo, Ind, Lineage, Micros, Pin, Position, User};
+use pinflow_dataflows::questions::ReadColumns;
+use pinflow_dataflows::record::{Geo, Ind, Lineage, Micros, Pin, Position, Stream, User};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
@@ -45,15 +46,53 @@ pub struct StoredRows {
 
 #[derive(Debug)]
 enum StoredColumns {
-    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray },
-    Geo { country: StringArray, timestamp: Option<TimestampColumn> },
+    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray, others: PinTexts },
+    Geo { country: StringArray, timestamp: Option<TimestampColumn>, coordinates: Option<ListArray> },
     User { user_name: StringArray, age: Int32Array, date_joined: Option<TimestampColumn> },
+}
+
+/// The texts of pins that only some questions read. `None` for a column that no question reads.
+#[derive(Debug, Default)]
+struct PinTexts {
+    unique_id: Option<StringArray>,
+    title: Option<StringArray>,
+    description: Option<StringArray>,
+    tag_list: Option<StringArray>,
+    is_image_or_video: Option<StringArray>,
+    image_src: Option<StringArray>,
+    save_location: Option<StringArray>,
+}
+
+impl PinTexts {
+    fn all(&self) -> [Option<&StringArray>; 7] {
+        [
+            &self.unique_id,
+            &self.title,
+            &self.description,
+            &self.tag_list,
+            &self.is_image_or_video,
+            &self.image_src,
+            &self.save_location,
+        ]
+        .map(Option::as_ref)
+    }
 }
 
 pub(super) type TimestampColumn = deltalake::arrow::array::TimestampMicrosecondArray;
 
 fn text_value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
     texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
+}
+
+fn optional_text(texts: Option<&StringArray>, row: usize) -> Option<Cow<'_, str>> {
+    texts.and_then(|texts| text_value(texts, row))
+}
+
+/// A pair of coordinates. `None` if it is null, or if another engine stored another list.
+fn pair_value(pairs: Option<&ListArray>, row: usize) -> Option<[f64; 2]> {
+    let pair = pairs.filter(|pairs| pairs.is_valid(row))?.value(row);
+    let pair = pair.as_primitive_opt::<Float64Type>()?;
+    if pair.null_count() > 0 { None } else { pair.values().as_ref().try_into().ok() }
 }
 
 fn time_value(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
@@ -80,7 +119,9 @@ impl StoredColumns {
             ends.last().zip(ends.first()).map_or(0, |(end, start)| end.abs_diff(*start) as usize)
         };
         match self {
-            StoredColumns::Pin { poster_name, category, .. } => bytes(poster_name) + bytes(category),
+            StoredColumns::Pin { poster_name, category, others, .. } => {
+                bytes(poster_name) + bytes(category) + others.all().into_iter().flatten().map(bytes).sum::<usize>()
+            }
             StoredColumns::Geo { country, .. } => bytes(country),
             StoredColumns::User { user_name, .. } => bytes(user_name),
         }
@@ -92,25 +133,26 @@ impl StoredChunk for StoredRows {
         for row in self.counting_rows() {
             let (ind, lineage) = (self.inds[row], self.lineages[row]);
             match &self.columns {
-                StoredColumns::Pin { poster_name, follower_count, category } => {
+                StoredColumns::Pin { poster_name, follower_count, category, others } => {
                     let pin = Pin {
                         ind,
-                        unique_id: None,
-                        title: None,
-                        description: None,
+                        unique_id: optional_text(others.unique_id.as_ref(), row),
+                        title: optional_text(others.title.as_ref(), row),
+                        description: optional_text(others.description.as_ref(), row),
                         follower_count: follower_count.is_valid(row).then(|| follower_count.value(row)),
                         poster_name: text_value(poster_name, row),
-                        tag_list: None,
-                        is_image_or_video: None,
-                        image_src: None,
-                        save_location: None,
+                        tag_list: optional_text(others.tag_list.as_ref(), row),
+                        is_image_or_video: optional_text(others.is_image_or_video.as_ref(), row),
+                        image_src: optional_text(others.image_src.as_ref(), row),
+                        save_location: optional_text(others.save_location.as_ref(), row),
                         category: text_value(category, row),
                     };
                     rows.pin(lineage, &pin);
                 }
-                StoredColumns::Geo { country, timestamp } => {
+                StoredColumns::Geo { country, timestamp, coordinates } => {
                     let timestamp = time_value(timestamp.as_ref(), row);
-                    rows.geo(lineage, &Geo { ind, country: text_value(country, row), coordinates: None, timestamp });
+                    let coordinates = pair_value(coordinates.as_ref(), row);
+                    rows.geo(lineage, &Geo { ind, country: text_value(country, row), coordinates, timestamp });
                 }
                 StoredColumns::User { user_name, age, date_joined } => {
                     // A cleaned age is in 0…150, but another engine may have stored any number.
@@ -131,14 +173,16 @@ impl StoredChunk for StoredRows {
     }
 }
 
-/// The columns that questions read.
-fn question_columns(table: Table) -> &'static [&'static str] {
-    match table {
-        Table::Pin => &["ind", "poster_name", "follower_count", "category"],
-        Table::Geo => &["ind", "country", "timestamp"],
-        Table::User => &["ind", "user_name", "age", "date_joined"],
-        Table::Rejected => &[],
-    }
+/// The columns that are read back: those that the graph always holds, and those that questions read besides.
+fn question_columns(table: Table, columns: &ReadColumns) -> Vec<&'static str> {
+    let (held, stream): (&[&'static str], _) = match table {
+        Table::Pin => (&["ind", "poster_name", "follower_count", "category"], Stream::Pin),
+        Table::Geo => (&["ind", "country", "timestamp"], Stream::Geo),
+        Table::User => (&["ind", "user_name", "age", "date_joined"], Stream::User),
+        Table::Rejected => return Vec::new(),
+    };
+    let others = columns.of_stream(stream).iter().filter(|column| !held.contains(column) && !LINEAGE.contains(column));
+    held.iter().chain(others).copied().collect()
 }
 
 /// The files in the order in which they are read back: of each table those with the newest rows first.
@@ -159,11 +203,13 @@ fn newest_arrival(file: &ActiveFile) -> Option<String> {
 pub(crate) fn read_back(
     files: Vec<(Table, FileAt)>,
     duplicates: DuplicatePolicy,
+    columns: &ReadColumns,
 ) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
     let (sender, receiver) = mpsc::channel(MAX_CHUNKS_AHEAD);
     let threads = DECODER_THREADS.min(files.len());
     let queue = Arc::new(Mutex::new(files.into_iter()));
     for number in 0..threads {
+        let columns = columns.clone();
         let (queue, sender, spare) = (queue.clone(), sender.clone(), sender.clone());
         let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let mut filter = (duplicates == DuplicatePolicy::Latest).then(SupersededFilter::new);
@@ -177,7 +223,7 @@ pub(crate) fn read_back(
                     gone = sender.blocking_send(Ok(rows)).is_err();
                     !gone
                 };
-                if let Err(error) = read_file(table, &file, each) {
+                if let Err(error) = read_file(table, &file, &columns, each) {
                     gone |= sender.blocking_send(Err(error)).is_err();
                 }
                 if gone {
@@ -195,9 +241,14 @@ pub(crate) fn read_back(
     receiver
 }
 
-fn read_file(table: Table, file: &FileAt, mut each: impl FnMut(StoredRows) -> bool) -> Result<(), DeltaError> {
+fn read_file(
+    table: Table,
+    file: &FileAt,
+    columns: &ReadColumns,
+    mut each: impl FnMut(StoredRows) -> bool,
+) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    for batch in read_batches(file, question_columns(table).iter().chain(&LINEAGE))? {
+    for batch in read_batches(file, question_columns(table, columns).iter().chain(&LINEAGE))? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         if !each(decode_rows(table, &batch, path, &mut sources)?) {
             return Ok(());
@@ -256,6 +307,8 @@ fn decode_rows(
         let times = get(name, micros)?.as_primitive::<TimestampMicrosecondType>().clone();
         Ok::<_, DeltaError>((times.null_count() < times.len()).then_some(times))
     };
+    // A column that no question reads is not in the batch.
+    let optional = |name: &str| batch.column_by_name(name).map(|_| text(name)).transpose();
     let inds = long("ind")?;
     if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
         return Err(row_error(path, "an ind is null or negative".to_owned()));
@@ -266,8 +319,24 @@ fn decode_rows(
             poster_name: text("poster_name")?,
             follower_count: long("follower_count")?,
             category: text("category")?,
+            others: PinTexts {
+                unique_id: optional("unique_id")?,
+                title: optional("title")?,
+                description: optional("description")?,
+                tag_list: optional("tag_list")?,
+                is_image_or_video: optional("is_image_or_video")?,
+                image_src: optional("image_src")?,
+                save_location: optional("save_location")?,
+            },
         },
-        Table::Geo => StoredColumns::Geo { country: text("country")?, timestamp: times("timestamp")? },
+        Table::Geo => StoredColumns::Geo {
+            country: text("country")?,
+            timestamp: times("timestamp")?,
+            coordinates: batch
+                .column_by_name("coordinates")
+                .map(|_| get("coordinates", pair_type()).map(|pairs| pairs.as_list::<i32>().clone()))
+                .transpose()?,
+        },
         Table::User => StoredColumns::User {
             user_name: text("user_name")?,
             age: get("age", DataType::Int32)?.as_primitive::<Int32Type>().clone(),
@@ -280,6 +349,11 @@ fn decode_rows(
         lineages.push(Lineage { arrived_at: time_value(arrived.as_ref(), row), source, position, sub });
     })?;
     Ok(StoredRows { columns, inds, lineages, superseded: Vec::new() })
+}
+
+/// The type of coordinates: a list of doubles.
+fn pair_type() -> DataType {
+    DataType::List(Arc::new(Field::new("element", DataType::Float64, true)))
 }
 
 /// Interns the names of sources. It caches the last one, because rows of one source are adjacent.

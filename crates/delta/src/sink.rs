@@ -1,6 +1,7 @@
 //! Implements the engine's [`WindowSink`] for the tables.
 
 use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::questions::ReadColumns;
 use tokio::sync::{mpsc, watch};
 
 use super::{DeltaEncoder, DeltaError, DeltaTables, EncodedBatches};
@@ -22,8 +23,12 @@ impl WindowSink for DeltaTables {
         Some(DeltaTables::encoder(self))
     }
 
-    fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
-        let mut chunks = DeltaTables::read_back(self, duplicates);
+    fn read_back(
+        &self,
+        duplicates: DuplicatePolicy,
+        columns: &ReadColumns,
+    ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+        let mut chunks = DeltaTables::read_back(self, duplicates, columns);
         let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
         tokio::spawn(async move {
             while let Some(chunk) = chunks.recv().await {

@@ -25,6 +25,7 @@ use super::table_state::TableState;
 use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window};
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::questions::ReadColumns;
 use pinflow_storage::{Location, RetryLoop, StallStatus};
 
 /// The longest that the end of a run waits for a vacuum.
@@ -183,8 +184,13 @@ impl DeltaTables {
     /// With [`DuplicatePolicy::Latest`] replaying a chunk leaves out rows that are known not to count, so that their
     /// texts are not interned. Some rows that do not count may remain.
     #[must_use]
-    pub fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-        law::check_while_reading(rows::read_back(self.files_at_open.clone(), duplicates), self.law.clone())
+    pub fn read_back(
+        &self,
+        duplicates: DuplicatePolicy,
+        columns: &ReadColumns,
+    ) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+        let files = self.files_at_open.clone();
+        law::check_while_reading(rows::read_back(files, duplicates, columns), self.law.clone())
     }
 
     /// Makes a window durable in all tables. Transient storage errors are retried.

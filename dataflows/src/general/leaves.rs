@@ -52,8 +52,9 @@ struct LeafOutput {
 
 impl GeneralLeaves {
     /// The leaves of these questions. Columns that are not held of every row are added to `extra`.
-    pub(crate) fn new(questions: &[GeneralQuestion], extra: &mut ExtraColumns) -> GeneralLeaves {
-        let questions: Vec<_> = questions.iter().map(|question| QuestionLeaves::new(question, extra)).collect();
+    pub(crate) fn new(questions: &[GeneralQuestion], workers: usize, extra: &mut ExtraColumns) -> GeneralLeaves {
+        let questions: Vec<_> =
+            questions.iter().map(|question| QuestionLeaves::new(question, workers, extra)).collect();
         let with_extra = (0..3).filter(|relation| !extra.of_relation(*relation).is_empty()).collect::<Vec<_>>();
         GeneralLeaves { questions, with_extra: RelationSet::of(&with_extra), scratch: LeafScratch::default() }
     }
@@ -130,7 +131,7 @@ impl QuestionLeaves {
         }
     }
 
-    fn new(question: &GeneralQuestion, extra: &mut ExtraColumns) -> QuestionLeaves {
+    fn new(question: &GeneralQuestion, workers: usize, extra: &mut ExtraColumns) -> QuestionLeaves {
         let program = Arc::clone(&question.program);
         let scans: Vec<_> = program
             .scans
@@ -147,7 +148,12 @@ impl QuestionLeaves {
                 .scans()
                 .iter()
                 .fold(RelationSet::default(), |set, scan| set.with(scans[*scan].0)),
-            partial: definition.group.as_ref().and_then(|group| PartialGroups::new(Arc::clone(group))),
+            // Adding up on one worker would only be another hash table.
+            partial: definition
+                .group
+                .as_ref()
+                .filter(|_| workers > 1)
+                .and_then(|group| PartialGroups::new(Arc::clone(group))),
             key_len: definition.group.as_ref().map(|group| group.key_len() as u16),
             rows: Vec::new(),
         });

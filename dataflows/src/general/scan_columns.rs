@@ -3,6 +3,7 @@
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::Datum;
 use pinflow_sql::expr::{Expr, ExprKind};
+use pinflow_sql::split::MaintainedPlan;
 
 use super::ExtraColumns;
 use crate::joins::{HeldColumn, JoinedRow, column_or_year};
@@ -48,6 +49,21 @@ impl ColumnSource {
             }
         }
     }
+}
+
+/// The relation and index of every column that a question reads and that is not held of every row.
+pub(crate) fn extra_columns_of(program: &MaintainedPlan) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for scan in &program.scans {
+        let is_held = |column: &Expr| {
+            column.kind == ExprKind::Column(POSTS.relations[scan.relation].key)
+                || held_column(scan.relation, column).is_some()
+        };
+        for column in scan.columns.iter().filter(|column| !is_held(column)) {
+            column.for_each_column(&mut |index| found.push((scan.relation, index)));
+        }
+    }
+    found
 }
 
 /// The held column that an expression over the columns of a relation reads as a whole.

@@ -7,9 +7,11 @@
 
 mod question_name;
 mod question_set;
+mod read_columns;
 
 pub use question_name::{InvalidName, QuestionName};
 pub use question_set::{DuplicateQuestion, QuestionSet};
+pub use read_columns::ReadColumns;
 
 use std::sync::Arc;
 

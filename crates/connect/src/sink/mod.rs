@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::{RowSink, StreamHint};
+use pinflow_dataflows::questions::ReadColumns;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
@@ -136,7 +137,13 @@ pub trait WindowSink: Send + 'static {
 
     /// The rows that the sink held when it was opened, in chunks and in no particular order. The channel closes after
     /// the last chunk. With [`DuplicatePolicy::Latest`] a chunk may leave out rows of which a newer one exists.
-    fn read_back(&self, duplicates: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
+    ///
+    /// The rows have the columns that the graph always holds, and `columns`.
+    fn read_back(
+        &self,
+        duplicates: DuplicatePolicy,
+        columns: &ReadColumns,
+    ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
 
     /// The condition that the sink waits for, such as a full disk; `None` while it does not wait.
     fn paused(&self) -> watch::Receiver<Option<String>>;
@@ -215,7 +222,11 @@ impl WindowSink for NoTables {
     fn encoder(&self) -> Option<NoEncoder> {
         None
     }
-    fn read_back(&self, _: DuplicatePolicy) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+    fn read_back(
+        &self,
+        _: DuplicatePolicy,
+        _: &ReadColumns,
+    ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         mpsc::channel(1).1
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {

@@ -19,6 +19,7 @@ use crate::workers::start_workers;
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
 use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
+use pinflow_dataflows::questions::ReadColumns;
 
 /// The inputs and outputs of an engine.
 pub struct Engine<S: WindowSink> {
@@ -71,7 +72,9 @@ impl<S: WindowSink> Engine<S> {
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
-        let stored_rows = self.sink.read_back(self.settings.graph_options.duplicates);
+        let stored_rows = self
+            .sink
+            .read_back(self.settings.graph_options.duplicates, &ReadColumns::of_questions(&self.settings.questions));
         let has_tables = self.sink.encoder().is_some();
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
