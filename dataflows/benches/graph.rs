@@ -126,6 +126,7 @@ fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
         let count = Arc::clone(&changed);
         let mut graph = WorkerGraph::install(
             worker,
+            0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             move |_, changes| {

@@ -30,7 +30,7 @@ pub use crate::questions::QuestionSet;
 
 use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
 use crate::general::{
-    ExtraColumns, GeneralLeaves, GeneralQuestion, GeneralState, evaluate_kept_rows, maintain_general,
+    ExtraColumns, GeneralLeaves, GeneralQuestion, GeneralState, GraphStart, evaluate_kept_rows, maintain_general,
 };
 use crate::input::BatchedInput;
 use crate::joins::{
@@ -149,14 +149,15 @@ pub struct WorkerGraph {
 }
 
 impl WorkerGraph {
-    /// Installs the graph for these questions on this worker. Every worker must install it, with the same options and
-    /// questions.
+    /// Installs the graph for these questions on this worker. Every worker must install it, with the same arguments.
+    /// `first_epoch` is open then.
     ///
     /// `changes` receives the answer changes of the groups on this worker: once per epoch, in epoch order, and not for
     /// epochs without changes. When the [`frontier`](WorkerGraph::frontier) of any worker is beyond an epoch, `changes`
     /// has been called for that epoch and all earlier ones on every worker.
     pub fn install(
         worker: &mut Worker,
+        first_epoch: u64,
         options: GraphOptions,
         questions: &QuestionSet,
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
@@ -172,7 +173,7 @@ impl WorkerGraph {
         let usage = GeneralState::default();
         let mut extra = ExtraColumns::default();
         let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, worker.peers(), &mut extra));
-        let workers = (worker.index(), worker.peers());
+        let start = GraphStart { first_epoch, worker: worker.index(), workers: worker.peers() };
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
@@ -195,7 +196,7 @@ impl WorkerGraph {
             };
             let others = match general.is_empty() {
                 true => empty(scope),
-                false => maintain_general(updates, general, workers, Rc::clone(&usage)),
+                false => maintain_general(updates, general, start, Rc::clone(&usage)),
             };
             maintain_answers(inputs, others, aggregates, Rc::clone(&counts), holds_symbols, changes).probe_with(&probe);
             (
@@ -204,7 +205,11 @@ impl WorkerGraph {
                 BatchedInput::new(users, extra.of_relation(USER_RELATION)),
             )
         });
-        WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, row_bytes, sweeps }
+        let mut graph = WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, row_bytes, sweeps };
+        if first_epoch > 0 {
+            graph.advance_to(first_epoch);
+        }
+        graph
     }
 
     /// Requests that this worker marks the symbols of its rows once `epoch`, and nothing after it, has been applied.

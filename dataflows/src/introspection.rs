@@ -224,7 +224,7 @@ mod tests {
             let watch = WorkerLog::start(worker);
             let options = GraphOptions { duplicates, ..GraphOptions::default() };
             let mut graph =
-                WorkerGraph::install(worker, options, &QuestionSet::built_in(GraphOptions::default()), |_, _| {});
+                WorkerGraph::install(worker, 0, options, &QuestionSet::built_in(GraphOptions::default()), |_, _| {});
             let source = Symbol::new("test");
             let first = worker.index() as u64 * users;
             for ind in first..first + users {

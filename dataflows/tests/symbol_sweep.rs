@@ -94,6 +94,7 @@ fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
     timely::execute_directly(|worker| {
         let mut graph = WorkerGraph::install(
             worker,
+            0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
@@ -143,6 +144,7 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
     timely::execute_directly(|worker| {
         let one = WorkerGraph::install(
             worker,
+            0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
@@ -152,6 +154,7 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
         drop(sweep);
         let _other = WorkerGraph::install(
             worker,
+            0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},

@@ -23,6 +23,8 @@ use pinflow_connect::sink::{Redeliveries, RowEncoder, RowId, StoredChunk};
 use pinflow_connect::source::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
 use pinflow_core::position::{Epoch, PartitionId};
 
+/// The number of the first epoch.
+const FIRST_EPOCH: Epoch = 1;
 /// How often an idle worker wakes up.
 const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -76,12 +78,15 @@ impl<E: RowEncoder> EngineWorker<E> {
             log
         });
         let events = init.events.clone();
-        let mut graph =
-            WorkerGraph::install(worker, settings.graph_options, &settings.questions, move |epoch, changes| {
+        let mut graph = WorkerGraph::install(
+            worker,
+            FIRST_EPOCH,
+            settings.graph_options,
+            &settings.questions,
+            move |epoch, changes| {
                 let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
-            });
-        // Epochs are numbered from 1, so epoch 0 is empty.
-        graph.advance_to(1);
+            },
+        );
         let thread = std::thread::current();
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);

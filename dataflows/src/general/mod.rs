@@ -25,7 +25,7 @@ mod updates;
 pub(crate) use extra_columns::{ExtraColumns, RelationColumns};
 pub(crate) use kept_rows::evaluate_kept_rows;
 pub(crate) use leaves::GeneralLeaves;
-pub(crate) use operators::{GeneralState, maintain_general};
+pub(crate) use operators::{GeneralState, GraphStart, maintain_general};
 pub(crate) use scan_columns::extra_columns_of;
 pub(crate) use updates::LeafUpdate;
 

@@ -37,11 +37,11 @@ type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerB
 pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
     questions: Rc<[GeneralQuestion]>,
-    (worker, workers): (usize, usize),
+    start: GraphStart,
     usage: GeneralState,
 ) -> StreamVec<'s, u64, AnswerChange> {
-    let results = group_updates(updates, Rc::clone(&questions), (worker, workers), Rc::clone(&usage));
-    apply_upper_plans(results, questions, (worker, workers), usage)
+    let results = group_updates(updates, Rc::clone(&questions), start, Rc::clone(&usage));
+    apply_upper_plans(results, questions, start, usage)
 }
 
 /// The updates of epochs that are not complete yet, in the containers they arrived in.
@@ -51,13 +51,14 @@ type PendingUpdates<T> = BTreeMap<u64, (Capability<u64>, Vec<Vec<T>>)>;
 fn group_updates<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
     questions: Rc<[GeneralQuestion]>,
-    (worker, workers): (usize, usize),
+    start: GraphStart,
     usage: GeneralState,
 ) -> StreamVec<'s, u64, LeafResult> {
     let by_group = Exchange::new(LeafUpdate::exchange_hash);
-    updates.unary_frontier(by_group, "Groups", move |capability, _| {
+    updates.unary_frontier(by_group, "Groups", move |mut capability, _| {
+        capability.downgrade(&start.first_epoch);
         let mut groups = LeafGroups::new(&questions, usage);
-        let mut initial = Some((capability, groups.initial_rows(worker, workers)));
+        let mut initial = Some((capability, groups.initial_rows(start)));
         let mut pending: PendingUpdates<LeafUpdate> = BTreeMap::new();
         move |(input, frontier), output: &mut ResultSession<'_, '_, LeafResult>| {
             if let Some((capability, mut rows)) = initial.take() {
@@ -112,10 +113,10 @@ impl LeafGroups {
     }
 
     /// The rows of groups that exist without rows, if this worker is the one that holds them.
-    fn initial_rows(&mut self, worker: usize, workers: usize) -> Vec<LeafResult> {
+    fn initial_rows(&mut self, start: GraphStart) -> Vec<LeafResult> {
         let mut results = Vec::new();
         for (leaf, held) in &mut self.tables {
-            if held.table.spec().has_single_group() && owner(row_hash(&[]), workers) == worker {
+            if held.table.spec().has_single_group() && start.owns(row_hash(&[])) {
                 let rows = held.table.initial_rows(&held.faults);
                 results.extend(rows.into_iter().map(|(row, diff)| (*leaf, row, diff)));
             }
@@ -160,13 +161,14 @@ impl LeafGroups {
 fn apply_upper_plans<'s>(
     results: StreamVec<'s, u64, LeafResult>,
     questions: Rc<[GeneralQuestion]>,
-    (worker, workers): (usize, usize),
+    start: GraphStart,
     usage: GeneralState,
 ) -> StreamVec<'s, u64, AnswerChange> {
     let by_question = Exchange::new(|(leaf, ..): &LeafResult| question_hash(leaf.question));
-    results.unary_frontier(by_question, "Upper plans", move |capability, _| {
+    results.unary_frontier(by_question, "Upper plans", move |mut capability, _| {
+        capability.downgrade(&start.first_epoch);
         let mut plans = UpperPlans::new(&questions, usage);
-        let mut initial = Some((capability, plans.initial_changes(worker, workers)));
+        let mut initial = Some((capability, plans.initial_changes(start)));
         let mut pending: PendingUpdates<LeafResult> = BTreeMap::new();
         move |(input, frontier), output: &mut ResultSession<'_, '_, AnswerChange>| {
             if let Some((capability, mut changes)) = initial.take() {
@@ -215,10 +217,10 @@ impl UpperPlans {
     }
 
     /// The rows of answers that are there without rows of the leaves, for the questions that this worker owns.
-    fn initial_changes(&mut self, worker: usize, workers: usize) -> Vec<AnswerChange> {
+    fn initial_changes(&mut self, start: GraphStart) -> Vec<AnswerChange> {
         let mut changes = Vec::new();
         for (question, held) in &mut self.plans {
-            if owner(question_hash(*question), workers) == worker {
+            if start.owns(question_hash(*question)) {
                 match held.state.start(&held.faults) {
                     Ok(rows) => changes.extend(rows.into_iter().map(|(row, diff)| answer_change(held.id, row, diff))),
                     Err(error) => refuse_wrong_state(&held.name, 0, error),
@@ -250,9 +252,22 @@ fn answer_change(answer: QuestionId, row: Row, diff: i64) -> AnswerChange {
     AnswerChange { answer, row: AnswerRow(row.into_iter().map(AnswerCell::from).collect()), diff }
 }
 
-/// The worker to which a hash is exchanged.
-fn owner(hash: u64, workers: usize) -> usize {
-    (hash % workers as u64) as usize
+/// Where and when a graph starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GraphStart {
+    /// The epoch in which answers get the rows that they have without any input.
+    pub(crate) first_epoch: u64,
+    /// The index of this worker.
+    pub(crate) worker: usize,
+    /// The number of workers.
+    pub(crate) workers: usize,
+}
+
+impl GraphStart {
+    /// Whether this is the worker to which a hash is exchanged.
+    fn owns(self, hash: u64) -> bool {
+        hash % self.workers as u64 == self.worker as u64
+    }
 }
 
 /// Replaces what a part of the state has counted towards the sum by its size now.

@@ -201,7 +201,7 @@ pub(crate) fn run_history(
     let guards = timely::execute(config, move |worker| {
         let index = worker.index();
         let changes = Arc::clone(&shared);
-        let mut graph = WorkerGraph::install(worker, options, &asked_questions(options), move |epoch, changed| {
+        let mut graph = WorkerGraph::install(worker, 0, options, &asked_questions(options), move |epoch, changed| {
             let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
