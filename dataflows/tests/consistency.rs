@@ -4,7 +4,7 @@
 mod histories;
 mod oracle;
 
-use histories::{FEW_TEXTS, any_arrivals, any_options, any_pace, check_answers, run_history};
+use histories::{FEW_TEXTS, any_arrivals, any_options, any_pace, asked_questions, check_answers, run_history};
 use proptest::prelude::*;
 
 proptest! {
@@ -16,7 +16,7 @@ proptest! {
         options in any_options(),
         pace in any_pace(),
     ) {
-        let log = run_history(&arrivals, options, pace, &[]);
+        let log = run_history(&arrivals, options, &asked_questions(options), pace, &[]);
         check_answers(&arrivals, options, &log)?;
         // No change of an epoch is emitted after any worker has seen that the epoch passed.
         for (passed, handed_over) in &log.passed {

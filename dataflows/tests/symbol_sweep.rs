@@ -6,7 +6,7 @@ mod oracle;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use histories::{HistoryTexts, any_arrivals, any_options, any_pace, check_answers, run_history};
+use histories::{HistoryTexts, any_arrivals, any_options, any_pace, asked_questions, check_answers, run_history};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
 use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
@@ -41,7 +41,8 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     let checked = TestRunner::new(config).run(&histories, |(arrivals, options, pace, begins)| {
         // Under `keep` every row counts for good: there is nothing to free.
         let options = GraphOptions { duplicates: DuplicatePolicy::Latest, ..options };
-        let log = run_history(&arrivals, options, pace, &begins.into_iter().collect::<Vec<_>>());
+        let log =
+            run_history(&arrivals, options, &asked_questions(options), pace, &begins.into_iter().collect::<Vec<_>>());
         sweeps.set(sweeps.get() + log.sweeps);
         freed.set(freed.get() + log.freed);
         check_answers(&arrivals, options, &log)

@@ -5,7 +5,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Barrier, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::graph::{
@@ -18,6 +21,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use timely::worker::Worker;
 
 use crate::oracle::SqlOracle;
 
@@ -36,6 +40,9 @@ pub(crate) struct RowArrival {
     pub(crate) post: StreamPost,
 }
 
+/// How long a worker waits for an epoch. A longer wait means that the graph has stopped.
+const EPOCH_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The built-in questions, and each again on the general path.
 pub(crate) fn asked_questions(options: GraphOptions) -> QuestionSet {
     let built_in = QuestionSet::built_in(options);
@@ -52,6 +59,8 @@ pub(crate) struct WorkerPace {
     pub(crate) workers: usize,
     /// The number of epochs that may be open before the first one is complete.
     in_flight: u64,
+    /// The number of the first epoch in the graph. Histories count from 0.
+    first_epoch: u64,
 }
 
 /// The texts that rows may have.
@@ -71,6 +80,12 @@ pub(crate) const FEW_TEXTS: HistoryTexts = HistoryTexts {
     names: &["A B", "A", "b"],
 };
 
+// What only questions other than the built-in ones read.
+const TITLES: &[&str] = &["tree", "100% Wool_Hat", "", "art", "x'y", "a title of more than 24 bytes"];
+const TAG_LISTS: &[&str] = &["a,b", "b, b,c", "", "tree", "a,b,c,a"];
+const MEDIA_KINDS: &[&str] = &["image", "video", "multi-video(story page format)"];
+const DEGREES: [f64; 5] = [0.5, -12.25, 48.0, 0.1, -0.0];
+
 pub(crate) const EPOCHS: u64 = 6;
 
 // Small domains, so that ties, repeats, joins, retractions, empty groups and nulls are frequent.
@@ -78,13 +93,13 @@ fn any_text(texts: &'static [&'static str]) -> impl Strategy<Value = Option<Cow<
     option::weighted(0.9, select(texts).prop_map(Cow::Borrowed))
 }
 
-/// Moments inside the years that questions read, and at their limits.
+/// Moments inside the years that questions read, at their limits, and at other times of the day.
 fn any_moment() -> impl Strategy<Value = Option<i64>> {
     let starts = [2015, 2016, 2018, 2019, 2021, 2023].map(|year| {
         let days = (1970..year).map(|year| if year % 4 == 0 { 366 } else { 365 }).sum::<i64>();
         days * 24 * 60 * 60 * 1_000_000
     });
-    option::weighted(0.95, (select(starts.to_vec()), select(vec![-1, 0, 1, 9_000_000_000_000])))
+    option::weighted(0.95, (select(starts.to_vec()), select(vec![-1, 0, 1, 9_000_000_000_000, 5_141_045_123_456])))
         .prop_map(|moment| moment.map(|(start, more)| start + more))
 }
 
@@ -94,10 +109,11 @@ fn any_post(texts: HistoryTexts) -> impl Strategy<Value = StreamPost> {
         any_text(texts.categories),
         any_text(texts.posters),
         option::weighted(0.9, select(vec![0, 1, 2, 3, 5, 94_000, i64::MAX])),
+        (any_text(TITLES), any_text(TITLES), any_text(TAG_LISTS), any_text(MEDIA_KINDS)),
     );
-    let pin = pin.prop_map(|(ind, category, poster_name, follower_count)| {
-        let (unique_id, title, description, tag_list) = (None, None, None, None);
-        let (is_image_or_video, image_src, save_location) = (None, None, None);
+    let pin = pin.prop_map(|(ind, category, poster_name, follower_count, unread)| {
+        let (title, description, tag_list, is_image_or_video) = unread;
+        let (unique_id, image_src, save_location) = (None, None, None);
         StreamPost::Pin(Pin {
             ind,
             unique_id,
@@ -112,9 +128,11 @@ fn any_post(texts: HistoryTexts) -> impl Strategy<Value = StreamPost> {
             category,
         })
     });
-    let geo = (0..6u64, any_text(texts.countries), any_moment());
-    let geo =
-        geo.prop_map(|(ind, country, timestamp)| StreamPost::Geo(Geo { ind, country, coordinates: None, timestamp }));
+    let coordinates = option::weighted(0.8, [select(DEGREES.to_vec()), select(DEGREES.to_vec())]);
+    let geo = (0..6u64, any_text(texts.countries), coordinates, any_moment());
+    let geo = geo.prop_map(|(ind, country, coordinates, timestamp)| {
+        StreamPost::Geo(Geo { ind, country, coordinates, timestamp })
+    });
     let age = option::weighted(0.9, select(vec![0, 17, 18, 24, 25, 35, 36, 50, 51, 150]));
     let user = (0..6u64, any_text(texts.names), age, any_moment());
     let user =
@@ -162,7 +180,11 @@ pub(crate) fn any_options() -> impl Strategy<Value = GraphOptions> {
 }
 
 pub(crate) fn any_pace() -> impl Strategy<Value = WorkerPace> {
-    (1..=3usize, 1..=EPOCHS).prop_map(|(workers, in_flight)| WorkerPace { workers, in_flight })
+    (1..=3usize, 1..=EPOCHS, select(vec![0, 1, 40])).prop_map(|(workers, in_flight, first_epoch)| WorkerPace {
+        workers,
+        in_flight,
+        first_epoch,
+    })
 }
 
 /// What the graph handed over, by epoch, and the progress that its workers saw.
@@ -186,64 +208,123 @@ impl HistoryLog {
 }
 
 /// Runs a graph over a history. At the end of each epoch in `sweeps` a sweep begins, if none is running.
+///
+/// # Panics
+/// With the message of the first worker that panics. The others end, too.
 pub(crate) fn run_history(
     arrivals: &[RowArrival],
     options: GraphOptions,
+    questions: &QuestionSet,
     pace: WorkerPace,
     sweeps: &[u64],
 ) -> HistoryLog {
     let log = Arc::new(Mutex::new(HistoryLog::default()));
     let arrivals = arrivals.to_vec();
+    let questions = questions.clone();
     let plan = SweepPlan::new(pace.workers, sweeps);
+    let failure = Arc::new(WorkerFailure::default());
+    let watched = Arc::clone(&failure);
     let mut config = timely::Config::process(pace.workers);
     configure(&mut config.worker);
     let shared = Arc::clone(&log);
     let guards = timely::execute(config, move |worker| {
-        let index = worker.index();
-        let changes = Arc::clone(&shared);
-        let mut graph = WorkerGraph::install(worker, 0, options, &asked_questions(options), move |epoch, changed| {
-            let mut log = changes.lock().expect("no worker panicked");
-            assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
-            log.last[index] = Some(epoch);
-            log.changes.entry(epoch).or_default().extend(changed);
-        });
-        plan.installed.wait();
-        let note = |graph: &WorkerGraph| {
-            let passed = graph.frontier();
-            let freed = plan.free_passed(passed);
-            let mut log = shared.lock().expect("no worker panicked");
-            let below = log.changes_below(passed);
-            log.passed.push((passed, below));
-            log.freed += freed.unwrap_or(0);
-            log.sweeps += usize::from(freed.is_some());
-            passed
-        };
-        for epoch in 0..EPOCHS {
-            for RowArrival { lineage, post, .. } in
-                arrivals.iter().filter(|it| it.epoch == epoch && it.worker % worker.peers() == index)
-            {
-                match post {
-                    StreamPost::Pin(row) => graph.pin(*lineage, row),
-                    StreamPost::Geo(row) => graph.geo(*lineage, row),
-                    StreamPost::User(row) => graph.user(*lineage, row),
-                }
-            }
-            if let Some(sweep) = plan.begin_at(epoch) {
-                graph.mark_after(epoch, sweep);
-            }
-            graph.advance_to(epoch + 1);
-            while note(&graph) + pace.in_flight <= epoch + 1 {
-                worker.step_or_park(Some(std::time::Duration::from_millis(1)));
-            }
-        }
-        while note(&graph) < EPOCHS {
-            worker.step_or_park(Some(std::time::Duration::from_millis(1)));
-        }
+        let shared = (&plan, &*watched, &shared);
+        watched.record_panic(|| run_worker(worker, &arrivals, options, &questions, pace, shared));
     });
-    for result in guards.expect("timely starts").join() {
-        result.expect("no worker panicked");
+    let results = guards.expect("timely starts").join().into_iter().collect::<Vec<_>>();
+    if let Some(message) = failure.message() {
+        panic!("a worker panicked: {message}");
     }
+    assert!(results.iter().all(Result::is_ok), "a worker panicked after the last epoch");
     Arc::into_inner(log).and_then(|log| log.into_inner().ok()).expect("all workers are gone")
+}
+
+/// What the workers of a history share.
+type SharedByWorkers<'a> = (&'a SweepPlan, &'a WorkerFailure, &'a Arc<Mutex<HistoryLog>>);
+
+fn run_worker(
+    worker: &mut Worker,
+    arrivals: &[RowArrival],
+    options: GraphOptions,
+    questions: &QuestionSet,
+    pace: WorkerPace,
+    (plan, failure, shared): SharedByWorkers<'_>,
+) {
+    let (index, first) = (worker.index(), pace.first_epoch);
+    let changes = Arc::clone(shared);
+    let mut graph = WorkerGraph::install(worker, first, options, questions, move |epoch, changed| {
+        let epoch = epoch.checked_sub(first).expect("no change is before the first epoch");
+        let mut log = changes.lock().expect("no worker panicked");
+        assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
+        log.last[index] = Some(epoch);
+        log.changes.entry(epoch).or_default().extend(changed);
+    });
+    plan.installed.fetch_add(1, Ordering::AcqRel);
+    failure.wait_while(|| plan.installed.load(Ordering::Acquire) < worker.peers(), std::thread::yield_now);
+    let note = |graph: &WorkerGraph| {
+        let passed = graph.frontier().saturating_sub(first);
+        let freed = plan.free_passed(passed);
+        let mut log = shared.lock().expect("no worker panicked");
+        let below = log.changes_below(passed);
+        log.passed.push((passed, below));
+        log.freed += freed.unwrap_or(0);
+        log.sweeps += usize::from(freed.is_some());
+        passed
+    };
+    for epoch in 0..EPOCHS {
+        for RowArrival { lineage, post, .. } in
+            arrivals.iter().filter(|it| it.epoch == epoch && it.worker % worker.peers() == index)
+        {
+            match post {
+                StreamPost::Pin(row) => graph.pin(*lineage, row),
+                StreamPost::Geo(row) => graph.geo(*lineage, row),
+                StreamPost::User(row) => graph.user(*lineage, row),
+            }
+        }
+        if let Some(sweep) = plan.begin_at(epoch) {
+            graph.mark_after(first + epoch, sweep);
+        }
+        graph.advance_to(first + epoch + 1);
+        failure.wait_while(|| note(&graph) + pace.in_flight <= epoch + 1, || step_worker(worker));
+    }
+    failure.wait_while(|| note(&graph) < EPOCHS, || step_worker(worker));
+}
+
+fn step_worker(worker: &mut Worker) {
+    worker.step_or_park(Some(Duration::from_millis(1)));
+}
+
+/// The first panic of a worker. The others stop waiting for it.
+#[derive(Default)]
+struct WorkerFailure {
+    message: Mutex<Option<String>>,
+}
+
+impl WorkerFailure {
+    fn message(&self) -> Option<String> {
+        self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs a worker, and records its panic if it is the first.
+    fn record_panic(&self, run: impl FnOnce()) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(run)) else { return };
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let mut message = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        message.get_or_insert_with(|| text.unwrap_or_else(|| "without a message".to_owned()));
+        drop(message);
+        resume_unwind(panic);
+    }
+
+    /// Waits, unless another worker has panicked or the graph has stopped.
+    fn wait_while(&self, is_waiting: impl Fn() -> bool, mut step: impl FnMut()) {
+        let start = Instant::now();
+        while is_waiting() {
+            assert!(self.message().is_none(), "another worker panicked");
+            assert!(start.elapsed() < EPOCH_TIMEOUT, "no epoch was completed for {EPOCH_TIMEOUT:?}");
+            step();
+        }
+    }
 }
 
 /// A sweep, once it has begun, and the number of workers that have received it.
@@ -255,13 +336,14 @@ struct SweepPlan {
     begun: BTreeMap<u64, Mutex<PlannedSweep>>,
     under_way: Mutex<Option<(u64, Arc<SymbolSweep>)>>,
     workers: usize,
-    installed: Barrier,
+    /// The number of workers that have installed the graph.
+    installed: AtomicUsize,
 }
 
 impl SweepPlan {
     fn new(workers: usize, epochs: &[u64]) -> SweepPlan {
         let begun = epochs.iter().map(|epoch| (*epoch, Mutex::default())).collect();
-        SweepPlan { begun, under_way: Mutex::default(), workers, installed: Barrier::new(workers) }
+        SweepPlan { begun, under_way: Mutex::default(), workers, installed: AtomicUsize::new(0) }
     }
 
     /// The sweep that begins at the end of an epoch. The first worker that closes the epoch begins it, before any
@@ -302,8 +384,9 @@ pub(crate) fn check_answers(
             StreamPost::User(row) => oracle.insert_user(*epoch, *lineage, row),
         }
     }
-    for (epoch, answers) in (0..).zip(answers_by_epoch(options, log)) {
-        for ((_, question), rows) in asked_questions(options).iter().zip(answers) {
+    let questions = asked_questions(options);
+    for (epoch, answers) in (0..).zip(answers_by_epoch(&questions, log)) {
+        for ((_, question), rows) in questions.iter().zip(answers) {
             prop_assert_eq!(
                 rows,
                 oracle.query_answer(question, options, epoch),
@@ -317,9 +400,8 @@ pub(crate) fn check_answers(
     Ok(())
 }
 
-/// The answers at each epoch, computed from the changes.
-fn answers_by_epoch(options: GraphOptions, log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
-    let questions = asked_questions(options);
+/// The answers of all questions at each epoch, in listing order, computed from the changes.
+pub(crate) fn answers_by_epoch(questions: &QuestionSet, log: &HistoryLog) -> Vec<Vec<Vec<AnswerRow>>> {
     let mut tables: Vec<_> = questions.iter().map(|(id, question)| (id, question.empty_table())).collect();
     (0..EPOCHS)
         .map(|epoch| {
