@@ -19,7 +19,7 @@ use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionPath};
 use pinflow_dataflows::record::{Ind, Lineage};
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, USER_RELATION};
 use pinflow_sql::datum::{Datum, Row};
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::naive::{evaluate, list_answer};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -138,7 +138,8 @@ fn compare_answers(
     for (epoch, answers) in (0..).zip(answers_by_epoch(&questions, &log)) {
         let tables = counting_rows(arrivals, options.duplicates, epoch);
         for ((_, question), (rows, before)) in questions.iter().zip(answers.into_iter().zip(&mut before)) {
-            let listed = list_answer(&question.bound, evaluate(&question.bound.plan, &tables, &Faults::default()));
+            let listed =
+                list_answer(&question.bound, evaluate(&question.bound.plan, &tables, &FaultCounter::default()));
             let expected: Vec<Vec<_>> =
                 listed.into_iter().map(|row| row.into_iter().map(AnswerCell::from).collect()).collect();
             let visible: Vec<_> = rows.iter().map(|row| row.visible(question.columns()).to_vec()).collect();

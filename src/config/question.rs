@@ -9,7 +9,7 @@ use pinflow_dataflows::graph::GraphOptions;
 use pinflow_dataflows::questions::{Question, QuestionName, QuestionOrigin, QuestionSet, question_parameters};
 use pinflow_sql::bind::bind_question;
 use pinflow_sql::catalog::POSTS;
-use pinflow_sql::diagnostics::{Diagnostic, QuestionError};
+use pinflow_sql::diagnostics::{QuestionError, QuestionProblem};
 use serde::Deserialize;
 
 /// The longest text of a question, bytes.
@@ -205,7 +205,7 @@ pub fn compile_text(text: &QuestionText, options: &GraphOptions) -> Result<Quest
     let bound = bind_question(&text.label, &text.sql, &POSTS, &question_parameters(*options))?;
     let question = Question::from_bound(text.name.clone(), &text.sql, bound, QuestionOrigin::Configured);
     question.map_err(|error| {
-        let problem = Diagnostic { span: None, message: error.to_string() };
+        let problem = QuestionProblem { span: None, message: error.to_string() };
         QuestionError::new(&text.label, &text.sql, vec![problem])
     })
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use pinflow_sql::catalog::{Catalog, Relation};
+use pinflow_sql::catalog::{CatalogRelation, RelationCatalog};
 use pinflow_sql::datum::{Datum, SqlType};
-use pinflow_sql::expr::{Expr, ExprKind};
+use pinflow_sql::expr::{ExprKind, ScalarExpr};
 use pinflow_sql::split::ScanSpec;
 
 /// The length of texts that a value holds itself, bytes. Longer ones are stored beside it.
@@ -47,7 +47,7 @@ pub(super) struct ExtraColumn {
 }
 
 /// Estimates what these scans need.
-pub(super) fn estimate_memory(scans: &[ScanSpec], catalog: &Catalog) -> MemoryEstimate {
+pub(super) fn estimate_memory(scans: &[ScanSpec], catalog: &RelationCatalog) -> MemoryEstimate {
     let mut estimate = MemoryEstimate::default();
     let mut counted = Vec::new();
     for (relation, expr) in scans.iter().flat_map(|scan| scan.columns.iter().map(|column| (scan.relation, column))) {
@@ -66,7 +66,7 @@ pub(super) fn estimate_memory(scans: &[ScanSpec], catalog: &Catalog) -> MemoryEs
 }
 
 impl MemoryEstimate {
-    fn add(&mut self, relation: &Relation, expr: &Expr) {
+    fn add(&mut self, relation: &CatalogRelation, expr: &ScalarExpr) {
         let named = |index: usize| {
             let name = relation.columns.get(index).map_or("?", |column| column.name);
             format!("{}.{name}", relation.name)
@@ -93,7 +93,7 @@ impl MemoryEstimate {
 }
 
 /// The columns that an expression reads, in their order.
-pub(super) fn columns_read(expr: &Expr) -> BTreeSet<usize> {
+pub(super) fn columns_read(expr: &ScalarExpr) -> BTreeSet<usize> {
     let mut columns = BTreeSet::new();
     expr.for_each_column(&mut |index| {
         columns.insert(index);

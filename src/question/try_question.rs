@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinflow_delta::{DeltaError, RowSelection, Table, TableContents, inspect, missing_tables, read_counting_rows};
-use pinflow_sql::catalog::{Catalog, POSTS, Relation};
+use pinflow_sql::catalog::{CatalogRelation, POSTS, RelationCatalog};
 use pinflow_sql::datum::Row;
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::naive::{RelationRows, evaluate, list_answer};
-use pinflow_sql::plan::{BoundQuestion, Plan};
+use pinflow_sql::plan::{BoundQuestion, QueryPlan};
 use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
 use pinflow_terminal::write_error_line;
 
@@ -104,7 +104,7 @@ fn answer_question(
         relations.0.push(rows);
     }
     let rows_read = relations.0.iter().map(Vec::len).sum();
-    let faults = Faults::default();
+    let faults = FaultCounter::default();
     let rows = evaluate(&bound.plan, &relations, &faults);
     Ok(TriedAnswer { rows: list_answer(bound, rows), rows_read, faults: faults.count() })
 }
@@ -112,14 +112,14 @@ fn answer_question(
 /// The columns that a plan reads of each relation of the catalog, by their places in it.
 ///
 /// The key is read of every relation that is scanned, since a scan may need the number of its rows alone.
-fn needed_columns(plan: &Plan, catalog: &Catalog) -> Vec<Vec<Option<&'static str>>> {
+fn needed_columns(plan: &QueryPlan, catalog: &RelationCatalog) -> Vec<Vec<Option<&'static str>>> {
     let mut needed: Vec<Vec<_>> = catalog.relations.iter().map(|relation| vec![None; relation.columns.len()]).collect();
     add_needed(plan, catalog, &mut needed);
     needed
 }
 
-fn add_needed(plan: &Plan, catalog: &Catalog, needed: &mut [Vec<Option<&'static str>>]) {
-    if let Plan::Scan { relation, columns } = plan
+fn add_needed(plan: &QueryPlan, catalog: &RelationCatalog, needed: &mut [Vec<Option<&'static str>>]) {
+    if let QueryPlan::Scan { relation, columns } = plan
         && let (Some(known), Some(needed)) = (catalog.relations.get(*relation), needed.get_mut(*relation))
     {
         for index in columns.iter().flat_map(columns_read).chain([known.key]) {
@@ -133,7 +133,7 @@ fn add_needed(plan: &Plan, catalog: &Catalog, needed: &mut [Vec<Option<&'static 
 
 /// Reads the rows of a relation that count.
 fn read_relation(
-    relation: &Relation,
+    relation: &CatalogRelation,
     columns: Vec<Option<&'static str>>,
     tables: &[TableContents],
     duplicates: DuplicatePolicy,

@@ -1,7 +1,7 @@
 //! The relations that a question can read.
 //!
 //! Nothing outside this module's users knows the names of tables: binder, planner and operators see relations only
-//! through a [`Catalog`].
+//! through a [`RelationCatalog`].
 
 use crate::datum::SqlType;
 
@@ -22,7 +22,7 @@ pub struct CatalogColumn {
 
 /// A relation with a key: all rows of one key are on one worker, and joins on the key are local.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relation {
+pub struct CatalogRelation {
     /// The name, in lower case.
     pub name: &'static str,
     /// The columns, in order.
@@ -31,7 +31,7 @@ pub struct Relation {
     pub key: usize,
 }
 
-impl Relation {
+impl CatalogRelation {
     /// The index of the column of this name, in any case.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
@@ -41,12 +41,12 @@ impl Relation {
 
 /// All relations. A relation is known by its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Catalog {
+pub struct RelationCatalog {
     /// The relations.
-    pub relations: &'static [Relation],
+    pub relations: &'static [CatalogRelation],
 }
 
-impl Catalog {
+impl RelationCatalog {
     /// The index of the relation of this name, in any case.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
@@ -67,7 +67,7 @@ const fn lineage(name: &'static str, ty: SqlType, nullable: bool) -> CatalogColu
 }
 
 /// The cleaned tables of posts, with the columns of the data contract (`docs/reference/semantics.md`).
-pub static POSTS: Catalog = Catalog { relations: &[PIN, GEO, USER] };
+pub static POSTS: RelationCatalog = RelationCatalog { relations: &[PIN, GEO, USER] };
 
 /// The index of `pin` in [`POSTS`].
 pub const PIN_RELATION: usize = 0;
@@ -76,7 +76,7 @@ pub const GEO_RELATION: usize = 1;
 /// The index of `user` in [`POSTS`].
 pub const USER_RELATION: usize = 2;
 
-const PIN: Relation = Relation {
+const PIN: CatalogRelation = CatalogRelation {
     name: "pin",
     key: 0,
     columns: &[
@@ -96,7 +96,7 @@ const PIN: Relation = Relation {
     ],
 };
 
-const GEO: Relation = Relation {
+const GEO: CatalogRelation = CatalogRelation {
     name: "geo",
     key: 0,
     columns: &[
@@ -109,7 +109,7 @@ const GEO: Relation = Relation {
     ],
 };
 
-const USER: Relation = Relation {
+const USER: CatalogRelation = CatalogRelation {
     name: "user",
     key: 0,
     columns: &[

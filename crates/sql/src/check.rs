@@ -1,42 +1,42 @@
 //! Whether a plan is consistent: expressions read columns that exist, of the types that these have.
 
 use crate::datum::SqlType;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{AggregateCall, Plan, SortKey, WindowCall, WindowFunction};
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{AggregateCall, QueryPlan, SortKey, WindowCall, WindowFunction};
 
 /// Whether all expressions of a plan fit the columns that they are over. Scans fit what they read.
-pub(crate) fn is_consistent(plan: &Plan) -> bool {
+pub(crate) fn is_consistent(plan: &QueryPlan) -> bool {
     plan.inputs().into_iter().all(is_consistent) && is_consistent_operator(plan)
 }
 
-fn is_consistent_operator(plan: &Plan) -> bool {
-    let inputs: Vec<Vec<SqlType>> = plan.inputs().into_iter().map(Plan::types).collect();
+fn is_consistent_operator(plan: &QueryPlan) -> bool {
+    let inputs: Vec<Vec<SqlType>> = plan.inputs().into_iter().map(QueryPlan::types).collect();
     let own = inputs.first().map_or(&[][..], Vec::as_slice);
-    let fit = |exprs: &[Expr]| exprs.iter().all(|expr| fits(expr, own));
+    let fit = |exprs: &[ScalarExpr]| exprs.iter().all(|expr| fits(expr, own));
     match plan {
-        Plan::Scan { .. } | Plan::Distinct { .. } => true,
-        Plan::OneRow { columns, types } => columns.len() == types.len(),
-        Plan::Filter { condition, .. } => fits(condition, own) && condition.ty == SqlType::Bool,
-        Plan::Project { columns, .. } => fit(columns),
-        Plan::Unnest { list, .. } => fits(list, own) && list.ty.element().is_some(),
-        Plan::Join { keys, condition, .. } => {
+        QueryPlan::Scan { .. } | QueryPlan::Distinct { .. } => true,
+        QueryPlan::OneRow { columns, types } => columns.len() == types.len(),
+        QueryPlan::Filter { condition, .. } => fits(condition, own) && condition.ty == SqlType::Bool,
+        QueryPlan::Project { columns, .. } => fit(columns),
+        QueryPlan::Unnest { list, .. } => fits(list, own) && list.ty.element().is_some(),
+        QueryPlan::Join { keys, condition, .. } => {
             let right = inputs.get(1).map_or(&[][..], Vec::as_slice);
             let keys = keys.iter().all(|(one, other)| fits(one, own) && fits(other, right) && one.ty == other.ty);
             let both = [own, right].concat();
             keys && condition.as_ref().is_none_or(|condition| fits(condition, &both))
         }
-        Plan::Aggregate { keys, aggregates, .. } => {
+        QueryPlan::Aggregate { keys, aggregates, .. } => {
             fit(keys) && aggregates.iter().all(|call| fits_aggregate(call, own))
         }
-        Plan::Window { partition, order, functions, .. } => {
+        QueryPlan::Window { partition, order, functions, .. } => {
             fit(partition) && fits_order(order, own) && functions.iter().all(|call| fits_window(call, own))
         }
-        Plan::Limit { order, .. } => fits_order(order, own),
-        Plan::UnionAll { .. } => inputs.iter().all(|input| input == &inputs[0]),
+        QueryPlan::Limit { order, .. } => fits_order(order, own),
+        QueryPlan::UnionAll { .. } => inputs.iter().all(|input| input == &inputs[0]),
     }
 }
 
-fn fits(expr: &Expr, columns: &[SqlType]) -> bool {
+fn fits(expr: &ScalarExpr, columns: &[SqlType]) -> bool {
     match expr.kind {
         ExprKind::Column(column) => columns.get(column) == Some(&expr.ty),
         _ => expr.operands().into_iter().all(|operand| fits(operand, columns)),

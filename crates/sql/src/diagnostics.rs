@@ -15,7 +15,7 @@ pub struct TextSpan {
 
 /// One problem of a question's text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Diagnostic {
+pub struct QuestionProblem {
     /// The place of the word that caused it. `None` if the whole question did.
     pub span: Option<TextSpan>,
     /// What is wrong, and what would work instead: one sentence without a full stop.
@@ -37,7 +37,7 @@ pub struct QuestionError {
     /// The question's name, or the name of its file.
     pub question: String,
     /// The problems: at least one.
-    pub problems: Vec<Diagnostic>,
+    pub problems: Vec<QuestionProblem>,
     /// The question's text.
     pub text: String,
 }
@@ -45,7 +45,7 @@ pub struct QuestionError {
 impl QuestionError {
     /// The problems of a question. They are put in the order of their places; repeated ones are left out.
     #[must_use]
-    pub fn new(question: &str, text: &str, mut problems: Vec<Diagnostic>) -> QuestionError {
+    pub fn new(question: &str, text: &str, mut problems: Vec<QuestionProblem>) -> QuestionError {
         problems.sort();
         problems.dedup();
         QuestionError { question: question.to_owned(), problems, text: text.to_owned() }
@@ -56,7 +56,7 @@ impl fmt::Display for QuestionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
         write!(f, "{}: {count} problem{}", self.question, if count == 1 { "" } else { "s" })?;
-        for Diagnostic { span, message } in &self.problems {
+        for QuestionProblem { span, message } in &self.problems {
             let Some(TextSpan { line, column, width }) = *span else {
                 write!(f, "\n  {message}")?;
                 continue;
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn problems_are_marked_under_the_word_that_caused_them() {
-        let problem = |line, column, width, message: &str| Diagnostic {
+        let problem = |line, column, width, message: &str| QuestionProblem {
             span: Some(TextSpan { line, column, width }),
             message: message.to_owned(),
         };

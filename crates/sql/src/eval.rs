@@ -8,18 +8,18 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use crate::datum::Datum;
-use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 use crate::functions::{FunctionResult, NoResult, ScalarFunction, cast_value};
 use crate::like::matches_like;
 
-/// The greatest depth of an expression that is evaluated: see [`Expr::depth`].
+/// The greatest depth of an expression that is evaluated: see [`ScalarExpr::depth`].
 pub const MAX_EXPR_DEPTH: usize = 250;
 
 /// How many operations had no result while expressions were evaluated: their values are null.
 #[derive(Debug, Default)]
-pub struct Faults(Cell<u64>);
+pub struct FaultCounter(Cell<u64>);
 
-impl Faults {
+impl FaultCounter {
     /// The number so far.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -40,12 +40,12 @@ impl Faults {
     }
 }
 
-impl Expr {
+impl ScalarExpr {
     /// The value for a row.
     ///
     /// Operands are evaluated from left to right, and only as far as needed: a branch that is not taken, or a condition
     /// after one that settles the result, counts no faults.
-    pub fn eval<'a>(&'a self, row: &'a [Datum], faults: &Faults) -> Cow<'a, Datum> {
+    pub fn eval<'a>(&'a self, row: &'a [Datum], faults: &FaultCounter) -> Cow<'a, Datum> {
         match &self.kind {
             ExprKind::Column(index) => row.get(*index).map_or(Cow::Owned(Datum::Null), Cow::Borrowed),
             ExprKind::Literal(value) => Cow::Borrowed(value),
@@ -82,7 +82,7 @@ impl Expr {
     }
 
     /// Whether the condition is true for a row: `None` if that is unknown.
-    pub fn eval_condition(&self, row: &[Datum], faults: &Faults) -> Option<bool> {
+    pub fn eval_condition(&self, row: &[Datum], faults: &FaultCounter) -> Option<bool> {
         match &self.kind {
             ExprKind::Compare(op, one, other) => {
                 let (one, other) = (one.eval(row, faults), other.eval(row, faults));
@@ -116,7 +116,7 @@ impl Expr {
     /// Needs stack in proportion, as evaluation does: the binder adds up depths while it makes an expression.
     #[must_use]
     pub fn depth(&self) -> usize {
-        1 + self.operands().into_iter().map(Expr::depth).max().unwrap_or(0)
+        1 + self.operands().into_iter().map(ScalarExpr::depth).max().unwrap_or(0)
     }
 
     /// The same expression, with all constant parts evaluated.
@@ -124,9 +124,9 @@ impl Expr {
     /// A part that has no result stays as it is, so that each evaluation counts the fault. Branches that are never
     /// taken, and conditions that settle a chain, are cut.
     #[must_use]
-    pub fn fold(mut self) -> Expr {
+    pub fn fold(mut self) -> ScalarExpr {
         for operand in self.operands_mut() {
-            let taken = std::mem::replace(operand, Expr::literal(Datum::Null));
+            let taken = std::mem::replace(operand, ScalarExpr::literal(Datum::Null));
             *operand = taken.fold();
         }
         self = self.cut_branches();
@@ -134,9 +134,9 @@ impl Expr {
         if is_leaf || !self.operands().iter().all(|operand| matches!(operand.kind, ExprKind::Literal(_))) {
             return self;
         }
-        let faults = Faults::default();
+        let faults = FaultCounter::default();
         let value = self.eval(&[], &faults).into_owned();
-        if faults.count() > 0 { self } else { Expr { kind: ExprKind::Literal(value), ty: self.ty } }
+        if faults.count() > 0 { self } else { ScalarExpr { kind: ExprKind::Literal(value), ty: self.ty } }
     }
 
     fn constant(&self) -> Option<&Datum> {
@@ -147,19 +147,19 @@ impl Expr {
     }
 
     /// Leaves out what constants decide.
-    fn cut_branches(self) -> Expr {
-        let Expr { kind, ty } = self;
+    fn cut_branches(self) -> ScalarExpr {
+        let ScalarExpr { kind, ty } = self;
         match kind {
             ExprKind::And(all) => cut_chain(all, false, ty),
             ExprKind::Or(all) => cut_chain(all, true, ty),
             ExprKind::Case { branches, otherwise } => cut_case(branches, otherwise, ty),
-            kind => Expr { kind, ty },
+            kind => ScalarExpr { kind, ty },
         }
     }
 }
 
 /// A chain of ANDs (`settles` is false) or ORs (true).
-fn cut_chain(mut all: Vec<Expr>, settles: bool, ty: crate::datum::SqlType) -> Expr {
+fn cut_chain(mut all: Vec<ScalarExpr>, settles: bool, ty: crate::datum::SqlType) -> ScalarExpr {
     if let Some(index) = all.iter().position(|one| one.constant() == Some(&Datum::Bool(settles))) {
         // Those before it may count faults, but their results do not matter.
         return all.swap_remove(index);
@@ -170,10 +170,14 @@ fn cut_chain(mut all: Vec<Expr>, settles: bool, ty: crate::datum::SqlType) -> Ex
         all.truncate(1);
     }
     let kind = if settles { ExprKind::Or(all) } else { ExprKind::And(all) };
-    Expr { kind, ty }
+    ScalarExpr { kind, ty }
 }
 
-fn cut_case(branches: Vec<(Expr, Expr)>, mut otherwise: Box<Expr>, ty: crate::datum::SqlType) -> Expr {
+fn cut_case(
+    branches: Vec<(ScalarExpr, ScalarExpr)>,
+    mut otherwise: Box<ScalarExpr>,
+    ty: crate::datum::SqlType,
+) -> ScalarExpr {
     let mut kept = Vec::with_capacity(branches.len());
     for (condition, result) in branches {
         match condition.constant() {
@@ -188,16 +192,16 @@ fn cut_case(branches: Vec<(Expr, Expr)>, mut otherwise: Box<Expr>, ty: crate::da
     if kept.is_empty() {
         return *otherwise;
     }
-    Expr { kind: ExprKind::Case { branches: kept, otherwise }, ty }
+    ScalarExpr { kind: ExprKind::Case { branches: kept, otherwise }, ty }
 }
 
-fn first_known<'a>(all: &'a [Expr], row: &'a [Datum], faults: &Faults) -> Cow<'a, Datum> {
+fn first_known<'a>(all: &'a [ScalarExpr], row: &'a [Datum], faults: &FaultCounter) -> Cow<'a, Datum> {
     let mut values = all.iter().map(|one| one.eval(row, faults));
     values.find(|value| !value.is_null()).unwrap_or(Cow::Owned(Datum::Null))
 }
 
 /// A chain of conditions of which one with the truth `settles` decides; without one, an unknown one does.
-fn eval_chain(all: &[Expr], settles: bool, row: &[Datum], faults: &Faults) -> Option<bool> {
+fn eval_chain(all: &[ScalarExpr], settles: bool, row: &[Datum], faults: &FaultCounter) -> Option<bool> {
     let mut result = Some(!settles);
     for condition in all {
         match condition.eval_condition(row, faults) {
@@ -209,7 +213,7 @@ fn eval_chain(all: &[Expr], settles: bool, row: &[Datum], faults: &Faults) -> Op
     result
 }
 
-fn eval_in(operand: &Expr, list: &[Expr], row: &[Datum], faults: &Faults) -> Option<bool> {
+fn eval_in(operand: &ScalarExpr, list: &[ScalarExpr], row: &[Datum], faults: &FaultCounter) -> Option<bool> {
     let value = operand.eval(row, faults);
     if value.is_null() {
         return list.is_empty().then_some(false);
@@ -226,8 +230,13 @@ fn eval_in(operand: &Expr, list: &[Expr], row: &[Datum], faults: &Faults) -> Opt
 }
 
 /// Evaluates the arguments without an allocation for the usual numbers of them.
-fn compute_call(function: ScalarFunction, arguments: &[Expr], row: &[Datum], faults: &Faults) -> FunctionResult {
-    let value = |argument: &'_ Expr| argument.eval(row, faults).into_owned();
+fn compute_call(
+    function: ScalarFunction,
+    arguments: &[ScalarExpr],
+    row: &[Datum],
+    faults: &FaultCounter,
+) -> FunctionResult {
+    let value = |argument: &'_ ScalarExpr| argument.eval(row, faults).into_owned();
     match arguments {
         [] => function.compute(&[]),
         [one] => function.compute(&[one.eval(row, faults)]),

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::datum::{Datum, SqlType};
-use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 use crate::plan::{
-    AggregateCall, AggregateFunction, BoundQuestion, FrameBound, JoinKind, Plan, SortKey, WindowCall, WindowFrame,
+    AggregateCall, AggregateFunction, BoundQuestion, FrameBound, JoinKind, QueryPlan, SortKey, WindowCall, WindowFrame,
     WindowFunction,
 };
 
@@ -16,7 +16,7 @@ const MAX_NAME_LENGTH: usize = 60;
 impl BoundQuestion {
     /// The columns, the plan and the notes as text, with names of columns where they are known.
     #[must_use]
-    pub fn explain(&self, catalog: &Catalog) -> String {
+    pub fn explain(&self, catalog: &RelationCatalog) -> String {
         let mut text = String::from("columns\n");
         for column in &self.columns {
             let nullable = if column.nullable { "" } else { ", never null" };
@@ -41,7 +41,7 @@ impl BoundQuestion {
 }
 
 /// A plan as indented text.
-fn explain_plan(plan: &Plan, catalog: &Catalog, depth: usize) -> String {
+fn explain_plan(plan: &QueryPlan, catalog: &RelationCatalog, depth: usize) -> String {
     let mut text = format!("{}{}\n", "  ".repeat(depth), operator_line(plan, catalog));
     for input in plan.inputs() {
         text.push_str(&explain_plan(input, catalog, depth + 1));
@@ -49,34 +49,34 @@ fn explain_plan(plan: &Plan, catalog: &Catalog, depth: usize) -> String {
     text
 }
 
-fn operator_line(plan: &Plan, catalog: &Catalog) -> String {
+fn operator_line(plan: &QueryPlan, catalog: &RelationCatalog) -> String {
     let inputs: Vec<Vec<String>> = plan.inputs().into_iter().map(|input| plan_names(input, catalog)).collect();
     let own = inputs.first().map_or(&[][..], Vec::as_slice);
     match plan {
-        Plan::Scan { relation, columns } => {
+        QueryPlan::Scan { relation, columns } => {
             let names = relation_names(*relation, catalog);
             let table = catalog.relations.get(*relation).map_or("?", |relation| relation.name);
             format!("Scan {table}: {}", list(columns, &names))
         }
-        Plan::Filter { condition, .. } => format!("Filter {}", print_expr(condition, own)),
-        Plan::Project { columns, .. } => format!("Project {}", list(columns, own)),
-        Plan::Unnest { list, keep_empty, .. } => {
+        QueryPlan::Filter { condition, .. } => format!("Filter {}", print_expr(condition, own)),
+        QueryPlan::Project { columns, .. } => format!("Project {}", list(columns, own)),
+        QueryPlan::Unnest { list, keep_empty, .. } => {
             format!("Unnest {}{}", print_expr(list, own), if *keep_empty { ", keeping empty ones" } else { "" })
         }
-        Plan::Join { kind, keys, condition, .. } => {
+        QueryPlan::Join { kind, keys, condition, .. } => {
             let right = inputs.get(1).map_or(&[][..], Vec::as_slice);
             join_line(*kind, keys, condition.as_ref(), own, right)
         }
-        Plan::Aggregate { keys, aggregates, .. } => {
+        QueryPlan::Aggregate { keys, aggregates, .. } => {
             let calls: Vec<String> = aggregates.iter().map(|call| print_aggregate(call, own)).collect();
             let by = if keys.is_empty() { "one group".to_owned() } else { format!("by {}", list(keys, own)) };
             if calls.is_empty() { format!("Aggregate {by}") } else { format!("Aggregate {by}: {}", calls.join(", ")) }
         }
-        Plan::Distinct { .. } => "Distinct".to_owned(),
-        Plan::Window { partition, order, functions, .. } => window_line(partition, order, functions, own),
-        Plan::Limit { order, offset, limit, .. } => limit_line(order, *offset, *limit, own),
-        Plan::UnionAll { .. } => "Union all".to_owned(),
-        Plan::OneRow { columns, .. } => {
+        QueryPlan::Distinct { .. } => "Distinct".to_owned(),
+        QueryPlan::Window { partition, order, functions, .. } => window_line(partition, order, functions, own),
+        QueryPlan::Limit { order, offset, limit, .. } => limit_line(order, *offset, *limit, own),
+        QueryPlan::UnionAll { .. } => "Union all".to_owned(),
+        QueryPlan::OneRow { columns, .. } => {
             let values: Vec<String> = columns.iter().map(print_datum).collect();
             format!("One row: {}", values.join(", "))
         }
@@ -85,8 +85,8 @@ fn operator_line(plan: &Plan, catalog: &Catalog) -> String {
 
 fn join_line(
     kind: JoinKind,
-    keys: &[(Expr, Expr)],
-    condition: Option<&Expr>,
+    keys: &[(ScalarExpr, ScalarExpr)],
+    condition: Option<&ScalarExpr>,
     left: &[String],
     right: &[String],
 ) -> String {
@@ -114,7 +114,7 @@ fn join_line(
     }
 }
 
-fn window_line(partition: &[Expr], order: &[SortKey], functions: &[WindowCall], names: &[String]) -> String {
+fn window_line(partition: &[ScalarExpr], order: &[SortKey], functions: &[WindowCall], names: &[String]) -> String {
     let calls: Vec<String> = functions.iter().map(|call| print_window(call, names)).collect();
     let mut text = format!("Window {}", calls.join(", "));
     if !partition.is_empty() {
@@ -149,51 +149,55 @@ fn ordered(name: &str, descending: bool, nulls_first: bool) -> String {
     format!("{name}{}{}", if descending { " DESC" } else { "" }, if nulls_first { " NULLS FIRST" } else { "" })
 }
 
-fn list(exprs: &[Expr], names: &[String]) -> String {
+fn list(exprs: &[ScalarExpr], names: &[String]) -> String {
     if exprs.is_empty() {
         return "no columns".to_owned();
     }
     exprs.iter().map(|expr| print_expr(expr, names)).collect::<Vec<String>>().join(", ")
 }
 
-fn relation_names(relation: usize, catalog: &Catalog) -> Vec<String> {
+fn relation_names(relation: usize, catalog: &RelationCatalog) -> Vec<String> {
     let columns = catalog.relations.get(relation).map_or(&[][..], |relation| relation.columns);
     columns.iter().map(|column| column.name.to_owned()).collect()
 }
 
 /// Names for the columns of a plan: those of tables where they are known, else texts of expressions.
-fn plan_names(plan: &Plan, catalog: &Catalog) -> Vec<String> {
-    let exprs =
-        |exprs: &[Expr], names: &[String]| exprs.iter().map(|expr| column_name(print_expr(expr, names))).collect();
-    let input = |plan: &Plan| plan.inputs().first().map(|input| plan_names(input, catalog)).unwrap_or_default();
+fn plan_names(plan: &QueryPlan, catalog: &RelationCatalog) -> Vec<String> {
+    let exprs = |exprs: &[ScalarExpr], names: &[String]| {
+        exprs.iter().map(|expr| column_name(print_expr(expr, names))).collect()
+    };
+    let input = |plan: &QueryPlan| plan.inputs().first().map(|input| plan_names(input, catalog)).unwrap_or_default();
     match plan {
-        Plan::Scan { relation, columns } => exprs(columns, &relation_names(*relation, catalog)),
-        Plan::Project { columns, .. } => exprs(columns, &input(plan)),
-        Plan::Filter { .. } | Plan::Distinct { .. } | Plan::Limit { .. } | Plan::UnionAll { .. } => input(plan),
-        Plan::Unnest { list, .. } => {
+        QueryPlan::Scan { relation, columns } => exprs(columns, &relation_names(*relation, catalog)),
+        QueryPlan::Project { columns, .. } => exprs(columns, &input(plan)),
+        QueryPlan::Filter { .. }
+        | QueryPlan::Distinct { .. }
+        | QueryPlan::Limit { .. }
+        | QueryPlan::UnionAll { .. } => input(plan),
+        QueryPlan::Unnest { list, .. } => {
             let mut names = input(plan);
             names.push(column_name(format!("element of {}", print_expr(list, &names))));
             names
         }
-        Plan::Join { kind: JoinKind::Semi | JoinKind::Anti, .. } => input(plan),
-        Plan::Join { left, right, .. } => {
+        QueryPlan::Join { kind: JoinKind::Semi | JoinKind::Anti, .. } => input(plan),
+        QueryPlan::Join { left, right, .. } => {
             let mut names = plan_names(left, catalog);
             names.extend(plan_names(right, catalog));
             names
         }
-        Plan::Aggregate { keys, aggregates, .. } => {
+        QueryPlan::Aggregate { keys, aggregates, .. } => {
             let below = input(plan);
             let mut names: Vec<String> = exprs(keys, &below);
             names.extend(aggregates.iter().map(|call| column_name(print_aggregate(call, &below))));
             names
         }
-        Plan::Window { functions, .. } => {
+        QueryPlan::Window { functions, .. } => {
             let mut names = input(plan);
             let calls: Vec<String> = functions.iter().map(|call| column_name(print_window(call, &names))).collect();
             names.extend(calls);
             names
         }
-        Plan::OneRow { columns, .. } => columns.iter().map(print_datum).collect(),
+        QueryPlan::OneRow { columns, .. } => columns.iter().map(print_datum).collect(),
     }
 }
 
@@ -281,9 +285,9 @@ fn print_frame(frame: WindowFrame) -> String {
 }
 
 /// An expression as SQL.
-fn print_expr(expr: &Expr, names: &[String]) -> String {
-    let inner = |expr: &Expr| print_operand(expr, names);
-    let comma = |exprs: &[Expr]| exprs.iter().map(|expr| print_expr(expr, names)).collect::<Vec<_>>().join(", ");
+fn print_expr(expr: &ScalarExpr, names: &[String]) -> String {
+    let inner = |expr: &ScalarExpr| print_operand(expr, names);
+    let comma = |exprs: &[ScalarExpr]| exprs.iter().map(|expr| print_expr(expr, names)).collect::<Vec<_>>().join(", ");
     match &expr.kind {
         ExprKind::Column(column) => names.get(*column).cloned().unwrap_or_else(|| format!("#{column}")),
         ExprKind::Literal(value) => print_literal(value, expr.ty),
@@ -319,7 +323,7 @@ fn print_expr(expr: &Expr, names: &[String]) -> String {
 }
 
 /// An operand, in parentheses if it is an operation.
-fn print_operand(expr: &Expr, names: &[String]) -> String {
+fn print_operand(expr: &ScalarExpr, names: &[String]) -> String {
     let text = print_expr(expr, names);
     match expr.kind {
         ExprKind::Column(_)

@@ -8,7 +8,7 @@ use crate::functions::ScalarFunction;
 
 /// A typed expression. Equal expressions give equal values for equal rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Expr {
+pub struct ScalarExpr {
     /// What is computed.
     pub kind: ExprKind,
     /// The type of the result.
@@ -23,50 +23,50 @@ pub enum ExprKind {
     /// A constant.
     Literal(Datum),
     /// A comparison of two values of the same type. Null if one is null.
-    Compare(CompareOp, Box<Expr>, Box<Expr>),
+    Compare(CompareOp, Box<ScalarExpr>, Box<ScalarExpr>),
     /// Whether two values of the same type are equal, where nulls are equal to each other: `IS NOT DISTINCT FROM`.
-    SameValue(Box<Expr>, Box<Expr>),
+    SameValue(Box<ScalarExpr>, Box<ScalarExpr>),
     /// False if one operand is false, else null if one is null. At least one operand.
-    And(Vec<Expr>),
+    And(Vec<ScalarExpr>),
     /// True if one operand is true, else null if one is null. At least one operand.
-    Or(Vec<Expr>),
+    Or(Vec<ScalarExpr>),
     /// The opposite. Null stays null.
-    Not(Box<Expr>),
+    Not(Box<ScalarExpr>),
     /// Whether the value is null.
-    IsNull(Box<Expr>),
+    IsNull(Box<ScalarExpr>),
     /// Whether a condition is true, and neither false nor null.
-    IsTrue(Box<Expr>),
+    IsTrue(Box<ScalarExpr>),
     /// An arithmetic operation of two longs or two doubles.
-    Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>),
+    Arithmetic(ArithmeticOp, Box<ScalarExpr>, Box<ScalarExpr>),
     /// The negative number.
-    Negate(Box<Expr>),
+    Negate(Box<ScalarExpr>),
     /// Whether the value equals one of a list: null if it does not, and it or one of the list is null.
-    In(Box<Expr>, Vec<Expr>),
+    In(Box<ScalarExpr>, Vec<ScalarExpr>),
     /// Whether a text matches a pattern.
     Like(Box<LikeExpr>),
     /// The result of the first branch whose condition is true, else `otherwise`. The binder turns `CASE x WHEN y` into
     /// comparisons, and `if`, `nullif` and the like into this.
     Case {
         /// Conditions with their results.
-        branches: Vec<(Expr, Expr)>,
+        branches: Vec<(ScalarExpr, ScalarExpr)>,
         /// The result if no condition is true.
-        otherwise: Box<Expr>,
+        otherwise: Box<ScalarExpr>,
     },
     /// The first operand that is not null. At least one operand.
-    Coalesce(Vec<Expr>),
+    Coalesce(Vec<ScalarExpr>),
     /// The value converted to the type of this expression. A text that is no such value gives null, and is counted.
-    Cast(Box<Expr>),
+    Cast(Box<ScalarExpr>),
     /// A function of the library.
-    Call(ScalarFunction, Vec<Expr>),
+    Call(ScalarFunction, Vec<ScalarExpr>),
 }
 
 /// `text LIKE pattern`, with `%` for any characters and `_` for one character.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LikeExpr {
     /// The text.
-    pub text: Expr,
+    pub text: ScalarExpr,
     /// The pattern.
-    pub pattern: Expr,
+    pub pattern: ScalarExpr,
     /// The character that takes the special meaning from the next one.
     pub escape: Option<char>,
     /// Whether case is ignored (`ILIKE`).
@@ -107,35 +107,35 @@ pub enum ArithmeticOp {
     Remainder,
 }
 
-impl Expr {
+impl ScalarExpr {
     /// The column at a position.
     #[must_use]
-    pub fn column(index: usize, ty: SqlType) -> Expr {
-        Expr { kind: ExprKind::Column(index), ty }
+    pub fn column(index: usize, ty: SqlType) -> ScalarExpr {
+        ScalarExpr { kind: ExprKind::Column(index), ty }
     }
 
     /// A constant.
     #[must_use]
-    pub fn literal(value: Datum) -> Expr {
+    pub fn literal(value: Datum) -> ScalarExpr {
         let ty = value.sql_type();
-        Expr { kind: ExprKind::Literal(value), ty }
+        ScalarExpr { kind: ExprKind::Literal(value), ty }
     }
 
     /// A null of a type.
     #[must_use]
-    pub fn null(ty: SqlType) -> Expr {
-        Expr { kind: ExprKind::Literal(Datum::Null), ty }
+    pub fn null(ty: SqlType) -> ScalarExpr {
+        ScalarExpr { kind: ExprKind::Literal(Datum::Null), ty }
     }
 
     /// A condition.
     #[must_use]
-    pub fn condition(kind: ExprKind) -> Expr {
-        Expr { kind, ty: SqlType::Bool }
+    pub fn condition(kind: ExprKind) -> ScalarExpr {
+        ScalarExpr { kind, ty: SqlType::Bool }
     }
 
     /// The direct operands.
     #[must_use]
-    pub fn operands(&self) -> Vec<&Expr> {
+    pub fn operands(&self) -> Vec<&ScalarExpr> {
         match &self.kind {
             ExprKind::Column(_) | ExprKind::Literal(_) => Vec::new(),
             ExprKind::Compare(_, one, other)
@@ -159,7 +159,7 @@ impl Expr {
     }
 
     /// The direct operands, to be changed.
-    pub fn operands_mut(&mut self) -> Vec<&mut Expr> {
+    pub fn operands_mut(&mut self) -> Vec<&mut ScalarExpr> {
         match &mut self.kind {
             ExprKind::Column(_) | ExprKind::Literal(_) => Vec::new(),
             ExprKind::Compare(_, one, other)

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::optimize::{JoinParts, is_never_true, keep_rows, key_pair, moved, no_rows, push_conditions, side_of, split};
-use crate::plan::{JoinKind, Plan};
+use crate::plan::{JoinKind, QueryPlan};
 use crate::rewrite::{columns_read, conjuncts, is_single_row, make_equal, shift_columns};
 
 /// An input of inner joins, with the columns that it has in the joined rows.
 struct InnerJoinInput {
-    plan: Plan,
+    plan: QueryPlan,
     columns: Range<usize>,
 }
 
 /// Inner joins of any number of inputs: all conditions are looked at together.
-pub(crate) fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
+pub(crate) fn push_inner(join: JoinParts, mut conditions: Vec<ScalarExpr>) -> QueryPlan {
     let mut inputs = Vec::new();
     let width = join.right_columns.end;
     conditions.extend(join.on);
@@ -23,7 +23,7 @@ pub(crate) fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
     let (classes, mut conditions) = equal_columns(conditions);
     for class in &classes {
         for input in &inputs {
-            let own: Vec<&Expr> = class.iter().filter(|column| side_of(column, &input.columns)).collect();
+            let own: Vec<&ScalarExpr> = class.iter().filter(|column| side_of(column, &input.columns)).collect();
             conditions.extend(own.iter().skip(1).map(|other| make_equal(own[0].clone(), (*other).clone())));
         }
     }
@@ -33,21 +33,21 @@ pub(crate) fn push_inner(join: JoinParts, mut conditions: Vec<Expr>) -> Plan {
     for input in &mut inputs {
         let (own, rest) = split(conditions, |condition| side_of(condition, &input.columns));
         conditions = rest;
-        let plan = std::mem::replace(&mut input.plan, Plan::UnionAll { inputs: Vec::new() });
+        let plan = std::mem::replace(&mut input.plan, QueryPlan::UnionAll { inputs: Vec::new() });
         input.plan = push_conditions(plan, moved(own, input.columns.start));
     }
     join_inputs(inputs, conditions, &classes, width)
 }
 
-fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<InnerJoinInput>, conditions: &mut Vec<Expr>) {
+fn flatten_join(plan: QueryPlan, first: usize, inputs: &mut Vec<InnerJoinInput>, conditions: &mut Vec<ScalarExpr>) {
     match plan {
-        Plan::Filter { input, condition } => {
+        QueryPlan::Filter { input, condition } => {
             let mut condition = condition;
             shift_columns(&mut condition, first.cast_signed());
             conditions.extend(conjuncts(condition));
             flatten_join(*input, first, inputs, conditions);
         }
-        Plan::Join { kind: JoinKind::Inner, left, right, keys, condition } => {
+        QueryPlan::Join { kind: JoinKind::Inner, left, right, keys, condition } => {
             let parts = JoinParts::new(JoinKind::Inner, *left, *right, keys, condition);
             for mut condition in parts.on {
                 shift_columns(&mut condition, first.cast_signed());
@@ -66,12 +66,12 @@ fn flatten_join(plan: Plan, first: usize, inputs: &mut Vec<InnerJoinInput>, cond
 /// Joins the inputs, one after another, each with one that it has a key with, if there is one.
 fn join_inputs(
     mut inputs: Vec<InnerJoinInput>,
-    mut conditions: Vec<Expr>,
-    classes: &[Vec<Expr>],
+    mut conditions: Vec<ScalarExpr>,
+    classes: &[Vec<ScalarExpr>],
     width: usize,
-) -> Plan {
+) -> QueryPlan {
     let first = inputs.remove(0);
-    let types = |plan: &Plan| plan.types();
+    let types = |plan: &QueryPlan| plan.types();
     let mut order: Vec<usize> = first.columns.clone().collect();
     let mut column_types = types(&first.plan);
     let mut plan = first.plan;
@@ -93,26 +93,26 @@ fn join_inputs(
     if is_sorted {
         return plan;
     }
-    let columns = (0..width).map(|column| Expr::column(place(column), column_types[place(column)])).collect();
-    Plan::Project { input: Box::new(plan), columns }
+    let columns = (0..width).map(|column| ScalarExpr::column(place(column), column_types[place(column)])).collect();
+    QueryPlan::Project { input: Box::new(plan), columns }
 }
 
-fn mapped(mut conditions: Vec<Expr>, place: &impl Fn(usize) -> usize) -> Vec<Expr> {
+fn mapped(mut conditions: Vec<ScalarExpr>, place: &impl Fn(usize) -> usize) -> Vec<ScalarExpr> {
     conditions.iter_mut().for_each(|condition| condition.map_columns(&mut |column| place(column)));
     conditions
 }
 
 fn next_input(
     inputs: &[InnerJoinInput],
-    conditions: &[Expr],
-    classes: &[Vec<Expr>],
+    conditions: &[ScalarExpr],
+    classes: &[Vec<ScalarExpr>],
     joined: &[usize],
     single: bool,
 ) -> usize {
     let is_joined =
-        |expr: &Expr| !expr.is_constant() && columns_read(expr).iter().all(|column| joined.contains(column));
+        |expr: &ScalarExpr| !expr.is_constant() && columns_read(expr).iter().all(|column| joined.contains(column));
     let has_key = |input: &InnerJoinInput| {
-        let is_input = |expr: &Expr| side_of(expr, &input.columns);
+        let is_input = |expr: &ScalarExpr| side_of(expr, &input.columns);
         !shared_columns(classes, joined, &input.columns).is_empty()
             || conditions.iter().any(|condition| key_pair(condition, &is_joined, &is_input).is_some())
     };
@@ -121,7 +121,7 @@ fn next_input(
     keyed.or(single).unwrap_or(0)
 }
 
-fn join_pair(left: Plan, joined: &[usize], input: InnerJoinInput, conditions: Vec<Expr>) -> Plan {
+fn join_pair(left: QueryPlan, joined: &[usize], input: InnerJoinInput, conditions: Vec<ScalarExpr>) -> QueryPlan {
     let width = joined.len();
     let place = |column: usize| match joined.iter().position(|known| *known == column) {
         Some(position) => position,
@@ -137,8 +137,8 @@ fn join_pair(left: Plan, joined: &[usize], input: InnerJoinInput, conditions: Ve
 /// Sets of columns that the conditions make equal, and the other conditions.
 ///
 /// With `a = b` and `b = c`, a and c can be joined, too.
-fn equal_columns(conditions: Vec<Expr>) -> (Vec<Vec<Expr>>, Vec<Expr>) {
-    let mut classes: Vec<Vec<Expr>> = Vec::new();
+fn equal_columns(conditions: Vec<ScalarExpr>) -> (Vec<Vec<ScalarExpr>>, Vec<ScalarExpr>) {
+    let mut classes: Vec<Vec<ScalarExpr>> = Vec::new();
     let mut rest = Vec::new();
     for condition in conditions {
         match column_pair(&condition) {
@@ -149,17 +149,17 @@ fn equal_columns(conditions: Vec<Expr>) -> (Vec<Vec<Expr>>, Vec<Expr>) {
     (classes, rest)
 }
 
-fn column_pair(condition: &Expr) -> Option<(Expr, Expr)> {
+fn column_pair(condition: &ScalarExpr) -> Option<(ScalarExpr, ScalarExpr)> {
     let ExprKind::Compare(CompareOp::Equal, one, other) = &condition.kind else { return None };
-    let is_column = |expr: &Expr| matches!(expr.kind, ExprKind::Column(_));
+    let is_column = |expr: &ScalarExpr| matches!(expr.kind, ExprKind::Column(_));
     (is_column(one) && is_column(other) && one != other).then(|| ((**one).clone(), (**other).clone()))
 }
 
-fn add_equality(classes: &mut Vec<Vec<Expr>>, one: Expr, other: Expr) {
-    let (mut class, rest): (Vec<Vec<Expr>>, Vec<Vec<Expr>>) =
+fn add_equality(classes: &mut Vec<Vec<ScalarExpr>>, one: ScalarExpr, other: ScalarExpr) {
+    let (mut class, rest): (Vec<Vec<ScalarExpr>>, Vec<Vec<ScalarExpr>>) =
         std::mem::take(classes).into_iter().partition(|class| class.contains(&one) || class.contains(&other));
     class.push(vec![one, other]);
-    let mut merged: Vec<Expr> = Vec::new();
+    let mut merged: Vec<ScalarExpr> = Vec::new();
     for column in class.into_iter().flatten() {
         if !merged.contains(&column) {
             merged.push(column);
@@ -170,8 +170,8 @@ fn add_equality(classes: &mut Vec<Vec<Expr>>, one: Expr, other: Expr) {
 }
 
 /// One equality for each set of equal columns that has some on both sides.
-fn shared_columns(classes: &[Vec<Expr>], joined: &[usize], input: &Range<usize>) -> Vec<Expr> {
-    let pair = |class: &Vec<Expr>| {
+fn shared_columns(classes: &[Vec<ScalarExpr>], joined: &[usize], input: &Range<usize>) -> Vec<ScalarExpr> {
+    let pair = |class: &Vec<ScalarExpr>| {
         let left = class.iter().find(|column| columns_read(column).iter().all(|column| joined.contains(column)))?;
         let right = class.iter().find(|column| side_of(column, input))?;
         Some(make_equal(left.clone(), right.clone()))

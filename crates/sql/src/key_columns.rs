@@ -1,8 +1,8 @@
 //! Which columns of a plan are the key of the rows that they come from.
 
-use crate::catalog::Catalog;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{JoinKind, Plan};
+use crate::catalog::RelationCatalog;
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{JoinKind, QueryPlan};
 
 /// What a column is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,39 +20,40 @@ pub(crate) enum KeyColumn {
 ///
 /// A join is such a function if its keys have a pair of which both sides are the key or null: a null has no partner, and
 /// a row of one key has none among the rows of another.
-pub(crate) fn key_columns(plan: &Plan, catalog: &Catalog) -> Option<Vec<KeyColumn>> {
+pub(crate) fn key_columns(plan: &QueryPlan, catalog: &RelationCatalog) -> Option<Vec<KeyColumn>> {
     match plan {
-        Plan::Scan { relation, columns } => {
+        QueryPlan::Scan { relation, columns } => {
             let key = catalog.relations.get(*relation)?.key;
-            let is_key =
-                |column: &Expr| if column.kind == ExprKind::Column(key) { KeyColumn::Key } else { KeyColumn::Other };
+            let is_key = |column: &ScalarExpr| {
+                if column.kind == ExprKind::Column(key) { KeyColumn::Key } else { KeyColumn::Other }
+            };
             Some(columns.iter().map(is_key).collect())
         }
-        Plan::Filter { input, .. } => key_columns(input, catalog),
-        Plan::Project { input, columns } => {
+        QueryPlan::Filter { input, .. } => key_columns(input, catalog),
+        QueryPlan::Project { input, columns } => {
             let input = key_columns(input, catalog)?;
             Some(columns.iter().map(|column| key_of_expr(column, &input)).collect())
         }
-        Plan::Unnest { input, .. } => {
+        QueryPlan::Unnest { input, .. } => {
             let mut columns = key_columns(input, catalog)?;
             columns.push(KeyColumn::Other);
             Some(columns)
         }
-        Plan::Join { kind, left, right, keys, .. } => {
+        QueryPlan::Join { kind, left, right, keys, .. } => {
             joined_columns(*kind, key_columns(left, catalog)?, key_columns(right, catalog)?, keys)
         }
-        Plan::UnionAll { inputs } => {
+        QueryPlan::UnionAll { inputs } => {
             let mut columns = inputs.iter().map(|input| key_columns(input, catalog));
             let first = columns.next()??;
             columns.try_fold(first, |sum, next| {
                 Some(sum.into_iter().zip(next?).map(|(one, other)| one.min(other)).collect())
             })
         }
-        Plan::Aggregate { .. }
-        | Plan::Distinct { .. }
-        | Plan::Window { .. }
-        | Plan::Limit { .. }
-        | Plan::OneRow { .. } => None,
+        QueryPlan::Aggregate { .. }
+        | QueryPlan::Distinct { .. }
+        | QueryPlan::Window { .. }
+        | QueryPlan::Limit { .. }
+        | QueryPlan::OneRow { .. } => None,
     }
 }
 
@@ -60,7 +61,7 @@ fn joined_columns(
     kind: JoinKind,
     mut left: Vec<KeyColumn>,
     mut right: Vec<KeyColumn>,
-    keys: &[(Expr, Expr)],
+    keys: &[(ScalarExpr, ScalarExpr)],
 ) -> Option<Vec<KeyColumn>> {
     let is_key = |expr, columns: &[KeyColumn]| key_of_expr(expr, columns) != KeyColumn::Other;
     keys.iter().find(|(one, other)| is_key(one, &left) && is_key(other, &right))?;
@@ -80,7 +81,7 @@ fn joined_columns(
 }
 
 /// What the value of an expression is, over columns of these kinds.
-pub(crate) fn key_of_expr(expr: &Expr, columns: &[KeyColumn]) -> KeyColumn {
+pub(crate) fn key_of_expr(expr: &ScalarExpr, columns: &[KeyColumn]) -> KeyColumn {
     match &expr.kind {
         ExprKind::Column(index) => columns.get(*index).copied().unwrap_or(KeyColumn::Other),
         ExprKind::Literal(value) if value.is_null() => KeyColumn::KeyOrNull,

@@ -5,7 +5,7 @@
 //! pure: no I/O, no threads, no dataflow engine.
 //!
 //! ```text
-//! text ──parse──► syntax tree ──bind──► Plan ──┬── naive: rows in, rows out (tests, `question try`)
+//! text ──parse──► syntax tree ──bind──► plan ──┬── naive: rows in, rows out (tests, `question try`)
 //!                                              └── split: leaves (functions of one key's rows) + upper plan
 //!                                                    └── incremental: changes in, changes out
 //! ```

@@ -1,18 +1,18 @@
 //! Which columns of a plan can be null.
 
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan, WindowFunction};
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, QueryPlan, WindowFunction};
 use crate::rewrite::shift_columns;
 
 /// Whether each column can be null.
-pub(crate) fn nullable_columns(plan: &Plan, catalog: &Catalog) -> Vec<bool> {
+pub(crate) fn nullable_columns(plan: &QueryPlan, catalog: &RelationCatalog) -> Vec<bool> {
     null_facts(plan, catalog).nullable
 }
 
 /// Whether an expression over the columns of a plan can be null.
-pub(crate) fn is_nullable_over(expr: &Expr, plan: &Plan, catalog: &Catalog) -> bool {
+pub(crate) fn is_nullable_over(expr: &ScalarExpr, plan: &QueryPlan, catalog: &RelationCatalog) -> bool {
     null_facts(plan, catalog).is_nullable(expr)
 }
 
@@ -22,47 +22,47 @@ struct NullFacts {
     /// Whether each column can be null.
     nullable: Vec<bool>,
     /// Expressions over the columns that are not null.
-    present: Vec<Expr>,
+    present: Vec<ScalarExpr>,
 }
 
-fn null_facts(plan: &Plan, catalog: &Catalog) -> NullFacts {
+fn null_facts(plan: &QueryPlan, catalog: &RelationCatalog) -> NullFacts {
     let columns = |nullable| NullFacts { nullable, present: Vec::new() };
     match plan {
-        Plan::Scan { relation, columns: exprs } => {
+        QueryPlan::Scan { relation, columns: exprs } => {
             let known = catalog.relations.get(*relation).map_or(&[][..], |relation| relation.columns);
             let input = columns(known.iter().map(|column| column.nullable).collect());
             columns(exprs.iter().map(|expr| input.is_nullable(expr)).collect())
         }
-        Plan::Filter { input, condition } => {
+        QueryPlan::Filter { input, condition } => {
             let mut facts = null_facts(input, catalog);
             facts.add_condition(condition);
             facts
         }
-        Plan::Distinct { input } | Plan::Limit { input, .. } => null_facts(input, catalog),
-        Plan::Project { input, columns: exprs } => {
+        QueryPlan::Distinct { input } | QueryPlan::Limit { input, .. } => null_facts(input, catalog),
+        QueryPlan::Project { input, columns: exprs } => {
             let input = null_facts(input, catalog);
             columns(exprs.iter().map(|expr| input.is_nullable(expr)).collect())
         }
-        Plan::Unnest { input, .. } => {
+        QueryPlan::Unnest { input, .. } => {
             let mut facts = null_facts(input, catalog);
             facts.nullable.push(true);
             facts
         }
-        Plan::Join { kind, left, right, keys, .. } => {
+        QueryPlan::Join { kind, left, right, keys, .. } => {
             joined_facts(*kind, null_facts(left, catalog), null_facts(right, catalog), keys)
         }
-        Plan::Aggregate { input, keys, aggregates } => {
+        QueryPlan::Aggregate { input, keys, aggregates } => {
             let input = null_facts(input, catalog);
             let mut nullable: Vec<bool> = keys.iter().map(|key| input.is_nullable(key)).collect();
             nullable.extend(aggregates.iter().map(|call| is_nullable_aggregate(call, !keys.is_empty(), &input)));
             columns(nullable)
         }
-        Plan::Window { input, functions, .. } => {
+        QueryPlan::Window { input, functions, .. } => {
             let mut facts = null_facts(input, catalog);
             facts.nullable.extend(functions.iter().map(|call| is_nullable_window(&call.function)));
             facts
         }
-        Plan::UnionAll { inputs } => {
+        QueryPlan::UnionAll { inputs } => {
             let mut all = vec![false; plan.types().len()];
             for input in inputs {
                 for (any, one) in all.iter_mut().zip(nullable_columns(input, catalog)) {
@@ -71,11 +71,16 @@ fn null_facts(plan: &Plan, catalog: &Catalog) -> NullFacts {
             }
             columns(all)
         }
-        Plan::OneRow { columns: values, .. } => columns(values.iter().map(Datum::is_null).collect()),
+        QueryPlan::OneRow { columns: values, .. } => columns(values.iter().map(Datum::is_null).collect()),
     }
 }
 
-fn joined_facts(kind: JoinKind, mut left: NullFacts, mut right: NullFacts, keys: &[(Expr, Expr)]) -> NullFacts {
+fn joined_facts(
+    kind: JoinKind,
+    mut left: NullFacts,
+    mut right: NullFacts,
+    keys: &[(ScalarExpr, ScalarExpr)],
+) -> NullFacts {
     // A key that is null has no partner.
     for (one, other) in keys {
         if matches!(kind, JoinKind::Inner | JoinKind::Right | JoinKind::Semi) {
@@ -109,7 +114,7 @@ impl NullFacts {
         self.present.clear();
     }
 
-    fn add_present(&mut self, expr: &Expr) {
+    fn add_present(&mut self, expr: &ScalarExpr) {
         match expr.kind {
             ExprKind::Column(column) => {
                 if let Some(nullable) = self.nullable.get_mut(column) {
@@ -121,7 +126,7 @@ impl NullFacts {
     }
 
     /// What a condition compares is not null in the rows for which it is true.
-    fn add_condition(&mut self, condition: &Expr) {
+    fn add_condition(&mut self, condition: &ScalarExpr) {
         match &condition.kind {
             ExprKind::And(all) => all.iter().for_each(|one| self.add_condition(one)),
             ExprKind::Compare(_, one, other) => {
@@ -138,11 +143,11 @@ impl NullFacts {
         }
     }
 
-    fn is_nullable(&self, expr: &Expr) -> bool {
+    fn is_nullable(&self, expr: &ScalarExpr) -> bool {
         if self.present.contains(expr) {
             return false;
         }
-        let any = |exprs: &[&Expr]| exprs.iter().any(|expr| self.is_nullable(expr));
+        let any = |exprs: &[&ScalarExpr]| exprs.iter().any(|expr| self.is_nullable(expr));
         match &expr.kind {
             ExprKind::Column(column) => self.nullable.get(*column).copied().unwrap_or(true),
             ExprKind::Literal(value) => value.is_null(),
@@ -176,7 +181,7 @@ fn is_count(function: AggregateFunction) -> bool {
     matches!(function, AggregateFunction::Count | AggregateFunction::CountRows)
 }
 
-fn is_cast_long(expr: &Expr) -> bool {
+fn is_cast_long(expr: &ScalarExpr) -> bool {
     matches!(&expr.kind, ExprKind::Cast(operand) if operand.ty == SqlType::Long)
 }
 

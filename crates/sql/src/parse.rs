@@ -5,7 +5,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-use crate::diagnostics::{Diagnostic, TextSpan};
+use crate::diagnostics::{QuestionProblem, TextSpan};
 use crate::dialect::QuestionDialect;
 
 /// The greatest length of a question's text, bytes.
@@ -58,7 +58,7 @@ fn line_and_column(location: Location) -> Option<(usize, usize)> {
 /// # Errors
 ///
 /// One problem: the first that the parser stumbles over.
-pub(crate) fn parse_question(text: &str, lines: &TextLines) -> Result<Query, Diagnostic> {
+pub(crate) fn parse_question(text: &str, lines: &TextLines) -> Result<Query, QuestionProblem> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(whole(format!(
             "a question has at most {MAX_TEXT_BYTES} bytes of text; this one has {}",
@@ -74,13 +74,13 @@ pub(crate) fn parse_question(text: &str, lines: &TextLines) -> Result<Query, Dia
     single_query(statements, &tokens, lines)
 }
 
-fn whole(message: impl Into<String>) -> Diagnostic {
-    Diagnostic { span: None, message: message.into() }
+fn whole(message: impl Into<String>) -> QuestionProblem {
+    QuestionProblem { span: None, message: message.into() }
 }
 
-fn tokenize(text: &str, lines: &TextLines) -> Result<Vec<TokenWithSpan>, Diagnostic> {
+fn tokenize(text: &str, lines: &TextLines) -> Result<Vec<TokenWithSpan>, QuestionProblem> {
     let tokens = Tokenizer::new(&QuestionDialect::default(), text).tokenize_with_location();
-    let mut tokens = tokens.map_err(|error| Diagnostic {
+    let mut tokens = tokens.map_err(|error| QuestionProblem {
         span: lines.at_location(error.location),
         message: tokenizer_message(&error.message),
     })?;
@@ -115,26 +115,26 @@ fn single_query(
     mut statements: Vec<Statement>,
     tokens: &[TokenWithSpan],
     lines: &TextLines,
-) -> Result<Query, Diagnostic> {
+) -> Result<Query, QuestionProblem> {
     let place = |token: Option<&TokenWithSpan>| token.and_then(|token| lines.text_span(token.span));
     if statements.len() > 1 {
         let mut rest = tokens.iter().skip_while(|token| token.token != Token::SemiColon);
         let message = "a question is one SELECT; remove the second statement, or make it a question of its own";
         let span = place(rest.find(|token| token.token != Token::SemiColon));
-        return Err(Diagnostic { span, message: message.to_owned() });
+        return Err(QuestionProblem { span, message: message.to_owned() });
     }
     match statements.pop() {
         Some(Statement::Query(query)) => Ok(*query),
         Some(_) => {
             let verb = tokens.first().map(|token| token.token.to_string().to_uppercase()).unwrap_or_default();
             let message = format!("a question is one SELECT that reads pin, geo and user; {verb} is not possible");
-            Err(Diagnostic { span: place(tokens.first()), message })
+            Err(QuestionProblem { span: place(tokens.first()), message })
         }
         None => Err(whole("the question is empty; write one SELECT")),
     }
 }
 
-fn syntax_problem(error: &ParserError, tokens: &[TokenWithSpan], lines: &TextLines) -> Diagnostic {
+fn syntax_problem(error: &ParserError, tokens: &[TokenWithSpan], lines: &TextLines) -> QuestionProblem {
     let text = match error {
         ParserError::RecursionLimitExceeded => return whole(too_deep()),
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
@@ -146,7 +146,7 @@ fn syntax_problem(error: &ParserError, tokens: &[TokenWithSpan], lines: &TextLin
         None => location.and_then(|location| lines.at_location(location)),
     };
     let span = span.or_else(|| tokens.last().and_then(|last| lines.text_span(last.span)));
-    Diagnostic { span, message: syntax_message(message) }
+    QuestionProblem { span, message: syntax_message(message) }
 }
 
 /// Splits the place off that the parser writes at the end of its messages.
@@ -239,14 +239,14 @@ impl DepthBound {
 }
 
 /// Refuses a text whose syntax tree could be too deep to be walked over, before there is one.
-fn check_depth(tokens: &[TokenWithSpan], lines: &TextLines) -> Result<(), Diagnostic> {
+fn check_depth(tokens: &[TokenWithSpan], lines: &TextLines) -> Result<(), QuestionProblem> {
     let mut levels = vec![DepthBound::default()];
     // The parser does not count these itself.
     let is_interval =
         |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::INTERVAL);
     if let Some(pair) = tokens.windows(2).find(|pair| pair.iter().all(is_interval)) {
         let message = "an INTERVAL needs a number and a unit: INTERVAL '7' DAY".to_owned();
-        return Err(Diagnostic { span: lines.text_span(pair[1].span), message });
+        return Err(QuestionProblem { span: lines.text_span(pair[1].span), message });
     }
     for token in tokens {
         match &token.token {
@@ -267,7 +267,7 @@ fn check_depth(tokens: &[TokenWithSpan], lines: &TextLines) -> Result<(), Diagno
             || operators > MAX_OPERATOR_DEPTH
             || conditions > MAX_CONDITION_DEPTH
         {
-            return Err(Diagnostic { span: lines.text_span(token.span), message: too_deep() });
+            return Err(QuestionProblem { span: lines.text_span(token.span), message: too_deep() });
         }
     }
     Ok(())

@@ -4,39 +4,39 @@
 //! columns its rows have. The binder makes plans; nothing else checks them again.
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 
 /// An operator with its inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Plan {
+pub enum QueryPlan {
     /// The rows that count of a relation of the catalog.
     Scan {
         /// The index of the relation in the catalog.
         relation: usize,
         /// What is read of each row: expressions over all columns of the relation, in catalog order. These are the
         /// columns of the operator.
-        columns: Vec<Expr>,
+        columns: Vec<ScalarExpr>,
     },
     /// The rows for which a condition is true. The columns are those of the input.
     Filter {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// The condition, over the input's columns.
-        condition: Expr,
+        condition: ScalarExpr,
     },
     /// One row for each row. The columns are the expressions.
     Project {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// Expressions over the input's columns.
-        columns: Vec<Expr>,
+        columns: Vec<ScalarExpr>,
     },
     /// One row for each element of a list. The columns are those of the input, then the element.
     Unnest {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// The list, over the input's columns.
-        list: Expr,
+        list: ScalarExpr,
         /// Whether a row whose list is null or empty is kept once, with a null element.
         keep_empty: bool,
     },
@@ -49,30 +49,30 @@ pub enum Plan {
         /// Which rows without a partner are kept.
         kind: JoinKind,
         /// The left input.
-        left: Box<Plan>,
+        left: Box<QueryPlan>,
         /// The right input.
-        right: Box<Plan>,
+        right: Box<QueryPlan>,
         /// Pairs of keys of the same type: over the left input's columns, and over the right input's columns. Without
         /// keys all pairs match.
-        keys: Vec<(Expr, Expr)>,
+        keys: Vec<(ScalarExpr, ScalarExpr)>,
         /// A further condition for a pair to match, over the columns of both inputs.
-        condition: Option<Expr>,
+        condition: Option<ScalarExpr>,
     },
     /// One row for each group. The columns are the keys, then the aggregates.
     ///
     /// Without keys there is exactly one group, also if there are no rows. Nulls are equal to each other in keys.
     Aggregate {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// The grouping expressions, over the input's columns.
-        keys: Vec<Expr>,
+        keys: Vec<ScalarExpr>,
         /// The aggregates.
         aggregates: Vec<AggregateCall>,
     },
     /// Each distinct row once. The columns are those of the input.
     Distinct {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
     },
     /// Window functions over the rows of each partition. The columns are those of the input, then the functions.
     ///
@@ -80,9 +80,9 @@ pub enum Plan {
     /// ascending, nulls last. So `row_number` and the like do not depend on the order of arrival.
     Window {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// Partitions are rows with equal values of these, over the input's columns. Nulls are equal to each other.
-        partition: Vec<Expr>,
+        partition: Vec<ScalarExpr>,
         /// The order within a partition.
         order: Vec<SortKey>,
         /// The functions, all over the same partitions and order.
@@ -92,7 +92,7 @@ pub enum Plan {
     /// input.
     Limit {
         /// The input.
-        input: Box<Plan>,
+        input: Box<QueryPlan>,
         /// The order.
         order: Vec<SortKey>,
         /// How many rows are skipped.
@@ -103,7 +103,7 @@ pub enum Plan {
     /// The rows of all inputs, which have the same number of columns with the same types.
     UnionAll {
         /// The inputs: at least one.
-        inputs: Vec<Plan>,
+        inputs: Vec<QueryPlan>,
     },
     /// One row, with constant columns: the input of a SELECT without FROM.
     OneRow {
@@ -135,7 +135,7 @@ pub enum JoinKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SortKey {
     /// The value.
-    pub expr: Expr,
+    pub expr: ScalarExpr,
     /// Whether great values come first.
     pub descending: bool,
     /// Whether nulls come first.
@@ -148,11 +148,11 @@ pub struct AggregateCall {
     /// The function.
     pub function: AggregateFunction,
     /// The arguments, over the input's columns. The function says how many.
-    pub arguments: Vec<Expr>,
+    pub arguments: Vec<ScalarExpr>,
     /// Whether rows with equal arguments count once. They are told apart after `filter`.
     pub distinct: bool,
     /// Only rows for which this is true count, and only for these the arguments are evaluated.
-    pub filter: Option<Expr>,
+    pub filter: Option<ScalarExpr>,
     /// The order of the rows, for functions that depend on one: over the input's columns. Ties are settled by the
     /// arguments. With `distinct` the keys are functions of the arguments, so that equal arguments have one place.
     pub order: Vec<SortKey>,
@@ -244,18 +244,18 @@ pub enum WindowFunction {
     /// The value of the row at this distance (negative: before), or the default where there is none.
     Offset {
         /// The value.
-        value: Expr,
+        value: ScalarExpr,
         /// The distance in rows.
         distance: i64,
         /// The value where there is no such row: constant or an expression over the current row.
-        default: Box<Expr>,
+        default: Box<ScalarExpr>,
     },
     /// The value in the first row of the frame, which can be null; null if the frame has no rows.
-    FirstValue(Expr, WindowFrame),
+    FirstValue(ScalarExpr, WindowFrame),
     /// The value in the last row of the frame, which can be null; null if the frame has no rows.
-    LastValue(Expr, WindowFrame),
+    LastValue(ScalarExpr, WindowFrame),
     /// The value in the n-th row of the frame, from 1; null if it has fewer.
-    NthValue(Expr, u64, WindowFrame),
+    NthValue(ScalarExpr, u64, WindowFrame),
     /// An aggregate over the rows of the frame.
     Aggregate(AggregateCall, WindowFrame),
 }
@@ -321,7 +321,7 @@ pub struct ListingKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundQuestion {
     /// The plan. Its columns are the `columns`, then hidden ones that only the listing order reads.
-    pub plan: Plan,
+    pub plan: QueryPlan,
     /// The columns of the answer.
     pub columns: Vec<OutputColumn>,
     /// The order in which rows are listed. Ties are settled by all columns, ascending.
@@ -330,54 +330,56 @@ pub struct BoundQuestion {
     pub notes: Vec<String>,
 }
 
-impl Plan {
+impl QueryPlan {
     /// The inputs.
     #[must_use]
-    pub fn inputs(&self) -> Vec<&Plan> {
+    pub fn inputs(&self) -> Vec<&QueryPlan> {
         match self {
-            Plan::Scan { .. } | Plan::OneRow { .. } => Vec::new(),
-            Plan::Filter { input, .. }
-            | Plan::Project { input, .. }
-            | Plan::Unnest { input, .. }
-            | Plan::Aggregate { input, .. }
-            | Plan::Distinct { input }
-            | Plan::Window { input, .. }
-            | Plan::Limit { input, .. } => vec![input],
-            Plan::Join { left, right, .. } => vec![left, right],
-            Plan::UnionAll { inputs } => inputs.iter().collect(),
+            QueryPlan::Scan { .. } | QueryPlan::OneRow { .. } => Vec::new(),
+            QueryPlan::Filter { input, .. }
+            | QueryPlan::Project { input, .. }
+            | QueryPlan::Unnest { input, .. }
+            | QueryPlan::Aggregate { input, .. }
+            | QueryPlan::Distinct { input }
+            | QueryPlan::Window { input, .. }
+            | QueryPlan::Limit { input, .. } => vec![input],
+            QueryPlan::Join { left, right, .. } => vec![left, right],
+            QueryPlan::UnionAll { inputs } => inputs.iter().collect(),
         }
     }
 
     /// The types of the columns.
     #[must_use]
     pub fn types(&self) -> Vec<SqlType> {
-        let of = |columns: &[Expr]| columns.iter().map(|column| column.ty).collect();
+        let of = |columns: &[ScalarExpr]| columns.iter().map(|column| column.ty).collect();
         match self {
-            Plan::Scan { columns, .. } | Plan::Project { columns, .. } => of(columns),
-            Plan::OneRow { types, .. } => types.clone(),
-            Plan::Filter { input, .. } | Plan::Distinct { input } | Plan::Limit { input, .. } => input.types(),
-            Plan::Unnest { input, list, .. } => {
+            QueryPlan::Scan { columns, .. } | QueryPlan::Project { columns, .. } => of(columns),
+            QueryPlan::OneRow { types, .. } => types.clone(),
+            QueryPlan::Filter { input, .. } | QueryPlan::Distinct { input } | QueryPlan::Limit { input, .. } => {
+                input.types()
+            }
+            QueryPlan::Unnest { input, list, .. } => {
                 let mut types = input.types();
                 types.push(list.ty.element().unwrap_or(SqlType::Null));
                 types
             }
-            Plan::Join { kind: JoinKind::Semi | JoinKind::Anti, left, .. } => left.types(),
-            Plan::Join { left, right, .. } => {
+            QueryPlan::Join { kind: JoinKind::Semi | JoinKind::Anti, left, .. } => left.types(),
+            QueryPlan::Join { left, right, .. } => {
                 let mut types = left.types();
                 types.extend(right.types());
                 types
             }
-            Plan::Aggregate { keys, aggregates, .. } => {
+            QueryPlan::Aggregate { keys, aggregates, .. } => {
                 let mut types: Vec<SqlType> = of(keys);
                 types.extend(aggregates.iter().map(|call| call.ty));
                 types
             }
-            Plan::Window { input, functions, .. } => {
+            QueryPlan::Window { input, functions, .. } => {
                 let mut types = input.types();
                 types.extend(functions.iter().map(|call| call.ty));
                 types
             }
-            Plan::UnionAll { inputs } => inputs.first().map(Plan::types).unwrap_or_default(),
+            QueryPlan::UnionAll { inputs } => inputs.first().map(QueryPlan::types).unwrap_or_default(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Only what is read is kept: scans read the columns that are needed, projections merge, renames vanish.
 
 use crate::datum::SqlType;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{AggregateCall, JoinKind, Plan, SortKey, WindowCall};
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{AggregateCall, JoinKind, QueryPlan, SortKey, WindowCall};
 use crate::rewrite::{aggregate_exprs_mut, columns_read, order_exprs_mut, replace_columns, window_exprs_mut};
 
 /// Drops what no column of the plan depends on. The columns of the plan itself stay.
-pub(crate) fn prune_columns(plan: Plan) -> Plan {
+pub(crate) fn prune_columns(plan: QueryPlan) -> QueryPlan {
     let types = plan.types();
     let all = (0..types.len()).collect();
     let pruned = keep_columns(plan, all);
@@ -15,7 +15,7 @@ pub(crate) fn prune_columns(plan: Plan) -> Plan {
 
 /// A plan with fewer columns.
 struct PrunedPlan {
-    plan: Plan,
+    plan: QueryPlan,
     /// Where the column at each former position is now.
     places: Vec<Option<usize>>,
 }
@@ -25,7 +25,7 @@ impl PrunedPlan {
         self.places.get(column).copied().flatten().unwrap_or(0)
     }
 
-    fn apply(&self, expr: &mut Expr) {
+    fn apply(&self, expr: &mut ScalarExpr) {
         expr.map_columns(&mut |column| self.place(column));
     }
 }
@@ -38,51 +38,53 @@ fn union(mut columns: Vec<usize>, more: impl IntoIterator<Item = usize>) -> Vec<
     columns
 }
 
-fn read_by<'e>(exprs: impl IntoIterator<Item = &'e Expr>) -> Vec<usize> {
+fn read_by<'e>(exprs: impl IntoIterator<Item = &'e ScalarExpr>) -> Vec<usize> {
     exprs.into_iter().flat_map(columns_read).collect()
 }
 
 /// The plan with exactly the columns that a former one had.
-fn exactly(pruned: PrunedPlan, types: &[SqlType]) -> Plan {
-    let columns: Vec<Expr> =
-        types.iter().enumerate().map(|(column, ty)| Expr::column(pruned.place(column), *ty)).collect();
+fn exactly(pruned: PrunedPlan, types: &[SqlType]) -> QueryPlan {
+    let columns: Vec<ScalarExpr> =
+        types.iter().enumerate().map(|(column, ty)| ScalarExpr::column(pruned.place(column), *ty)).collect();
     project(pruned.plan, columns)
 }
 
 /// The plan with at least the needed columns.
-fn keep_columns(plan: Plan, needed: Vec<usize>) -> PrunedPlan {
+fn keep_columns(plan: QueryPlan, needed: Vec<usize>) -> PrunedPlan {
     match plan {
-        Plan::Scan { relation, columns } => {
+        QueryPlan::Scan { relation, columns } => {
             let (columns, places) = kept_exprs(columns, &needed);
-            PrunedPlan { plan: Plan::Scan { relation, columns }, places }
+            PrunedPlan { plan: QueryPlan::Scan { relation, columns }, places }
         }
-        Plan::Project { input, columns } => {
+        QueryPlan::Project { input, columns } => {
             let (mut columns, places) = kept_exprs(columns, &needed);
             let input = keep_columns(*input, union(read_by(&columns), []));
             columns.iter_mut().for_each(|column| input.apply(column));
             let places = places_after(&places, columns.len());
             PrunedPlan { plan: project(input.plan, columns), places }
         }
-        Plan::Filter { input, mut condition } => {
+        QueryPlan::Filter { input, mut condition } => {
             let input = keep_columns(*input, union(needed, columns_read(&condition)));
             input.apply(&mut condition);
-            PrunedPlan { plan: Plan::Filter { input: Box::new(input.plan), condition }, places: input.places }
+            PrunedPlan { plan: QueryPlan::Filter { input: Box::new(input.plan), condition }, places: input.places }
         }
-        Plan::Unnest { input, list, keep_empty } => keep_unnest(*input, list, keep_empty, needed),
-        Plan::Join { kind, left, right, keys, condition } => keep_join(kind, *left, *right, keys, condition, &needed),
-        Plan::Aggregate { input, keys, aggregates } => keep_aggregate(*input, keys, aggregates, &needed),
-        Plan::Distinct { input } => keep_all(*input, |input| Plan::Distinct { input }),
-        Plan::Window { input, partition, order, functions } => {
+        QueryPlan::Unnest { input, list, keep_empty } => keep_unnest(*input, list, keep_empty, needed),
+        QueryPlan::Join { kind, left, right, keys, condition } => {
+            keep_join(kind, *left, *right, keys, condition, &needed)
+        }
+        QueryPlan::Aggregate { input, keys, aggregates } => keep_aggregate(*input, keys, aggregates, &needed),
+        QueryPlan::Distinct { input } => keep_all(*input, |input| QueryPlan::Distinct { input }),
+        QueryPlan::Window { input, partition, order, functions } => {
             keep_window(*input, partition, order, functions, &needed)
         }
         // Which rows are first may depend on every column.
-        Plan::Limit { input, order, offset, limit } => {
-            keep_all(*input, |input| Plan::Limit { input, order, offset, limit })
+        QueryPlan::Limit { input, order, offset, limit } => {
+            keep_all(*input, |input| QueryPlan::Limit { input, order, offset, limit })
         }
-        Plan::UnionAll { inputs } => keep_union(inputs, &needed),
-        Plan::OneRow { columns, types } => {
+        QueryPlan::UnionAll { inputs } => keep_union(inputs, &needed),
+        QueryPlan::OneRow { columns, types } => {
             let places = (0..columns.len()).map(Some).collect();
-            PrunedPlan { plan: Plan::OneRow { columns, types }, places }
+            PrunedPlan { plan: QueryPlan::OneRow { columns, types }, places }
         }
     }
 }
@@ -92,8 +94,8 @@ fn places_after(places: &[Option<usize>], width: usize) -> Vec<Option<usize>> {
 }
 
 /// The needed expressions, equal ones once.
-fn kept_exprs(exprs: Vec<Expr>, needed: &[usize]) -> (Vec<Expr>, Vec<Option<usize>>) {
-    let mut kept: Vec<Expr> = Vec::new();
+fn kept_exprs(exprs: Vec<ScalarExpr>, needed: &[usize]) -> (Vec<ScalarExpr>, Vec<Option<usize>>) {
+    let mut kept: Vec<ScalarExpr> = Vec::new();
     let mut places = vec![None; exprs.len()];
     for (position, expr) in exprs.into_iter().enumerate() {
         if needed.binary_search(&position).is_err() {
@@ -109,29 +111,29 @@ fn kept_exprs(exprs: Vec<Expr>, needed: &[usize]) -> (Vec<Expr>, Vec<Option<usiz
 }
 
 /// An operator that needs all columns of its input, as they are.
-fn keep_all(input: Plan, make: impl FnOnce(Box<Plan>) -> Plan) -> PrunedPlan {
+fn keep_all(input: QueryPlan, make: impl FnOnce(Box<QueryPlan>) -> QueryPlan) -> PrunedPlan {
     let types = input.types();
     let all = (0..types.len()).collect();
     let input = exactly(keep_columns(input, all), &types);
     PrunedPlan { plan: make(Box::new(input)), places: (0..types.len()).map(Some).collect() }
 }
 
-fn keep_unnest(input: Plan, mut list: Expr, keep_empty: bool, needed: Vec<usize>) -> PrunedPlan {
+fn keep_unnest(input: QueryPlan, mut list: ScalarExpr, keep_empty: bool, needed: Vec<usize>) -> PrunedPlan {
     let width = input.types().len();
     let below = needed.into_iter().filter(|column| *column < width).collect();
     let input = keep_columns(input, union(below, columns_read(&list)));
     input.apply(&mut list);
     let mut places = input.places;
     places.push(Some(input.plan.types().len()));
-    PrunedPlan { plan: Plan::Unnest { input: Box::new(input.plan), list, keep_empty }, places }
+    PrunedPlan { plan: QueryPlan::Unnest { input: Box::new(input.plan), list, keep_empty }, places }
 }
 
 fn keep_join(
     kind: JoinKind,
-    left: Plan,
-    right: Plan,
-    mut keys: Vec<(Expr, Expr)>,
-    condition: Option<Expr>,
+    left: QueryPlan,
+    right: QueryPlan,
+    mut keys: Vec<(ScalarExpr, ScalarExpr)>,
+    condition: Option<ScalarExpr>,
     needed: &[usize],
 ) -> PrunedPlan {
     let width = left.types().len();
@@ -153,11 +155,16 @@ fn keep_join(
     });
     let is_left_only = matches!(kind, JoinKind::Semi | JoinKind::Anti);
     let places = if is_left_only { left.places } else { places };
-    let plan = Plan::Join { kind, left: Box::new(left.plan), right: Box::new(right.plan), keys, condition };
+    let plan = QueryPlan::Join { kind, left: Box::new(left.plan), right: Box::new(right.plan), keys, condition };
     PrunedPlan { plan, places }
 }
 
-fn keep_aggregate(input: Plan, mut keys: Vec<Expr>, aggregates: Vec<AggregateCall>, needed: &[usize]) -> PrunedPlan {
+fn keep_aggregate(
+    input: QueryPlan,
+    mut keys: Vec<ScalarExpr>,
+    aggregates: Vec<AggregateCall>,
+    needed: &[usize],
+) -> PrunedPlan {
     let mut places: Vec<Option<usize>> = (0..keys.len()).map(Some).collect();
     let mut kept: Vec<AggregateCall> = Vec::new();
     for (index, call) in aggregates.into_iter().enumerate() {
@@ -177,12 +184,12 @@ fn keep_aggregate(input: Plan, mut keys: Vec<Expr>, aggregates: Vec<AggregateCal
     for call in &mut kept {
         aggregate_exprs_mut(call).into_iter().for_each(|expr| input.apply(expr));
     }
-    PrunedPlan { plan: Plan::Aggregate { input: Box::new(input.plan), keys, aggregates: kept }, places }
+    PrunedPlan { plan: QueryPlan::Aggregate { input: Box::new(input.plan), keys, aggregates: kept }, places }
 }
 
 fn keep_window(
-    input: Plan,
-    mut partition: Vec<Expr>,
+    input: QueryPlan,
+    mut partition: Vec<ScalarExpr>,
     mut order: Vec<SortKey>,
     functions: Vec<WindowCall>,
     needed: &[usize],
@@ -213,48 +220,48 @@ fn keep_window(
     places.extend(
         (0..count).map(|index| indices.iter().position(|known| *known == index).map(|place| place + new_width)),
     );
-    PrunedPlan { plan: Plan::Window { input: Box::new(input.plan), partition, order, functions }, places }
+    PrunedPlan { plan: QueryPlan::Window { input: Box::new(input.plan), partition, order, functions }, places }
 }
 
-fn keep_union(inputs: Vec<Plan>, needed: &[usize]) -> PrunedPlan {
-    let types = inputs.first().map(Plan::types).unwrap_or_default();
-    let keep = |input: Plan| {
+fn keep_union(inputs: Vec<QueryPlan>, needed: &[usize]) -> PrunedPlan {
+    let types = inputs.first().map(QueryPlan::types).unwrap_or_default();
+    let keep = |input: QueryPlan| {
         let pruned = keep_columns(input, needed.to_vec());
-        let columns = needed.iter().map(|column| Expr::column(pruned.place(*column), types[*column])).collect();
+        let columns = needed.iter().map(|column| ScalarExpr::column(pruned.place(*column), types[*column])).collect();
         project(pruned.plan, columns)
     };
     let inputs = inputs.into_iter().map(keep).collect();
     let places = (0..types.len()).map(|column| needed.binary_search(&column).ok()).collect();
-    PrunedPlan { plan: Plan::UnionAll { inputs }, places }
+    PrunedPlan { plan: QueryPlan::UnionAll { inputs }, places }
 }
 
 /// A projection, merged with what it is over where that computes nothing twice.
-fn project(input: Plan, columns: Vec<Expr>) -> Plan {
+fn project(input: QueryPlan, columns: Vec<ScalarExpr>) -> QueryPlan {
     if is_identity(&columns, input.types().len()) {
         return input;
     }
     match input {
-        Plan::Project { input, columns: inner } if merges(&columns, &inner) => {
+        QueryPlan::Project { input, columns: inner } if merges(&columns, &inner) => {
             let merged = merge(columns, &inner);
             project(*input, merged)
         }
-        Plan::Scan { relation, columns: inner } if merges(&columns, &inner) => {
-            Plan::Scan { relation, columns: merge(columns, &inner) }
+        QueryPlan::Scan { relation, columns: inner } if merges(&columns, &inner) => {
+            QueryPlan::Scan { relation, columns: merge(columns, &inner) }
         }
-        Plan::UnionAll { inputs } if columns.iter().all(|column| matches!(column.kind, ExprKind::Column(_))) => {
-            Plan::UnionAll { inputs: inputs.into_iter().map(|input| project(input, columns.clone())).collect() }
+        QueryPlan::UnionAll { inputs } if columns.iter().all(|column| matches!(column.kind, ExprKind::Column(_))) => {
+            QueryPlan::UnionAll { inputs: inputs.into_iter().map(|input| project(input, columns.clone())).collect() }
         }
-        input => Plan::Project { input: Box::new(input), columns },
+        input => QueryPlan::Project { input: Box::new(input), columns },
     }
 }
 
-fn is_identity(columns: &[Expr], width: usize) -> bool {
+fn is_identity(columns: &[ScalarExpr], width: usize) -> bool {
     columns.len() == width
         && columns.iter().enumerate().all(|(position, column)| column.kind == ExprKind::Column(position))
 }
 
 /// Whether no expression of the inner projection would be computed twice.
-fn merges(columns: &[Expr], inner: &[Expr]) -> bool {
+fn merges(columns: &[ScalarExpr], inner: &[ScalarExpr]) -> bool {
     let mut uses = vec![0; inner.len()];
     for column in columns {
         column.for_each_column(&mut |position| {
@@ -263,14 +270,14 @@ fn merges(columns: &[Expr], inner: &[Expr]) -> bool {
             }
         });
     }
-    let is_plain = |expr: &Expr| matches!(expr.kind, ExprKind::Column(_) | ExprKind::Literal(_));
+    let is_plain = |expr: &ScalarExpr| matches!(expr.kind, ExprKind::Column(_) | ExprKind::Literal(_));
     inner.iter().zip(uses).all(|(expr, uses)| uses <= 1 || is_plain(expr))
 }
 
-fn merge(mut columns: Vec<Expr>, inner: &[Expr]) -> Vec<Expr> {
+fn merge(mut columns: Vec<ScalarExpr>, inner: &[ScalarExpr]) -> Vec<ScalarExpr> {
     for column in &mut columns {
         replace_columns(column, &mut |position, ty| {
-            inner.get(position).cloned().unwrap_or_else(|| Expr::column(position, ty))
+            inner.get(position).cloned().unwrap_or_else(|| ScalarExpr::column(position, ty))
         });
     }
     columns

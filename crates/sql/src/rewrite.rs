@@ -1,11 +1,11 @@
 //! Walking over expressions and plans, and making conditions simpler while they are made.
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{CompareOp, Expr, ExprKind};
-use crate::plan::{AggregateCall, Plan, SortKey, WindowCall, WindowFunction};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
+use crate::plan::{AggregateCall, QueryPlan, SortKey, WindowCall, WindowFunction};
 
 /// Replaces each column by what `replace` makes of its position.
-pub(crate) fn replace_columns(expr: &mut Expr, replace: &mut impl FnMut(usize, SqlType) -> Expr) {
+pub(crate) fn replace_columns(expr: &mut ScalarExpr, replace: &mut impl FnMut(usize, SqlType) -> ScalarExpr) {
     if let ExprKind::Column(index) = expr.kind {
         *expr = replace(index, expr.ty);
         return;
@@ -16,12 +16,12 @@ pub(crate) fn replace_columns(expr: &mut Expr, replace: &mut impl FnMut(usize, S
 }
 
 /// The number of nodes.
-pub(crate) fn expression_size(expr: &Expr) -> usize {
+pub(crate) fn expression_size(expr: &ScalarExpr) -> usize {
     1 + expr.operands().into_iter().map(expression_size).sum::<usize>()
 }
 
 /// The positions that are read, in order, once each.
-pub(crate) fn columns_read(expr: &Expr) -> Vec<usize> {
+pub(crate) fn columns_read(expr: &ScalarExpr) -> Vec<usize> {
     let mut columns = Vec::new();
     expr.for_each_column(&mut |column| columns.push(column));
     columns.sort_unstable();
@@ -30,19 +30,19 @@ pub(crate) fn columns_read(expr: &Expr) -> Vec<usize> {
 }
 
 /// Whether all columns are in a range.
-pub(crate) fn reads_only(expr: &Expr, range: &std::ops::Range<usize>) -> bool {
+pub(crate) fn reads_only(expr: &ScalarExpr, range: &std::ops::Range<usize>) -> bool {
     let mut inside = true;
     expr.for_each_column(&mut |column| inside &= range.contains(&column));
     inside
 }
 
 /// Adds to (or, negative, takes from) the positions of all columns.
-pub(crate) fn shift_columns(expr: &mut Expr, distance: isize) {
+pub(crate) fn shift_columns(expr: &mut ScalarExpr, distance: isize) {
     expr.map_columns(&mut |column| column.saturating_add_signed(distance));
 }
 
 /// The conjuncts of a condition.
-pub(crate) fn conjuncts(condition: Expr) -> Vec<Expr> {
+pub(crate) fn conjuncts(condition: ScalarExpr) -> Vec<ScalarExpr> {
     match condition.kind {
         ExprKind::And(all) => all.into_iter().flat_map(conjuncts).collect(),
         _ => vec![condition],
@@ -50,8 +50,8 @@ pub(crate) fn conjuncts(condition: Expr) -> Vec<Expr> {
 }
 
 /// All conditions at once, without those that are always true. `None` if nothing is left.
-pub(crate) fn all_of(conditions: Vec<Expr>) -> Option<Expr> {
-    let mut all: Vec<Expr> = Vec::new();
+pub(crate) fn all_of(conditions: Vec<ScalarExpr>) -> Option<ScalarExpr> {
+    let mut all: Vec<ScalarExpr> = Vec::new();
     for condition in conditions.into_iter().flat_map(conjuncts) {
         if !is_literal_bool(&condition, true) && !all.contains(&condition) {
             all.push(condition);
@@ -62,18 +62,18 @@ pub(crate) fn all_of(conditions: Vec<Expr>) -> Option<Expr> {
     }
     match all.len() {
         0 | 1 => all.pop(),
-        _ => Some(Expr::condition(ExprKind::And(all))),
+        _ => Some(ScalarExpr::condition(ExprKind::And(all))),
     }
 }
 
 /// `AND` of operands.
-pub(crate) fn make_and(operands: Vec<Expr>) -> Expr {
-    all_of(operands).unwrap_or_else(|| Expr::literal(Datum::Bool(true)))
+pub(crate) fn make_and(operands: Vec<ScalarExpr>) -> ScalarExpr {
+    all_of(operands).unwrap_or_else(|| ScalarExpr::literal(Datum::Bool(true)))
 }
 
 /// `OR` of operands.
-pub(crate) fn make_or(operands: Vec<Expr>) -> Expr {
-    let mut any: Vec<Expr> = Vec::new();
+pub(crate) fn make_or(operands: Vec<ScalarExpr>) -> ScalarExpr {
+    let mut any: Vec<ScalarExpr> = Vec::new();
     for operand in operands {
         match operand.kind {
             ExprKind::Or(inner) => any.extend(inner),
@@ -85,19 +85,19 @@ pub(crate) fn make_or(operands: Vec<Expr>) -> Expr {
         return any.swap_remove(always);
     }
     match any.len() {
-        0 => Expr::literal(Datum::Bool(false)),
+        0 => ScalarExpr::literal(Datum::Bool(false)),
         1 => any.swap_remove(0),
-        _ => Expr::condition(ExprKind::Or(any)),
+        _ => ScalarExpr::condition(ExprKind::Or(any)),
     }
 }
 
 /// `NOT`, moved into comparisons of constants and double negations.
-pub(crate) fn make_not(operand: Expr) -> Expr {
+pub(crate) fn make_not(operand: ScalarExpr) -> ScalarExpr {
     match operand.kind {
-        ExprKind::Literal(Datum::Bool(value)) => Expr::literal(Datum::Bool(!value)),
+        ExprKind::Literal(Datum::Bool(value)) => ScalarExpr::literal(Datum::Bool(!value)),
         ExprKind::Not(inner) => *inner,
-        ExprKind::Compare(op, one, other) => Expr::condition(ExprKind::Compare(opposite(op), one, other)),
-        _ => Expr::condition(ExprKind::Not(Box::new(operand))),
+        ExprKind::Compare(op, one, other) => ScalarExpr::condition(ExprKind::Compare(opposite(op), one, other)),
+        _ => ScalarExpr::condition(ExprKind::Not(Box::new(operand))),
     }
 }
 
@@ -114,25 +114,25 @@ fn opposite(op: CompareOp) -> CompareOp {
 }
 
 /// `IS NULL`.
-pub(crate) fn make_is_null(operand: Expr) -> Expr {
+pub(crate) fn make_is_null(operand: ScalarExpr) -> ScalarExpr {
     match &operand.kind {
-        ExprKind::Literal(value) => Expr::literal(Datum::Bool(value.is_null())),
-        _ => Expr::condition(ExprKind::IsNull(Box::new(operand))),
+        ExprKind::Literal(value) => ScalarExpr::literal(Datum::Bool(value.is_null())),
+        _ => ScalarExpr::condition(ExprKind::IsNull(Box::new(operand))),
     }
 }
 
 /// `IS NOT NULL`.
-pub(crate) fn make_is_not_null(operand: Expr) -> Expr {
+pub(crate) fn make_is_not_null(operand: ScalarExpr) -> ScalarExpr {
     make_not(make_is_null(operand))
 }
 
 /// `one = other`.
-pub(crate) fn make_equal(one: Expr, other: Expr) -> Expr {
-    Expr::condition(ExprKind::Compare(CompareOp::Equal, Box::new(one), Box::new(other)))
+pub(crate) fn make_equal(one: ScalarExpr, other: ScalarExpr) -> ScalarExpr {
+    ScalarExpr::condition(ExprKind::Compare(CompareOp::Equal, Box::new(one), Box::new(other)))
 }
 
 /// `CASE`, without branches that are never taken.
-pub(crate) fn make_case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+pub(crate) fn make_case(branches: Vec<(ScalarExpr, ScalarExpr)>, otherwise: ScalarExpr) -> ScalarExpr {
     let mut kept = Vec::new();
     let mut otherwise = otherwise;
     for (condition, result) in branches {
@@ -149,16 +149,16 @@ pub(crate) fn make_case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
         return otherwise;
     }
     let ty = otherwise.ty;
-    Expr { kind: ExprKind::Case { branches: kept, otherwise: Box::new(otherwise) }, ty }
+    ScalarExpr { kind: ExprKind::Case { branches: kept, otherwise: Box::new(otherwise) }, ty }
 }
 
 /// Whether an expression is this constant.
-pub(crate) fn is_literal_bool(expr: &Expr, value: bool) -> bool {
+pub(crate) fn is_literal_bool(expr: &ScalarExpr, value: bool) -> bool {
     matches!(expr.kind, ExprKind::Literal(Datum::Bool(it)) if it == value)
 }
 
 /// The value of a constant.
-pub(crate) fn literal_value(expr: &Expr) -> Option<&Datum> {
+pub(crate) fn literal_value(expr: &ScalarExpr) -> Option<&Datum> {
     match &expr.kind {
         ExprKind::Literal(value) => Some(value),
         _ => None,
@@ -166,13 +166,13 @@ pub(crate) fn literal_value(expr: &Expr) -> Option<&Datum> {
 }
 
 /// All expressions of an aggregate, to be changed.
-pub(crate) fn aggregate_exprs_mut(call: &mut AggregateCall) -> Vec<&mut Expr> {
+pub(crate) fn aggregate_exprs_mut(call: &mut AggregateCall) -> Vec<&mut ScalarExpr> {
     let order = call.order.iter_mut().map(|key| &mut key.expr);
     call.arguments.iter_mut().chain(&mut call.filter).chain(order).collect()
 }
 
 /// All expressions of a window function, to be changed.
-pub(crate) fn window_exprs_mut(call: &mut WindowCall) -> Vec<&mut Expr> {
+pub(crate) fn window_exprs_mut(call: &mut WindowCall) -> Vec<&mut ScalarExpr> {
     match &mut call.function {
         WindowFunction::Offset { value, default, .. } => vec![value, default],
         WindowFunction::FirstValue(value, _)
@@ -184,30 +184,30 @@ pub(crate) fn window_exprs_mut(call: &mut WindowCall) -> Vec<&mut Expr> {
 }
 
 /// The expressions of an order, to be changed.
-pub(crate) fn order_exprs_mut(order: &mut [SortKey]) -> impl Iterator<Item = &mut Expr> {
+pub(crate) fn order_exprs_mut(order: &mut [SortKey]) -> impl Iterator<Item = &mut ScalarExpr> {
     order.iter_mut().map(|key| &mut key.expr)
 }
 
 /// The number of operators.
-pub(crate) fn plan_size(plan: &Plan) -> usize {
+pub(crate) fn plan_size(plan: &QueryPlan) -> usize {
     1 + plan.inputs().into_iter().map(plan_size).sum::<usize>()
 }
 
 /// Whether a plan has at most one row, whatever its tables hold.
-pub(crate) fn is_single_row(plan: &Plan) -> bool {
+pub(crate) fn is_single_row(plan: &QueryPlan) -> bool {
     match plan {
-        Plan::OneRow { .. } => true,
-        Plan::Aggregate { keys, .. } => keys.is_empty(),
-        Plan::Limit { input, limit, .. } => limit.is_some_and(|limit| limit <= 1) || is_single_row(input),
-        Plan::Filter { input, .. }
-        | Plan::Project { input, .. }
-        | Plan::Distinct { input }
-        | Plan::Window { input, .. } => is_single_row(input),
-        Plan::Join { left, right, kind, .. } => {
+        QueryPlan::OneRow { .. } => true,
+        QueryPlan::Aggregate { keys, .. } => keys.is_empty(),
+        QueryPlan::Limit { input, limit, .. } => limit.is_some_and(|limit| limit <= 1) || is_single_row(input),
+        QueryPlan::Filter { input, .. }
+        | QueryPlan::Project { input, .. }
+        | QueryPlan::Distinct { input }
+        | QueryPlan::Window { input, .. } => is_single_row(input),
+        QueryPlan::Join { left, right, kind, .. } => {
             use crate::plan::JoinKind::{Anti, Full, Semi};
             is_single_row(left) && (matches!(kind, Semi | Anti) || (is_single_row(right) && *kind != Full))
         }
-        Plan::UnionAll { inputs } => matches!(&inputs[..], [only] if is_single_row(only)),
-        Plan::Scan { .. } | Plan::Unnest { .. } => false,
+        QueryPlan::UnionAll { inputs } => matches!(&inputs[..], [only] if is_single_row(only)),
+        QueryPlan::Scan { .. } | QueryPlan::Unnest { .. } => false,
     }
 }

@@ -7,16 +7,16 @@
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::datum::Datum;
 use crate::derive::derive_columns;
-use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::incremental::{
     GroupSpec, JoinSpec, LeafJoin, LeafNode, LeafProgram, RowOrder, TopSpec, UpperOperator, UpperPlan, WindowSpec,
     filter_node, project_node,
 };
 use crate::key_columns::{KeyColumn, key_columns, key_of_expr};
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
 use crate::prune::prune_columns;
 
 /// A question as the graph maintains it.
@@ -37,7 +37,7 @@ pub struct ScanSpec {
     pub relation: usize,
     /// Expressions over all columns of the relation, in catalog order: the values that the graph holds of a row, and
     /// that a [`ScannedRows`](crate::incremental::ScannedRows) gets.
-    pub columns: Vec<Expr>,
+    pub columns: Vec<ScalarExpr>,
 }
 
 /// A part of a question that is a function of the rows of one key.
@@ -51,18 +51,22 @@ pub struct QuestionLeaf {
 
 /// Makes of the plan of a question what the graph maintains: with derived columns, and split.
 #[must_use]
-pub fn maintain_plan(plan: &Plan, catalog: &Catalog) -> MaintainedPlan {
+pub fn maintain_plan(plan: &QueryPlan, catalog: &RelationCatalog) -> MaintainedPlan {
     split_plan(&prune_columns(derive_columns(plan.clone(), catalog)), catalog)
 }
 
 /// Splits a plan. Equal scans, leaves and operators are there once.
 #[must_use]
-pub fn split_plan(plan: &Plan, catalog: &Catalog) -> MaintainedPlan {
+pub fn split_plan(plan: &QueryPlan, catalog: &RelationCatalog) -> MaintainedPlan {
     split_at_leaves(plan, catalog, |plan, catalog| key_columns(plan, catalog).is_some())
 }
 
 /// Splits a plan so that leaves are those parts for which `is_leaf` holds: functions of the rows of one key.
-pub(crate) fn split_at_leaves(plan: &Plan, catalog: &Catalog, is_leaf: fn(&Plan, &Catalog) -> bool) -> MaintainedPlan {
+pub(crate) fn split_at_leaves(
+    plan: &QueryPlan,
+    catalog: &RelationCatalog,
+    is_leaf: fn(&QueryPlan, &RelationCatalog) -> bool,
+) -> MaintainedPlan {
     let (scans, leaves) = (Vec::new(), Vec::new());
     let mut splitter = PlanSplitter { catalog, is_leaf, scans, leaves, upper: UpperPlan::default() };
     let root = splitter.add_node(plan);
@@ -71,8 +75,8 @@ pub(crate) fn split_at_leaves(plan: &Plan, catalog: &Catalog, is_leaf: fn(&Plan,
 }
 
 struct PlanSplitter<'a> {
-    catalog: &'a Catalog,
-    is_leaf: fn(&Plan, &Catalog) -> bool,
+    catalog: &'a RelationCatalog,
+    is_leaf: fn(&QueryPlan, &RelationCatalog) -> bool,
     scans: Vec<ScanSpec>,
     leaves: Vec<QuestionLeaf>,
     upper: UpperPlan,
@@ -80,7 +84,7 @@ struct PlanSplitter<'a> {
 
 impl PlanSplitter<'_> {
     /// Adds a part of the plan to the upper plan. Returns its position there.
-    fn add_node(&mut self, plan: &Plan) -> usize {
+    fn add_node(&mut self, plan: &QueryPlan) -> usize {
         if (self.is_leaf)(plan, self.catalog) {
             let root = self.leaf_node(plan);
             return self.add_leaf(root, None);
@@ -89,8 +93,8 @@ impl PlanSplitter<'_> {
             let root = project_node(self.leaf_node(input), spec.inputs());
             return self.add_leaf(root, Some(Arc::new(spec)));
         }
-        if let Plan::Filter { input, condition } = plan
-            && let Plan::Window { input: below, partition, order, functions } = &**input
+        if let QueryPlan::Filter { input, condition } = plan
+            && let QueryPlan::Window { input: below, partition, order, functions } = &**input
         {
             let bounds = rank_bounds(condition, below.types().len());
             let window = WindowSpec::new(partition, order, functions).bounded_by(functions, &bounds);
@@ -103,11 +107,13 @@ impl PlanSplitter<'_> {
     }
 
     /// The leaf below a grouping, if the plan is one.
-    fn grouped_leaf<'p>(&self, plan: &'p Plan) -> Option<(&'p Plan, GroupSpec)> {
+    fn grouped_leaf<'p>(&self, plan: &'p QueryPlan) -> Option<(&'p QueryPlan, GroupSpec)> {
         let (input, spec) = match plan {
-            Plan::Aggregate { input, keys, aggregates } => (input, GroupSpec::new(keys, aggregates)),
+            QueryPlan::Aggregate { input, keys, aggregates } => (input, GroupSpec::new(keys, aggregates)),
             // Without columns there would be a group over no rows, too.
-            Plan::Distinct { input } if !input.types().is_empty() => (input, GroupSpec::new(&all_columns(input), &[])),
+            QueryPlan::Distinct { input } if !input.types().is_empty() => {
+                (input, GroupSpec::new(&all_columns(input), &[]))
+            }
             _ => return None,
         };
         (self.is_leaf)(input, self.catalog).then_some((&**input, spec))
@@ -122,7 +128,7 @@ impl PlanSplitter<'_> {
         self.upper.add(UpperOperator::Leaf(index), Vec::new())
     }
 
-    fn scan_index(&mut self, relation: usize, columns: &[Expr]) -> usize {
+    fn scan_index(&mut self, relation: usize, columns: &[ScalarExpr]) -> usize {
         let scan = ScanSpec { relation, columns: columns.to_vec() };
         self.scans.iter().position(|other| *other == scan).unwrap_or_else(|| {
             self.scans.push(scan);
@@ -131,17 +137,17 @@ impl PlanSplitter<'_> {
     }
 
     /// A plan that is a leaf, compiled.
-    fn leaf_node(&mut self, plan: &Plan) -> LeafNode {
+    fn leaf_node(&mut self, plan: &QueryPlan) -> LeafNode {
         match plan {
-            Plan::Scan { relation, columns } => LeafNode::Scan(self.scan_index(*relation, columns)),
-            Plan::Filter { input, condition } => filter_node(self.leaf_node(input), condition),
-            Plan::Project { input, columns } => project_node(self.leaf_node(input), columns),
-            Plan::Unnest { input, list, keep_empty } => {
+            QueryPlan::Scan { relation, columns } => LeafNode::Scan(self.scan_index(*relation, columns)),
+            QueryPlan::Filter { input, condition } => filter_node(self.leaf_node(input), condition),
+            QueryPlan::Project { input, columns } => project_node(self.leaf_node(input), columns),
+            QueryPlan::Unnest { input, list, keep_empty } => {
                 let input = Box::new(self.leaf_node(input));
                 LeafNode::Unnest { input, list: list.clone(), keep_empty: *keep_empty }
             }
-            Plan::Join { kind, left, right, keys, condition } => {
-                let key_is_given = |(one, other): &(Expr, Expr)| {
+            QueryPlan::Join { kind, left, right, keys, condition } => {
+                let key_is_given = |(one, other): &(ScalarExpr, ScalarExpr)| {
                     let is_key = |plan, expr| {
                         key_columns(plan, self.catalog).map(|columns| key_of_expr(expr, &columns))
                             == Some(KeyColumn::Key)
@@ -162,25 +168,27 @@ impl PlanSplitter<'_> {
                     right_width,
                 }))
             }
-            Plan::UnionAll { inputs } => LeafNode::UnionAll(inputs.iter().map(|input| self.leaf_node(input)).collect()),
-            Plan::Aggregate { .. }
-            | Plan::Distinct { .. }
-            | Plan::Window { .. }
-            | Plan::Limit { .. }
-            | Plan::OneRow { .. } => {
+            QueryPlan::UnionAll { inputs } => {
+                LeafNode::UnionAll(inputs.iter().map(|input| self.leaf_node(input)).collect())
+            }
+            QueryPlan::Aggregate { .. }
+            | QueryPlan::Distinct { .. }
+            | QueryPlan::Window { .. }
+            | QueryPlan::Limit { .. }
+            | QueryPlan::OneRow { .. } => {
                 unreachable!("only plans that have key columns are leaves")
             }
         }
     }
 }
 
-fn all_columns(plan: &Plan) -> Vec<Expr> {
-    plan.types().into_iter().enumerate().map(|(index, ty)| Expr::column(index, ty)).collect()
+fn all_columns(plan: &QueryPlan) -> Vec<ScalarExpr> {
+    plan.types().into_iter().enumerate().map(|(index, ty)| ScalarExpr::column(index, ty)).collect()
 }
 
 /// The columns from `width` on, by their numbers, that a condition says to be at most some number.
-fn rank_bounds(condition: &Expr, width: usize) -> Vec<(usize, i64)> {
-    let bound_of = |condition: &Expr| {
+fn rank_bounds(condition: &ScalarExpr, width: usize) -> Vec<(usize, i64)> {
+    let bound_of = |condition: &ScalarExpr| {
         let ExprKind::Compare(op, one, other) = &condition.kind else { return None };
         let (ExprKind::Column(column), ExprKind::Literal(Datum::Long(number))) = (&one.kind, &other.kind) else {
             return None;
@@ -199,30 +207,32 @@ fn rank_bounds(condition: &Expr, width: usize) -> Vec<(usize, i64)> {
 }
 
 /// The operator of a plan whose inputs are added already.
-fn upper_operator(plan: &Plan) -> UpperOperator {
+fn upper_operator(plan: &QueryPlan) -> UpperOperator {
     match plan {
-        Plan::OneRow { columns, .. } => UpperOperator::OneRow(columns.clone().into()),
-        Plan::Filter { condition, .. } => UpperOperator::Filter(condition.clone()),
-        Plan::Project { columns, .. } => UpperOperator::Project(columns.clone()),
-        Plan::Unnest { list, keep_empty, .. } => UpperOperator::Unnest { list: list.clone(), keep_empty: *keep_empty },
-        Plan::Join { kind, left, right, keys, condition } => UpperOperator::Join(JoinSpec {
+        QueryPlan::OneRow { columns, .. } => UpperOperator::OneRow(columns.clone().into()),
+        QueryPlan::Filter { condition, .. } => UpperOperator::Filter(condition.clone()),
+        QueryPlan::Project { columns, .. } => UpperOperator::Project(columns.clone()),
+        QueryPlan::Unnest { list, keep_empty, .. } => {
+            UpperOperator::Unnest { list: list.clone(), keep_empty: *keep_empty }
+        }
+        QueryPlan::Join { kind, left, right, keys, condition } => UpperOperator::Join(JoinSpec {
             kind: *kind,
             keys: keys.clone(),
             condition: condition.clone(),
             left_width: left.types().len(),
             right_width: right.types().len(),
         }),
-        Plan::Aggregate { keys, aggregates, .. } => {
+        QueryPlan::Aggregate { keys, aggregates, .. } => {
             UpperOperator::Aggregate(Arc::new(GroupSpec::new(keys, aggregates)))
         }
-        Plan::Distinct { .. } => UpperOperator::Distinct,
-        Plan::Window { partition, order, functions, .. } => {
+        QueryPlan::Distinct { .. } => UpperOperator::Distinct,
+        QueryPlan::Window { partition, order, functions, .. } => {
             UpperOperator::Window(WindowSpec::new(partition, order, functions))
         }
-        Plan::Limit { order, offset, limit, .. } => {
+        QueryPlan::Limit { order, offset, limit, .. } => {
             UpperOperator::Limit(TopSpec { order: RowOrder::new(order), offset: *offset, limit: *limit })
         }
         // A scan is a leaf, and never comes here.
-        Plan::UnionAll { .. } | Plan::Scan { .. } => UpperOperator::UnionAll,
+        QueryPlan::UnionAll { .. } | QueryPlan::Scan { .. } => UpperOperator::UnionAll,
     }
 }

@@ -8,7 +8,7 @@ mod sqlite_oracle;
 use pinflow_sql::bind::{QuestionParameters, bind_question};
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::{Row, SqlType};
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::naive::{evaluate, list_answer};
 use pinflow_sql::plan::BoundQuestion;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn column_types(question: &BoundQuestion) -> Vec<SqlType> {
 }
 
 fn answer_of(question: &BoundQuestion, tables: &[Vec<Row>; 3]) -> Vec<Row> {
-    list_answer(question, evaluate(&question.plan, tables, &Faults::default()))
+    list_answer(question, evaluate(&question.plan, tables, &FaultCounter::default()))
 }
 
 /// The numbers of a test case. Proptest makes numbers smaller, and with them tables and queries.

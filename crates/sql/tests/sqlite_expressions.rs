@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use pinflow_sql::datum::{Datum, SqlType};
-use pinflow_sql::eval::Faults;
-use pinflow_sql::expr::{ArithmeticOp, CompareOp, Expr, ExprKind, LikeExpr};
+use pinflow_sql::eval::FaultCounter;
+use pinflow_sql::expr::{ArithmeticOp, CompareOp, ExprKind, LikeExpr, ScalarExpr};
 use pinflow_sql::functions::build_call;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -35,7 +35,7 @@ const COLUMNS: [(&str, SqlType); 8] = [
 ];
 
 /// An expression and its SQL.
-type Pair = (Expr, String);
+type ExprWithSql = (ScalarExpr, String);
 
 /// Makes an expression from random bytes. Without bytes it takes the first, simplest choice, so that shrinking the bytes
 /// shrinks the expression.
@@ -64,24 +64,24 @@ impl ExprBuilder<'_> {
         [SqlType::Long, SqlType::Text, SqlType::Double, SqlType::Bool][self.choose(4)]
     }
 
-    fn literal(&mut self, ty: SqlType) -> Pair {
+    fn literal(&mut self, ty: SqlType) -> ExprWithSql {
         let value = self.value(ty);
         let sql = sql_literal(&value);
-        (Expr { kind: ExprKind::Literal(value), ty }, sql)
+        (ScalarExpr { kind: ExprKind::Literal(value), ty }, sql)
     }
 
-    fn leaf(&mut self, ty: SqlType) -> Pair {
+    fn leaf(&mut self, ty: SqlType) -> ExprWithSql {
         let columns: Vec<usize> = (0..COLUMNS.len()).filter(|index| COLUMNS[*index].1 == ty).collect();
         match self.choose(columns.len() + 1) {
             0 => self.literal(ty),
             choice => {
                 let index = columns[choice - 1];
-                (Expr::column(index, ty), COLUMNS[index].0.to_owned())
+                (ScalarExpr::column(index, ty), COLUMNS[index].0.to_owned())
             }
         }
     }
 
-    fn any(&mut self, ty: SqlType, depth: usize) -> Pair {
+    fn any(&mut self, ty: SqlType, depth: usize) -> ExprWithSql {
         if depth == 0 {
             return self.leaf(ty);
         }
@@ -97,14 +97,14 @@ impl ExprBuilder<'_> {
         }
     }
 
-    fn conditional(&mut self, ty: SqlType, depth: usize) -> Pair {
+    fn conditional(&mut self, ty: SqlType, depth: usize) -> ExprWithSql {
         match self.choose(4) {
             0 => {
                 let (condition, when) = self.any(SqlType::Bool, depth);
                 let (result, then) = self.any(ty, depth);
                 let (otherwise, last) = self.any(ty, depth);
                 let kind = ExprKind::Case { branches: vec![(condition, result)], otherwise: Box::new(otherwise) };
-                (Expr { kind, ty }, format!("CASE WHEN {when} THEN {then} ELSE {last} END"))
+                (ScalarExpr { kind, ty }, format!("CASE WHEN {when} THEN {then} ELSE {last} END"))
             }
             1 => self.call("coalesce", &[ty, ty, ty], depth),
             2 => self.call("nullif", &[ty, ty], depth),
@@ -113,42 +113,42 @@ impl ExprBuilder<'_> {
     }
 
     /// A function that is called the same, and means the same, in SQLite.
-    fn call(&mut self, name: &str, types: &[SqlType], depth: usize) -> Pair {
-        let (arguments, texts): (Vec<Expr>, Vec<String>) = types.iter().map(|ty| self.any(*ty, depth)).unzip();
+    fn call(&mut self, name: &str, types: &[SqlType], depth: usize) -> ExprWithSql {
+        let (arguments, texts): (Vec<ScalarExpr>, Vec<String>) = types.iter().map(|ty| self.any(*ty, depth)).unzip();
         let expr = build_call(name, arguments).unwrap_or_else(|error| panic!("{name}: {error}"));
         (expr, format!("{name}({})", texts.join(", ")))
     }
 
-    fn condition(&mut self, depth: usize) -> Pair {
+    fn condition(&mut self, depth: usize) -> ExprWithSql {
         match self.choose(12) {
             0..=2 => self.comparison(depth),
             3 => self.chain(depth, "AND", ExprKind::And),
             4 => self.chain(depth, "OR", ExprKind::Or),
             5 => {
                 let (operand, sql) = self.any(SqlType::Bool, depth);
-                (Expr::condition(ExprKind::Not(Box::new(operand))), format!("(NOT {sql})"))
+                (ScalarExpr::condition(ExprKind::Not(Box::new(operand))), format!("(NOT {sql})"))
             }
             6 => {
                 let ty = self.any_type();
                 let (operand, sql) = self.any(ty, depth);
-                (Expr::condition(ExprKind::IsNull(Box::new(operand))), format!("({sql} IS NULL)"))
+                (ScalarExpr::condition(ExprKind::IsNull(Box::new(operand))), format!("({sql} IS NULL)"))
             }
             7 => {
                 let (operand, sql) = self.any(SqlType::Bool, depth);
-                (Expr::condition(ExprKind::IsTrue(Box::new(operand))), format!("({sql} IS TRUE)"))
+                (ScalarExpr::condition(ExprKind::IsTrue(Box::new(operand))), format!("({sql} IS TRUE)"))
             }
             8 => {
                 let ty = self.any_type();
                 let ((one, left), (other, right)) = (self.any(ty, depth), self.any(ty, depth));
                 let kind = ExprKind::SameValue(Box::new(one), Box::new(other));
-                (Expr::condition(kind), format!("({left} IS NOT DISTINCT FROM {right})"))
+                (ScalarExpr::condition(kind), format!("({left} IS NOT DISTINCT FROM {right})"))
             }
             9 => self.in_list(depth),
             _ => self.like(depth),
         }
     }
 
-    fn comparison(&mut self, depth: usize) -> Pair {
+    fn comparison(&mut self, depth: usize) -> ExprWithSql {
         let (op, sign) = [
             (CompareOp::Equal, "="),
             (CompareOp::NotEqual, "<>"),
@@ -160,39 +160,39 @@ impl ExprBuilder<'_> {
         let ty = self.any_type();
         let ((one, left), (other, right)) = (self.any(ty, depth), self.any(ty, depth));
         let kind = ExprKind::Compare(op, Box::new(one), Box::new(other));
-        (Expr::condition(kind), format!("({left} {sign} {right})"))
+        (ScalarExpr::condition(kind), format!("({left} {sign} {right})"))
     }
 
-    fn chain(&mut self, depth: usize, word: &str, kind: fn(Vec<Expr>) -> ExprKind) -> Pair {
+    fn chain(&mut self, depth: usize, word: &str, kind: fn(Vec<ScalarExpr>) -> ExprKind) -> ExprWithSql {
         let count = 1 + self.choose(3);
-        let (all, texts): (Vec<Expr>, Vec<String>) = (0..count).map(|_| self.any(SqlType::Bool, depth)).unzip();
-        (Expr::condition(kind(all)), format!("({})", texts.join(&format!(" {word} "))))
+        let (all, texts): (Vec<ScalarExpr>, Vec<String>) = (0..count).map(|_| self.any(SqlType::Bool, depth)).unzip();
+        (ScalarExpr::condition(kind(all)), format!("({})", texts.join(&format!(" {word} "))))
     }
 
-    fn in_list(&mut self, depth: usize) -> Pair {
+    fn in_list(&mut self, depth: usize) -> ExprWithSql {
         let ty = self.any_type();
         let (operand, sql) = self.any(ty, depth);
         let count = 1 + self.choose(3);
-        let (list, texts): (Vec<Expr>, Vec<String>) = (0..count).map(|_| self.any(ty, depth.min(1))).unzip();
-        (Expr::condition(ExprKind::In(Box::new(operand), list)), format!("({sql} IN ({}))", texts.join(", ")))
+        let (list, texts): (Vec<ScalarExpr>, Vec<String>) = (0..count).map(|_| self.any(ty, depth.min(1))).unzip();
+        (ScalarExpr::condition(ExprKind::In(Box::new(operand), list)), format!("({sql} IN ({}))", texts.join(", ")))
     }
 
-    fn like(&mut self, depth: usize) -> Pair {
+    fn like(&mut self, depth: usize) -> ExprWithSql {
         let (text, sql) = self.any(SqlType::Text, depth);
         let escape = (self.choose(2) == 1).then_some('!');
         let pattern = LIKE_PATTERNS[self.choose(LIKE_PATTERNS.len())];
         let tail = if escape.is_some() { " ESCAPE '!'" } else { "" };
-        let like = LikeExpr { text, pattern: Expr::literal(Datum::text(pattern)), escape, ignore_case: false };
-        (Expr::condition(ExprKind::Like(Box::new(like))), format!("({sql} LIKE '{pattern}'{tail})"))
+        let like = LikeExpr { text, pattern: ScalarExpr::literal(Datum::text(pattern)), escape, ignore_case: false };
+        (ScalarExpr::condition(ExprKind::Like(Box::new(like))), format!("({sql} LIKE '{pattern}'{tail})"))
     }
 
-    fn arithmetic(&mut self, ty: SqlType, op: ArithmeticOp, sign: &str, guard: &str, depth: usize) -> Pair {
+    fn arithmetic(&mut self, ty: SqlType, op: ArithmeticOp, sign: &str, guard: &str, depth: usize) -> ExprWithSql {
         let ((one, left), (other, right)) = (self.any(ty, depth), self.any(ty, depth));
         let kind = ExprKind::Arithmetic(op, Box::new(one), Box::new(other));
-        (Expr { kind, ty }, format!("{guard}({left} {sign} {right})"))
+        (ScalarExpr { kind, ty }, format!("{guard}({left} {sign} {right})"))
     }
 
-    fn long(&mut self, depth: usize) -> Pair {
+    fn long(&mut self, depth: usize) -> ExprWithSql {
         let long = SqlType::Long;
         match self.choose(10) {
             0 => self.arithmetic(long, ArithmeticOp::Add, "+", "only_integer", depth),
@@ -202,7 +202,7 @@ impl ExprBuilder<'_> {
             4 => self.arithmetic(long, ArithmeticOp::Remainder, "%", "only_integer", depth),
             5 => {
                 let (operand, sql) = self.any(long, depth);
-                (Expr { kind: ExprKind::Negate(Box::new(operand)), ty: long }, format!("only_integer(- {sql})"))
+                (ScalarExpr { kind: ExprKind::Negate(Box::new(operand)), ty: long }, format!("only_integer(- {sql})"))
             }
             6 => self.call("length", &[SqlType::Text], depth),
             7 => self.call("instr", &[SqlType::Text, SqlType::Text], depth),
@@ -217,7 +217,7 @@ impl ExprBuilder<'_> {
         }
     }
 
-    fn double(&mut self, depth: usize) -> Pair {
+    fn double(&mut self, depth: usize) -> ExprWithSql {
         let double = SqlType::Double;
         match self.choose(7) {
             0 => self.arithmetic(double, ArithmeticOp::Add, "+", "only_finite", depth),
@@ -226,11 +226,11 @@ impl ExprBuilder<'_> {
             3 => self.arithmetic(double, ArithmeticOp::Divide, "/", "only_finite", depth),
             4 => {
                 let (operand, sql) = self.any(double, depth);
-                (Expr { kind: ExprKind::Negate(Box::new(operand)), ty: double }, format!("only_finite(- {sql})"))
+                (ScalarExpr { kind: ExprKind::Negate(Box::new(operand)), ty: double }, format!("only_finite(- {sql})"))
             }
             5 => {
                 let (operand, sql) = self.any(SqlType::Long, depth);
-                (Expr { kind: ExprKind::Cast(Box::new(operand)), ty: double }, format!("CAST({sql} AS REAL)"))
+                (ScalarExpr { kind: ExprKind::Cast(Box::new(operand)), ty: double }, format!("CAST({sql} AS REAL)"))
             }
             _ => {
                 let (expr, sql) = self.call("round", &[double], depth);
@@ -239,7 +239,7 @@ impl ExprBuilder<'_> {
         }
     }
 
-    fn text(&mut self, depth: usize) -> Pair {
+    fn text(&mut self, depth: usize) -> ExprWithSql {
         let text = SqlType::Text;
         match self.choose(9) {
             0 => {
@@ -255,23 +255,23 @@ impl ExprBuilder<'_> {
             7 => self.call("lower", &[text], depth),
             _ => {
                 let (operand, sql) = self.any(SqlType::Long, depth);
-                (Expr { kind: ExprKind::Cast(Box::new(operand)), ty: text }, format!("CAST({sql} AS TEXT)"))
+                (ScalarExpr { kind: ExprKind::Cast(Box::new(operand)), ty: text }, format!("CAST({sql} AS TEXT)"))
             }
         }
     }
 
     /// SQLite ignores a null replacement where the text to be replaced is empty.
-    fn replacement(&mut self, depth: usize) -> Pair {
+    fn replacement(&mut self, depth: usize) -> ExprWithSql {
         let ((value, sql), (from, part)) = (self.any(SqlType::Text, depth), self.any(SqlType::Text, depth));
         let (to, with) = self.leaf(SqlType::Text);
         let expr = build_call("replace", vec![value, from, to]).expect("texts");
         (expr, format!("iif({with} IS NULL, NULL, replace({sql}, {part}, {with}))"))
     }
 
-    fn substring(&mut self, depth: usize) -> Pair {
+    fn substring(&mut self, depth: usize) -> ExprWithSql {
         let (text, sql) = self.any(SqlType::Text, depth);
         let (start, length) = (self.choose(11) as i64 - 5, self.choose(11) as i64 - 5);
-        let constants = [start, length].map(|value| Expr::literal(Datum::Long(value)));
+        let constants = [start, length].map(|value| ScalarExpr::literal(Datum::Long(value)));
         let arguments = std::iter::once(text).chain(constants).collect();
         (build_call("substr", arguments).expect("a text"), format!("substr({sql}, {start}, {length})"))
     }
@@ -322,7 +322,7 @@ fn ask_sqlite(connection: &Connection, sql: &str, row: &[Datum]) -> rusqlite::Re
 }
 
 /// The expression with the row's values in place of its columns.
-fn substitute(expr: &mut Expr, row: &[Datum]) {
+fn substitute(expr: &mut ScalarExpr, row: &[Datum]) {
     if let ExprKind::Column(index) = expr.kind {
         expr.kind = ExprKind::Literal(row[index].clone());
     }
@@ -336,7 +336,7 @@ fn check(connection: &Connection, bytes: &[u8]) -> Result<(), TestCaseError> {
     let row: Vec<Datum> = COLUMNS.iter().map(|(_, ty)| builder.value(*ty)).collect();
     let ty = builder.any_type();
     let (expr, sql) = builder.any(ty, 4);
-    let faults = Faults::default();
+    let faults = FaultCounter::default();
     let value = expr.eval(&row, &faults);
     let expected = ask_sqlite(connection, &sql, &row);
     let expected = expected.map_err(|error| TestCaseError::fail(format!("{sql} over {row:?}: {error}")))?;

@@ -7,11 +7,11 @@
 
 use std::cmp::Ordering;
 
-use pinflow_sql::catalog::Catalog;
+use pinflow_sql::catalog::RelationCatalog;
 use pinflow_sql::datum::{Datum, SqlType};
-use pinflow_sql::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use pinflow_sql::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 
-use super::flat_join::RelationColumn;
+use super::flat_join::ColumnPosition;
 use super::memo::{MemoKey, memoize};
 use crate::aggregates::{AggregateInput, GroupKeyPart};
 use crate::joins::{HeldColumn, JoinedRow, column_or_year};
@@ -27,10 +27,10 @@ type PartFunction = Box<dyn Fn(&JoinedRow<'_>) -> GroupKeyPart>;
 
 /// The expressions of a question on the fast path.
 pub(super) struct InputParts<'q> {
-    pub(super) conditions: &'q [Expr],
-    pub(super) groups: &'q [Expr],
-    pub(super) label: Option<&'q Expr>,
-    pub(super) value: Option<&'q Expr>,
+    pub(super) conditions: &'q [ScalarExpr],
+    pub(super) groups: &'q [ScalarExpr],
+    pub(super) label: Option<&'q ScalarExpr>,
+    pub(super) value: Option<&'q ScalarExpr>,
     /// Whether rows without a label do not count.
     pub(super) needs_label: bool,
 }
@@ -73,7 +73,7 @@ impl InputParts<'_> {
 }
 
 /// `Some(None)` if there is no expression, `None` if it does not compile.
-fn optional<T>(expr: Option<&Expr>, compile: impl Fn(&Expr) -> Option<T>) -> Option<Option<T>> {
+fn optional<T>(expr: Option<&ScalarExpr>, compile: impl Fn(&ScalarExpr) -> Option<T>) -> Option<Option<T>> {
     match expr {
         Some(expr) => compile(expr).map(Some),
         None => Some(None),
@@ -82,23 +82,23 @@ fn optional<T>(expr: Option<&Expr>, compile: impl Fn(&Expr) -> Option<T>) -> Opt
 
 /// Compiles expressions over the columns of a catalog's relations.
 pub(super) struct RowCompiler<'c> {
-    catalog: &'c Catalog,
+    catalog: &'c RelationCatalog,
 }
 
 impl<'c> RowCompiler<'c> {
-    pub(super) fn new(catalog: &'c Catalog) -> RowCompiler<'c> {
+    pub(super) fn new(catalog: &'c RelationCatalog) -> RowCompiler<'c> {
         RowCompiler { catalog }
     }
 
     /// The projected column that an expression reads as a whole.
-    pub(super) fn held_column(&self, expr: &Expr) -> Option<HeldColumn> {
+    pub(super) fn held_column(&self, expr: &ScalarExpr) -> Option<HeldColumn> {
         let (position, is_year) = column_or_year(expr)?;
-        let RelationColumn { relation, column } = RelationColumn::at(position);
+        let ColumnPosition { relation, column } = ColumnPosition::at(position);
         let name = self.catalog.relations.get(relation)?.columns.get(column)?.name;
         HeldColumn::find(relation, name, is_year)
     }
 
-    fn part(&self, expr: &Expr) -> Option<PartFunction> {
+    fn part(&self, expr: &ScalarExpr) -> Option<PartFunction> {
         if expr.ty == SqlType::Text {
             let text = self.text(expr)?;
             return Some(Box::new(move |row| text(row).map_or(GroupKeyPart::Null, GroupKeyPart::Text)));
@@ -114,7 +114,7 @@ impl<'c> RowCompiler<'c> {
     }
 
     /// Whether all values are within 32 bits.
-    fn is_small(&self, expr: &Expr) -> bool {
+    fn is_small(&self, expr: &ScalarExpr) -> bool {
         match &expr.kind {
             ExprKind::Literal(Datum::Long(value)) => i32::try_from(*value).is_ok(),
             ExprKind::Literal(Datum::Null) => true,
@@ -127,7 +127,7 @@ impl<'c> RowCompiler<'c> {
     }
 
     /// A text, without making a new one: only texts of rows and constants are symbols.
-    fn text(&self, expr: &Expr) -> Option<TextFunction> {
+    fn text(&self, expr: &ScalarExpr) -> Option<TextFunction> {
         if let Some(column) = self.held_column(expr) {
             let read = column.text()?;
             return Some(Box::new(read));
@@ -158,7 +158,7 @@ impl<'c> RowCompiler<'c> {
         })
     }
 
-    fn long(&self, expr: &Expr) -> Option<LongFunction> {
+    fn long(&self, expr: &ScalarExpr) -> Option<LongFunction> {
         if let Some(column) = self.held_column(expr) {
             let read = column.long()?;
             return Some(Box::new(read));
@@ -199,7 +199,7 @@ impl<'c> RowCompiler<'c> {
         })
     }
 
-    fn condition(&self, expr: &Expr) -> Option<ConditionFunction> {
+    fn condition(&self, expr: &ScalarExpr) -> Option<ConditionFunction> {
         let made: ConditionFunction = match &expr.kind {
             ExprKind::Literal(Datum::Bool(value)) => {
                 let value = *value;
@@ -233,7 +233,7 @@ impl<'c> RowCompiler<'c> {
         })
     }
 
-    fn null_test(&self, inner: &Expr) -> Option<ConditionFunction> {
+    fn null_test(&self, inner: &ScalarExpr) -> Option<ConditionFunction> {
         Some(match inner.ty {
             SqlType::Text => {
                 let inner = self.text(inner)?;
@@ -251,7 +251,7 @@ impl<'c> RowCompiler<'c> {
         })
     }
 
-    fn comparison(&self, op: CompareOp, one: &Expr, other: &Expr) -> Option<ConditionFunction> {
+    fn comparison(&self, op: CompareOp, one: &ScalarExpr, other: &ScalarExpr) -> Option<ConditionFunction> {
         if one.ty == SqlType::Text {
             let (one, other) = (self.text(one)?, self.text(other)?);
             return Some(match op {
@@ -279,23 +279,24 @@ impl<'c> RowCompiler<'c> {
     }
 
     /// `x IN (…)` with constants that are not null.
-    fn membership(&self, one: &Expr, list: &[Expr]) -> Option<ConditionFunction> {
+    fn membership(&self, one: &ScalarExpr, list: &[ScalarExpr]) -> Option<ConditionFunction> {
         if one.ty == SqlType::Text {
-            let symbol = |it: &Expr| {
+            let symbol = |it: &ScalarExpr| {
                 if let ExprKind::Literal(Datum::Text(text)) = &it.kind { Some(Symbol::new(text)) } else { None }
             };
             let list = list.iter().map(symbol).collect::<Option<Vec<_>>>()?;
             let one = self.text(one)?;
             return Some(Box::new(move |row| Some(list.contains(&one(row)?))));
         }
-        let long = |it: &Expr| if let ExprKind::Literal(Datum::Long(value)) = it.kind { Some(value) } else { None };
+        let long =
+            |it: &ScalarExpr| if let ExprKind::Literal(Datum::Long(value)) = it.kind { Some(value) } else { None };
         let list = list.iter().map(long).collect::<Option<Vec<_>>>()?;
         let one = self.long(one)?;
         Some(Box::new(move |row| Some(list.contains(&one(row)?))))
     }
 
     /// The one column of an expression that is more than a column, if its values are few.
-    fn memo_key(&self, expr: &Expr) -> Option<MemoKey> {
+    fn memo_key(&self, expr: &ScalarExpr) -> Option<MemoKey> {
         if matches!(expr.kind, ExprKind::Column(_) | ExprKind::Literal(_)) {
             return None;
         }
@@ -306,7 +307,7 @@ impl<'c> RowCompiler<'c> {
     }
 
     /// Collects the projected columns that an expression reads.
-    fn collect_columns(&self, expr: &Expr, into: &mut Vec<HeldColumn>) -> Option<()> {
+    fn collect_columns(&self, expr: &ScalarExpr, into: &mut Vec<HeldColumn>) -> Option<()> {
         if let Some(column) = self.held_column(expr) {
             into.push(column);
             return Some(());

@@ -2,10 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use pinflow_sql::catalog::Catalog;
+use pinflow_sql::catalog::RelationCatalog;
 use pinflow_sql::datum::{Datum, SqlType};
-use pinflow_sql::expr::{CompareOp, Expr, ExprKind};
-use pinflow_sql::plan::{AggregateCall, AggregateFunction, BoundQuestion, Plan, SortKey, WindowCall, WindowFunction};
+use pinflow_sql::expr::{CompareOp, ExprKind, ScalarExpr};
+use pinflow_sql::plan::{
+    AggregateCall, AggregateFunction, BoundQuestion, QueryPlan, SortKey, WindowCall, WindowFunction,
+};
 
 use super::flat_join::{FlatJoin, substitute};
 use super::row_functions::{InputFunction, InputParts, RowCompiler};
@@ -17,13 +19,13 @@ pub struct CompactQuestion {
     /// The relations whose rows are joined, by index in the catalog, ascending.
     pub relations: Vec<usize>,
     /// The conditions, all of which must be true. Expressions here are over the columns of all relations.
-    conditions: Vec<Expr>,
+    conditions: Vec<ScalarExpr>,
     /// The grouping columns that come first in the rows of the aggregate.
-    groups: Vec<Expr>,
+    groups: Vec<ScalarExpr>,
     /// The label, if the aggregate has labels. Rows whose label is null do not count.
-    label: Option<Expr>,
+    label: Option<ScalarExpr>,
     /// The value, if the aggregate reads values. Rows whose value is null do not count.
-    value: Option<Expr>,
+    value: Option<ScalarExpr>,
     /// How the inputs of a group become rows of the answer.
     pub aggregate: Aggregate,
     /// How the aggregate ranks, and which median it takes.
@@ -35,17 +37,17 @@ pub struct CompactQuestion {
 impl CompactQuestion {
     /// The question on the fast path. `None` if it does not fit.
     #[must_use]
-    pub fn recognize(question: &BoundQuestion, catalog: &Catalog) -> Option<CompactQuestion> {
+    pub fn recognize(question: &BoundQuestion, catalog: &RelationCatalog) -> Option<CompactQuestion> {
         let ranked = RankedGroups::of_plan(&question.plan)?;
         let flat = FlatJoin::of_plan(ranked.input, catalog)?;
-        let keys: Vec<Expr> = ranked.keys.iter().map(|key| substitute(key, &flat.columns)).collect();
+        let keys: Vec<ScalarExpr> = ranked.keys.iter().map(|key| substitute(key, &flat.columns)).collect();
         let mut found = ranked.aggregate(&keys, &flat)?;
         found.relations = flat.relations;
         found.relations.sort_unstable();
         // Where a null label or value makes the row not count, its condition needs no evaluation.
         let label = found.label.iter().filter(|_| found.aggregate.has_labels());
         let read = label.chain(&found.value).cloned().collect::<Vec<_>>();
-        let is_implied = |condition: &Expr| not_null_operand(condition).is_some_and(|it| read.contains(it));
+        let is_implied = |condition: &ScalarExpr| not_null_operand(condition).is_some_and(|it| read.contains(it));
         found.conditions = flat.conditions.into_iter().filter(|condition| !is_implied(condition)).collect();
         found.compile(catalog).is_some().then_some(found)
     }
@@ -67,7 +69,7 @@ impl CompactQuestion {
     /// Compiles the functions from joined rows to inputs of the aggregate, for one worker. `None` if an expression
     /// reads columns that are not projected, or needs more than the fast path can do.
     #[must_use]
-    pub fn compile(&self, catalog: &Catalog) -> Option<InputFunction> {
+    pub fn compile(&self, catalog: &RelationCatalog) -> Option<InputFunction> {
         let parts = InputParts {
             conditions: &self.conditions,
             groups: &self.groups,
@@ -81,8 +83,8 @@ impl CompactQuestion {
 
 /// A grouping with one aggregate, and the ranks that are kept of it.
 struct RankedGroups<'p> {
-    input: &'p Plan,
-    keys: &'p [Expr],
+    input: &'p QueryPlan,
+    keys: &'p [ScalarExpr],
     call: &'p AggregateCall,
     ranks: Option<KeptRanks<'p>>,
     output: Vec<usize>,
@@ -90,33 +92,33 @@ struct RankedGroups<'p> {
 
 /// A filter of ranks: the partition, the order, which rank is compared, and how many are kept.
 struct KeptRanks<'p> {
-    partition: &'p [Expr],
+    partition: &'p [ScalarExpr],
     order: &'p [SortKey],
     ties: TieRule,
     limit: NonZeroU32,
 }
 
 impl<'p> RankedGroups<'p> {
-    fn of_plan(plan: &'p Plan) -> Option<RankedGroups<'p>> {
+    fn of_plan(plan: &'p QueryPlan) -> Option<RankedGroups<'p>> {
         let (mut columns, plan) = match plan {
-            Plan::Project { input, columns } => (column_indices(columns)?, &**input),
+            QueryPlan::Project { input, columns } => (column_indices(columns)?, &**input),
             _ => ((0..plan.types().len()).collect(), plan),
         };
         let (ranks, plan) = match plan {
-            Plan::Filter { input, condition } => {
+            QueryPlan::Filter { input, condition } => {
                 let (ranks, below) = KeptRanks::of_filter(condition, input)?;
                 (Some(ranks), below)
             }
             _ => (None, plan),
         };
         let (renamed, plan) = match plan {
-            Plan::Project { input, columns } if ranks.is_none() => (Some(column_indices(columns)?), &**input),
+            QueryPlan::Project { input, columns } if ranks.is_none() => (Some(column_indices(columns)?), &**input),
             _ => (None, plan),
         };
         if let Some(renamed) = renamed {
             columns = columns.into_iter().map(|column| renamed.get(column).copied()).collect::<Option<_>>()?;
         }
-        let Plan::Aggregate { input, keys, aggregates } = plan else { return None };
+        let QueryPlan::Aggregate { input, keys, aggregates } = plan else { return None };
         let [call] = &aggregates[..] else { return None };
         // The answer has every column of the grouping once, or a group would be listed twice.
         let mut sorted = columns.clone();
@@ -126,9 +128,9 @@ impl<'p> RankedGroups<'p> {
     }
 
     /// The aggregate of the fast path, with keys, label and value over all relations.
-    fn aggregate(&self, keys: &[Expr], flat: &FlatJoin) -> Option<CompactQuestion> {
+    fn aggregate(&self, keys: &[ScalarExpr], flat: &FlatJoin) -> Option<CompactQuestion> {
         let argument = |index: usize| Some(substitute(self.call.arguments.get(index)?, &flat.columns));
-        let is_never_null = |expr: &Expr| flat.conditions.iter().any(|it| not_null_operand(it) == Some(expr));
+        let is_never_null = |expr: &ScalarExpr| flat.conditions.iter().any(|it| not_null_operand(it) == Some(expr));
         let plain = |aggregate, value| self.unranked(keys, aggregate, value);
         match (self.call.function, self.call.distinct) {
             (AggregateFunction::CountRows, false) => match &self.ranks {
@@ -163,7 +165,12 @@ impl<'p> RankedGroups<'p> {
         }
     }
 
-    fn unranked(&self, keys: &[Expr], aggregate: Aggregate, value: Option<Expr>) -> Option<CompactQuestion> {
+    fn unranked(
+        &self,
+        keys: &[ScalarExpr],
+        aggregate: Aggregate,
+        value: Option<ScalarExpr>,
+    ) -> Option<CompactQuestion> {
         (keys.len() <= GROUP_COLUMNS_MAX).then(|| CompactQuestion {
             relations: Vec::new(),
             conditions: Vec::new(),
@@ -180,14 +187,14 @@ impl<'p> RankedGroups<'p> {
     fn ranked(
         &self,
         ranks: &KeptRanks<'_>,
-        keys: &[Expr],
-        is_never_null: &dyn Fn(&Expr) -> bool,
+        keys: &[ScalarExpr],
+        is_never_null: &dyn Fn(&ScalarExpr) -> bool,
         aggregate: Aggregate,
-        value: Option<Expr>,
+        value: Option<ScalarExpr>,
     ) -> Option<CompactQuestion> {
         let partition = column_indices(ranks.partition)?;
         let label = (0..keys.len()).find(|key| !partition.contains(key))?;
-        let ranking = Ranking { label, value: keys.len() };
+        let ranking = RankingColumns { label, value: keys.len() };
         if partition.len() + 1 != keys.len() || !ranking.is_order(ranks.order, ranks.ties) {
             return None;
         }
@@ -196,7 +203,12 @@ impl<'p> RankedGroups<'p> {
     }
 
     /// The greatest value of each group, which is a ranking of which all ranks are kept.
-    fn all_ranked(&self, keys: &[Expr], is_never_null: &dyn Fn(&Expr) -> bool, value: Expr) -> Option<CompactQuestion> {
+    fn all_ranked(
+        &self,
+        keys: &[ScalarExpr],
+        is_never_null: &dyn Fn(&ScalarExpr) -> bool,
+        value: ScalarExpr,
+    ) -> Option<CompactQuestion> {
         let is_label = |key: &usize| keys[*key].ty == SqlType::Text && is_never_null(&keys[*key]);
         let label = (0..keys.len()).rev().find(is_label)?;
         let partition: Vec<usize> = (0..keys.len()).filter(|key| *key != label).collect();
@@ -209,10 +221,10 @@ impl<'p> RankedGroups<'p> {
         &self,
         partition: &[usize],
         label: usize,
-        keys: &[Expr],
-        is_never_null: &dyn Fn(&Expr) -> bool,
+        keys: &[ScalarExpr],
+        is_never_null: &dyn Fn(&ScalarExpr) -> bool,
         aggregate: Aggregate,
-        value: Option<Expr>,
+        value: Option<ScalarExpr>,
         options: QueryOptions,
     ) -> Option<CompactQuestion> {
         let fits =
@@ -237,12 +249,12 @@ impl<'p> RankedGroups<'p> {
 }
 
 /// The columns of a grouping that a ranking orders by.
-struct Ranking {
+struct RankingColumns {
     label: usize,
     value: usize,
 }
 
-impl Ranking {
+impl RankingColumns {
     /// Whether the order is that of the aggregate: the value descending, then the label ascending. Where all ties are
     /// listed the label does not matter, and must not be in the order.
     fn is_order(&self, order: &[SortKey], ties: TieRule) -> bool {
@@ -261,8 +273,8 @@ impl Ranking {
 
 impl<'p> KeptRanks<'p> {
     /// The ranks that a filter `rank <= n` directly above a window keeps, and the plan below the window.
-    fn of_filter(condition: &'p Expr, input: &'p Plan) -> Option<(KeptRanks<'p>, &'p Plan)> {
-        let Plan::Window { input: below, partition, order, functions } = input else { return None };
+    fn of_filter(condition: &'p ScalarExpr, input: &'p QueryPlan) -> Option<(KeptRanks<'p>, &'p QueryPlan)> {
+        let QueryPlan::Window { input: below, partition, order, functions } = input else { return None };
         let [WindowCall { function, .. }] = &functions[..] else { return None };
         let ties = match function {
             WindowFunction::RowNumber => TieRule::First,
@@ -285,19 +297,19 @@ impl<'p> KeptRanks<'p> {
 }
 
 /// The positions, if all expressions are columns.
-fn column_indices(columns: &[Expr]) -> Option<Vec<usize>> {
-    let index = |column: &Expr| if let ExprKind::Column(index) = column.kind { Some(index) } else { None };
+fn column_indices(columns: &[ScalarExpr]) -> Option<Vec<usize>> {
+    let index = |column: &ScalarExpr| if let ExprKind::Column(index) = column.kind { Some(index) } else { None };
     columns.iter().map(index).collect()
 }
 
 /// The operand of `x IS NOT NULL`.
-fn not_null_operand(condition: &Expr) -> Option<&Expr> {
+fn not_null_operand(condition: &ScalarExpr) -> Option<&ScalarExpr> {
     let ExprKind::Not(inner) = &condition.kind else { return None };
     if let ExprKind::IsNull(operand) = &inner.kind { Some(&**operand) } else { None }
 }
 
 /// The operand of a cast from long to double, which changes no order.
-fn without_cast(expr: Expr) -> Expr {
+fn without_cast(expr: ScalarExpr) -> ScalarExpr {
     match expr.kind {
         ExprKind::Cast(inner) if expr.ty == SqlType::Double && inner.ty == SqlType::Long => *inner,
         _ => expr,

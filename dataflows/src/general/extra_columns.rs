@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::Datum;
-use pinflow_sql::eval::Faults;
-use pinflow_sql::expr::Expr;
+use pinflow_sql::eval::FaultCounter;
+use pinflow_sql::expr::ScalarExpr;
 
 use crate::record::{CatalogRow, Lineage};
 use crate::version::ExtraValues;
@@ -21,7 +21,7 @@ pub(crate) struct ExtraColumns {
 
 impl ExtraColumns {
     /// Adds an expression over the columns of a relation. Returns its index among the extra columns of the relation.
-    pub(crate) fn add(&mut self, relation: usize, expr: &Expr) -> usize {
+    pub(crate) fn add(&mut self, relation: usize, expr: &ScalarExpr) -> usize {
         let columns = &mut self.relations[relation];
         let known = columns.expressions.iter().position(|it| it == expr);
         known.unwrap_or_else(|| {
@@ -45,10 +45,10 @@ impl ExtraColumns {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RelationColumns {
     /// Expressions over the columns of the relation.
-    expressions: Vec<Expr>,
+    expressions: Vec<ScalarExpr>,
     /// The columns of the relation that they read.
     read: Vec<usize>,
-    faults: Rc<Faults>,
+    faults: Rc<FaultCounter>,
 }
 
 impl RelationColumns {

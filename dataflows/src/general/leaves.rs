@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use pinflow_sql::datum::{Datum, Row};
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::incremental::{KeyedInput, LeafScratch, PartialGroups, ScannedRows};
 use pinflow_sql::split::MaintainedPlan;
 
@@ -35,7 +35,7 @@ struct QuestionLeaves {
     after: KeyedInput,
     /// What is read of all rows, where every delivery counts.
     kept: HashMap<Ind, KeyedInput, KeyedState>,
-    faults: Rc<Faults>,
+    faults: Rc<FaultCounter>,
 }
 
 /// What a leaf makes in the current epoch.

@@ -32,7 +32,7 @@ pub(crate) use updates::LeafUpdate;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::split::MaintainedPlan;
 
 use crate::answer::QuestionId;
@@ -45,5 +45,5 @@ pub(crate) struct GeneralQuestion {
     pub(crate) name: Arc<str>,
     pub(crate) program: Arc<MaintainedPlan>,
     /// The operations without a result on this worker.
-    pub(crate) faults: Rc<Faults>,
+    pub(crate) faults: Rc<FaultCounter>,
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pinflow_sql::datum::Row;
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::hash::row_hash;
 use pinflow_sql::incremental::{GroupTable, StateError, StateUsage, UpperState};
 use timely::container::CapacityContainerBuilder;
@@ -91,7 +91,7 @@ struct LeafGroups {
 /// The groups of one leaf.
 struct LeafTable {
     table: GroupTable,
-    faults: Rc<Faults>,
+    faults: Rc<FaultCounter>,
     touched: bool,
     name: Arc<str>,
     counted: StateUsage,
@@ -201,7 +201,7 @@ struct UpperPlans {
 struct HeldPlan {
     state: UpperState,
     id: QuestionId,
-    faults: Rc<Faults>,
+    faults: Rc<FaultCounter>,
     name: Arc<str>,
     counted: StateUsage,
 }

@@ -2,7 +2,7 @@
 
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::Datum;
-use pinflow_sql::expr::{Expr, ExprKind};
+use pinflow_sql::expr::{ExprKind, ScalarExpr};
 use pinflow_sql::split::MaintainedPlan;
 
 use super::ExtraColumns;
@@ -23,7 +23,7 @@ pub(super) enum ColumnSource {
 
 impl ColumnSource {
     /// The source of a column of a scan. Columns that are not held become extra columns.
-    pub(super) fn of_column(relation: usize, column: &Expr, extra: &mut ExtraColumns) -> ColumnSource {
+    pub(super) fn of_column(relation: usize, column: &ScalarExpr, extra: &mut ExtraColumns) -> ColumnSource {
         if column.kind == ExprKind::Column(POSTS.relations[relation].key) {
             return ColumnSource::Key;
         }
@@ -55,7 +55,7 @@ impl ColumnSource {
 pub(crate) fn extra_columns_of(program: &MaintainedPlan) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for scan in &program.scans {
-        let is_held = |column: &Expr| {
+        let is_held = |column: &ScalarExpr| {
             column.kind == ExprKind::Column(POSTS.relations[scan.relation].key)
                 || held_column(scan.relation, column).is_some()
         };
@@ -67,7 +67,7 @@ pub(crate) fn extra_columns_of(program: &MaintainedPlan) -> Vec<(usize, usize)> 
 }
 
 /// The held column that an expression over the columns of a relation reads as a whole.
-fn held_column(relation: usize, expr: &Expr) -> Option<HeldColumn> {
+fn held_column(relation: usize, expr: &ScalarExpr) -> Option<HeldColumn> {
     let (column, is_year) = column_or_year(expr)?;
     let name = POSTS.relations.get(relation)?.columns.get(column)?.name;
     HeldColumn::find(relation, name, is_year)

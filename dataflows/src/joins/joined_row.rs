@@ -2,7 +2,7 @@
 
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, USER_RELATION};
 use pinflow_sql::datum::SqlType;
-use pinflow_sql::expr::{Expr, ExprKind};
+use pinflow_sql::expr::{ExprKind, ScalarExpr};
 
 use super::{GeoProjection, PinProjection, UserProjection};
 use crate::symbol::Symbol;
@@ -73,11 +73,11 @@ impl RelationSet {
 }
 
 /// The position of the column that an expression reads as a whole, and whether it reads only the year of it.
-pub(crate) fn column_or_year(expr: &Expr) -> Option<(usize, bool)> {
+pub(crate) fn column_or_year(expr: &ScalarExpr) -> Option<(usize, bool)> {
     match &expr.kind {
         ExprKind::Column(position) => Some((*position, false)),
         ExprKind::Call(function, arguments) if function.spec().name == "year" => match &arguments[..] {
-            [Expr { kind: ExprKind::Column(position), ty: SqlType::Time }] => Some((*position, true)),
+            [ScalarExpr { kind: ExprKind::Column(position), ty: SqlType::Time }] => Some((*position, true)),
             _ => None,
         },
         _ => None,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use pinflow_sql::bind::{QuestionParameters, bind_question};
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::Datum;
-use pinflow_sql::diagnostics::{Diagnostic, QuestionError};
+use pinflow_sql::diagnostics::{QuestionError, QuestionProblem};
 use pinflow_sql::plan::BoundQuestion;
 use pinflow_sql::split::{MaintainedPlan, maintain_plan};
 
@@ -94,7 +94,7 @@ impl Question {
         origin: QuestionOrigin,
     ) -> Result<Question, QuestionError> {
         let bound = bind_question(&name, sql, &POSTS, &question_parameters(options))?;
-        let invalid = |message| QuestionError::new(&name, sql, vec![Diagnostic { span: None, message }]);
+        let invalid = |message| QuestionError::new(&name, sql, vec![QuestionProblem { span: None, message }]);
         Question::from_bound(name.clone(), sql, bound, origin).map_err(|error| invalid(error.to_string()))
     }
 

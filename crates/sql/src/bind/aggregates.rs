@@ -3,7 +3,7 @@
 use sqlparser::ast::Expr as Ast;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::coerce as cast_to;
 use crate::plan::{AggregateCall, AggregateFunction as Function, SortKey};
 use crate::rewrite::{literal_value, make_and, make_is_not_null};
@@ -19,7 +19,7 @@ impl<'a> QuestionBinder<'a> {
         call: &CallParts<'a>,
         canonical: &str,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if !clause.is_after_grouping() {
             let hint = match clause {
                 ClauseKind::Where => "; a condition on groups belongs into HAVING",
@@ -36,14 +36,14 @@ impl<'a> QuestionBinder<'a> {
         Ok(self.add_aggregate(bound))
     }
 
-    pub(super) fn add_aggregate(&mut self, call: AggregateCall) -> Expr {
+    pub(super) fn add_aggregate(&mut self, call: AggregateCall) -> ScalarExpr {
         let ty = call.ty;
         let aggregates = &mut self.frame().aggregates;
         let index = aggregates.iter().position(|known| *known == call).unwrap_or_else(|| {
             aggregates.push(call);
             aggregates.len() - 1
         });
-        Expr::column(AGGREGATE_BASE + index, ty)
+        ScalarExpr::column(AGGREGATE_BASE + index, ty)
     }
 
     /// Binds an aggregate; its arguments are bound as part of `clause`.
@@ -97,7 +97,7 @@ impl<'a> QuestionBinder<'a> {
         Ok(bound)
     }
 
-    fn make_call(function: Function, arguments: Vec<Expr>, ty: SqlType) -> AggregateCall {
+    fn make_call(function: Function, arguments: Vec<ScalarExpr>, ty: SqlType) -> AggregateCall {
         AggregateCall { function, arguments, distinct: false, filter: None, order: Vec::new(), ty }
     }
 
@@ -226,7 +226,7 @@ impl<'a> QuestionBinder<'a> {
         if descending {
             share = 1.0 - share;
         }
-        let share = Expr::literal(Datum::double(share).unwrap_or(Datum::Null));
+        let share = ScalarExpr::literal(Datum::double(share).unwrap_or(Datum::Null));
         if !continuous {
             let ty = bound.ty;
             return Ok(Self::make_call(Function::PercentileDisc, vec![bound, share], ty));
@@ -323,8 +323,8 @@ impl<'a> QuestionBinder<'a> {
         let separator = match (call.arguments.get(1), call.separator) {
             (Some(separator), _) => self.bind_expr(separator, clause),
             (None, Some(separator)) => self.bind_value(separator),
-            (None, None) if call.name == "listagg" => Ok(Expr::literal(Datum::text(""))),
-            (None, None) => Ok(Expr::literal(Datum::text(","))),
+            (None, None) if call.name == "listagg" => Ok(ScalarExpr::literal(Datum::text(""))),
+            (None, None) => Ok(ScalarExpr::literal(Datum::text(","))),
         };
         let bound = self.bind_expr(value, clause)?;
         let separator = separator?;
@@ -337,8 +337,8 @@ impl<'a> QuestionBinder<'a> {
 
     fn joined_texts(
         &mut self,
-        value: Expr,
-        separator: Expr,
+        value: ScalarExpr,
+        separator: ScalarExpr,
         order: &'a [sqlparser::ast::OrderByExpr],
         call: &CallParts<'a>,
         ast: &'a Ast,
@@ -394,7 +394,7 @@ fn argument_message(name: &str, wanted: SqlType, found: SqlType, argument: &Ast)
 }
 
 /// Whether an expression is made of aggregates.
-pub(super) fn has_aggregate(expr: &Expr) -> bool {
+pub(super) fn has_aggregate(expr: &ScalarExpr) -> bool {
     let mut found = false;
     expr.for_each_column(&mut |column| found |= (AGGREGATE_BASE..super::ATTACHED_BASE).contains(&column));
     found || matches!(expr.kind, ExprKind::Column(column) if (AGGREGATE_BASE..super::ATTACHED_BASE).contains(&column))

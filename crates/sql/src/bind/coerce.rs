@@ -1,18 +1,18 @@
 //! Types that have to agree, and the casts that make them.
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::coerce as cast_to;
 use crate::rewrite::literal_value;
 
 /// The expression as a value of a type, if that loses nothing: null is of every type, whole numbers are doubles, and a
 /// text constant is what it says.
-pub(crate) fn coerce_to(expr: Expr, ty: SqlType) -> Option<Expr> {
+pub(crate) fn coerce_to(expr: ScalarExpr, ty: SqlType) -> Option<ScalarExpr> {
     if expr.ty == ty {
         return Some(expr);
     }
     if matches!(expr.kind, ExprKind::Literal(Datum::Null)) {
-        return Some(Expr::null(ty));
+        return Some(ScalarExpr::null(ty));
     }
     let is_text = matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
     match (expr.ty, ty) {
@@ -23,15 +23,15 @@ pub(crate) fn coerce_to(expr: Expr, ty: SqlType) -> Option<Expr> {
         }
         // A list without elements has no type of its own.
         (SqlType::Texts, SqlType::Doubles) if matches!(&expr.kind, ExprKind::Literal(Datum::List(list)) if list.is_empty()) => {
-            Some(Expr { kind: expr.kind, ty })
+            Some(ScalarExpr { kind: expr.kind, ty })
         }
         _ => None,
     }
 }
 
 /// The type that all of these can have. `None` if there is none.
-pub(crate) fn common_type(exprs: &[&Expr]) -> Option<SqlType> {
-    let is_text_literal = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
+pub(crate) fn common_type(exprs: &[&ScalarExpr]) -> Option<SqlType> {
+    let is_text_literal = |expr: &ScalarExpr| matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
     let mut common = None;
     for expr in exprs {
         if expr.ty == SqlType::Null || is_text_literal(expr) {
@@ -49,8 +49,8 @@ pub(crate) fn common_type(exprs: &[&Expr]) -> Option<SqlType> {
 }
 
 /// All as values of their common type. On failure the indices of the first two that do not agree.
-pub(crate) fn unify(exprs: Vec<Expr>) -> Result<Vec<Expr>, (usize, usize)> {
-    let references: Vec<&Expr> = exprs.iter().collect();
+pub(crate) fn unify(exprs: Vec<ScalarExpr>) -> Result<Vec<ScalarExpr>, (usize, usize)> {
+    let references: Vec<&ScalarExpr> = exprs.iter().collect();
     let Some(ty) = common_type(&references) else { return Err(disagreeing(&references)) };
     let mut unified = Vec::with_capacity(exprs.len());
     let typed = exprs.iter().position(|expr| expr.ty == ty).unwrap_or(0);
@@ -60,7 +60,7 @@ pub(crate) fn unify(exprs: Vec<Expr>) -> Result<Vec<Expr>, (usize, usize)> {
     Ok(unified)
 }
 
-fn disagreeing(exprs: &[&Expr]) -> (usize, usize) {
+fn disagreeing(exprs: &[&ScalarExpr]) -> (usize, usize) {
     let typed = |index: &usize| {
         let expr = exprs[*index];
         expr.ty != SqlType::Null && !matches!(expr.kind, ExprKind::Literal(Datum::Text(_)))

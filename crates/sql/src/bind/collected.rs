@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, Expr as Ast, FunctionArguments};
 
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 
 use super::functions::CallParts;
 use super::{BindResult, ClauseKind, QuestionBinder};
@@ -84,7 +84,11 @@ fn refused_aggregate(name: &str) -> Option<String> {
 
 impl<'a> QuestionBinder<'a> {
     /// `array_join(collect_set(x), ', ')` and `size(collect_set(x))`, which need no list.
-    pub(super) fn bind_collected(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> Option<BindResult<Expr>> {
+    pub(super) fn bind_collected(
+        &mut self,
+        call: &CallParts<'a>,
+        clause: ClauseKind,
+    ) -> Option<BindResult<ScalarExpr>> {
         if let Some(message) = refused_aggregate(&call.name) {
             return Some(Err(self.report(call.span, message)));
         }
@@ -103,7 +107,7 @@ impl<'a> QuestionBinder<'a> {
         list: &'a ast::Function,
         counts: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if !clause.is_after_grouping() {
             return Err(self.report(call.span, format!("an aggregate is not possible in {}", clause.name())));
         }

@@ -4,7 +4,7 @@ use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Subscript, U
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 use crate::functions::coerce as cast_to;
 use crate::places::LocatedNode;
 use crate::rewrite::{make_and, make_case, make_is_not_null, make_is_null, make_not, make_or};
@@ -16,7 +16,7 @@ use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem, expr_text};
 
 impl<'a> QuestionBinder<'a> {
     /// Binds an expression over the columns of the SELECT's input.
-    pub(super) fn bind_expr(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_expr(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<ScalarExpr> {
         self.count_expression(Span::empty())?;
         match ast {
             Ast::Nested(inner) => self.bind_expr(inner, clause),
@@ -42,12 +42,12 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Binds a condition.
-    pub(super) fn bind_condition(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_condition(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let bound = self.bind_expr(ast, clause)?;
         self.require_condition(bound, ast.span(), clause.name())
     }
 
-    fn require_condition(&mut self, bound: Expr, span: Span, place: &str) -> BindResult<Expr> {
+    fn require_condition(&mut self, bound: ScalarExpr, span: Span, place: &str) -> BindResult<ScalarExpr> {
         let ty = bound.ty;
         match coerce_to(bound, SqlType::Bool) {
             Some(condition) => Ok(condition),
@@ -64,7 +64,7 @@ impl<'a> QuestionBinder<'a> {
         root: &'a Ast,
         chain: &'a [AccessExpr],
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let mut value = self.bind_expr(root, clause)?;
         for access in chain {
             let AccessExpr::Subscript(subscript) = access else {
@@ -92,7 +92,7 @@ impl<'a> QuestionBinder<'a> {
         op: &'a BinaryOperator,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         match op {
             BinaryOperator::And | BinaryOperator::Or => self.bind_connective(ast, op, clause),
             BinaryOperator::Eq => self.bind_comparison(left, CompareOp::Equal, right, clause),
@@ -118,37 +118,42 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Binds both sides, so that the problems of both are found.
-    pub(super) fn bind_pair(&mut self, left: &'a Ast, right: &'a Ast, clause: ClauseKind) -> BindResult<(Expr, Expr)> {
+    pub(super) fn bind_pair(
+        &mut self,
+        left: &'a Ast,
+        right: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<(ScalarExpr, ScalarExpr)> {
         let left = self.bind_expr(left, clause);
         let right = self.bind_expr(right, clause);
         Ok((left?, right?))
     }
 
-    pub(super) fn bind_all(&mut self, all: &'a [Ast], clause: ClauseKind) -> BindResult<Vec<Expr>> {
-        let bound: Vec<BindResult<Expr>> = all.iter().map(|ast| self.bind_expr(ast, clause)).collect();
+    pub(super) fn bind_all(&mut self, all: &'a [Ast], clause: ClauseKind) -> BindResult<Vec<ScalarExpr>> {
+        let bound: Vec<BindResult<ScalarExpr>> = all.iter().map(|ast| self.bind_expr(ast, clause)).collect();
         bound.into_iter().collect()
     }
 
     /// `a AND b AND …`: a chain that the parser makes a deep tree of.
-    fn bind_connective(&mut self, ast: &'a Ast, op: &BinaryOperator, clause: ClauseKind) -> BindResult<Expr> {
-        let operands: Vec<BindResult<Expr>> = flatten_chain(ast, op)
+    fn bind_connective(&mut self, ast: &'a Ast, op: &BinaryOperator, clause: ClauseKind) -> BindResult<ScalarExpr> {
+        let operands: Vec<BindResult<ScalarExpr>> = flatten_chain(ast, op)
             .into_iter()
             .map(|operand| {
                 let bound = self.bind_expr(operand, clause)?;
                 self.require_condition(bound, operand.span(), if *op == BinaryOperator::And { "AND" } else { "OR" })
             })
             .collect();
-        let operands = operands.into_iter().collect::<BindResult<Vec<Expr>>>()?;
+        let operands = operands.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()?;
         Ok(if *op == BinaryOperator::And { make_and(operands) } else { make_or(operands) })
     }
 
     /// Compares two values, written as `left_ast` and `right_ast`.
     pub(super) fn compare_values(
         &mut self,
-        (left, left_ast): (Expr, &Ast),
+        (left, left_ast): (ScalarExpr, &Ast),
         op: CompareOp,
-        (right, right_ast): (Expr, &Ast),
-    ) -> BindResult<Expr> {
+        (right, right_ast): (ScalarExpr, &Ast),
+    ) -> BindResult<ScalarExpr> {
         let span = span_or(right_ast, left_ast.span()).union(&left_ast.span());
         let texts = [expr_text(left_ast), expr_text(right_ast)];
         let (left, right) = self.unify_pair(left, right, span, [&texts[0], &texts[1]])?;
@@ -157,7 +162,7 @@ impl<'a> QuestionBinder<'a> {
         {
             return Err(self.report(span, "lists have no order; compare an element, or the length with len(list)"));
         }
-        Ok(fold_constant(Expr::condition(ExprKind::Compare(op, Box::new(left), Box::new(right)))))
+        Ok(fold_constant(ScalarExpr::condition(ExprKind::Compare(op, Box::new(left), Box::new(right)))))
     }
 
     fn bind_comparison(
@@ -166,7 +171,7 @@ impl<'a> QuestionBinder<'a> {
         op: CompareOp,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let span = left.span().union(&right.span());
         if let (Some(left), Some(right)) = (tuple_parts(left), tuple_parts(right)) {
             return self.compare_tuples(left, op, right, span, clause);
@@ -182,7 +187,7 @@ impl<'a> QuestionBinder<'a> {
         right: &'a [Ast],
         span: Span,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if left.len() != right.len() || !matches!(op, CompareOp::Equal | CompareOp::NotEqual) {
             return Err(
                 self.report(span, "lists in parentheses can be compared with = and <> if they have the same length")
@@ -196,24 +201,29 @@ impl<'a> QuestionBinder<'a> {
         Ok(if op == CompareOp::Equal { equal } else { make_not(equal) })
     }
 
-    pub(super) fn bind_same_value(&mut self, left: &'a Ast, right: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_same_value(
+        &mut self,
+        left: &'a Ast,
+        right: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<ScalarExpr> {
         let span = left.span().union(&right.span());
         let texts = [expr_text(left), expr_text(right)];
         let (left, right) = self.bind_pair(left, right, clause)?;
         let (left, right) = self.unify_pair(left, right, span, [&texts[0], &texts[1]])?;
-        Ok(fold_constant(Expr::condition(ExprKind::SameValue(Box::new(left), Box::new(right)))))
+        Ok(fold_constant(ScalarExpr::condition(ExprKind::SameValue(Box::new(left), Box::new(right)))))
     }
 
     /// Gives both sides of a comparison one type. `texts` are what they are written as.
     pub(super) fn unify_pair(
         &mut self,
-        left: Expr,
-        right: Expr,
+        left: ScalarExpr,
+        right: ScalarExpr,
         span: Span,
         texts: [&str; 2],
-    ) -> BindResult<(Expr, Expr)> {
+    ) -> BindResult<(ScalarExpr, ScalarExpr)> {
         let message = mismatch_message(&left, &right, texts);
-        match unify(vec![left, right]).map(<[Expr; 2]>::try_from) {
+        match unify(vec![left, right]).map(<[ScalarExpr; 2]>::try_from) {
             Ok(Ok([left, right])) => Ok((left, right)),
             _ => Err(self.report(span, message)),
         }
@@ -227,7 +237,7 @@ impl<'a> QuestionBinder<'a> {
         op: &BinaryOperator,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let minus = *op == BinaryOperator::Minus;
         if let Some(interval) = interval_of(right) {
             let moment = self.bind_expr(left, clause)?;
@@ -246,13 +256,19 @@ impl<'a> QuestionBinder<'a> {
         op: ArithmeticOp,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let span = left.span().union(&right.span());
         let (left, right) = self.bind_pair(left, right, clause)?;
         self.arithmetic(left, op, right, span)
     }
 
-    pub(super) fn arithmetic(&mut self, left: Expr, op: ArithmeticOp, right: Expr, span: Span) -> BindResult<Expr> {
+    pub(super) fn arithmetic(
+        &mut self,
+        left: ScalarExpr,
+        op: ArithmeticOp,
+        right: ScalarExpr,
+        span: Span,
+    ) -> BindResult<ScalarExpr> {
         let hint = arithmetic_hint(op, left.ty, right.ty);
         let numbers = [left, right].map(|operand| match operand.ty {
             SqlType::Long | SqlType::Double => Some(operand),
@@ -268,7 +284,7 @@ impl<'a> QuestionBinder<'a> {
             _ => SqlType::Double,
         };
         let (left, right) = (Box::new(cast_to(left, ty)), Box::new(cast_to(right, ty)));
-        Ok(fold_constant(Expr { kind: ExprKind::Arithmetic(op, left, right), ty }))
+        Ok(fold_constant(ScalarExpr { kind: ExprKind::Arithmetic(op, left, right), ty }))
     }
 
     fn bind_unary(
@@ -277,7 +293,7 @@ impl<'a> QuestionBinder<'a> {
         op: UnaryOperator,
         operand: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if let (UnaryOperator::Minus, Some(number)) = (op, self.negative_number(operand)) {
             return Ok(number);
         }
@@ -293,7 +309,7 @@ impl<'a> QuestionBinder<'a> {
             UnaryOperator::Plus => Ok(bound),
             UnaryOperator::Minus => {
                 let ty = bound.ty;
-                Ok(fold_constant(Expr { kind: ExprKind::Negate(Box::new(bound)), ty }))
+                Ok(fold_constant(ScalarExpr { kind: ExprKind::Negate(Box::new(bound)), ty }))
             }
             other => Err(self.report_at(ast, format!("the operator {other} is not possible in a question"))),
         }
@@ -305,7 +321,7 @@ impl<'a> QuestionBinder<'a> {
         branches: &'a [ast::CaseWhen],
         otherwise: Option<&'a Ast>,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let subject = operand.map(|operand| Ok((self.bind_expr(operand, clause)?, operand))).transpose();
         let mut conditions = Vec::new();
         let mut results = Vec::new();
@@ -325,9 +341,9 @@ impl<'a> QuestionBinder<'a> {
         if let Some(otherwise) = otherwise {
             results.push((self.bind_expr(otherwise, clause), otherwise.span()));
         } else {
-            results.push((Ok(Expr::null(SqlType::Null)), Span::empty()));
+            results.push((Ok(ScalarExpr::null(SqlType::Null)), Span::empty()));
         }
-        let conditions = conditions.into_iter().collect::<BindResult<Vec<Expr>>>()?;
+        let conditions = conditions.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()?;
         let mut results = self.unify_results(results, "the results of CASE")?;
         let otherwise = results.pop().ok_or(ReportedProblem)?;
         Ok(make_case(conditions.into_iter().zip(results).collect(), otherwise))
@@ -336,11 +352,11 @@ impl<'a> QuestionBinder<'a> {
     /// Results of which one is taken: all have one type.
     pub(super) fn unify_results(
         &mut self,
-        results: Vec<(BindResult<Expr>, Span)>,
+        results: Vec<(BindResult<ScalarExpr>, Span)>,
         what: &str,
-    ) -> BindResult<Vec<Expr>> {
+    ) -> BindResult<Vec<ScalarExpr>> {
         let spans: Vec<Span> = results.iter().map(|(_, span)| *span).collect();
-        let results = results.into_iter().map(|(result, _)| result).collect::<BindResult<Vec<Expr>>>()?;
+        let results = results.into_iter().map(|(result, _)| result).collect::<BindResult<Vec<ScalarExpr>>>()?;
         let types: Vec<SqlType> = results.iter().map(|result| result.ty).collect();
         unify(results).map_err(|(first, second)| {
             let message = format!(
@@ -397,8 +413,8 @@ pub(super) fn cast_name(ty: SqlType) -> &'static str {
 }
 
 /// Why two values cannot be compared. `texts` are what they are written as.
-fn mismatch_message(left: &Expr, right: &Expr, texts: [&str; 2]) -> String {
-    let is_constant = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
+fn mismatch_message(left: &ScalarExpr, right: &ScalarExpr, texts: [&str; 2]) -> String {
+    let is_constant = |expr: &ScalarExpr| matches!(expr.kind, ExprKind::Literal(Datum::Text(_)));
     let [one, other] = texts;
     match (is_constant(left), is_constant(right)) {
         (false, true) => format!("{one} is {}, and {other} is none", left.ty),
@@ -428,11 +444,11 @@ fn arithmetic_hint(op: ArithmeticOp, left: SqlType, right: SqlType) -> String {
 }
 
 /// `value` where `present` is not null, else `otherwise`.
-pub(super) fn if_present(present: &Expr, value: Expr, otherwise: Expr) -> Expr {
+pub(super) fn if_present(present: &ScalarExpr, value: ScalarExpr, otherwise: ScalarExpr) -> ScalarExpr {
     make_case(vec![(make_is_null(present.clone()), otherwise)], value)
 }
 
 /// Whether `IS NULL` of this can be anything but false.
-pub(super) fn null_check(expr: &Expr, negated: bool) -> Expr {
+pub(super) fn null_check(expr: &ScalarExpr, negated: bool) -> ScalarExpr {
     if negated { make_is_not_null(expr.clone()) } else { make_is_null(expr.clone()) }
 }

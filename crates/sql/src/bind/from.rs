@@ -7,18 +7,18 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use crate::datum::SqlType;
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::places::LocatedNode;
-use crate::plan::{JoinKind, Plan};
+use crate::plan::{JoinKind, QueryPlan};
 
 use super::query::QueryRole;
-use super::scope::{NameScope, RelationColumn, ScopeColumn, closest_name, join_words};
+use super::scope::{NameScope, QueryColumn, ScopeColumn, closest_name, join_words};
 use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
 /// A part of FROM: rows, and the names of their columns.
 #[derive(Debug)]
 pub(super) struct FromItem {
-    pub(super) plan: Plan,
+    pub(super) plan: QueryPlan,
     pub(super) scope: NameScope,
     pub(super) width: usize,
 }
@@ -27,7 +27,7 @@ impl FromItem {
     /// Rows of which nothing is known, because of a problem that has been recorded.
     fn open(relation: &str) -> FromItem {
         let scope = NameScope { columns: Vec::new(), relations: vec![relation.to_owned()], open: true };
-        FromItem { plan: Plan::OneRow { columns: Vec::new(), types: Vec::new() }, scope, width: 0 }
+        FromItem { plan: QueryPlan::OneRow { columns: Vec::new(), types: Vec::new() }, scope, width: 0 }
     }
 }
 
@@ -49,7 +49,7 @@ impl<'a> QuestionBinder<'a> {
             all = Some(self.bind_from_part(part, all));
         }
         let mut all = all.unwrap_or_else(|| {
-            let plan = Plan::OneRow { columns: Vec::new(), types: Vec::new() };
+            let plan = QueryPlan::OneRow { columns: Vec::new(), types: Vec::new() };
             FromItem { plan, scope: NameScope::default(), width: 0 }
         });
         for view in views {
@@ -119,7 +119,7 @@ impl<'a> QuestionBinder<'a> {
     /// Makes rows of the elements of a list of the rows before it.
     fn bind_unnest(&mut self, before: Option<FromItem>, unnest: UnnestItem<'a>) -> FromItem {
         let mut item = before.unwrap_or_else(|| {
-            let plan = Plan::OneRow { columns: Vec::new(), types: Vec::new() };
+            let plan = QueryPlan::OneRow { columns: Vec::new(), types: Vec::new() };
             FromItem { plan, scope: NameScope::default(), width: 0 }
         });
         let list = self.bind_in_scope(&item.scope, |binder| binder.bind_expr(unnest.list, ClauseKind::On));
@@ -134,9 +134,9 @@ impl<'a> QuestionBinder<'a> {
         });
         let expr = match element {
             Ok((list, element)) => {
-                item.plan = Plan::Unnest { input: Box::new(item.plan), list, keep_empty: unnest.keep_empty };
+                item.plan = QueryPlan::Unnest { input: Box::new(item.plan), list, keep_empty: unnest.keep_empty };
                 item.width += 1;
-                Some(Expr::column(item.width - 1, element))
+                Some(ScalarExpr::column(item.width - 1, element))
             }
             Err(ReportedProblem) => None,
         };
@@ -222,11 +222,11 @@ impl<'a> QuestionBinder<'a> {
         self.relation_item(plan, &columns, shown, alias)
     }
 
-    fn scan(&self, relation: usize) -> (Plan, Vec<RelationColumn>) {
+    fn scan(&self, relation: usize) -> (QueryPlan, Vec<QueryColumn>) {
         let columns = self.catalog.relations[relation].columns;
-        let exprs = columns.iter().enumerate().map(|(position, column)| Expr::column(position, column.ty));
-        let plan = Plan::Scan { relation, columns: exprs.collect() };
-        let named = columns.iter().map(|column| RelationColumn {
+        let exprs = columns.iter().enumerate().map(|(position, column)| ScalarExpr::column(position, column.ty));
+        let plan = QueryPlan::Scan { relation, columns: exprs.collect() };
+        let named = columns.iter().map(|column| QueryColumn {
             name: column.name.to_owned(),
             ty: Some(column.ty),
             hidden: column.hidden,
@@ -246,8 +246,8 @@ impl<'a> QuestionBinder<'a> {
     /// Names the columns of rows.
     fn relation_item(
         &mut self,
-        plan: Plan,
-        columns: &[RelationColumn],
+        plan: QueryPlan,
+        columns: &[QueryColumn],
         relation: &str,
         alias: Option<&'a ast::TableAlias>,
     ) -> FromItem {
@@ -261,7 +261,7 @@ impl<'a> QuestionBinder<'a> {
         let named = columns.iter().enumerate().map(|(position, column)| ScopeColumn {
             relation: relation.to_owned(),
             name: renamed.get(position).map_or(&column.name, |renamed| &renamed.name.value).clone(),
-            expr: column.ty.map(|ty| Expr::column(position, ty)),
+            expr: column.ty.map(|ty| ScalarExpr::column(position, ty)),
             hidden: column.hidden,
             merged: false,
         });
@@ -270,7 +270,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Refuses a plan with too many operators.
-    pub(super) fn check_plan_size(&mut self, plan: &Plan, span: Span) -> BindResult<()> {
+    pub(super) fn check_plan_size(&mut self, plan: &QueryPlan, span: Span) -> BindResult<()> {
         self.expressions += crate::rewrite::plan_size(plan);
         self.count_expression(span)?;
         if crate::rewrite::plan_size(plan) <= super::MAX_OPERATORS {
@@ -362,6 +362,6 @@ fn refused_factor(factor: &TableFactor) -> String {
 }
 
 /// The null of each type: the columns of rows that are not there.
-pub(super) fn null_row(types: &[SqlType]) -> Plan {
-    Plan::OneRow { columns: vec![crate::datum::Datum::Null; types.len()], types: types.to_vec() }
+pub(super) fn null_row(types: &[SqlType]) -> QueryPlan {
+    QueryPlan::OneRow { columns: vec![crate::datum::Datum::Null; types.len()], types: types.to_vec() }
 }

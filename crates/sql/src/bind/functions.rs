@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::functions::{build_call, is_function};
 use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
@@ -35,7 +35,7 @@ pub(super) struct CallParts<'a> {
 }
 
 impl<'a> QuestionBinder<'a> {
-    pub(super) fn bind_function(&mut self, function: &'a ast::Function, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_function(&mut self, function: &'a ast::Function, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let call = self.call_parts(function)?;
         let name = call.name.as_str();
         if let Some(message) = refused_function(name) {
@@ -122,7 +122,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// `unnest(list)` in the SELECT list: its elements become rows.
-    fn bind_unnest_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_unnest_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<ScalarExpr> {
         if matches!(
             clause,
             ClauseKind::Where | ClauseKind::On | ClauseKind::Having | ClauseKind::Qualify | ClauseKind::WindowPart
@@ -139,7 +139,7 @@ impl<'a> QuestionBinder<'a> {
         self.attach_unnest(list, call.name == "explode_outer", call.span)
     }
 
-    pub(super) fn attach_unnest(&mut self, list: Expr, keep_empty: bool, span: Span) -> BindResult<Expr> {
+    pub(super) fn attach_unnest(&mut self, list: ScalarExpr, keep_empty: bool, span: Span) -> BindResult<ScalarExpr> {
         let Some(element) = list.ty.element() else {
             let message =
                 format!("unnest takes a list, and this is {}; split(text, ',') makes a list of a text", list.ty);
@@ -155,16 +155,17 @@ impl<'a> QuestionBinder<'a> {
                 self.report(span, "one SELECT can unnest one list; unnest the second one in a query around this one")
             );
         }
-        let column = Expr::column(frame.width, element);
-        let input = Box::new(std::mem::replace(&mut frame.plan, crate::plan::Plan::UnionAll { inputs: Vec::new() }));
-        frame.plan = crate::plan::Plan::Unnest { input, list: list.clone(), keep_empty };
+        let column = ScalarExpr::column(frame.width, element);
+        let input =
+            Box::new(std::mem::replace(&mut frame.plan, crate::plan::QueryPlan::UnionAll { inputs: Vec::new() }));
+        frame.plan = crate::plan::QueryPlan::Unnest { input, list: list.clone(), keep_empty };
         frame.width += 1;
         frame.unnested.push((list, column.clone()));
         Ok(column)
     }
 
     /// Refuses to make rows of a list of the query around this one.
-    pub(super) fn check_own_list(&mut self, list: &Expr, span: Span) -> BindResult<()> {
+    pub(super) fn check_own_list(&mut self, list: &ScalarExpr, span: Span) -> BindResult<()> {
         if !reads_outer(list) {
             return Ok(());
         }
@@ -173,7 +174,7 @@ impl<'a> QuestionBinder<'a> {
         Err(self.report(span, message))
     }
 
-    fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_scalar_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<ScalarExpr> {
         if let Some(bound) = self.bind_interval_call(call, clause) {
             return bound;
         }
@@ -186,9 +187,9 @@ impl<'a> QuestionBinder<'a> {
         if call.star {
             return Err(self.report(call.span, format!("{}(*) is not possible; name a column", call.name)));
         }
-        let arguments: Vec<BindResult<Expr>> =
+        let arguments: Vec<BindResult<ScalarExpr>> =
             call.arguments.iter().map(|argument| self.bind_expr(argument, clause)).collect();
-        let arguments = arguments.into_iter().collect::<BindResult<Vec<Expr>>>()?;
+        let arguments = arguments.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()?;
         self.call_with_places(&call.name, arguments, call.span, &call.arguments)
     }
 
@@ -208,7 +209,12 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// A call of a scalar function.
-    pub(super) fn call_function(&mut self, name: &str, arguments: Vec<Expr>, span: Span) -> BindResult<Expr> {
+    pub(super) fn call_function(
+        &mut self,
+        name: &str,
+        arguments: Vec<ScalarExpr>,
+        span: Span,
+    ) -> BindResult<ScalarExpr> {
         self.call_with_places(name, arguments, span, &[])
     }
 
@@ -216,10 +222,10 @@ impl<'a> QuestionBinder<'a> {
     fn call_with_places(
         &mut self,
         name: &str,
-        arguments: Vec<Expr>,
+        arguments: Vec<ScalarExpr>,
         span: Span,
         places: &[&'a Ast],
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         build_call(name, arguments).map(fold_constant).map_err(|error| {
             let place = error.argument.and_then(|index| places.get(index));
             match place {
@@ -244,7 +250,7 @@ fn refused_function(name: &str) -> Option<String> {
 }
 
 /// An operation over constants as its value.
-pub(super) fn fold_constant(expr: Expr) -> Expr {
+pub(super) fn fold_constant(expr: ScalarExpr) -> ScalarExpr {
     let operands = expr.operands();
     if !operands.is_empty() && operands.into_iter().all(|operand| literal_value(operand).is_some()) {
         return expr.fold();

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{self, Expr as Ast, GroupByExpr, GroupByWithModifier};
 
-use crate::expr::Expr;
-use crate::plan::{AggregateCall, Plan};
+use crate::expr::ScalarExpr;
+use crate::plan::{AggregateCall, QueryPlan};
 
 use super::aggregates::has_aggregate;
 use super::items::SelectItem;
@@ -18,7 +18,7 @@ const MAX_GROUPINGS: usize = 32;
 #[derive(Debug)]
 pub(super) struct SelectGrouping {
     /// All grouping expressions.
-    pub(super) keys: Vec<Expr>,
+    pub(super) keys: Vec<ScalarExpr>,
     /// The indices of the keys of each grouping: one with all keys, unless ROLLUP or the like is used.
     pub(super) sets: Vec<Vec<usize>>,
 }
@@ -127,7 +127,7 @@ impl<'a> QuestionBinder<'a> {
         keys.into_iter().collect()
     }
 
-    fn bind_group_key(&mut self, key: &'a Ast, projection: &'a [ast::SelectItem]) -> BindResult<Expr> {
+    fn bind_group_key(&mut self, key: &'a Ast, projection: &'a [ast::SelectItem]) -> BindResult<ScalarExpr> {
         match key {
             Ast::Value(ast::ValueWithSpan { value: ast::Value::Number(number, _), span }) => {
                 let item = number.parse::<usize>().ok().and_then(|position| projection.get(position.checked_sub(1)?));
@@ -155,7 +155,7 @@ impl<'a> QuestionBinder<'a> {
 
     /// GROUP BY ALL: everything selected that is no aggregate.
     pub(super) fn group_by_all(&self, items: &[SelectItem]) -> SelectGrouping {
-        let mut keys: Vec<Expr> = Vec::new();
+        let mut keys: Vec<ScalarExpr> = Vec::new();
         for item in items {
             let Ok(draft) = &item.draft else { continue };
             if !has_aggregate(&draft.expr) && !has_window(&draft.expr) && !keys.contains(&draft.expr) {
@@ -167,7 +167,7 @@ impl<'a> QuestionBinder<'a> {
     }
 }
 
-fn rollup_sets(keys: &[Expr]) -> Vec<Vec<usize>> {
+fn rollup_sets(keys: &[ScalarExpr]) -> Vec<Vec<usize>> {
     (0..=keys.len()).rev().map(|count| (0..count).collect()).collect()
 }
 
@@ -178,10 +178,10 @@ fn cube_sets(keys: usize) -> Vec<Vec<usize>> {
 }
 
 /// Groups rows: the columns are all keys, then the aggregates. A grouping without a key has null in its column.
-pub(super) fn group_rows(input: Plan, grouping: &SelectGrouping, aggregates: &[AggregateCall]) -> Plan {
+pub(super) fn group_rows(input: QueryPlan, grouping: &SelectGrouping, aggregates: &[AggregateCall]) -> QueryPlan {
     let whole: Vec<usize> = (0..grouping.keys.len()).collect();
     if grouping.sets.len() == 1 && sorted_set(&grouping.sets[0]) == whole {
-        return Plan::Aggregate {
+        return QueryPlan::Aggregate {
             input: Box::new(input),
             keys: grouping.keys.clone(),
             aggregates: aggregates.to_vec(),
@@ -189,18 +189,20 @@ pub(super) fn group_rows(input: Plan, grouping: &SelectGrouping, aggregates: &[A
     }
     let one = |set: &Vec<usize>| {
         let set = sorted_set(set);
-        let keys: Vec<Expr> = set.iter().map(|key| grouping.keys[*key].clone()).collect();
-        let mut columns: Vec<Expr> = Vec::new();
+        let keys: Vec<ScalarExpr> = set.iter().map(|key| grouping.keys[*key].clone()).collect();
+        let mut columns: Vec<ScalarExpr> = Vec::new();
         for (key, expr) in grouping.keys.iter().enumerate() {
             let position = set.iter().position(|known| *known == key);
-            columns.push(position.map_or_else(|| Expr::null(expr.ty), |position| Expr::column(position, expr.ty)));
+            columns.push(
+                position.map_or_else(|| ScalarExpr::null(expr.ty), |position| ScalarExpr::column(position, expr.ty)),
+            );
         }
-        let calls = aggregates.iter().enumerate().map(|(index, call)| Expr::column(keys.len() + index, call.ty));
+        let calls = aggregates.iter().enumerate().map(|(index, call)| ScalarExpr::column(keys.len() + index, call.ty));
         columns.extend(calls);
-        let grouped = Plan::Aggregate { input: Box::new(input.clone()), keys, aggregates: aggregates.to_vec() };
-        Plan::Project { input: Box::new(grouped), columns }
+        let grouped = QueryPlan::Aggregate { input: Box::new(input.clone()), keys, aggregates: aggregates.to_vec() };
+        QueryPlan::Project { input: Box::new(grouped), columns }
     };
-    Plan::UnionAll { inputs: grouping.sets.iter().map(one).collect() }
+    QueryPlan::UnionAll { inputs: grouping.sets.iter().map(one).collect() }
 }
 
 fn sorted_set(set: &[usize]) -> Vec<usize> {

@@ -3,7 +3,7 @@
 use sqlparser::ast::{self, Expr as Ast, Select, SelectItem as AstItem};
 use sqlparser::tokenizer::Span;
 
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::rewrite::columns_read;
 
 use super::resolve::DraftExpr;
@@ -107,7 +107,7 @@ impl<'a> QuestionBinder<'a> {
         Ok(())
     }
 
-    fn star_column(&mut self, expr: Option<&Expr>, name: &str, span: Span) -> BindResult<DraftExpr> {
+    fn star_column(&mut self, expr: Option<&ScalarExpr>, name: &str, span: Span) -> BindResult<DraftExpr> {
         let expr = expr.cloned().ok_or(ReportedProblem)?;
         let first_mention = self.frame().mentions.len();
         for position in columns_read(&expr) {

@@ -3,9 +3,9 @@
 use sqlparser::ast::{self, JoinConstraint, JoinOperator};
 use sqlparser::tokenizer::Span;
 
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::places::LocatedNode;
-use crate::plan::{JoinKind, Plan};
+use crate::plan::{JoinKind, QueryPlan};
 use crate::rewrite::{all_of, is_single_row, make_equal};
 
 use super::from::FromItem;
@@ -77,10 +77,10 @@ impl<'a> QuestionBinder<'a> {
         }
         let (left, right) = (Box::new(left.plan), Box::new(right.plan));
         let condition = condition.and_then(|condition| all_of(vec![condition]));
-        FromItem { plan: Plan::Join { kind, left, right, keys: Vec::new(), condition }, scope, width }
+        FromItem { plan: QueryPlan::Join { kind, left, right, keys: Vec::new(), condition }, scope, width }
     }
 
-    fn bind_join_condition(&mut self, condition: &'a ast::Expr) -> BindResult<Expr> {
+    fn bind_join_condition(&mut self, condition: &'a ast::Expr) -> BindResult<ScalarExpr> {
         let bound = self.bind_condition(condition, ClauseKind::On)?;
         if reads_outer(&bound) {
             return Err(
@@ -124,7 +124,7 @@ impl<'a> QuestionBinder<'a> {
         right: &NameScope,
         width: usize,
         scope: &mut NameScope,
-    ) -> Option<Expr> {
+    ) -> Option<ScalarExpr> {
         let mut equal = Vec::new();
         let mut merged = Vec::new();
         for (name, span) in names {
@@ -137,7 +137,7 @@ impl<'a> QuestionBinder<'a> {
                 JoinKind::Right => other.clone(),
                 JoinKind::Full => {
                     let ty = one.ty;
-                    Expr { kind: ExprKind::Coalesce(vec![one.clone(), other.clone()]), ty }
+                    ScalarExpr { kind: ExprKind::Coalesce(vec![one.clone(), other.clone()]), ty }
                 }
                 _ => one.clone(),
             };
@@ -158,7 +158,7 @@ impl<'a> QuestionBinder<'a> {
         all_of(equal)
     }
 
-    fn using_column(&mut self, scope: &NameScope, name: &str, span: Span, side: &str) -> BindResult<Expr> {
+    fn using_column(&mut self, scope: &NameScope, name: &str, span: Span, side: &str) -> BindResult<ScalarExpr> {
         match scope.look_up(None, name) {
             NameLookup::Found(expr) => Ok(expr),
             NameLookup::Broken => Err(ReportedProblem),
@@ -201,9 +201,9 @@ fn has_equality(constraint: &JoinConstraint) -> bool {
 }
 
 /// Whether rows are joined with rows without keys.
-fn has_unkeyed_join(plan: &Plan) -> bool {
+fn has_unkeyed_join(plan: &QueryPlan) -> bool {
     let here = match plan {
-        Plan::Join { left, right, keys, .. } => keys.is_empty() && !is_single_row(left) && !is_single_row(right),
+        QueryPlan::Join { left, right, keys, .. } => keys.is_empty() && !is_single_row(left) && !is_single_row(right),
         _ => false,
     };
     here || plan.inputs().into_iter().any(has_unkeyed_join)

@@ -4,7 +4,7 @@ use sqlparser::ast::{self, DataType, DateTimeField, Expr as Ast, TrimWhereField,
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::{self, CalendarInterval, can_cast, coerce as cast_to};
 use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
@@ -15,11 +15,11 @@ use super::scope::{closest_name, join_words};
 use super::{BindResult, ClauseKind, QuestionBinder};
 
 impl<'a> QuestionBinder<'a> {
-    pub(super) fn bind_value(&mut self, value: &ast::ValueWithSpan) -> BindResult<Expr> {
+    pub(super) fn bind_value(&mut self, value: &ast::ValueWithSpan) -> BindResult<ScalarExpr> {
         match &value.value {
             Value::Number(digits, _) => self.bind_number(digits, value.span),
-            Value::Boolean(value) => Ok(Expr::literal(Datum::Bool(*value))),
-            Value::Null => Ok(Expr::null(SqlType::Null)),
+            Value::Boolean(value) => Ok(ScalarExpr::literal(Datum::Bool(*value))),
+            Value::Null => Ok(ScalarExpr::null(SqlType::Null)),
             Value::Placeholder(name) => self.bind_parameter(name, value.span),
             Value::HexStringLiteral(_)
             | Value::SingleQuotedByteStringLiteral(_)
@@ -27,7 +27,7 @@ impl<'a> QuestionBinder<'a> {
                 Err(self.report(value.span, "bytes are not possible; write a text in single quotes"))
             }
             other => match other.clone().into_string() {
-                Some(text) => Ok(Expr::literal(Datum::text(&text))),
+                Some(text) => Ok(ScalarExpr::literal(Datum::text(&text))),
                 None => {
                     Err(self
                         .report(value.span, "this constant is not possible; write a number or a text in single quotes"))
@@ -36,27 +36,27 @@ impl<'a> QuestionBinder<'a> {
         }
     }
 
-    fn bind_number(&mut self, digits: &str, span: Span) -> BindResult<Expr> {
+    fn bind_number(&mut self, digits: &str, span: Span) -> BindResult<ScalarExpr> {
         match number_of(digits) {
-            Some(number) => Ok(Expr::literal(number)),
+            Some(number) => Ok(ScalarExpr::literal(number)),
             None => Err(self.report(span, format!("{digits} is too great for a number of 64 bits"))),
         }
     }
 
     /// `-5`, so that the least number can be written.
-    pub(super) fn negative_number(&mut self, operand: &Ast) -> Option<Expr> {
+    pub(super) fn negative_number(&mut self, operand: &Ast) -> Option<ScalarExpr> {
         match operand {
             Ast::Value(ast::ValueWithSpan { value: Value::Number(digits, _), .. }) => {
-                number_of(&format!("-{digits}")).map(Expr::literal)
+                number_of(&format!("-{digits}")).map(ScalarExpr::literal)
             }
             _ => None,
         }
     }
 
-    fn bind_parameter(&mut self, placeholder: &str, span: Span) -> BindResult<Expr> {
+    fn bind_parameter(&mut self, placeholder: &str, span: Span) -> BindResult<ScalarExpr> {
         let name = placeholder.trim_start_matches(['$', ':', '@', '?']);
         if let Some(value) = self.parameters.get(name) {
-            return Ok(Expr::literal(value.clone()));
+            return Ok(ScalarExpr::literal(value.clone()));
         }
         let known: Vec<String> = self.parameters.keys().map(|name| format!("${name}")).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -68,7 +68,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// `DATE '2020-01-01'`, `TIMESTAMP '…'`.
-    pub(super) fn bind_typed_string(&mut self, typed: &ast::TypedString) -> BindResult<Expr> {
+    pub(super) fn bind_typed_string(&mut self, typed: &ast::TypedString) -> BindResult<ScalarExpr> {
         let text = typed.value.value.clone().into_string().unwrap_or_default();
         let ty = match typed.data_type {
             DataType::Date
@@ -83,7 +83,7 @@ impl<'a> QuestionBinder<'a> {
                 return Err(self.report(typed.value.span, message));
             }
         };
-        let moment = cast_to(Expr::literal(Datum::text(&text)), ty);
+        let moment = cast_to(ScalarExpr::literal(Datum::text(&text)), ty);
         if literal_value(&moment).is_none_or(Datum::is_null) {
             let message = format!("'{text}' is no timestamp; write it as '2020-01-31' or '2020-01-31 12:00:00'");
             return Err(self.report(typed.value.span, message));
@@ -94,12 +94,12 @@ impl<'a> QuestionBinder<'a> {
         Ok(moment)
     }
 
-    fn truncate_to_day(&mut self, moment: Expr, span: Span) -> BindResult<Expr> {
-        self.call_function("date_trunc", vec![Expr::literal(Datum::text("day")), moment], span)
+    fn truncate_to_day(&mut self, moment: ScalarExpr, span: Span) -> BindResult<ScalarExpr> {
+        self.call_function("date_trunc", vec![ScalarExpr::literal(Datum::text("day")), moment], span)
     }
 
     /// Expressions that have a syntax of their own, and those that are refused.
-    pub(super) fn bind_special_form(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_special_form(&mut self, ast: &'a Ast, clause: ClauseKind) -> BindResult<ScalarExpr> {
         match ast {
             Ast::Cast { expr, data_type, .. } => self.bind_cast(expr, data_type, clause),
             Ast::Convert { expr, data_type: Some(data_type), .. } => self.bind_cast(expr, data_type, clause),
@@ -107,7 +107,7 @@ impl<'a> QuestionBinder<'a> {
                 let moment = self.bind_expr(expr, clause)?;
                 self.call_function(
                     "date_part",
-                    vec![Expr::literal(Datum::text(&field_name(field))), moment],
+                    vec![ScalarExpr::literal(Datum::text(&field_name(field))), moment],
                     expr.span(),
                 )
             }
@@ -121,7 +121,7 @@ impl<'a> QuestionBinder<'a> {
                 let mut arguments = vec![self.bind_expr(expr, clause)?];
                 match substring_from {
                     Some(from) => arguments.push(self.bind_expr(from, clause)?),
-                    None => arguments.push(Expr::literal(Datum::Long(1))),
+                    None => arguments.push(ScalarExpr::literal(Datum::Long(1))),
                 }
                 if let Some(length) = substring_for {
                     arguments.push(self.bind_expr(length, clause)?);
@@ -151,7 +151,7 @@ impl<'a> QuestionBinder<'a> {
         operand: &'a Ast,
         field: &ast::CeilFloorKind,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let mut arguments = vec![self.bind_expr(operand, clause)?];
         match field {
             ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => {}
@@ -171,7 +171,7 @@ impl<'a> QuestionBinder<'a> {
         what: Option<&'a Ast>,
         text: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let name = match side {
             Some(TrimWhereField::Leading) => "ltrim",
             Some(TrimWhereField::Trailing) => "rtrim",
@@ -185,12 +185,17 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// `ARRAY['a', 'b']`, `['a', 'b']`: constants of one type.
-    pub(super) fn bind_array(&mut self, elements: &'a [Ast], ast: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_array(
+        &mut self,
+        elements: &'a [Ast],
+        ast: &'a Ast,
+        clause: ClauseKind,
+    ) -> BindResult<ScalarExpr> {
         let elements = self.bind_all(elements, clause)?;
         self.constant_list(elements, ast.span())
     }
 
-    pub(super) fn constant_list(&mut self, elements: Vec<Expr>, span: Span) -> BindResult<Expr> {
+    pub(super) fn constant_list(&mut self, elements: Vec<ScalarExpr>, span: Span) -> BindResult<ScalarExpr> {
         let doubles = !elements.is_empty() && elements.iter().all(|element| element.ty.is_number());
         let ty = if doubles { SqlType::Double } else { SqlType::Text };
         let mut values = Vec::new();
@@ -203,10 +208,10 @@ impl<'a> QuestionBinder<'a> {
             }
         }
         let ty = if doubles { SqlType::Doubles } else { SqlType::Texts };
-        Ok(Expr { kind: ExprKind::Literal(Datum::List(values.into_boxed_slice())), ty })
+        Ok(ScalarExpr { kind: ExprKind::Literal(Datum::List(values.into_boxed_slice())), ty })
     }
 
-    fn bind_time_zone(&mut self, moment: &'a Ast, zone: &'a Ast, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_time_zone(&mut self, moment: &'a Ast, zone: &'a Ast, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let (moment, zone_value) = self.bind_pair(moment, zone, clause)?;
         match literal_value(&zone_value) {
             Some(Datum::Text(name)) if ["utc", "z", "gmt", "etc/utc"].contains(&name.to_lowercase().as_str()) => {
@@ -219,7 +224,7 @@ impl<'a> QuestionBinder<'a> {
         }
     }
 
-    fn bind_cast(&mut self, operand: &'a Ast, data_type: &DataType, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_cast(&mut self, operand: &'a Ast, data_type: &DataType, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let bound = self.bind_expr(operand, clause)?;
         let span = operand.span();
         let Some(ty) = sql_type_of(data_type) else {
@@ -237,7 +242,7 @@ impl<'a> QuestionBinder<'a> {
         let cast = cast_to(bound, ty);
         match (data_type, decimal_scale(data_type)) {
             (DataType::Date | DataType::Date32, _) => self.truncate_to_day(cast, span),
-            (_, Some(scale)) => self.call_function("round", vec![cast, Expr::literal(Datum::Long(scale))], span),
+            (_, Some(scale)) => self.call_function("round", vec![cast, ScalarExpr::literal(Datum::Long(scale))], span),
             _ => Ok(cast),
         }
     }
@@ -245,12 +250,12 @@ impl<'a> QuestionBinder<'a> {
     /// `moment + INTERVAL '2' DAY`.
     pub(super) fn add_interval(
         &mut self,
-        moment: Expr,
+        moment: ScalarExpr,
         interval: &'a ast::Interval,
         minus: bool,
         span: Span,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let interval = self.bind_interval(interval, clause)?;
         let Some(moment) = coerce_to(moment, SqlType::Time) else {
             return Err(self.report(span, "an INTERVAL can be added to a timestamp only"));
@@ -278,7 +283,11 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Calls that take an interval: `time_bucket(INTERVAL '15 minutes', t)`, `date_add(t, INTERVAL '1 day')`.
-    pub(super) fn bind_interval_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> Option<BindResult<Expr>> {
+    pub(super) fn bind_interval_call(
+        &mut self,
+        call: &CallParts<'a>,
+        clause: ClauseKind,
+    ) -> Option<BindResult<ScalarExpr>> {
         let (moment, interval) = match (call.name.as_str(), &call.arguments[..]) {
             ("time_bucket", [Ast::Interval(interval), moment]) => (*moment, interval),
             ("date_add" | "date_sub" | "adddate" | "subdate", [moment, Ast::Interval(interval)]) => (*moment, interval),
@@ -293,7 +302,7 @@ impl<'a> QuestionBinder<'a> {
         Some(bound.and_then(|moment| self.make_bucket(moment, interval?, call.span)))
     }
 
-    fn make_bucket(&mut self, moment: Expr, interval: CalendarInterval, span: Span) -> BindResult<Expr> {
+    fn make_bucket(&mut self, moment: ScalarExpr, interval: CalendarInterval, span: Span) -> BindResult<ScalarExpr> {
         let moment = coerce_to(moment, SqlType::Time);
         let bucket = moment.and_then(|moment| functions::time_bucket(moment, interval));
         bucket.map(fold_constant).ok_or_else(|| {

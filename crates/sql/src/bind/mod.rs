@@ -32,20 +32,20 @@ use std::collections::BTreeMap;
 use sqlparser::ast::{self};
 use sqlparser::tokenizer::Span;
 
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::check::is_consistent;
 use crate::datum::{Datum, SqlType};
-use crate::diagnostics::{Diagnostic, QuestionError};
-use crate::expr::Expr;
+use crate::diagnostics::{QuestionError, QuestionProblem};
+use crate::expr::ScalarExpr;
 use crate::nullability::nullable_columns;
 use crate::optimize::optimize_plan;
 use crate::parse::{TextLines, parse_question};
 use crate::places::LocatedNode;
-use crate::plan::{AggregateCall, BoundQuestion, OutputColumn, Plan};
+use crate::plan::{AggregateCall, BoundQuestion, OutputColumn, QueryPlan};
 use crate::prune::prune_columns;
 
 use query::{BoundQuery, QueryRole};
-use scope::{NameScope, RelationColumn};
+use scope::{NameScope, QueryColumn};
 use subqueries::AttachedJoin;
 use windows::WindowSite;
 
@@ -125,18 +125,18 @@ struct SelectFrame<'a> {
     /// The columns of its FROM.
     scope: NameScope,
     /// The rows that it reads: FROM and WHERE, with the columns of subqueries and of unnested lists at the end.
-    plan: Plan,
+    plan: QueryPlan,
     /// The number of the plan's columns.
     width: usize,
     /// Lists that have become rows, with the columns of their elements.
-    unnested: Vec<(Expr, Expr)>,
+    unnested: Vec<(ScalarExpr, ScalarExpr)>,
     aggregates: Vec<AggregateCall>,
     windows: Vec<WindowSite>,
     /// Subqueries that are joined after grouping, and the number of their columns.
     attached: Vec<AttachedJoin>,
     attached_width: usize,
     /// Columns of the query around this one, over that query's columns.
-    outer: Vec<Expr>,
+    outer: Vec<ScalarExpr>,
     /// Whether names can be those of the query around this one.
     correlates: bool,
     /// Names given in the SELECT list.
@@ -155,7 +155,7 @@ impl SelectFrame<'_> {
     fn new(correlates: bool) -> Self {
         SelectFrame {
             scope: NameScope::default(),
-            plan: Plan::OneRow { columns: Vec::new(), types: Vec::new() },
+            plan: QueryPlan::OneRow { columns: Vec::new(), types: Vec::new() },
             width: 0,
             unnested: Vec::new(),
             aggregates: Vec::new(),
@@ -179,15 +179,15 @@ impl SelectFrame<'_> {
 struct CteBinding {
     name: String,
     /// `None` if it has a problem.
-    relation: Option<(Plan, Vec<RelationColumn>)>,
+    relation: Option<(QueryPlan, Vec<QueryColumn>)>,
 }
 
 #[derive(Debug)]
 struct QuestionBinder<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a RelationCatalog,
     parameters: &'a QuestionParameters,
     lines: TextLines,
-    problems: Vec<Diagnostic>,
+    problems: Vec<QuestionProblem>,
     notes: Vec<String>,
     ctes: Vec<CteBinding>,
     frames: Vec<SelectFrame<'a>>,
@@ -206,7 +206,7 @@ struct QuestionBinder<'a> {
 pub fn bind_question(
     name: &str,
     text: &str,
-    catalog: &Catalog,
+    catalog: &RelationCatalog,
     parameters: &QuestionParameters,
 ) -> Result<BoundQuestion, QuestionError> {
     let lines = TextLines::new(text);
@@ -231,7 +231,9 @@ pub fn bind_question(
         Ok(question) if binder.problems.is_empty() => Ok(question),
         _ => {
             if binder.problems.is_empty() {
-                binder.problems.push(Diagnostic { span: None, message: "this question is not possible".to_owned() });
+                binder
+                    .problems
+                    .push(QuestionProblem { span: None, message: "this question is not possible".to_owned() });
             }
             Err(QuestionError::new(name, text, binder.problems))
         }
@@ -242,7 +244,7 @@ impl<'a> QuestionBinder<'a> {
     /// Records a problem at a place.
     fn report(&mut self, span: Span, message: impl Into<String>) -> ReportedProblem {
         let span = self.lines.text_span(span);
-        self.problems.push(Diagnostic { span, message: message.into() });
+        self.problems.push(QuestionProblem { span, message: message.into() });
         ReportedProblem
     }
 
@@ -285,9 +287,9 @@ impl<'a> QuestionBinder<'a> {
         let mut casts = Vec::new();
         for (position, column) in bound.columns.iter().enumerate() {
             let ty = self.output_type(column.ty, &column.name, column.span);
-            casts.push(Expr::column(position, column.ty));
+            casts.push(ScalarExpr::column(position, column.ty));
             if ty != column.ty {
-                casts[position] = Expr::null(ty);
+                casts[position] = ScalarExpr::null(ty);
             }
             columns.push(OutputColumn { name: column.name.clone(), ty, nullable: true });
         }
@@ -295,8 +297,8 @@ impl<'a> QuestionBinder<'a> {
             return Err(ReportedProblem);
         }
         let types = bound.plan.types();
-        casts.extend((columns.len()..types.len()).map(|position| Expr::column(position, types[position])));
-        let plan = Plan::Project { input: Box::new(bound.plan), columns: casts };
+        casts.extend((columns.len()..types.len()).map(|position| ScalarExpr::column(position, types[position])));
+        let plan = QueryPlan::Project { input: Box::new(bound.plan), columns: casts };
         let plan = prune_columns(optimize_plan(plan));
         if !is_consistent(&plan) {
             let message =

@@ -3,13 +3,13 @@
 use sqlparser::ast;
 use sqlparser::tokenizer::Span;
 
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 
 use super::scope::{NameLookup, join_words};
 use super::{BindResult, ClauseKind, ColumnMention, OUTER_BASE, QuestionBinder, ReportedProblem, SelectFrame};
 
 impl<'a> QuestionBinder<'a> {
-    pub(super) fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_compound(&mut self, parts: &'a [ast::Ident], clause: ClauseKind) -> BindResult<ScalarExpr> {
         match parts {
             [name] => self.bind_name(None, name, clause),
             [relation, name] => self.bind_name(Some(relation), name, clause),
@@ -30,7 +30,7 @@ impl<'a> QuestionBinder<'a> {
         relation: Option<&'a ast::Ident>,
         name: &'a ast::Ident,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let span = relation.map_or(name.span, |relation| relation.span.union(&name.span));
         let relation_name = relation.map(|relation| relation.value.as_str());
         if relation.is_none()
@@ -68,7 +68,7 @@ impl<'a> QuestionBinder<'a> {
         }
     }
 
-    fn mention_columns(&mut self, expr: &Expr, name: &ast::Ident, clause: ClauseKind) {
+    fn mention_columns(&mut self, expr: &ScalarExpr, name: &ast::Ident, clause: ClauseKind) {
         if !clause.is_after_grouping() {
             return;
         }
@@ -81,7 +81,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// A name given in the SELECT list: `SELECT a + 1 AS b … ORDER BY b`.
-    fn bind_alias(&mut self, name: &ast::Ident, clause: ClauseKind) -> Option<BindResult<Expr>> {
+    fn bind_alias(&mut self, name: &ast::Ident, clause: ClauseKind) -> Option<BindResult<ScalarExpr>> {
         if clause == ClauseKind::On || clause == ClauseKind::AggregateArgument {
             return None;
         }
@@ -98,7 +98,12 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// A column of the query around this one.
-    fn bind_outer_name(&mut self, relation: Option<&ast::Ident>, name: &ast::Ident, span: Span) -> BindResult<Expr> {
+    fn bind_outer_name(
+        &mut self,
+        relation: Option<&ast::Ident>,
+        name: &ast::Ident,
+        span: Span,
+    ) -> BindResult<ScalarExpr> {
         let inner = self.frames.len() - 1;
         let relation_name = relation.map(|relation| relation.value.as_str());
         if inner > 0 && self.frames[inner].correlates {
@@ -110,7 +115,7 @@ impl<'a> QuestionBinder<'a> {
                         outer.push(expr);
                         outer.len() - 1
                     });
-                    return Ok(Expr::column(OUTER_BASE + index, ty));
+                    return Ok(ScalarExpr::column(OUTER_BASE + index, ty));
                 }
                 NameLookup::Broken => return Err(ReportedProblem),
                 NameLookup::Missing | NameLookup::Ambiguous(_) => {}

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, OrderByKind};
 
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::plan::ListingKey;
 
 use super::query::{NamedColumn, listing_key};
@@ -65,7 +65,7 @@ impl<'a> QuestionBinder<'a> {
 }
 
 /// Finds or adds a column for a key of an order.
-pub(super) fn order_column(columns: &mut Vec<Expr>, key: &Expr) -> usize {
+pub(super) fn order_column(columns: &mut Vec<ScalarExpr>, key: &ScalarExpr) -> usize {
     columns.iter().position(|column| column == key).unwrap_or_else(|| {
         columns.push(key.clone());
         columns.len() - 1

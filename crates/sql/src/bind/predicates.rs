@@ -3,7 +3,7 @@
 use sqlparser::ast::{self, BinaryOperator, Expr as Ast};
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{CompareOp, Expr, ExprKind, LikeExpr};
+use crate::expr::{CompareOp, ExprKind, LikeExpr, ScalarExpr};
 use crate::places::LocatedNode;
 use crate::rewrite::{make_and, make_not, make_or};
 
@@ -24,7 +24,7 @@ struct LikeParts<'a> {
 
 impl<'a> QuestionBinder<'a> {
     /// Binds a condition with words. `None` if it is something else.
-    pub(super) fn bind_predicate(&mut self, ast: &'a Ast, clause: ClauseKind) -> Option<BindResult<Expr>> {
+    pub(super) fn bind_predicate(&mut self, ast: &'a Ast, clause: ClauseKind) -> Option<BindResult<ScalarExpr>> {
         Some(match ast {
             Ast::IsNull(operand) => self.bind_expr(operand, clause).map(|bound| null_check(&bound, false)),
             Ast::IsNotNull(operand) => self.bind_expr(operand, clause).map(|bound| null_check(&bound, true)),
@@ -68,10 +68,16 @@ impl<'a> QuestionBinder<'a> {
         })
     }
 
-    fn bind_truth(&mut self, operand: &'a Ast, truth: bool, negated: bool, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_truth(
+        &mut self,
+        operand: &'a Ast,
+        truth: bool,
+        negated: bool,
+        clause: ClauseKind,
+    ) -> BindResult<ScalarExpr> {
         let bound = self.bind_condition(operand, clause)?;
         let tested = if truth { bound } else { make_not(bound) };
-        let is_true = fold_constant(Expr::condition(ExprKind::IsTrue(Box::new(tested))));
+        let is_true = fold_constant(ScalarExpr::condition(ExprKind::IsTrue(Box::new(tested))));
         Ok(negate_if(is_true, negated))
     }
 
@@ -81,7 +87,7 @@ impl<'a> QuestionBinder<'a> {
         list: &'a [Ast],
         negated: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if let Ast::Tuple(parts) = subject {
             return self.bind_tuple_in_list(parts, subject, list, negated, clause);
         }
@@ -99,7 +105,7 @@ impl<'a> QuestionBinder<'a> {
             spans.push(span);
         }
         if bound.len() == 1 {
-            return Ok(Expr::literal(Datum::Bool(negated)));
+            return Ok(ScalarExpr::literal(Datum::Bool(negated)));
         }
         let types: Vec<SqlType> = bound.iter().map(|expr| expr.ty).collect();
         let mut bound = unify(bound).map_err(|(_, second)| {
@@ -107,7 +113,7 @@ impl<'a> QuestionBinder<'a> {
             self.report(spans[second], message)
         })?;
         let subject = bound.remove(0);
-        let found = fold_constant(Expr::condition(ExprKind::In(Box::new(subject), bound)));
+        let found = fold_constant(ScalarExpr::condition(ExprKind::In(Box::new(subject), bound)));
         Ok(negate_if(found, negated))
     }
 
@@ -119,7 +125,7 @@ impl<'a> QuestionBinder<'a> {
         list: &'a [Ast],
         negated: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let subjects = self.bind_all(parts, clause)?;
         let mut any = Vec::new();
         for item in list {
@@ -146,7 +152,7 @@ impl<'a> QuestionBinder<'a> {
         high: &'a Ast,
         negated: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let bound_subject = self.bind_expr(subject, clause);
         let bound_low = self.bind_expr(low, clause);
         let bound_high = self.bind_expr(high, clause);
@@ -156,7 +162,7 @@ impl<'a> QuestionBinder<'a> {
         Ok(if negated { make_or(vec![make_not(from), make_not(to)]) } else { make_and(vec![from, to]) })
     }
 
-    fn bind_like(&mut self, like: &LikeParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
+    fn bind_like(&mut self, like: &LikeParts<'a>, clause: ClauseKind) -> BindResult<ScalarExpr> {
         if like.any {
             return Err(self.report_at(like.pattern, "LIKE ANY is not possible; write one LIKE after another with OR"));
         }
@@ -165,7 +171,7 @@ impl<'a> QuestionBinder<'a> {
         let pattern = self.require_text(pattern, like.pattern, "LIKE")?;
         let escape = self.escape_character(like.escape)?;
         let like_expr = LikeExpr { text, pattern, escape, ignore_case: like.ignore_case };
-        let found = fold_constant(Expr::condition(ExprKind::Like(Box::new(like_expr))));
+        let found = fold_constant(ScalarExpr::condition(ExprKind::Like(Box::new(like_expr))));
         Ok(negate_if(found, like.negated))
     }
 
@@ -179,7 +185,7 @@ impl<'a> QuestionBinder<'a> {
         }
     }
 
-    pub(super) fn require_text(&mut self, bound: Expr, ast: &'a Ast, what: &str) -> BindResult<Expr> {
+    pub(super) fn require_text(&mut self, bound: ScalarExpr, ast: &'a Ast, what: &str) -> BindResult<ScalarExpr> {
         let ty = bound.ty;
         coerce_to(bound, SqlType::Text).ok_or_else(|| {
             let message = format!("{what} takes text, and this is {ty}; convert it with cast(… AS text)");
@@ -194,7 +200,7 @@ impl<'a> QuestionBinder<'a> {
         function: &str,
         negated: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let span = text.span().union(&pattern.span());
         let (text, pattern) = self.bind_pair(text, pattern, clause)?;
         let found = self.call_function(function, vec![text, pattern], span)?;
@@ -209,7 +215,7 @@ impl<'a> QuestionBinder<'a> {
         op: &BinaryOperator,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         match (op, right) {
             (BinaryOperator::Eq, Ast::Subquery(query)) => self.bind_in_subquery(left, query, false, clause),
             (BinaryOperator::Eq, list) => self.bind_list_contains(list, left, ast, clause),
@@ -223,7 +229,7 @@ impl<'a> QuestionBinder<'a> {
         item: &'a Ast,
         ast: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let (list, item) = self.bind_pair(list, item, clause)?;
         self.call_function("list_contains", vec![list, item], ast.span())
     }
@@ -236,7 +242,7 @@ impl<'a> QuestionBinder<'a> {
         op: &BinaryOperator,
         right: &'a Ast,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         use BinaryOperator as Op;
         let like = |ignore_case, negated| LikeParts {
             text: left,
@@ -264,6 +270,6 @@ impl<'a> QuestionBinder<'a> {
     }
 }
 
-pub(super) fn negate_if(condition: Expr, negated: bool) -> Expr {
+pub(super) fn negate_if(condition: ScalarExpr, negated: bool) -> ScalarExpr {
     if negated { make_not(condition) } else { condition }
 }

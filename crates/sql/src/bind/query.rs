@@ -4,14 +4,14 @@ use sqlparser::ast::{self, Expr as Ast, LimitClause, Query, SetExpr, SetOperator
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::Expr;
-use crate::plan::{AggregateCall, AggregateFunction, ListingKey, Plan, SortKey};
+use crate::expr::ScalarExpr;
+use crate::plan::{AggregateCall, AggregateFunction, ListingKey, QueryPlan, SortKey};
 use crate::rewrite::{literal_value, make_and, make_equal, make_not};
 
 use super::coerce::{coerce_to, common_type};
 use super::from::null_row;
 use super::resolve::identity_columns;
-use super::scope::RelationColumn;
+use super::scope::QueryColumn;
 use super::{BindResult, ClauseKind, CteBinding, QuestionBinder};
 
 /// What a query is for.
@@ -39,26 +39,26 @@ pub(super) struct NamedColumn {
 #[derive(Debug, Clone, Default)]
 pub(super) struct SubqueryCorrelation {
     /// Pairs that have to be equal: an expression of the outer query, and a column of the subquery.
-    pub(super) keys: Vec<(Expr, Expr)>,
+    pub(super) keys: Vec<(ScalarExpr, ScalarExpr)>,
     /// Further conditions, over the columns of the subquery and those of the outer query.
-    pub(super) conditions: Vec<Expr>,
+    pub(super) conditions: Vec<ScalarExpr>,
     /// The expressions that the positions of outer columns in `conditions` stand for.
-    pub(super) outer: Vec<Expr>,
+    pub(super) outer: Vec<ScalarExpr>,
 }
 
 /// A bound query. The columns of the plan are `columns`, then others that `listing` or `correlation` read.
 #[derive(Debug, Clone)]
 pub(super) struct BoundQuery {
-    pub(super) plan: Plan,
+    pub(super) plan: QueryPlan,
     pub(super) columns: Vec<NamedColumn>,
     pub(super) listing: Vec<ListingKey>,
     pub(super) correlation: SubqueryCorrelation,
     /// The row that it has over no rows, if it has exactly one for each value of the outer columns.
-    pub(super) empty_row: Option<Vec<Expr>>,
+    pub(super) empty_row: Option<Vec<ScalarExpr>>,
 }
 
 impl BoundQuery {
-    pub(super) fn plain(plan: Plan, columns: Vec<NamedColumn>) -> BoundQuery {
+    pub(super) fn plain(plan: QueryPlan, columns: Vec<NamedColumn>) -> BoundQuery {
         BoundQuery { plan, columns, listing: Vec::new(), correlation: SubqueryCorrelation::default(), empty_row: None }
     }
 
@@ -72,8 +72,8 @@ impl BoundQuery {
     }
 
     /// The rows as a table for another query.
-    pub(super) fn into_relation(self) -> (Plan, Vec<RelationColumn>) {
-        let columns = self.columns.into_iter().map(|column| RelationColumn {
+    pub(super) fn into_relation(self) -> (QueryPlan, Vec<QueryColumn>) {
+        let columns = self.columns.into_iter().map(|column| QueryColumn {
             name: column.name,
             ty: (!column.broken).then_some(column.ty),
             hidden: false,
@@ -155,7 +155,7 @@ impl<'a> QuestionBinder<'a> {
         }
     }
 
-    fn renamed(&mut self, mut columns: Vec<RelationColumn>, alias: &ast::TableAlias) -> Vec<RelationColumn> {
+    fn renamed(&mut self, mut columns: Vec<QueryColumn>, alias: &ast::TableAlias) -> Vec<QueryColumn> {
         if let Some(extra) = alias.columns.get(columns.len()) {
             self.report(
                 extra.name.span,
@@ -237,12 +237,13 @@ impl<'a> QuestionBinder<'a> {
                 self.note("LIMIT: rows that ORDER BY leaves equal are taken in the order of all columns");
             }
             let keys = order.iter().map(|key| SortKey {
-                expr: Expr::column(key.column, types.get(key.column).copied().unwrap_or(SqlType::Null)),
+                expr: ScalarExpr::column(key.column, types.get(key.column).copied().unwrap_or(SqlType::Null)),
                 descending: key.descending,
                 nulls_first: key.nulls_first,
             });
             let order = keys.collect();
-            bound.plan = Plan::Limit { input: Box::new(bound.plan), order, offset: tail.offset, limit: tail.limit };
+            bound.plan =
+                QueryPlan::Limit { input: Box::new(bound.plan), order, offset: tail.offset, limit: tail.limit };
         } else if role != QueryRole::Question && !order.is_empty() {
             self.note("ORDER BY in a subquery without LIMIT has no effect");
         }
@@ -253,7 +254,7 @@ impl<'a> QuestionBinder<'a> {
         let kept = bound.columns.len() + bound.correlation.keys.len();
         if bound.correlation.conditions.is_empty() && types.len() > kept {
             let columns = identity_columns(&types[..kept]);
-            bound.plan = Plan::Project { input: Box::new(bound.plan), columns };
+            bound.plan = QueryPlan::Project { input: Box::new(bound.plan), columns };
         }
         bound
     }
@@ -288,8 +289,8 @@ impl<'a> QuestionBinder<'a> {
         let columns = one.columns;
         let plan = match op {
             SetOperator::Union => {
-                let plan = Plan::UnionAll { inputs: vec![one.plan, other.plan] };
-                if keeps_all { plan } else { Plan::Distinct { input: Box::new(plan) } }
+                let plan = QueryPlan::UnionAll { inputs: vec![one.plan, other.plan] };
+                if keeps_all { plan } else { QueryPlan::Distinct { input: Box::new(plan) } }
             }
             _ if keeps_all => {
                 return Err(self.report_at(right, format!("{op} ALL is not possible; {op} without ALL is")));
@@ -309,9 +310,9 @@ impl<'a> QuestionBinder<'a> {
                 self.report_at(ast, format!("UNION BY NAME: there is no column `{}` here", column.name))
             })?);
         }
-        let columns = order.iter().map(|position| Expr::column(*position, other.columns[*position].ty)).collect();
+        let columns = order.iter().map(|position| ScalarExpr::column(*position, other.columns[*position].ty)).collect();
         let named = order.iter().map(|position| other.columns[*position].clone()).collect();
-        Ok(BoundQuery::plain(Plan::Project { input: Box::new(other.plan), columns }, named))
+        Ok(BoundQuery::plain(QueryPlan::Project { input: Box::new(other.plan), columns }, named))
     }
 
     /// Casts the columns of two queries to their common types.
@@ -325,7 +326,7 @@ impl<'a> QuestionBinder<'a> {
         let (mut left_columns, mut right_columns) = (Vec::new(), Vec::new());
         for position in 0..one.columns.len() {
             let (left, right) = (one.columns[position].ty, other.columns[position].ty);
-            let (left, right) = (Expr::column(position, left), Expr::column(position, right));
+            let (left, right) = (ScalarExpr::column(position, left), ScalarExpr::column(position, right));
             let Some(ty) = common_type(&[&left, &right]) else {
                 let name = &one.columns[position].name;
                 let message = format!(
@@ -337,29 +338,29 @@ impl<'a> QuestionBinder<'a> {
             };
             one.columns[position].broken |= other.columns[position].broken;
             one.columns[position].ty = ty;
-            left_columns.push(coerce_to(left, ty).unwrap_or_else(|| Expr::null(ty)));
-            right_columns.push(coerce_to(right, ty).unwrap_or_else(|| Expr::null(ty)));
+            left_columns.push(coerce_to(left, ty).unwrap_or_else(|| ScalarExpr::null(ty)));
+            right_columns.push(coerce_to(right, ty).unwrap_or_else(|| ScalarExpr::null(ty)));
         }
         result?;
-        one.plan = Plan::Project { input: Box::new(one.plan), columns: left_columns };
-        other.plan = Plan::Project { input: Box::new(other.plan), columns: right_columns };
+        one.plan = QueryPlan::Project { input: Box::new(one.plan), columns: left_columns };
+        other.plan = QueryPlan::Project { input: Box::new(other.plan), columns: right_columns };
         Ok((one, other))
     }
 
     /// `VALUES (1, 'a'), (2, 'b')`: constant rows.
     fn bind_values(&mut self, values: &'a ast::Values) -> BindResult<BoundQuery> {
         self.frames.push(super::SelectFrame::new(false));
-        let rows: Vec<BindResult<Vec<Expr>>> =
+        let rows: Vec<BindResult<Vec<ScalarExpr>>> =
             values.rows.iter().map(|row| self.bind_all(&row.content, ClauseKind::Where)).collect();
         self.frames.pop();
-        let rows = rows.into_iter().collect::<BindResult<Vec<Vec<Expr>>>>()?;
+        let rows = rows.into_iter().collect::<BindResult<Vec<Vec<ScalarExpr>>>>()?;
         let width = rows.first().map_or(0, Vec::len);
         if rows.len() > 100 {
             return Err(self.report_at(&values.rows[100].content[0], "VALUES can have at most 100 rows"));
         }
         let mut types = Vec::new();
         for position in 0..width {
-            let column: Vec<&Expr> = rows.iter().filter_map(|row| row.get(position)).collect();
+            let column: Vec<&ScalarExpr> = rows.iter().filter_map(|row| row.get(position)).collect();
             let ty = common_type(&column).filter(|_| column.len() == rows.len());
             types.push(ty.ok_or_else(|| {
                 self.report_at(&values.rows[0].content[position], "the rows of VALUES need the same types")
@@ -367,14 +368,14 @@ impl<'a> QuestionBinder<'a> {
         }
         let mut inputs = Vec::new();
         for row in rows {
-            let constant = |(value, ty): (Expr, &SqlType)| literal_value(&coerce_to(value, *ty)?).cloned();
+            let constant = |(value, ty): (ScalarExpr, &SqlType)| literal_value(&coerce_to(value, *ty)?).cloned();
             let columns: Option<Vec<Datum>> = row.into_iter().zip(&types).map(constant).collect();
             let Some(columns) = columns else {
                 return Err(
                     self.report_at(&values.rows[0].content[0], "the rows of VALUES are constants of the same types")
                 );
             };
-            inputs.push(Plan::OneRow { columns, types: types.clone() });
+            inputs.push(QueryPlan::OneRow { columns, types: types.clone() });
         }
         let named = types.iter().enumerate().map(|(position, ty)| NamedColumn {
             name: format!("column{}", position + 1),
@@ -383,7 +384,7 @@ impl<'a> QuestionBinder<'a> {
             broken: false,
         });
         let columns = named.collect();
-        let plan = if inputs.len() == 1 { inputs.swap_remove(0) } else { Plan::UnionAll { inputs } };
+        let plan = if inputs.len() == 1 { inputs.swap_remove(0) } else { QueryPlan::UnionAll { inputs } };
         Ok(BoundQuery::plain(plan, columns))
     }
 
@@ -442,15 +443,15 @@ pub(super) fn listing_key(column: usize, key: &ast::OrderByExpr) -> ListingKey {
 
 /// EXCEPT and INTERSECT: the distinct rows of the left plan that are not, or also are, in the right one. All rows are
 /// grouped, with the number of those from either side.
-fn set_difference(keep_common: bool, left: Plan, right: Plan) -> Plan {
+fn set_difference(keep_common: bool, left: QueryPlan, right: QueryPlan) -> QueryPlan {
     let types = left.types();
     let width = types.len();
-    let tagged = |plan: Plan, is_left: bool| {
+    let tagged = |plan: QueryPlan, is_left: bool| {
         let mut columns = identity_columns(&types);
-        columns.push(Expr::literal(Datum::Bool(is_left)));
-        Plan::Project { input: Box::new(plan), columns }
+        columns.push(ScalarExpr::literal(Datum::Bool(is_left)));
+        QueryPlan::Project { input: Box::new(plan), columns }
     };
-    let count = |filter: Expr| AggregateCall {
+    let count = |filter: ScalarExpr| AggregateCall {
         function: AggregateFunction::CountRows,
         arguments: Vec::new(),
         distinct: false,
@@ -458,13 +459,14 @@ fn set_difference(keep_common: bool, left: Plan, right: Plan) -> Plan {
         order: Vec::new(),
         ty: SqlType::Long,
     };
-    let is_left = Expr::column(width, SqlType::Bool);
-    let input = Box::new(Plan::UnionAll { inputs: vec![tagged(left, true), tagged(right, false)] });
+    let is_left = ScalarExpr::column(width, SqlType::Bool);
+    let input = Box::new(QueryPlan::UnionAll { inputs: vec![tagged(left, true), tagged(right, false)] });
     let aggregates = vec![count(is_left.clone()), count(make_not(is_left))];
-    let grouped = Plan::Aggregate { input, keys: identity_columns(&types), aggregates };
-    let some = |column| make_not(make_equal(Expr::column(column, SqlType::Long), Expr::literal(Datum::Long(0))));
+    let grouped = QueryPlan::Aggregate { input, keys: identity_columns(&types), aggregates };
+    let some =
+        |column| make_not(make_equal(ScalarExpr::column(column, SqlType::Long), ScalarExpr::literal(Datum::Long(0))));
     let in_right = some(width + 1);
     let condition = make_and(vec![some(width), if keep_common { in_right } else { make_not(in_right) }]);
-    let filtered = Plan::Filter { input: Box::new(grouped), condition };
-    Plan::Project { input: Box::new(filtered), columns: identity_columns(&types) }
+    let filtered = QueryPlan::Filter { input: Box::new(grouped), condition };
+    QueryPlan::Project { input: Box::new(filtered), columns: identity_columns(&types) }
 }

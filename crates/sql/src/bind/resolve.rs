@@ -5,8 +5,8 @@
 use sqlparser::tokenizer::Span;
 
 use crate::datum::SqlType;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{JoinKind, Plan, SortKey, WindowCall};
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{JoinKind, QueryPlan, SortKey, WindowCall};
 use crate::rewrite::all_of;
 
 use super::windows::WindowSite;
@@ -15,7 +15,7 @@ use super::{AGGREGATE_BASE, ATTACHED_BASE, BindResult, OUTER_BASE, QuestionBinde
 /// An expression with the first of the columns that it mentions.
 #[derive(Debug, Clone)]
 pub(super) struct DraftExpr {
-    pub(super) expr: Expr,
+    pub(super) expr: ScalarExpr,
     pub(super) first_mention: usize,
     pub(super) span: Span,
 }
@@ -24,7 +24,7 @@ pub(super) struct DraftExpr {
 #[derive(Debug, Default)]
 pub(super) struct ColumnLayout {
     /// The grouping expressions; `None` without grouping.
-    pub(super) keys: Option<Vec<Expr>>,
+    pub(super) keys: Option<Vec<ScalarExpr>>,
     /// The position of the first column of subqueries.
     pub(super) attached: usize,
     /// The positions of the window functions.
@@ -35,11 +35,11 @@ pub(super) struct ColumnLayout {
 struct UngroupedColumn(usize);
 
 impl ColumnLayout {
-    fn place(&self, expr: &mut Expr) -> Result<(), UngroupedColumn> {
+    fn place(&self, expr: &mut ScalarExpr) -> Result<(), UngroupedColumn> {
         if let Some(keys) = &self.keys
             && let Some(key) = keys.iter().position(|key| key == expr)
         {
-            *expr = Expr::column(key, expr.ty);
+            *expr = ScalarExpr::column(key, expr.ty);
             return Ok(());
         }
         if let ExprKind::Column(column) = &mut expr.kind {
@@ -63,7 +63,7 @@ impl ColumnLayout {
 
 impl<'a> QuestionBinder<'a> {
     /// Puts the columns of an expression into place.
-    pub(super) fn place(&mut self, draft: &DraftExpr, layout: &ColumnLayout) -> BindResult<Expr> {
+    pub(super) fn place(&mut self, draft: &DraftExpr, layout: &ColumnLayout) -> BindResult<ScalarExpr> {
         let mut expr = draft.expr.clone();
         match layout.place(&mut expr) {
             Ok(()) => Ok(expr),
@@ -88,7 +88,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Joins the subqueries that are read after grouping.
-    pub(super) fn join_attached(&mut self, mut plan: Plan, layout: &ColumnLayout) -> BindResult<Plan> {
+    pub(super) fn join_attached(&mut self, mut plan: QueryPlan, layout: &ColumnLayout) -> BindResult<QueryPlan> {
         let attached = std::mem::take(&mut self.frame().attached);
         for join in attached {
             let mut keys = Vec::new();
@@ -96,7 +96,7 @@ impl<'a> QuestionBinder<'a> {
                 let draft = DraftExpr { expr: outer, first_mention: 0, span: join.span };
                 keys.push((self.place(&draft, layout)?, inner));
             }
-            plan = Plan::Join {
+            plan = QueryPlan::Join {
                 kind: JoinKind::Left,
                 left: Box::new(plan),
                 right: Box::new(join.plan),
@@ -108,7 +108,12 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Adds the window functions, those of equal windows in one operator. Fills in their positions.
-    pub(super) fn add_windows(&mut self, mut plan: Plan, width: usize, layout: &mut ColumnLayout) -> BindResult<Plan> {
+    pub(super) fn add_windows(
+        &mut self,
+        mut plan: QueryPlan,
+        width: usize,
+        layout: &mut ColumnLayout,
+    ) -> BindResult<QueryPlan> {
         let sites = self.frame().windows.clone();
         let mut placed = Vec::new();
         for site in sites {
@@ -133,7 +138,7 @@ impl<'a> QuestionBinder<'a> {
                 }
             }
             let WindowSite { partition, order, .. } = placed[first].clone();
-            plan = Plan::Window { input: Box::new(plan), partition, order, functions };
+            plan = QueryPlan::Window { input: Box::new(plan), partition, order, functions };
         }
         Ok(plan)
     }
@@ -154,19 +159,24 @@ impl<'a> QuestionBinder<'a> {
 }
 
 /// Keeps the rows for which all conditions are true.
-pub(super) fn filtered(plan: Plan, conditions: Vec<Expr>) -> Plan {
+pub(super) fn filtered(plan: QueryPlan, conditions: Vec<ScalarExpr>) -> QueryPlan {
     match all_of(conditions) {
-        Some(condition) => Plan::Filter { input: Box::new(plan), condition },
+        Some(condition) => QueryPlan::Filter { input: Box::new(plan), condition },
         None => plan,
     }
 }
 
 /// The one window function of a partition.
-pub(super) fn with_window(plan: Plan, partition: Vec<Expr>, order: Vec<SortKey>, call: WindowCall) -> Plan {
-    Plan::Window { input: Box::new(plan), partition, order, functions: vec![call] }
+pub(super) fn with_window(
+    plan: QueryPlan,
+    partition: Vec<ScalarExpr>,
+    order: Vec<SortKey>,
+    call: WindowCall,
+) -> QueryPlan {
+    QueryPlan::Window { input: Box::new(plan), partition, order, functions: vec![call] }
 }
 
 /// The columns of a plan as they are.
-pub(super) fn identity_columns(types: &[SqlType]) -> Vec<Expr> {
-    types.iter().enumerate().map(|(position, ty)| Expr::column(position, *ty)).collect()
+pub(super) fn identity_columns(types: &[SqlType]) -> Vec<ScalarExpr> {
+    types.iter().enumerate().map(|(position, ty)| ScalarExpr::column(position, *ty)).collect()
 }

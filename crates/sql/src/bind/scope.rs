@@ -1,7 +1,7 @@
 //! The names that an expression can use, and what they stand for.
 
 use crate::datum::SqlType;
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 
 /// A column that can be named.
 #[derive(Debug, Clone)]
@@ -11,7 +11,7 @@ pub(crate) struct ScopeColumn {
     /// The name.
     pub(crate) name: String,
     /// What it stands for. `None` if its definition has a problem, which has been recorded.
-    pub(crate) expr: Option<Expr>,
+    pub(crate) expr: Option<ScalarExpr>,
     /// Whether `*` leaves it out.
     pub(crate) hidden: bool,
     /// Whether it is found only with the name of its relation: the two sides of a join with USING.
@@ -32,7 +32,7 @@ pub(crate) struct NameScope {
 /// What was found under a name.
 #[derive(Debug)]
 pub(crate) enum NameLookup {
-    Found(Expr),
+    Found(ScalarExpr),
     /// It exists, or may exist, but a problem has been recorded for it.
     Broken,
     Missing,
@@ -140,7 +140,7 @@ pub(crate) fn snake_name(text: &str) -> String {
 
 /// A column of a relation that a query makes.
 #[derive(Debug, Clone)]
-pub(crate) struct RelationColumn {
+pub(crate) struct QueryColumn {
     pub(crate) name: String,
     /// `None` if its definition has a problem, which has been recorded.
     pub(crate) ty: Option<SqlType>,

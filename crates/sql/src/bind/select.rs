@@ -4,10 +4,10 @@ use sqlparser::ast::{self, Distinct, GroupByExpr, Select};
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::optimize::optimize_plan;
 use crate::places::LocatedNode;
-use crate::plan::{AggregateFunction, Plan, SortKey};
+use crate::plan::{AggregateFunction, QueryPlan, SortKey};
 use crate::rewrite::{aggregate_exprs_mut, columns_read, literal_value, replace_columns};
 
 use super::functions::fold_constant;
@@ -130,7 +130,7 @@ impl<'a> QuestionBinder<'a> {
         };
         let mut correlation = SubqueryCorrelation::default();
         let mut local = Vec::new();
-        for condition in conditions.into_iter().collect::<BindResult<Vec<Expr>>>()? {
+        for condition in conditions.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()? {
             match correlated_pair(&condition) {
                 Some((outer, inner)) => correlation.keys.push((outer, inner)),
                 None if reads_outer(&condition) => correlation.conditions.push(condition),
@@ -200,14 +200,14 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// The selected values over no rows: counts are zero, other aggregates null.
-    fn empty_values(&mut self, items: &[SelectItem]) -> Vec<Expr> {
+    fn empty_values(&mut self, items: &[SelectItem]) -> Vec<ScalarExpr> {
         let counts: Vec<bool> = self.frame().aggregates.iter().map(|call| is_count(call.function)).collect();
         let drafts = items.iter().filter_map(|item| item.draft.as_ref().ok());
         let value = |draft: &DraftExpr| {
             let mut expr = draft.expr.clone();
             replace_columns(&mut expr, &mut |column, ty| match column.checked_sub(AGGREGATE_BASE) {
-                Some(index) if counts.get(index) == Some(&true) => Expr::literal(Datum::Long(0)),
-                _ => Expr::null(ty),
+                Some(index) if counts.get(index) == Some(&true) => ScalarExpr::literal(Datum::Long(0)),
+                _ => ScalarExpr::null(ty),
             });
             fold_all(&mut expr);
             expr
@@ -219,7 +219,7 @@ impl<'a> QuestionBinder<'a> {
         &mut self,
         clauses: &mut BoundClauses<'a>,
         correlation: &SubqueryCorrelation,
-    ) -> (Plan, ColumnLayout) {
+    ) -> (QueryPlan, ColumnLayout) {
         let frame = self.frame();
         let input = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
         let Some(grouping) = &mut clauses.grouping else { return (input, ColumnLayout::default()) };
@@ -267,7 +267,7 @@ impl<'a> QuestionBinder<'a> {
 
     fn uses_outer_elsewhere(&mut self, clauses: &BoundClauses<'a>) -> bool {
         let items = clauses.items.iter().filter_map(|item| item.draft.as_ref().ok());
-        let mut exprs: Vec<&Expr> = items.map(|draft| &draft.expr).collect();
+        let mut exprs: Vec<&ScalarExpr> = items.map(|draft| &draft.expr).collect();
         exprs.extend(clauses.having.iter().chain(&clauses.qualify).map(|draft| &draft.expr));
         exprs.extend(clauses.distinct_on.iter().flatten().map(|draft| &draft.expr));
         exprs.extend(clauses.grouping.iter().flat_map(|grouping| &grouping.keys));
@@ -287,13 +287,13 @@ impl<'a> QuestionBinder<'a> {
     /// The selected columns, then those of the order and of the correlation.
     fn select_columns(
         &mut self,
-        plan: Plan,
+        plan: QueryPlan,
         clauses: &BoundClauses<'a>,
         layout: &ColumnLayout,
         correlation: &mut SubqueryCorrelation,
         select: &'a Select,
     ) -> BindResult<(BoundQuery, Vec<crate::plan::ListingKey>)> {
-        let placed: Vec<BindResult<Expr>> =
+        let placed: Vec<BindResult<ScalarExpr>> =
             clauses.items.iter().map(|item| item.draft.clone().and_then(|draft| self.place(&draft, layout))).collect();
         let mut order_exprs = Vec::new();
         for key in &clauses.order {
@@ -302,8 +302,8 @@ impl<'a> QuestionBinder<'a> {
                 OrderKey::Other(draft, _) => self.place(draft, layout).map(Some),
             });
         }
-        let mut columns = placed.into_iter().collect::<BindResult<Vec<Expr>>>()?;
-        let order_exprs = order_exprs.into_iter().collect::<BindResult<Vec<Option<Expr>>>>()?;
+        let mut columns = placed.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()?;
+        let order_exprs = order_exprs.into_iter().collect::<BindResult<Vec<Option<ScalarExpr>>>>()?;
         let mut named = named_columns(&clauses.items);
         for (column, expr) in named.iter_mut().zip(&columns) {
             column.ty = expr.ty;
@@ -327,12 +327,12 @@ impl<'a> QuestionBinder<'a> {
             let message = "with DISTINCT, ORDER BY can use selected columns only";
             return Err(self.report(hidden.unwrap_or(Span::empty()), message));
         }
-        let mut plan = Plan::Project { input: Box::new(plan), columns };
+        let mut plan = QueryPlan::Project { input: Box::new(plan), columns };
         if let Some(keys) = &clauses.distinct_on {
             plan = self.distinct_on(plan, keys, layout, &listing)?;
         }
         if is_distinct {
-            plan = Plan::Distinct { input: Box::new(plan) };
+            plan = QueryPlan::Distinct { input: Box::new(plan) };
         }
         Ok((BoundQuery::plain(plan, named), listing))
     }
@@ -342,21 +342,21 @@ impl<'a> QuestionBinder<'a> {
         &mut self,
         correlation: &mut SubqueryCorrelation,
         layout: &ColumnLayout,
-        columns: &mut Vec<Expr>,
+        columns: &mut Vec<ScalarExpr>,
     ) -> BindResult<()> {
         for (_, inner) in &mut correlation.keys {
             let draft = DraftExpr { expr: inner.clone(), first_mention: 0, span: Span::empty() };
             let placed = self.place(&draft, layout)?;
-            *inner = Expr::column(columns.len(), placed.ty);
+            *inner = ScalarExpr::column(columns.len(), placed.ty);
             columns.push(placed);
         }
         for condition in &mut correlation.conditions {
             replace_columns(condition, &mut |column, ty| {
                 if column >= OUTER_BASE {
-                    return Expr::column(column, ty);
+                    return ScalarExpr::column(column, ty);
                 }
-                columns.push(Expr::column(column, ty));
-                Expr::column(columns.len() - 1, ty)
+                columns.push(ScalarExpr::column(column, ty));
+                ScalarExpr::column(columns.len() - 1, ty)
             });
         }
         Ok(())
@@ -365,32 +365,32 @@ impl<'a> QuestionBinder<'a> {
     /// DISTINCT ON: the first row of each group in the order of ORDER BY.
     fn distinct_on(
         &mut self,
-        plan: Plan,
+        plan: QueryPlan,
         keys: &[DraftExpr],
         layout: &ColumnLayout,
         listing: &[crate::plan::ListingKey],
-    ) -> BindResult<Plan> {
-        let Plan::Project { input, mut columns } = plan else { return Ok(plan) };
+    ) -> BindResult<QueryPlan> {
+        let QueryPlan::Project { input, mut columns } = plan else { return Ok(plan) };
         let width = columns.len();
         let mut partition = Vec::new();
         for key in keys {
             let placed = self.place(key, layout)?;
             let position = order_column(&mut columns, &placed);
-            partition.push(Expr::column(position, placed.ty));
+            partition.push(ScalarExpr::column(position, placed.ty));
         }
         self.note("DISTINCT ON: rows that ORDER BY leaves equal are taken in the order of all columns");
         let order = listing.iter().map(|key| SortKey {
-            expr: Expr::column(key.column, columns[key.column].ty),
+            expr: ScalarExpr::column(key.column, columns[key.column].ty),
             descending: key.descending,
             nulls_first: key.nulls_first,
         });
         let order = order.collect();
         let types: Vec<SqlType> = columns.iter().map(|column| column.ty).collect();
-        let numbered = with_window(Plan::Project { input, columns }, partition, order, row_number());
-        let number = Box::new(Expr::column(types.len(), SqlType::Long));
-        let first = ExprKind::Compare(CompareOp::Equal, number, Box::new(Expr::literal(Datum::Long(1))));
-        let kept = filtered(numbered, vec![Expr::condition(first)]);
-        Ok(Plan::Project { input: Box::new(kept), columns: identity_columns(&types[..width]) })
+        let numbered = with_window(QueryPlan::Project { input, columns }, partition, order, row_number());
+        let number = Box::new(ScalarExpr::column(types.len(), SqlType::Long));
+        let first = ExprKind::Compare(CompareOp::Equal, number, Box::new(ScalarExpr::literal(Datum::Long(1))));
+        let kept = filtered(numbered, vec![ScalarExpr::condition(first)]);
+        Ok(QueryPlan::Project { input: Box::new(kept), columns: identity_columns(&types[..width]) })
     }
 }
 
@@ -405,9 +405,9 @@ fn named_columns(items: &[SelectItem]) -> Vec<NamedColumn> {
 }
 
 /// `inner = outer`, as the outer and the inner side.
-fn correlated_pair(condition: &Expr) -> Option<(Expr, Expr)> {
+fn correlated_pair(condition: &ScalarExpr) -> Option<(ScalarExpr, ScalarExpr)> {
     let ExprKind::Compare(CompareOp::Equal, one, other) = &condition.kind else { return None };
-    let side = |expr: &Expr| {
+    let side = |expr: &ScalarExpr| {
         let columns = columns_read(expr);
         let outer = columns.iter().filter(|column| **column >= OUTER_BASE).count();
         (outer == columns.len() && outer > 0, outer == 0 && !columns.is_empty())
@@ -419,7 +419,7 @@ fn correlated_pair(condition: &Expr) -> Option<(Expr, Expr)> {
     }
 }
 
-fn fold_all(expr: &mut Expr) {
+fn fold_all(expr: &mut ScalarExpr) {
     for operand in expr.operands_mut() {
         fold_all(operand);
     }

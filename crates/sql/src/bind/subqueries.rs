@@ -10,10 +10,10 @@ use sqlparser::ast::{Expr as Ast, Query, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::nullability::is_nullable_over;
 use crate::places::LocatedNode;
-use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, QueryPlan};
 use crate::rewrite::{
     all_of, is_single_row, make_and, make_case, make_is_not_null, make_is_null, make_or, replace_columns,
 };
@@ -27,26 +27,26 @@ use super::{ATTACHED_BASE, BindResult, ClauseKind, OUTER_BASE, QuestionBinder, R
 /// A subquery whose columns are added to the rows: each row has at most one partner.
 #[derive(Debug)]
 pub(super) struct AttachedJoin {
-    pub(super) plan: Plan,
+    pub(super) plan: QueryPlan,
     /// Pairs that have to be equal: an expression over the rows, and one over the subquery's columns.
-    pub(super) keys: Vec<(Expr, Expr)>,
+    pub(super) keys: Vec<(ScalarExpr, ScalarExpr)>,
     pub(super) span: Span,
 }
 
 /// `x IN (SELECT y …)`, bound.
 struct MembershipTest {
-    plan: Plan,
+    plan: QueryPlan,
     /// How the subquery is tied to the outer query.
-    keys: Vec<(Expr, Expr)>,
-    value: Expr,
-    member: Expr,
+    keys: Vec<(ScalarExpr, ScalarExpr)>,
+    value: ScalarExpr,
+    member: ScalarExpr,
     /// Whether x or a y can be null.
     has_nulls: bool,
 }
 
 impl<'a> QuestionBinder<'a> {
     /// Binds WHERE: its conditions, with semi and anti joins already added to the rows.
-    pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<BindResult<Expr>> {
+    pub(super) fn bind_where(&mut self, selection: &'a Ast) -> Vec<BindResult<ScalarExpr>> {
         let mut conditions = Vec::new();
         let mut rest = vec![selection];
         while let Some(next) = rest.pop() {
@@ -67,7 +67,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// A condition of WHERE that is a join, and perhaps a further condition. `None` if it is another one.
-    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<BindResult<Option<Expr>>> {
+    fn bind_semi_join(&mut self, condition: &'a Ast, negated: bool) -> Option<BindResult<Option<ScalarExpr>>> {
         match condition {
             Ast::Nested(inner) => self.bind_semi_join(inner, negated),
             Ast::UnaryOp { op: UnaryOperator::Not, expr } => self.bind_semi_join(expr, !negated),
@@ -104,9 +104,10 @@ impl<'a> QuestionBinder<'a> {
             Ast::Tuple(parts) => parts.iter().collect(),
             one => vec![one],
         };
-        let values: Vec<BindResult<Expr>> = subjects.iter().map(|one| self.bind_expr(one, ClauseKind::Where)).collect();
+        let values: Vec<BindResult<ScalarExpr>> =
+            subjects.iter().map(|one| self.bind_expr(one, ClauseKind::Where)).collect();
         let bound = self.bind_query(query, QueryRole::Subquery)?;
-        let values = values.into_iter().collect::<BindResult<Vec<Expr>>>()?;
+        let values = values.into_iter().collect::<BindResult<Vec<ScalarExpr>>>()?;
         if bound.columns.len() != values.len() {
             let message = format!(
                 "IN compares {}, and this subquery has {}",
@@ -120,7 +121,7 @@ impl<'a> QuestionBinder<'a> {
             if bound.columns[position].broken {
                 return Err(ReportedProblem);
             }
-            let column = Expr::column(position, bound.columns[position].ty);
+            let column = ScalarExpr::column(position, bound.columns[position].ty);
             let span = subject.span().union(&query.span());
             let texts = [expr_text(subjects[position]), bound.columns[position].name.clone()];
             keys.push(self.unify_pair(value, column, span, [&texts[0], &texts[1]])?);
@@ -131,10 +132,10 @@ impl<'a> QuestionBinder<'a> {
 
     fn add_semi_join(
         &mut self,
-        right: Plan,
-        keys: Vec<(Expr, Expr)>,
-        conditions: Vec<Expr>,
-        outer: &[Expr],
+        right: QueryPlan,
+        keys: Vec<(ScalarExpr, ScalarExpr)>,
+        conditions: Vec<ScalarExpr>,
+        outer: &[ScalarExpr],
         negated: bool,
         span: Span,
     ) -> BindResult<()> {
@@ -143,7 +144,7 @@ impl<'a> QuestionBinder<'a> {
         for mut condition in conditions {
             replace_columns(&mut condition, &mut |column, ty| match column.checked_sub(OUTER_BASE) {
                 Some(index) => outer[index].clone(),
-                None => Expr::column(column + width, ty),
+                None => ScalarExpr::column(column + width, ty),
             });
             placed.push(condition);
         }
@@ -153,12 +154,16 @@ impl<'a> QuestionBinder<'a> {
         let kind = if negated { JoinKind::Anti } else { JoinKind::Semi };
         let frame = self.frame();
         let left = Box::new(std::mem::replace(&mut frame.plan, null_row(&[])));
-        frame.plan = Plan::Join { kind, left, right: Box::new(right), keys, condition: all_of(placed) };
+        frame.plan = QueryPlan::Join { kind, left, right: Box::new(right), keys, condition: all_of(placed) };
         Ok(())
     }
 
     /// The keys of a correlation; they must be of the query right around the subquery.
-    fn outer_keys(&mut self, keys: Vec<(Expr, Expr)>, span: Span) -> BindResult<Vec<(Expr, Expr)>> {
+    fn outer_keys(
+        &mut self,
+        keys: Vec<(ScalarExpr, ScalarExpr)>,
+        span: Span,
+    ) -> BindResult<Vec<(ScalarExpr, ScalarExpr)>> {
         if keys.iter().any(|(outer, _)| reads_outer(outer)) {
             return Err(self.report_deep_reference(span));
         }
@@ -170,7 +175,13 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Joins a subquery to the rows of a clause. Returns the position of its first column.
-    fn attach(&mut self, plan: Plan, keys: Vec<(Expr, Expr)>, clause: ClauseKind, span: Span) -> BindResult<usize> {
+    fn attach(
+        &mut self,
+        plan: QueryPlan,
+        keys: Vec<(ScalarExpr, ScalarExpr)>,
+        clause: ClauseKind,
+        span: Span,
+    ) -> BindResult<usize> {
         if clause == ClauseKind::On {
             return Err(self.report(span, "a subquery is not possible in ON; join with it in FROM"));
         }
@@ -188,12 +199,17 @@ impl<'a> QuestionBinder<'a> {
         let first = frame.width;
         frame.width += width;
         let left = Box::new(std::mem::replace(&mut frame.plan, null_row(&[])));
-        frame.plan = Plan::Join { kind: JoinKind::Left, left, right: Box::new(plan), keys, condition: None };
+        frame.plan = QueryPlan::Join { kind: JoinKind::Left, left, right: Box::new(plan), keys, condition: None };
         Ok(first)
     }
 
     /// `EXISTS (SELECT …)` as a value.
-    pub(super) fn bind_exists(&mut self, query: &'a Query, negated: bool, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_exists(
+        &mut self,
+        query: &'a Query,
+        negated: bool,
+        clause: ClauseKind,
+    ) -> BindResult<ScalarExpr> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         if !bound.correlation.conditions.is_empty() {
             return Err(self.report_at(query, "here EXISTS can be tied to the outer query by = only"));
@@ -201,14 +217,14 @@ impl<'a> QuestionBinder<'a> {
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
         let (inner, pairs) = grouping_keys(&keys);
         let counted =
-            Plan::Aggregate { input: Box::new(bound.plan), keys: inner.clone(), aggregates: vec![count_rows()] };
+            QueryPlan::Aggregate { input: Box::new(bound.plan), keys: inner.clone(), aggregates: vec![count_rows()] };
         let first = self.attach(counted, pairs, clause, query.span())?;
-        let count = Expr::column(first + inner.len(), SqlType::Long);
+        let count = ScalarExpr::column(first + inner.len(), SqlType::Long);
         let exists = if inner.is_empty() {
-            Expr::condition(ExprKind::Compare(
+            ScalarExpr::condition(ExprKind::Compare(
                 CompareOp::Greater,
                 Box::new(count),
-                Box::new(Expr::literal(Datum::Long(0))),
+                Box::new(ScalarExpr::literal(Datum::Long(0))),
             ))
         } else {
             make_is_not_null(count)
@@ -247,7 +263,7 @@ impl<'a> QuestionBinder<'a> {
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
         let span = subject.span().union(&query.span());
         let texts = [expr_text(subject), column.name.clone()];
-        let (value, member) = self.unify_pair(value, Expr::column(0, column.ty), span, [&texts[0], &texts[1]])?;
+        let (value, member) = self.unify_pair(value, ScalarExpr::column(0, column.ty), span, [&texts[0], &texts[1]])?;
         let catalog = self.catalog;
         let value_nullable = clause.is_after_grouping() || is_nullable_over(&value, &self.frame().plan, catalog);
         let member_nullable = is_nullable_over(&member, &bound.plan, catalog);
@@ -255,25 +271,30 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// The numbers of rows of the subquery, and of those that are not null.
-    fn attach_counts(&mut self, of: &MembershipTest, clause: ClauseKind, span: Span) -> BindResult<(Expr, Expr)> {
+    fn attach_counts(
+        &mut self,
+        of: &MembershipTest,
+        clause: ClauseKind,
+        span: Span,
+    ) -> BindResult<(ScalarExpr, ScalarExpr)> {
         let (inner, pairs) = grouping_keys(&of.keys);
         let arguments = vec![of.member.clone()];
         let members = AggregateCall { function: AggregateFunction::Count, arguments, ..count_rows() };
         let (input, width) = (Box::new(of.plan.clone()), inner.len());
-        let counts = Plan::Aggregate { input, keys: inner, aggregates: vec![count_rows(), members] };
+        let counts = QueryPlan::Aggregate { input, keys: inner, aggregates: vec![count_rows(), members] };
         let first = self.attach(counts, pairs, clause, span)? + width;
-        let count = |column| or_zero(Expr::column(column, SqlType::Long));
+        let count = |column| or_zero(ScalarExpr::column(column, SqlType::Long));
         Ok((count(first), count(first + 1)))
     }
 
     /// `x NOT IN (SELECT y …)` as a condition of WHERE: an anti join. Where there are nulls, only rows for which the
     /// subquery has no rows, or neither x nor a y is null, are kept.
-    fn join_not_in(&mut self, subject: &'a Ast, query: &'a Query) -> BindResult<Option<Expr>> {
+    fn join_not_in(&mut self, subject: &'a Ast, query: &'a Query) -> BindResult<Option<ScalarExpr>> {
         let of = self.bind_membership(subject, query, ClauseKind::Where)?;
         let mut known = None;
         if of.has_nulls {
             let (rows, present) = self.attach_counts(&of, ClauseKind::Where, query.span())?;
-            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
+            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), ScalarExpr::literal(Datum::Long(0)));
             let all_present = compare_longs(CompareOp::Equal, present, rows);
             known = Some(make_or(vec![is_empty, make_and(vec![make_is_not_null(of.value.clone()), all_present])]));
         }
@@ -290,29 +311,29 @@ impl<'a> QuestionBinder<'a> {
         query: &'a Query,
         negated: bool,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         let of = self.bind_membership(subject, query, clause)?;
         let counts = if of.has_nulls { Some(self.attach_counts(&of, clause, query.span())?) } else { None };
         // Each distinct member once.
         let (mut all, mut pairs) = grouping_keys(&of.keys);
         let first = all.len();
-        pairs.push((of.value.clone(), Expr::column(first, of.member.ty)));
+        pairs.push((of.value.clone(), ScalarExpr::column(first, of.member.ty)));
         all.push(of.member.clone());
-        let distinct = Plan::Aggregate { input: Box::new(of.plan), keys: all, aggregates: Vec::new() };
+        let distinct = QueryPlan::Aggregate { input: Box::new(of.plan), keys: all, aggregates: Vec::new() };
         let first = self.attach(distinct, pairs, clause, query.span())? + first;
-        let found = make_is_not_null(Expr::column(first, of.member.ty));
-        let truth = |value| Expr::literal(Datum::Bool(value));
+        let found = make_is_not_null(ScalarExpr::column(first, of.member.ty));
+        let truth = |value| ScalarExpr::literal(Datum::Bool(value));
         let mut branches = vec![(found, truth(!negated))];
         if let Some((rows, present)) = counts {
-            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), Expr::literal(Datum::Long(0)));
+            let is_empty = compare_longs(CompareOp::Equal, rows.clone(), ScalarExpr::literal(Datum::Long(0)));
             let unknown = make_or(vec![make_is_null(of.value), compare_longs(CompareOp::Less, present, rows)]);
-            branches.extend([(is_empty, truth(negated)), (unknown, Expr::null(SqlType::Bool))]);
+            branches.extend([(is_empty, truth(negated)), (unknown, ScalarExpr::null(SqlType::Bool))]);
         }
         Ok(make_case(branches, truth(negated)))
     }
 
     /// `(SELECT max(x) FROM …)` as a value.
-    pub(super) fn bind_scalar_subquery(&mut self, query: &'a Query, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_scalar_subquery(&mut self, query: &'a Query, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let bound = self.bind_query(query, QueryRole::Subquery)?;
         let [column] = &bound.columns[..] else {
             let message = format!("a subquery that is a value has one column; this one has {}", bound.columns.len());
@@ -331,14 +352,14 @@ impl<'a> QuestionBinder<'a> {
         let keys = self.outer_keys(bound.correlation.keys, query.span())?;
         let types = bound.plan.types();
         let first = self.attach(bound.plan, keys.clone(), clause, query.span())?;
-        let value = Expr::column(first, ty);
-        let default = empty_row.first().cloned().unwrap_or_else(|| Expr::null(ty));
+        let value = ScalarExpr::column(first, ty);
+        let default = empty_row.first().cloned().unwrap_or_else(|| ScalarExpr::null(ty));
         let present = keys.first().map(|(_, inner)| inner.clone());
         match present {
-            Some(Expr { kind: ExprKind::Column(position), .. })
+            Some(ScalarExpr { kind: ExprKind::Column(position), .. })
                 if !matches!(default.kind, ExprKind::Literal(Datum::Null)) =>
             {
-                Ok(if_present(&Expr::column(first + position, types[position]), value, default))
+                Ok(if_present(&ScalarExpr::column(first + position, types[position]), value, default))
             }
             _ => Ok(value),
         }
@@ -350,14 +371,14 @@ impl<'a> QuestionBinder<'a> {
         ty: SqlType,
         query: &'a Query,
         clause: ClauseKind,
-    ) -> BindResult<Expr> {
+    ) -> BindResult<ScalarExpr> {
         if !is_single_row(&bound.plan) {
             let message =
                 "a subquery that is a value must have one row; take max(…), count(*) or the like, or add LIMIT 1";
             return Err(self.report_at(query, message));
         }
         let first = self.attach(bound.plan, Vec::new(), clause, query.span())?;
-        Ok(Expr::column(first, ty))
+        Ok(ScalarExpr::column(first, ty))
     }
 }
 
@@ -365,7 +386,7 @@ fn count_of(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-pub(super) fn reads_outer(expr: &Expr) -> bool {
+pub(super) fn reads_outer(expr: &ScalarExpr) -> bool {
     let mut found = false;
     expr.for_each_column(&mut |column| found |= column >= OUTER_BASE);
     found
@@ -382,25 +403,27 @@ pub(super) fn count_rows() -> AggregateCall {
     }
 }
 
-fn compare_longs(op: CompareOp, one: Expr, other: Expr) -> Expr {
-    Expr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other)))
+fn compare_longs(op: CompareOp, one: ScalarExpr, other: ScalarExpr) -> ScalarExpr {
+    ScalarExpr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other)))
 }
 
-fn or_zero(count: Expr) -> Expr {
-    Expr { kind: ExprKind::Coalesce(vec![count, Expr::literal(Datum::Long(0))]), ty: SqlType::Long }
+fn or_zero(count: ScalarExpr) -> ScalarExpr {
+    ScalarExpr { kind: ExprKind::Coalesce(vec![count, ScalarExpr::literal(Datum::Long(0))]), ty: SqlType::Long }
 }
 
 /// The inner sides of keys, to be grouped by, and the keys over the groups.
-fn grouping_keys(keys: &[(Expr, Expr)]) -> (Vec<Expr>, Vec<(Expr, Expr)>) {
-    let inner: Vec<Expr> = keys.iter().map(|(_, inner)| inner.clone()).collect();
+fn grouping_keys(keys: &[(ScalarExpr, ScalarExpr)]) -> (Vec<ScalarExpr>, Vec<(ScalarExpr, ScalarExpr)>) {
+    let inner: Vec<ScalarExpr> = keys.iter().map(|(_, inner)| inner.clone()).collect();
     let pairs = keys.iter().enumerate();
-    let pairs = pairs.map(|(position, (outer, inner))| (outer.clone(), Expr::column(position, inner.ty))).collect();
+    let pairs =
+        pairs.map(|(position, (outer, inner))| (outer.clone(), ScalarExpr::column(position, inner.ty))).collect();
     (inner, pairs)
 }
 
 /// One row if there are any, else none.
-fn any_row(plan: Plan) -> Plan {
-    let counted = Plan::Aggregate { input: Box::new(plan), keys: Vec::new(), aggregates: vec![count_rows()] };
-    let some = compare_longs(CompareOp::Greater, Expr::column(0, SqlType::Long), Expr::literal(Datum::Long(0)));
-    Plan::Filter { input: Box::new(counted), condition: make_and(vec![some]) }
+fn any_row(plan: QueryPlan) -> QueryPlan {
+    let counted = QueryPlan::Aggregate { input: Box::new(plan), keys: Vec::new(), aggregates: vec![count_rows()] };
+    let some =
+        compare_longs(CompareOp::Greater, ScalarExpr::column(0, SqlType::Long), ScalarExpr::literal(Datum::Long(0)));
+    QueryPlan::Filter { input: Box::new(counted), condition: make_and(vec![some]) }
 }

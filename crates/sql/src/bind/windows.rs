@@ -4,7 +4,7 @@ use sqlparser::ast::{self, NamedWindowExpr, WindowFrameBound, WindowFrameUnits, 
 use sqlparser::tokenizer::Span;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::places::LocatedNode;
 use crate::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
 use crate::rewrite::{literal_value, order_exprs_mut, window_exprs_mut};
@@ -18,7 +18,7 @@ use super::{BindResult, ClauseKind, QuestionBinder, WINDOW_BASE};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct WindowSite {
     pub(super) call: WindowCall,
-    pub(super) partition: Vec<Expr>,
+    pub(super) partition: Vec<ScalarExpr>,
     pub(super) order: Vec<SortKey>,
     pub(super) span: Span,
     /// The first of the columns that it mentions.
@@ -27,8 +27,8 @@ pub(super) struct WindowSite {
 
 impl WindowSite {
     /// All expressions, to be changed.
-    pub(super) fn exprs_mut(&mut self) -> Vec<&mut Expr> {
-        let mut all: Vec<&mut Expr> = self.partition.iter_mut().collect();
+    pub(super) fn exprs_mut(&mut self) -> Vec<&mut ScalarExpr> {
+        let mut all: Vec<&mut ScalarExpr> = self.partition.iter_mut().collect();
         all.extend(order_exprs_mut(&mut self.order));
         all.extend(window_exprs_mut(&mut self.call));
         all
@@ -64,7 +64,7 @@ pub(super) fn is_window_name(name: &str) -> bool {
 }
 
 impl<'a> QuestionBinder<'a> {
-    pub(super) fn bind_window_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<Expr> {
+    pub(super) fn bind_window_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<ScalarExpr> {
         let Some(over) = call.over else {
             let message = format!("{} needs a window: {}(…) OVER (ORDER BY …)", call.name, call.name);
             return Err(self.report(call.span, message));
@@ -97,7 +97,7 @@ impl<'a> QuestionBinder<'a> {
         self.note_ties(call, &window);
         let ty = window.ty;
         let site = WindowSite { call: window, partition, order, span: call.span, first_mention };
-        Ok(Expr::column(self.add_window(site), ty))
+        Ok(ScalarExpr::column(self.add_window(site), ty))
     }
 
     pub(super) fn add_window(&mut self, site: WindowSite) -> usize {
@@ -189,10 +189,10 @@ impl<'a> QuestionBinder<'a> {
         let distance = i64::try_from(distance).unwrap_or(i64::MAX);
         let default = match rest.get(1) {
             Some(default) => self.bind_expr(default, ClauseKind::WindowPart)?,
-            None => Expr::null(bound.ty),
+            None => ScalarExpr::null(bound.ty),
         };
         let types = (bound.ty, default.ty);
-        let Ok(Ok([value, default])) = unify(vec![bound, default]).map(<[Expr; 2]>::try_from) else {
+        let Ok(Ok([value, default])) = unify(vec![bound, default]).map(<[ScalarExpr; 2]>::try_from) else {
             return Err(self
                 .report(call.span, format!("the default of {} is {}, and the value {}", call.name, types.1, types.0)));
         };
@@ -331,7 +331,7 @@ pub(super) fn row_number() -> WindowCall {
 }
 
 /// Whether an expression reads a window function.
-pub(super) fn has_window(expr: &Expr) -> bool {
+pub(super) fn has_window(expr: &ScalarExpr) -> bool {
     let mut found = false;
     expr.for_each_column(&mut |column| found |= (WINDOW_BASE..super::OUTER_BASE).contains(&column));
     found

@@ -13,18 +13,18 @@ mod rewrite;
 mod tests;
 mod uses;
 
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::datum::Datum;
-use crate::eval::Faults;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{JoinKind, Plan};
+use crate::eval::FaultCounter;
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{JoinKind, QueryPlan};
 use crate::rewrite::replace_columns;
 
 /// Replaces columns that are not held by the expressions that read them, where that is possible.
 ///
 /// Columns that are not read any more may remain in projections: prune the plan afterwards.
 #[must_use]
-pub fn derive_columns(plan: Plan, catalog: &Catalog) -> Plan {
+pub fn derive_columns(plan: QueryPlan, catalog: &RelationCatalog) -> QueryPlan {
     let uses = uses::find_uses(&plan, catalog);
     if uses.has_derived() { rewrite::rewrite_plan(plan, &uses) } else { plan }
 }
@@ -37,7 +37,7 @@ struct ColumnOrigin {
     /// The position in the scan.
     position: usize,
     /// What the scan reads: an expression over the relation's columns.
-    column: Expr,
+    column: ScalarExpr,
     /// Whether the column is null in rows that an outer join made without a row of the scan.
     extended: bool,
 }
@@ -51,13 +51,13 @@ struct ScanExpr {
     /// The positions in the scan that it reads.
     positions: Vec<usize>,
     /// The expression, over the relation's columns.
-    expr: Expr,
+    expr: ScalarExpr,
     /// Its value in rows without a row of the scan, if that is not null.
     value_without_row: Option<Datum>,
 }
 
 /// An expression as one over a scan's relation, if it reads nothing else, and its value can take its place.
-fn scan_expr(expr: &Expr, origins: &ColumnOrigins) -> Option<ScanExpr> {
+fn scan_expr(expr: &ScalarExpr, origins: &ColumnOrigins) -> Option<ScanExpr> {
     if matches!(expr.kind, ExprKind::Column(_) | ExprKind::Literal(_)) {
         return None;
     }
@@ -70,7 +70,7 @@ fn scan_expr(expr: &Expr, origins: &ColumnOrigins) -> Option<ScanExpr> {
     }
     let mut over_relation = expr.clone();
     let column_at = |index: usize| origins.get(index).and_then(Option::as_ref).map(|origin| origin.column.clone());
-    replace_columns(&mut over_relation, &mut |index, ty| column_at(index).unwrap_or_else(|| Expr::null(ty)));
+    replace_columns(&mut over_relation, &mut |index, ty| column_at(index).unwrap_or_else(|| ScalarExpr::null(ty)));
     let value_without_row = if read[0].extended { value_over_nulls(expr, &over_relation)? } else { None };
     let positions = read.iter().map(|origin| origin.position).collect();
     Some(ScanExpr { scan, positions, expr: over_relation, value_without_row })
@@ -78,10 +78,10 @@ fn scan_expr(expr: &Expr, origins: &ColumnOrigins) -> Option<ScanExpr> {
 
 /// The value of an expression in a row of nulls: `Some(None)` if that is null, too. `None` if a null could come from
 /// such a row as well as from another, and the value is not null.
-fn value_over_nulls(expr: &Expr, over_relation: &Expr) -> Option<Option<Datum>> {
+fn value_over_nulls(expr: &ScalarExpr, over_relation: &ScalarExpr) -> Option<Option<Datum>> {
     let mut columns = 0;
     over_relation.for_each_column(&mut |index| columns = columns.max(index + 1));
-    let value = over_relation.eval(&vec![Datum::Null; columns], &Faults::default()).into_owned();
+    let value = over_relation.eval(&vec![Datum::Null; columns], &FaultCounter::default()).into_owned();
     if value.is_null() {
         return Some(None);
     }
@@ -90,8 +90,8 @@ fn value_over_nulls(expr: &Expr, over_relation: &Expr) -> Option<Option<Datum>> 
 }
 
 /// The origins of a projection's columns.
-fn projected_origins(columns: &[Expr], input: &ColumnOrigins) -> ColumnOrigins {
-    let origin = |column: &Expr| match column.kind {
+fn projected_origins(columns: &[ScalarExpr], input: &ColumnOrigins) -> ColumnOrigins {
+    let origin = |column: &ScalarExpr| match column.kind {
         ExprKind::Column(index) => input.get(index).cloned().flatten(),
         _ => None,
     };
@@ -114,7 +114,7 @@ fn joined_origins(kind: JoinKind, mut left: ColumnOrigins, mut right: ColumnOrig
 }
 
 /// The origins of a scan's columns.
-fn scanned_origins(scan: usize, columns: &[Expr]) -> ColumnOrigins {
+fn scanned_origins(scan: usize, columns: &[ScalarExpr]) -> ColumnOrigins {
     let origins = columns.iter().enumerate().map(|(position, column)| ColumnOrigin {
         scan,
         position,

@@ -3,8 +3,8 @@
 use super::uses::PlanUses;
 use super::{ColumnOrigins, joined_origins, projected_origins, scan_expr, scanned_origins};
 use crate::datum::SqlType;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{JoinKind, Plan};
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{JoinKind, QueryPlan};
 
 /// Which column a column of the rewritten plan is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ enum ColumnId {
 
 /// An operator, rewritten.
 struct RewrittenPlan {
-    plan: Plan,
+    plan: QueryPlan,
     /// Which columns it has.
     ids: Vec<ColumnId>,
     /// Where its former columns come from.
@@ -25,7 +25,7 @@ struct RewrittenPlan {
 }
 
 /// Rewrites a plan. Its columns stay what they are.
-pub(super) fn rewrite_plan(plan: Plan, uses: &PlanUses) -> Plan {
+pub(super) fn rewrite_plan(plan: QueryPlan, uses: &PlanUses) -> QueryPlan {
     PlanRewriter { uses, scans: 0 }.rewrite_whole(plan)
 }
 
@@ -37,7 +37,7 @@ struct PlanRewriter<'a> {
 
 impl PlanRewriter<'_> {
     /// Rewrites an operator of which all columns are read: only these are given on.
-    fn rewrite_whole(&mut self, plan: Plan) -> Plan {
+    fn rewrite_whole(&mut self, plan: QueryPlan) -> QueryPlan {
         let rewritten = self.rewrite(plan);
         if !rewritten.ids.iter().any(|id| matches!(id, ColumnId::Derived(..))) {
             return rewritten.plan;
@@ -45,32 +45,32 @@ impl PlanRewriter<'_> {
         let types = rewritten.plan.types();
         let kept = rewritten.ids.iter().zip(types).enumerate();
         let kept = kept.filter(|(_, (id, _))| matches!(id, ColumnId::Kept(_)));
-        let columns = kept.map(|(position, (_, ty))| Expr::column(position, ty)).collect();
-        Plan::Project { input: Box::new(rewritten.plan), columns }
+        let columns = kept.map(|(position, (_, ty))| ScalarExpr::column(position, ty)).collect();
+        QueryPlan::Project { input: Box::new(rewritten.plan), columns }
     }
 
-    fn rewrite(&mut self, plan: Plan) -> RewrittenPlan {
+    fn rewrite(&mut self, plan: QueryPlan) -> RewrittenPlan {
         match plan {
-            Plan::Scan { relation, columns } => self.rewrite_scan(relation, columns),
-            Plan::Filter { input, condition } => {
+            QueryPlan::Scan { relation, columns } => self.rewrite_scan(relation, columns),
+            QueryPlan::Filter { input, condition } => {
                 let mut input = self.rewrite(*input);
                 let condition = self.rewrite_expr(condition, &input);
-                input.plan = Plan::Filter { input: Box::new(input.plan), condition };
+                input.plan = QueryPlan::Filter { input: Box::new(input.plan), condition };
                 input
             }
-            Plan::Project { input, columns } => self.rewrite_project(*input, columns),
-            Plan::Unnest { input, list, keep_empty } => {
+            QueryPlan::Project { input, columns } => self.rewrite_project(*input, columns),
+            QueryPlan::Unnest { input, list, keep_empty } => {
                 let mut input = self.rewrite(*input);
                 let list = self.rewrite_expr(list, &input);
                 input.ids.push(ColumnId::Kept(input.origins.len()));
                 input.origins.push(None);
-                input.plan = Plan::Unnest { input: Box::new(input.plan), list, keep_empty };
+                input.plan = QueryPlan::Unnest { input: Box::new(input.plan), list, keep_empty };
                 input
             }
-            Plan::Join { kind, left, right, keys, condition } => {
+            QueryPlan::Join { kind, left, right, keys, condition } => {
                 self.rewrite_join(kind, *left, *right, keys, condition)
             }
-            Plan::Aggregate { input, mut keys, mut aggregates } => {
+            QueryPlan::Aggregate { input, mut keys, mut aggregates } => {
                 let input = self.rewrite(*input);
                 self.rewrite_in_place(&mut keys, &input);
                 for call in &mut aggregates {
@@ -78,26 +78,28 @@ impl PlanRewriter<'_> {
                     self.rewrite_in_place(&mut call.filter, &input);
                     self.rewrite_in_place(call.order.iter_mut().map(|key| &mut key.expr), &input);
                 }
-                whole_plan(Plan::Aggregate { input: Box::new(input.plan), keys, aggregates })
+                whole_plan(QueryPlan::Aggregate { input: Box::new(input.plan), keys, aggregates })
             }
-            Plan::Distinct { input } => whole_plan(Plan::Distinct { input: Box::new(self.rewrite_whole(*input)) }),
-            Plan::Window { input, partition, order, functions } => {
+            QueryPlan::Distinct { input } => {
+                whole_plan(QueryPlan::Distinct { input: Box::new(self.rewrite_whole(*input)) })
+            }
+            QueryPlan::Window { input, partition, order, functions } => {
                 let input = Box::new(self.rewrite_whole(*input));
-                whole_plan(Plan::Window { input, partition, order, functions })
+                whole_plan(QueryPlan::Window { input, partition, order, functions })
             }
-            Plan::Limit { input, order, offset, limit } => {
+            QueryPlan::Limit { input, order, offset, limit } => {
                 let input = Box::new(self.rewrite_whole(*input));
-                whole_plan(Plan::Limit { input, order, offset, limit })
+                whole_plan(QueryPlan::Limit { input, order, offset, limit })
             }
-            Plan::UnionAll { inputs } => {
+            QueryPlan::UnionAll { inputs } => {
                 let inputs = inputs.into_iter().map(|input| self.rewrite_whole(input)).collect();
-                whole_plan(Plan::UnionAll { inputs })
+                whole_plan(QueryPlan::UnionAll { inputs })
             }
-            one_row @ Plan::OneRow { .. } => whole_plan(one_row),
+            one_row @ QueryPlan::OneRow { .. } => whole_plan(one_row),
         }
     }
 
-    fn rewrite_scan(&mut self, relation: usize, columns: Vec<Expr>) -> RewrittenPlan {
+    fn rewrite_scan(&mut self, relation: usize, columns: Vec<ScalarExpr>) -> RewrittenPlan {
         let scan = self.scans;
         self.scans += 1;
         let uses = &self.uses.scans[scan];
@@ -107,10 +109,10 @@ impl PlanRewriter<'_> {
         let derived = uses.derived().cloned().enumerate();
         let derived = derived.map(|(number, column)| (ColumnId::Derived(scan, number), column));
         let (ids, columns) = kept.chain(derived).unzip();
-        RewrittenPlan { plan: Plan::Scan { relation, columns }, ids, origins }
+        RewrittenPlan { plan: QueryPlan::Scan { relation, columns }, ids, origins }
     }
 
-    fn rewrite_project(&mut self, input: Plan, columns: Vec<Expr>) -> RewrittenPlan {
+    fn rewrite_project(&mut self, input: QueryPlan, columns: Vec<ScalarExpr>) -> RewrittenPlan {
         let input = self.rewrite(input);
         let origins = projected_origins(&columns, &input.origins);
         let (mut ids, mut rewritten) = (Vec::new(), Vec::new());
@@ -125,19 +127,19 @@ impl PlanRewriter<'_> {
         for (position, (id, ty)) in input.ids.iter().zip(types).enumerate() {
             if matches!(id, ColumnId::Derived(..)) {
                 ids.push(*id);
-                rewritten.push(Expr::column(position, ty));
+                rewritten.push(ScalarExpr::column(position, ty));
             }
         }
-        RewrittenPlan { plan: Plan::Project { input: Box::new(input.plan), columns: rewritten }, ids, origins }
+        RewrittenPlan { plan: QueryPlan::Project { input: Box::new(input.plan), columns: rewritten }, ids, origins }
     }
 
     fn rewrite_join(
         &mut self,
         kind: JoinKind,
-        left: Plan,
-        right: Plan,
-        keys: Vec<(Expr, Expr)>,
-        condition: Option<Expr>,
+        left: QueryPlan,
+        right: QueryPlan,
+        keys: Vec<(ScalarExpr, ScalarExpr)>,
+        condition: Option<ScalarExpr>,
     ) -> RewrittenPlan {
         let (left, right) = (self.rewrite(left), self.rewrite(right));
         let keys =
@@ -156,42 +158,42 @@ impl PlanRewriter<'_> {
         }
         let origins = joined_origins(kind, left.origins, right.origins);
         let (left, right) = (Box::new(left.plan), Box::new(right.plan));
-        RewrittenPlan { plan: Plan::Join { kind, left, right, keys, condition }, ids, origins }
+        RewrittenPlan { plan: QueryPlan::Join { kind, left, right, keys, condition }, ids, origins }
     }
 
-    fn rewrite_in_place<'e>(&self, exprs: impl IntoIterator<Item = &'e mut Expr>, input: &RewrittenPlan) {
+    fn rewrite_in_place<'e>(&self, exprs: impl IntoIterator<Item = &'e mut ScalarExpr>, input: &RewrittenPlan) {
         for expr in exprs {
-            let former = std::mem::replace(expr, Expr::null(SqlType::Null));
+            let former = std::mem::replace(expr, ScalarExpr::null(SqlType::Null));
             *expr = self.rewrite_expr(former, input);
         }
     }
 
     /// An expression over an operator's former columns as one over those that it has.
-    fn rewrite_expr(&self, expr: Expr, input: &RewrittenPlan) -> Expr {
+    fn rewrite_expr(&self, expr: ScalarExpr, input: &RewrittenPlan) -> ScalarExpr {
         self.rewrite_with(expr, &input.ids, &input.origins)
     }
 
-    fn rewrite_with(&self, mut expr: Expr, ids: &[ColumnId], origins: &ColumnOrigins) -> Expr {
+    fn rewrite_with(&self, mut expr: ScalarExpr, ids: &[ColumnId], origins: &ColumnOrigins) -> ScalarExpr {
         let position_of = |wanted: ColumnId| ids.iter().position(|id| *id == wanted).unwrap_or_default();
         if let ExprKind::Column(index) = expr.kind {
-            return Expr::column(position_of(ColumnId::Kept(index)), expr.ty);
+            return ScalarExpr::column(position_of(ColumnId::Kept(index)), expr.ty);
         }
         if let Some(found) =
             scan_expr(&expr, origins).filter(|found| self.uses.scans[found.scan].is_derived(&found.positions))
         {
             let mut derived = self.uses.scans[found.scan].derived();
             let number = derived.position(|other| *other == found.expr).unwrap_or_default();
-            let column = Expr::column(position_of(ColumnId::Derived(found.scan, number)), expr.ty);
+            let column = ScalarExpr::column(position_of(ColumnId::Derived(found.scan, number)), expr.ty);
             return match found.value_without_row {
                 None => column,
                 Some(value) => {
-                    let kind = ExprKind::Coalesce(vec![column, Expr::literal(value)]);
-                    Expr { kind, ty: expr.ty }
+                    let kind = ExprKind::Coalesce(vec![column, ScalarExpr::literal(value)]);
+                    ScalarExpr { kind, ty: expr.ty }
                 }
             };
         }
         for operand in expr.operands_mut() {
-            let former = std::mem::replace(operand, Expr::null(SqlType::Null));
+            let former = std::mem::replace(operand, ScalarExpr::null(SqlType::Null));
             *operand = self.rewrite_with(former, ids, origins);
         }
         expr
@@ -199,7 +201,7 @@ impl PlanRewriter<'_> {
 }
 
 /// An operator whose columns are computed by itself, or are all read.
-fn whole_plan(plan: Plan) -> RewrittenPlan {
+fn whole_plan(plan: QueryPlan) -> RewrittenPlan {
     let width = plan.types().len();
     RewrittenPlan { plan, ids: (0..width).map(ColumnId::Kept).collect(), origins: vec![None; width] }
 }

@@ -6,7 +6,7 @@ use super::derive_columns;
 use crate::bind::bind_question;
 use crate::catalog::{PIN_RELATION, POSTS};
 use crate::datum::SqlType;
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
 use crate::prune::prune_columns;
 
 /// The types of what is read of the relation `pin`, in the order of the scans, without held columns.
@@ -19,9 +19,9 @@ fn pin_types(text: &str) -> Vec<SqlType> {
     types
 }
 
-fn collect_types(plan: &Plan, types: &mut Vec<SqlType>) {
-    if let Plan::Scan { relation: PIN_RELATION, columns } = plan {
-        let reads_held = |column: &&crate::expr::Expr| match column.kind {
+fn collect_types(plan: &QueryPlan, types: &mut Vec<SqlType>) {
+    if let QueryPlan::Scan { relation: PIN_RELATION, columns } = plan {
+        let reads_held = |column: &&crate::expr::ScalarExpr| match column.kind {
             crate::expr::ExprKind::Column(index) => !POSTS.relations[PIN_RELATION].columns[index].held,
             _ => true,
         };

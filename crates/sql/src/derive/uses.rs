@@ -1,9 +1,9 @@
 //! How the columns of scans are read.
 
 use super::{ColumnOrigins, joined_origins, projected_origins, scan_expr, scanned_origins};
-use crate::catalog::Catalog;
-use crate::expr::{Expr, ExprKind};
-use crate::plan::{AggregateCall, Plan};
+use crate::catalog::RelationCatalog;
+use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::{AggregateCall, QueryPlan};
 
 /// What is read of one scan.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(super) struct ScanUses {
     /// Of each column: whether it is read by itself.
     read_alone: Vec<bool>,
     /// The expressions that read this scan alone, with the positions that they read.
-    exprs: Vec<(Expr, Vec<usize>)>,
+    exprs: Vec<(ScalarExpr, Vec<usize>)>,
 }
 
 impl ScanUses {
@@ -30,7 +30,7 @@ impl ScanUses {
     }
 
     /// The expressions that become columns.
-    pub(super) fn derived(&self) -> impl Iterator<Item = &Expr> {
+    pub(super) fn derived(&self) -> impl Iterator<Item = &ScalarExpr> {
         self.exprs.iter().filter(|(_, read)| self.is_derived(read)).map(|(expr, _)| expr)
     }
 }
@@ -48,7 +48,7 @@ impl PlanUses {
 }
 
 /// Finds out how the columns of all scans are read.
-pub(super) fn find_uses(plan: &Plan, catalog: &Catalog) -> PlanUses {
+pub(super) fn find_uses(plan: &QueryPlan, catalog: &RelationCatalog) -> PlanUses {
     let mut finder = UseFinder { catalog, uses: PlanUses { scans: Vec::new() } };
     let origins = finder.visit(plan);
     finder.read_all(&origins);
@@ -56,16 +56,16 @@ pub(super) fn find_uses(plan: &Plan, catalog: &Catalog) -> PlanUses {
 }
 
 struct UseFinder<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a RelationCatalog,
     uses: PlanUses,
 }
 
 impl UseFinder<'_> {
     /// Notes what an operator and its inputs read. Returns where its columns come from.
-    fn visit(&mut self, plan: &Plan) -> ColumnOrigins {
+    fn visit(&mut self, plan: &QueryPlan) -> ColumnOrigins {
         match plan {
-            Plan::Scan { relation, columns } => {
-                let is_not_held = |column: &Expr| match column.kind {
+            QueryPlan::Scan { relation, columns } => {
+                let is_not_held = |column: &ScalarExpr| match column.kind {
                     ExprKind::Column(index) => {
                         let relation = self.catalog.relations.get(*relation);
                         relation.and_then(|relation| relation.columns.get(index)).is_some_and(|column| !column.held)
@@ -77,24 +77,24 @@ impl UseFinder<'_> {
                 self.uses.scans.push(ScanUses { not_held, read_alone, exprs: Vec::new() });
                 scanned_origins(self.uses.scans.len() - 1, columns)
             }
-            Plan::Filter { input, condition } => {
+            QueryPlan::Filter { input, condition } => {
                 let origins = self.visit(input);
                 self.read_expr(condition, &origins);
                 origins
             }
-            Plan::Project { input, columns } => {
+            QueryPlan::Project { input, columns } => {
                 let origins = self.visit(input);
                 let computed = columns.iter().filter(|column| !matches!(column.kind, ExprKind::Column(_)));
                 computed.for_each(|column| self.read_expr(column, &origins));
                 projected_origins(columns, &origins)
             }
-            Plan::Unnest { input, list, .. } => {
+            QueryPlan::Unnest { input, list, .. } => {
                 let mut origins = self.visit(input);
                 self.read_expr(list, &origins);
                 origins.push(None);
                 origins
             }
-            Plan::Join { kind, left, right, keys, condition } => {
+            QueryPlan::Join { kind, left, right, keys, condition } => {
                 let (left, right) = (self.visit(left), self.visit(right));
                 for (one, other) in keys {
                     self.read_expr(one, &left);
@@ -105,18 +105,18 @@ impl UseFinder<'_> {
                 }
                 joined_origins(*kind, left, right)
             }
-            Plan::Aggregate { input, keys, aggregates } => {
+            QueryPlan::Aggregate { input, keys, aggregates } => {
                 let origins = self.visit(input);
                 keys.iter().for_each(|key| self.read_expr(key, &origins));
                 aggregates.iter().flat_map(call_exprs).for_each(|expr| self.read_expr(expr, &origins));
                 vec![None; keys.len() + aggregates.len()]
             }
             // Whether rows are equal, and their order, depends on all columns.
-            Plan::Distinct { .. }
-            | Plan::Window { .. }
-            | Plan::Limit { .. }
-            | Plan::UnionAll { .. }
-            | Plan::OneRow { .. } => {
+            QueryPlan::Distinct { .. }
+            | QueryPlan::Window { .. }
+            | QueryPlan::Limit { .. }
+            | QueryPlan::UnionAll { .. }
+            | QueryPlan::OneRow { .. } => {
                 for input in plan.inputs() {
                     let origins = self.visit(input);
                     self.read_all(&origins);
@@ -132,7 +132,7 @@ impl UseFinder<'_> {
         }
     }
 
-    fn read_expr(&mut self, expr: &Expr, origins: &ColumnOrigins) {
+    fn read_expr(&mut self, expr: &ScalarExpr, origins: &ColumnOrigins) {
         if let Some(found) = scan_expr(expr, origins) {
             let uses = &mut self.uses.scans[found.scan];
             let known = uses.exprs.iter().any(|(other, _)| *other == found.expr);
@@ -149,6 +149,6 @@ impl UseFinder<'_> {
 }
 
 /// The expressions of an aggregate call.
-pub(super) fn call_exprs(call: &AggregateCall) -> impl Iterator<Item = &Expr> {
+pub(super) fn call_exprs(call: &AggregateCall) -> impl Iterator<Item = &ScalarExpr> {
     call.arguments.iter().chain(&call.filter).chain(call.order.iter().map(|key| &key.expr))
 }

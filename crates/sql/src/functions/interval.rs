@@ -1,7 +1,7 @@
 //! Lengths of time, as `INTERVAL '3 days'` writes them.
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::calendar::{TimeUnit, unit_lengths};
 use crate::functions::catalog;
 
@@ -78,7 +78,7 @@ fn split_numbers(text: &str) -> Vec<String> {
 
 /// `time + interval`. Months are added first; a day that the month does not have becomes its last one.
 #[must_use]
-pub fn add_interval(time: Expr, interval: CalendarInterval) -> Expr {
+pub fn add_interval(time: ScalarExpr, interval: CalendarInterval) -> ScalarExpr {
     with_interval(&catalog::ADD_INTERVAL, time, interval)
 }
 
@@ -86,7 +86,7 @@ pub fn add_interval(time: Expr, interval: CalendarInterval) -> Expr {
 /// Monday 2000-01-03; those of months from 2000-01-01, as DuckDB does it. `None` unless the interval is positive, and
 /// either months or microseconds.
 #[must_use]
-pub fn time_bucket(time: Expr, interval: CalendarInterval) -> Option<Expr> {
+pub fn time_bucket(time: ScalarExpr, interval: CalendarInterval) -> Option<ScalarExpr> {
     let valid = match (interval.months, interval.micros) {
         (months, 0) => months > 0,
         (0, micros) => micros > 0,
@@ -95,10 +95,14 @@ pub fn time_bucket(time: Expr, interval: CalendarInterval) -> Option<Expr> {
     valid.then(|| with_interval(&catalog::TIME_BUCKET, time, interval))
 }
 
-fn with_interval(spec: &'static crate::functions::FunctionSpec, time: Expr, interval: CalendarInterval) -> Expr {
-    let constant = |value| Expr::literal(Datum::Long(value));
+fn with_interval(
+    spec: &'static crate::functions::FunctionSpec,
+    time: ScalarExpr,
+    interval: CalendarInterval,
+) -> ScalarExpr {
+    let constant = |value| ScalarExpr::literal(Datum::Long(value));
     let arguments = vec![time, constant(interval.months), constant(interval.micros)];
-    Expr { kind: ExprKind::Call(crate::functions::ScalarFunction(spec), arguments), ty: SqlType::Time }
+    ScalarExpr { kind: ExprKind::Call(crate::functions::ScalarFunction(spec), arguments), ty: SqlType::Time }
 }
 
 #[cfg(test)]

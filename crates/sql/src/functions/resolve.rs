@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::calendar::TimeUnit;
 use crate::functions::catalog::all_functions;
 use crate::functions::{
@@ -90,7 +90,7 @@ pub fn common_type(one: SqlType, other: SqlType) -> Option<SqlType> {
 /// # Errors
 ///
 /// The index of the first expression whose type does not fit those before it.
-pub fn unify_types(expressions: Vec<Expr>) -> Result<(Vec<Expr>, SqlType), usize> {
+pub fn unify_types(expressions: Vec<ScalarExpr>) -> Result<(Vec<ScalarExpr>, SqlType), usize> {
     let given: Vec<GivenArgument<'_>> = expressions.iter().map(GivenArgument::of).collect();
     let ty = unified_type(&given)?;
     Ok((expressions.into_iter().map(|one| coerce(one, ty)).collect(), ty))
@@ -108,17 +108,17 @@ fn unified_type(given: &[GivenArgument<'_>]) -> Result<SqlType, usize> {
 
 /// The expression as a value of a type. Constants are converted at once, if they can be.
 #[must_use]
-pub fn coerce(expr: Expr, ty: SqlType) -> Expr {
+pub fn coerce(expr: ScalarExpr, ty: SqlType) -> ScalarExpr {
     if expr.ty == ty {
         return expr;
     }
     match &expr.kind {
-        ExprKind::Literal(Datum::Null) => Expr::null(ty),
+        ExprKind::Literal(Datum::Null) => ScalarExpr::null(ty),
         ExprKind::Literal(value) => match cast::cast_value(value, ty) {
-            Ok(value) => Expr { kind: ExprKind::Literal(value), ty },
-            Err(_) => Expr { kind: ExprKind::Cast(Box::new(expr)), ty },
+            Ok(value) => ScalarExpr { kind: ExprKind::Literal(value), ty },
+            Err(_) => ScalarExpr { kind: ExprKind::Cast(Box::new(expr)), ty },
         },
-        _ => Expr { kind: ExprKind::Cast(Box::new(expr)), ty },
+        _ => ScalarExpr { kind: ExprKind::Cast(Box::new(expr)), ty },
     }
 }
 
@@ -153,7 +153,7 @@ pub fn resolve(name: &str, arguments: &[SqlType]) -> Result<FunctionCall, Resolv
 /// # Errors
 ///
 /// If there is no such function, it takes other arguments, or a constant argument is wrong.
-pub fn build_call(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+pub fn build_call(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let name = name.to_ascii_lowercase();
     let arguments = match special::build(&name, arguments) {
         Ok(result) => return result,
@@ -169,13 +169,13 @@ pub fn build_call(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError
             _ => coerce(argument, ty),
         })
         .collect();
-    Ok(Expr { kind: ExprKind::Call(call.function, arguments), ty: call.ty })
+    Ok(ScalarExpr { kind: ExprKind::Call(call.function, arguments), ty: call.ty })
 }
 
 /// Functions know units by one name only.
-fn canonical_unit(argument: Expr) -> Expr {
+fn canonical_unit(argument: ScalarExpr) -> ScalarExpr {
     match GivenArgument::of(&argument).constant.and_then(TimeUnit::find) {
-        Some((name, _)) => Expr::literal(Datum::text(name)),
+        Some((name, _)) => ScalarExpr::literal(Datum::text(name)),
         None => argument,
     }
 }
@@ -188,7 +188,7 @@ struct GivenArgument<'a> {
 }
 
 impl<'a> GivenArgument<'a> {
-    fn of(expr: &'a Expr) -> GivenArgument<'a> {
+    fn of(expr: &'a ScalarExpr) -> GivenArgument<'a> {
         let constant = match &expr.kind {
             ExprKind::Literal(Datum::Text(text)) => Some(text.as_str()),
             _ => None,

@@ -1,7 +1,7 @@
 //! Calls that are other expressions.
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 use crate::functions::resolve::{ResolveError, build_call, coerce, unify_types};
 
 /// A call that is another expression.
@@ -14,7 +14,7 @@ pub struct SpecialForm {
     pub description: &'static str,
     /// A call with constants, and its result as text.
     pub example: (&'static str, &'static str),
-    build: fn(&str, Vec<Expr>) -> Result<Expr, ResolveError>,
+    build: fn(&str, Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError>,
     /// The least and the greatest number of arguments.
     counts: (usize, usize),
 }
@@ -105,7 +105,7 @@ static FORMS: [SpecialForm; 11] = [
         signature: "typeof(any)",
         description: "The name of the type.",
         example: ("typeof(1.5)", "double"),
-        build: |_, arguments| Ok(Expr::literal(Datum::text(type_of(&arguments, 0).name()))),
+        build: |_, arguments| Ok(ScalarExpr::literal(Datum::text(type_of(&arguments, 0).name()))),
         counts: (1, 1),
     },
 ];
@@ -127,7 +127,10 @@ pub(super) fn is_special(name: &str) -> bool {
 }
 
 /// The expression of a special form. `Err` gives the arguments back if the name, in lower case, is not one.
-pub(super) fn build(name: &str, arguments: Vec<Expr>) -> Result<Result<Expr, ResolveError>, Vec<Expr>> {
+pub(super) fn build(
+    name: &str,
+    arguments: Vec<ScalarExpr>,
+) -> Result<Result<ScalarExpr, ResolveError>, Vec<ScalarExpr>> {
     let Some(form) = FORMS.iter().find(|form| form.names.contains(&name)) else { return Err(arguments) };
     let (least, most) = form.counts;
     if !(least..=most).contains(&arguments.len()) {
@@ -139,16 +142,16 @@ pub(super) fn build(name: &str, arguments: Vec<Expr>) -> Result<Result<Expr, Res
     Ok((form.build)(name, arguments))
 }
 
-fn type_of(arguments: &[Expr], index: usize) -> SqlType {
+fn type_of(arguments: &[ScalarExpr], index: usize) -> SqlType {
     arguments.get(index).map_or(SqlType::Null, |argument| argument.ty)
 }
 
 /// Gives the arguments from an index on one type.
 fn unify_from(
     name: &str,
-    mut arguments: Vec<Expr>,
+    mut arguments: Vec<ScalarExpr>,
     from: usize,
-) -> Result<(Vec<Expr>, Vec<Expr>, SqlType), ResolveError> {
+) -> Result<(Vec<ScalarExpr>, Vec<ScalarExpr>, SqlType), ResolveError> {
     let rest = arguments.split_off(from);
     let types: Vec<SqlType> = rest.iter().map(|argument| argument.ty).collect();
     let (rest, ty) = unify_types(rest).map_err(|index| {
@@ -162,30 +165,30 @@ fn unify_from(
     Ok((arguments, rest, ty))
 }
 
-fn case(condition: Expr, result: Expr, otherwise: Expr) -> Expr {
+fn case(condition: ScalarExpr, result: ScalarExpr, otherwise: ScalarExpr) -> ScalarExpr {
     let ty = result.ty;
-    Expr { kind: ExprKind::Case { branches: vec![(condition, result)], otherwise: Box::new(otherwise) }, ty }
+    ScalarExpr { kind: ExprKind::Case { branches: vec![(condition, result)], otherwise: Box::new(otherwise) }, ty }
 }
 
-fn take_two(arguments: Vec<Expr>) -> (Expr, Expr) {
+fn take_two(arguments: Vec<ScalarExpr>) -> (ScalarExpr, ScalarExpr) {
     let mut arguments = arguments.into_iter();
-    let null = || Expr::null(SqlType::Null);
+    let null = || ScalarExpr::null(SqlType::Null);
     (arguments.next().unwrap_or_else(null), arguments.next().unwrap_or_else(null))
 }
 
-fn build_coalesce(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_coalesce(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let (_, all, ty) = unify_from(name, arguments, 0)?;
-    Ok(Expr { kind: ExprKind::Coalesce(all), ty })
+    Ok(ScalarExpr { kind: ExprKind::Coalesce(all), ty })
 }
 
-fn build_nullif(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_nullif(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let (_, all, ty) = unify_from(name, arguments, 0)?;
     let (one, other) = take_two(all);
     let equal = ExprKind::Compare(CompareOp::Equal, Box::new(one.clone()), Box::new(other));
-    Ok(case(Expr::condition(equal), Expr::null(ty), one))
+    Ok(case(ScalarExpr::condition(equal), ScalarExpr::null(ty), one))
 }
 
-fn build_if(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_if(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     if !matches!(type_of(&arguments, 0), SqlType::Bool | SqlType::Null) {
         let found = type_of(&arguments, 0);
         let message = format!(
@@ -195,30 +198,30 @@ fn build_if(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
     }
     let (condition, mut all, ty) = unify_from(name, arguments, 1)?;
     if all.len() == 1 {
-        all.push(Expr::null(ty));
+        all.push(ScalarExpr::null(ty));
     }
     let (condition, _) = take_two(condition);
     let (result, otherwise) = take_two(all);
     Ok(case(coerce(condition, SqlType::Bool), result, otherwise))
 }
 
-fn build_nvl2(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_nvl2(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let (value, all, _) = unify_from(name, arguments, 1)?;
     let (value, _) = take_two(value);
     let (known, unknown) = take_two(all);
-    Ok(case(Expr::condition(ExprKind::IsNull(Box::new(value))), unknown, known))
+    Ok(case(ScalarExpr::condition(ExprKind::IsNull(Box::new(value))), unknown, known))
 }
 
-fn build_is_null(_: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_is_null(_: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let (value, _) = take_two(arguments);
-    Ok(Expr::condition(ExprKind::IsNull(Box::new(value))))
+    Ok(ScalarExpr::condition(ExprKind::IsNull(Box::new(value))))
 }
 
-fn build_is_not_null(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
-    Ok(Expr::condition(ExprKind::Not(Box::new(build_is_null(name, arguments)?))))
+fn build_is_not_null(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
+    Ok(ScalarExpr::condition(ExprKind::Not(Box::new(build_is_null(name, arguments)?))))
 }
 
-fn build_arithmetic(name: &str, arguments: Vec<Expr>, op: ArithmeticOp) -> Result<Expr, ResolveError> {
+fn build_arithmetic(name: &str, arguments: Vec<ScalarExpr>, op: ArithmeticOp) -> Result<ScalarExpr, ResolveError> {
     let wrong = arguments.iter().position(|argument| !argument.ty.is_number() && argument.ty != SqlType::Null);
     if let Some(index) = wrong {
         let found = type_of(&arguments, index);
@@ -227,12 +230,13 @@ fn build_arithmetic(name: &str, arguments: Vec<Expr>, op: ArithmeticOp) -> Resul
     let (_, all, ty) = unify_from(name, arguments, 0)?;
     let ty = if ty == SqlType::Null { SqlType::Long } else { ty };
     let (one, other) = take_two(all);
-    let quotient = Expr { kind: ExprKind::Arithmetic(op, Box::new(coerce(one, ty)), Box::new(coerce(other, ty))), ty };
+    let quotient =
+        ScalarExpr { kind: ExprKind::Arithmetic(op, Box::new(coerce(one, ty)), Box::new(coerce(other, ty))), ty };
     let is_whole = op == ArithmeticOp::DivideWhole;
     Ok(if is_whole { coerce(quotient, SqlType::Long) } else { quotient })
 }
 
-fn build_cast(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_cast(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let ty = match name {
         "double" | "float" => SqlType::Double,
         "bigint" | "int" => SqlType::Long,
@@ -296,7 +300,7 @@ const FIELD_FUNCTIONS: [&str; 18] = [
 /// # Errors
 ///
 /// If there is no such field, or the value is no moment.
-pub fn date_part(field: &str, time: Expr) -> Result<Expr, ResolveError> {
+pub fn date_part(field: &str, time: ScalarExpr) -> Result<ScalarExpr, ResolveError> {
     let field = field.to_ascii_lowercase();
     let alias = FIELDS.iter().find(|(names, _)| names.contains(&field.as_str()));
     let name = alias.map_or(field.as_str(), |(_, name)| name);
@@ -307,7 +311,7 @@ pub fn date_part(field: &str, time: Expr) -> Result<Expr, ResolveError> {
     build_call(name, vec![time])
 }
 
-fn build_date_part(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn build_date_part(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     let (field, time) = take_two(arguments);
     let ExprKind::Literal(Datum::Text(field)) = &field.kind else {
         let message = format!("{name} takes a constant field such as 'month' as 1st argument");

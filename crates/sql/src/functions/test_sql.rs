@@ -5,11 +5,11 @@ use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
 
 use crate::datum::{Datum, SqlType};
-use crate::expr::{ArithmeticOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, ExprKind, ScalarExpr};
 use crate::functions::{ResolveError, build_call, cast_value};
 
 /// The expression of a text.
-pub(crate) fn parse_constant(sql: &str) -> Result<Expr, ResolveError> {
+pub(crate) fn parse_constant(sql: &str) -> Result<ScalarExpr, ResolveError> {
     let mut parser = Parser::new(&DuckDbDialect {}).try_with_sql(sql).expect("tokens");
     bind(&parser.parse_expr().unwrap_or_else(|error| panic!("{sql}: {error}")))
 }
@@ -17,7 +17,7 @@ pub(crate) fn parse_constant(sql: &str) -> Result<Expr, ResolveError> {
 /// The value of a text as a text, or `(fault)` if there is no result.
 pub(crate) fn eval_constant(sql: &str) -> String {
     let expr = parse_constant(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let faults = crate::eval::Faults::default();
+    let faults = crate::eval::FaultCounter::default();
     let value = expr.eval(&[], &faults).into_owned();
     assert!(value.is_null() || matches_type(&value, expr.ty), "{sql} is {value:?}, not {}", expr.ty);
     match faults.count() {
@@ -45,14 +45,14 @@ fn display(value: &Datum) -> String {
     }
 }
 
-fn bind(expr: &ast::Expr) -> Result<Expr, ResolveError> {
+fn bind(expr: &ast::Expr) -> Result<ScalarExpr, ResolveError> {
     Ok(match expr {
-        ast::Expr::Value(value) => Expr::literal(literal(&value.value)),
+        ast::Expr::Value(value) => ScalarExpr::literal(literal(&value.value)),
         ast::Expr::Nested(inner) => bind(inner)?,
         ast::Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
             let operand = bind(expr)?;
             let ty = operand.ty;
-            Expr { kind: ExprKind::Negate(Box::new(operand)), ty }.fold()
+            ScalarExpr { kind: ExprKind::Negate(Box::new(operand)), ty }.fold()
         }
         ast::Expr::BinaryOp { left, op, right } => binary(op, bind(left)?, bind(right)?)?,
         ast::Expr::Cast { expr, data_type, .. } => {
@@ -65,7 +65,7 @@ fn bind(expr: &ast::Expr) -> Result<Expr, ResolveError> {
                 "double[]" => SqlType::Doubles,
                 other => panic!("no type {other}"),
             };
-            Expr { kind: ExprKind::Cast(Box::new(bind(expr)?)), ty }
+            ScalarExpr { kind: ExprKind::Cast(Box::new(bind(expr)?)), ty }
         }
         ast::Expr::Array(array) => call("list_value", array.elem.iter().map(bind).collect::<Result<_, _>>()?)?,
         ast::Expr::Function(function) => {
@@ -90,11 +90,11 @@ fn bind(expr: &ast::Expr) -> Result<Expr, ResolveError> {
     })
 }
 
-fn call(name: &str, arguments: Vec<Expr>) -> Result<Expr, ResolveError> {
+fn call(name: &str, arguments: Vec<ScalarExpr>) -> Result<ScalarExpr, ResolveError> {
     build_call(name, arguments)
 }
 
-fn binary(op: &BinaryOperator, one: Expr, other: Expr) -> Result<Expr, ResolveError> {
+fn binary(op: &BinaryOperator, one: ScalarExpr, other: ScalarExpr) -> Result<ScalarExpr, ResolveError> {
     let op = match op {
         BinaryOperator::StringConcat => return call("||", vec![one, other]),
         BinaryOperator::Plus => ArithmeticOp::Add,
@@ -103,7 +103,7 @@ fn binary(op: &BinaryOperator, one: Expr, other: Expr) -> Result<Expr, ResolveEr
         BinaryOperator::Gt | BinaryOperator::Eq => {
             let op =
                 if *op == BinaryOperator::Gt { crate::expr::CompareOp::Greater } else { crate::expr::CompareOp::Equal };
-            return Ok(Expr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other))));
+            return Ok(ScalarExpr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other))));
         }
         other => panic!("no test needs {other}"),
     };
@@ -115,7 +115,7 @@ fn binary(op: &BinaryOperator, one: Expr, other: Expr) -> Result<Expr, ResolveEr
         _ => (one, other),
     };
     let ty = if op == ArithmeticOp::Divide { SqlType::Double } else { ty };
-    Ok(Expr { kind: ExprKind::Arithmetic(op, Box::new(one), Box::new(other)), ty })
+    Ok(ScalarExpr { kind: ExprKind::Arithmetic(op, Box::new(one), Box::new(other)), ty })
 }
 
 fn literal(value: &Value) -> Datum {

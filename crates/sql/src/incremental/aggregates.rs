@@ -4,8 +4,8 @@ use compact_str::CompactString;
 
 use super::sorted::SortDirection;
 use crate::datum::{Datum, SqlType};
-use crate::eval::Faults;
-use crate::expr::{Expr, ExprKind};
+use crate::eval::FaultCounter;
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::plan::{AggregateCall, AggregateFunction, SortKey};
 
 /// What kind of accumulator a cell is.
@@ -100,7 +100,7 @@ pub(crate) struct AggregateSet {
 
 impl AggregateSet {
     /// Compiles calls. What they read of a row is appended to `inputs`, once each: the cells refer to its positions.
-    pub(super) fn new(calls: &[AggregateCall], inputs: &mut Vec<Expr>) -> AggregateSet {
+    pub(super) fn new(calls: &[AggregateCall], inputs: &mut Vec<ScalarExpr>) -> AggregateSet {
         let mut set = AggregateSet::default();
         // Counts come last: each sum has one already.
         let is_count = |call: &AggregateCall| call.function == AggregateFunction::Count && !call.distinct;
@@ -120,7 +120,7 @@ impl AggregateSet {
         self.cells.iter().all(|cell| linear.contains(&cell.kind) && !cell.distinct)
     }
 
-    fn add_call(&mut self, call: &AggregateCall, inputs: &mut Vec<Expr>) -> AggregateReader {
+    fn add_call(&mut self, call: &AggregateCall, inputs: &mut Vec<ScalarExpr>) -> AggregateReader {
         let mut reader = AggregateReader {
             function: call.function,
             distinct: call.distinct,
@@ -176,10 +176,10 @@ impl AggregateSet {
     }
 }
 
-fn cell_for(call: &AggregateCall, inputs: &mut Vec<Expr>) -> CellSpec {
+fn cell_for(call: &AggregateCall, inputs: &mut Vec<ScalarExpr>) -> CellSpec {
     let argument = match call.arguments.first() {
         Some(argument) if call.function != AggregateFunction::CountRows => argument.clone(),
-        _ => Expr::literal(Datum::Bool(true)),
+        _ => ScalarExpr::literal(Datum::Bool(true)),
     };
     let kind = cell_kind(call.function, argument.ty, call.distinct);
     let second = (kind == CellKind::Pairs).then(|| call.arguments.get(1)).flatten();
@@ -200,27 +200,27 @@ fn counts_repeated_values(function: AggregateFunction) -> bool {
 }
 
 /// The argument where the filter is true, and null elsewhere: nulls do not count.
-fn filtered(argument: Expr, filter: Option<&Expr>) -> Expr {
+fn filtered(argument: ScalarExpr, filter: Option<&ScalarExpr>) -> ScalarExpr {
     let Some(filter) = filter else { return argument };
     let ty = argument.ty;
     let branches = vec![(filter.clone(), argument)];
-    Expr { kind: ExprKind::Case { branches, otherwise: Box::new(Expr::null(ty)) }, ty }
+    ScalarExpr { kind: ExprKind::Case { branches, otherwise: Box::new(ScalarExpr::null(ty)) }, ty }
 }
 
-fn intern_order(inputs: &mut Vec<Expr>, order: &[SortKey]) -> Vec<(usize, SortDirection)> {
+fn intern_order(inputs: &mut Vec<ScalarExpr>, order: &[SortKey]) -> Vec<(usize, SortDirection)> {
     let keys = order.iter().map(|key| (intern_input(inputs, key.expr.clone()), SortDirection::of_key(key)));
     keys.collect()
 }
 
 /// The position of an expression among the inputs, at the end if it is new.
-pub(super) fn intern_input(inputs: &mut Vec<Expr>, expr: Expr) -> usize {
+pub(super) fn intern_input(inputs: &mut Vec<ScalarExpr>, expr: ScalarExpr) -> usize {
     inputs.iter().position(|input| *input == expr).unwrap_or_else(|| {
         inputs.push(expr);
         inputs.len() - 1
     })
 }
 
-fn constant_fraction(argument: Option<&Expr>) -> f64 {
+fn constant_fraction(argument: Option<&ScalarExpr>) -> f64 {
     match constant_value(argument) {
         Datum::Double(fraction) => fraction.clamp(0.0, 1.0),
         Datum::Long(fraction) => (fraction as f64).clamp(0.0, 1.0),
@@ -228,15 +228,15 @@ fn constant_fraction(argument: Option<&Expr>) -> f64 {
     }
 }
 
-fn constant_text(argument: Option<&Expr>) -> CompactString {
+fn constant_text(argument: Option<&ScalarExpr>) -> CompactString {
     match constant_value(argument) {
         Datum::Text(text) => text,
         _ => CompactString::default(),
     }
 }
 
-fn constant_value(argument: Option<&Expr>) -> Datum {
-    argument.map_or(Datum::Null, |argument| argument.eval(&[], &Faults::default()).into_owned())
+fn constant_value(argument: Option<&ScalarExpr>) -> Datum {
+    argument.map_or(Datum::Null, |argument| argument.eval(&[], &FaultCounter::default()).into_owned())
 }
 
 fn cell_kind(function: AggregateFunction, ty: SqlType, distinct: bool) -> CellKind {

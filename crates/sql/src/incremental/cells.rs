@@ -6,7 +6,7 @@ use super::results;
 use super::sorted::SortValue;
 use super::value_map::{CountedMap, PresenceChange, ValueMap};
 use crate::datum::Datum;
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 
 /// The state of one cell.
 #[derive(Debug, Clone)]
@@ -172,7 +172,11 @@ impl GroupCells {
     }
 
     /// The results of all aggregates, after [`GroupCells::settle`].
-    pub(super) fn results<'a>(&'a self, set: &'a AggregateSet, faults: &'a Faults) -> impl Iterator<Item = Datum> + 'a {
+    pub(super) fn results<'a>(
+        &'a self,
+        set: &'a AggregateSet,
+        faults: &'a FaultCounter,
+    ) -> impl Iterator<Item = Datum> + 'a {
         set.readers.iter().map(move |reader| self.result_of(reader, faults))
     }
 
@@ -181,7 +185,7 @@ impl GroupCells {
         size_of_val(&*self.cells) + self.cells.iter().map(CellState::heap_bytes).sum::<usize>()
     }
 
-    fn result_of(&self, reader: &AggregateReader, faults: &Faults) -> Datum {
+    fn result_of(&self, reader: &AggregateReader, faults: &FaultCounter) -> Datum {
         match reader.source {
             ReaderSource::Rows => Datum::Long(self.rows),
             ReaderSource::Cell(index) => {

@@ -9,8 +9,8 @@ use super::cells::GroupCells;
 use super::partial_groups::PartialGroup;
 use super::{RowUpdate, StateError, StateUsage, row_bytes};
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::hash::row_hash;
 use crate::plan::AggregateCall;
 
@@ -20,7 +20,7 @@ use crate::plan::AggregateCall;
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupSpec {
     /// The expressions of a projected row: the keys come first.
-    inputs: Vec<Expr>,
+    inputs: Vec<ScalarExpr>,
     keys: usize,
     pub(super) set: AggregateSet,
 }
@@ -28,7 +28,7 @@ pub struct GroupSpec {
 impl GroupSpec {
     /// The spec of an aggregation with these keys and calls.
     #[must_use]
-    pub fn new(keys: &[Expr], calls: &[AggregateCall]) -> GroupSpec {
+    pub fn new(keys: &[ScalarExpr], calls: &[AggregateCall]) -> GroupSpec {
         let mut inputs = keys.to_vec();
         let set = AggregateSet::new(calls, &mut inputs);
         GroupSpec { inputs, keys: keys.len(), set }
@@ -36,7 +36,7 @@ impl GroupSpec {
 
     /// The expressions of a projected row.
     #[must_use]
-    pub fn inputs(&self) -> &[Expr] {
+    pub fn inputs(&self) -> &[ScalarExpr] {
         &self.inputs
     }
 
@@ -116,7 +116,7 @@ impl HeldGroup {
         size_of::<HeldGroup>() + SLOT_BYTES + row_bytes(&self.key) - size_of::<Row>() + self.cells.heap_bytes()
     }
 
-    fn result_row(&self, spec: &GroupSpec, faults: &Faults) -> Option<Row> {
+    fn result_row(&self, spec: &GroupSpec, faults: &FaultCounter) -> Option<Row> {
         let exists = spec.keys == 0 || self.cells.rows() > 0;
         exists.then(|| {
             let mut row = Vec::with_capacity(spec.keys + spec.set.readers.len());
@@ -153,7 +153,7 @@ impl GroupTable {
 
     /// The result rows over no rows: one without keys, else none. To be called once, before any update, and only by
     /// the owner of the single group: see [`GroupSpec::has_single_group`].
-    pub fn initial_rows(&mut self, faults: &Faults) -> Vec<RowUpdate> {
+    pub fn initial_rows(&mut self, faults: &FaultCounter) -> Vec<RowUpdate> {
         if !self.spec.has_single_group() {
             return Vec::new();
         }
@@ -181,7 +181,7 @@ impl GroupTable {
     ///
     /// # Errors
     /// If more was removed than was there. The table must then not be used any more.
-    pub fn finish_epoch(&mut self, faults: &Faults, emit: &mut dyn FnMut(Row, i64)) -> Result<(), StateError> {
+    pub fn finish_epoch(&mut self, faults: &FaultCounter, emit: &mut dyn FnMut(Row, i64)) -> Result<(), StateError> {
         let mut touched = std::mem::take(&mut self.touched);
         for touch in touched.drain(..) {
             self.finish_group(touch, faults, emit)?;
@@ -200,7 +200,7 @@ impl GroupTable {
     fn finish_group(
         &mut self,
         touch: TouchedGroup,
-        faults: &Faults,
+        faults: &FaultCounter,
         emit: &mut dyn FnMut(Row, i64),
     ) -> Result<(), StateError> {
         let Some(group) = self.groups[touch.slot as usize].as_mut() else { return Ok(()) };
@@ -232,7 +232,7 @@ impl GroupTable {
                 (None, 0)
             } else {
                 // What does not fit was counted when the row was made.
-                (group.result_row(&self.spec, &Faults::default()), group.allocated_bytes())
+                (group.result_row(&self.spec, &FaultCounter::default()), group.allocated_bytes())
             };
             self.touched.push(TouchedGroup { slot, before, bytes });
         }

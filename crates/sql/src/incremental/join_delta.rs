@@ -4,7 +4,7 @@ use super::join_state::{JoinSpec, JoinedBags, JoinedUpdates, SidePresence};
 use super::row_bag::RowBag;
 use super::{RowUpdate, StateError};
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 use crate::plan::JoinKind;
 
 /// The changes of pairs that updates make, with the rows as they were before them. Equal pairs are not added up.
@@ -12,7 +12,7 @@ pub(super) fn pair_changes(
     spec: &JoinSpec,
     bags: &JoinedBags,
     updates: &JoinedUpdates,
-    faults: &Faults,
+    faults: &FaultCounter,
     changes: &mut Vec<RowUpdate>,
 ) -> Result<(), StateError> {
     // (L + dL)·(R + dR) − L·R = dL·(R + dR) + L·dR
@@ -55,7 +55,7 @@ pub(super) fn joined_rows(
     spec: &JoinSpec,
     bags: &JoinedBags,
     sign: i64,
-    faults: &Faults,
+    faults: &FaultCounter,
     changes: &mut Vec<RowUpdate>,
 ) -> Result<(), StateError> {
     let mut right: Vec<(&Row, i64, bool)> = Vec::new();
@@ -95,7 +95,7 @@ fn push_pair(
     spec: &JoinSpec,
     (left, count): (&Row, i64),
     (right, times): (&Row, i64),
-    faults: &Faults,
+    faults: &FaultCounter,
     changes: &mut Vec<RowUpdate>,
 ) -> Result<(), StateError> {
     let pair = pair_row(left, right);
@@ -123,7 +123,7 @@ fn pair_row(left: &[Datum], right: &[Datum]) -> Row {
     left.iter().chain(right).cloned().collect()
 }
 
-fn meets_condition(spec: &JoinSpec, pair: &[Datum], faults: &Faults) -> bool {
+fn meets_condition(spec: &JoinSpec, pair: &[Datum], faults: &FaultCounter) -> bool {
     spec.condition.as_ref().is_none_or(|condition| condition.eval(pair, faults).is_true())
 }
 

@@ -6,8 +6,8 @@ use super::join_delta::{joined_rows, pair_changes, presence_changes};
 use super::row_bag::RowBag;
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::hash::RowHashState;
 use crate::plan::JoinKind;
 
@@ -15,8 +15,8 @@ use crate::plan::JoinKind;
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinSpec {
     pub(crate) kind: JoinKind,
-    pub(crate) keys: Vec<(Expr, Expr)>,
-    pub(crate) condition: Option<Expr>,
+    pub(crate) keys: Vec<(ScalarExpr, ScalarExpr)>,
+    pub(crate) condition: Option<ScalarExpr>,
     pub(crate) left_width: usize,
     pub(crate) right_width: usize,
 }
@@ -99,7 +99,7 @@ impl JoinState {
         &mut self,
         left: Vec<RowUpdate>,
         right: Vec<RowUpdate>,
-        faults: &Faults,
+        faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
         let mut changes = Vec::new();
         for (key, updates) in self.updates_by_key(left, right, faults, &mut changes) {
@@ -112,7 +112,7 @@ impl JoinState {
                 self.update_bags(&mut bags, &updates)?;
                 presence_changes(&self.spec, before, &bags, &updates, &mut changes);
             } else {
-                joined_rows(&self.spec, &bags, -1, &Faults::default(), &mut changes)?;
+                joined_rows(&self.spec, &bags, -1, &FaultCounter::default(), &mut changes)?;
                 self.update_bags(&mut bags, &updates)?;
                 joined_rows(&self.spec, &bags, 1, faults, &mut changes)?;
             }
@@ -135,13 +135,13 @@ impl JoinState {
         &self,
         mut left: Vec<RowUpdate>,
         mut right: Vec<RowUpdate>,
-        faults: &Faults,
+        faults: &FaultCounter,
         changes: &mut Vec<RowUpdate>,
     ) -> HashMap<Row, JoinedUpdates, RowHashState> {
         let mut by_key: HashMap<Row, JoinedUpdates, RowHashState> = HashMap::default();
         consolidate_rows(&mut left);
         consolidate_rows(&mut right);
-        let key_of = |row: &Row, exprs: &mut dyn Iterator<Item = &Expr>| -> Row {
+        let key_of = |row: &Row, exprs: &mut dyn Iterator<Item = &ScalarExpr>| -> Row {
             exprs.map(|expr| expr.eval(row, faults).into_owned()).collect()
         };
         for (row, diff) in left {

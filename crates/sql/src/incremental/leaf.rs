@@ -6,8 +6,8 @@ use super::RowUpdate;
 use super::consolidate_rows;
 use super::leaf_join::LeafJoin;
 use crate::datum::Datum;
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 
 /// The rows of one scan that have one key, with their counts. To be reused: `clear` keeps its allocations.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -130,7 +130,7 @@ pub(super) struct LeafContext<'a> {
     /// The rows by scan.
     pub(super) scans: &'a [&'a ScannedRows],
     pub(super) scratch: &'a LeafScratch,
-    pub(super) faults: &'a Faults,
+    pub(super) faults: &'a FaultCounter,
 }
 
 /// An operator of a leaf.
@@ -139,15 +139,15 @@ pub(crate) enum LeafNode {
     /// The rows of a scan.
     Scan(usize),
     /// Those for which a condition is true.
-    Filter(Box<LeafNode>, Expr),
+    Filter(Box<LeafNode>, ScalarExpr),
     /// One row for each row.
-    Project(Box<LeafNode>, Vec<Expr>),
+    Project(Box<LeafNode>, Vec<ScalarExpr>),
     /// One row for each element of a list.
     Unnest {
         /// The input.
         input: Box<LeafNode>,
         /// The list.
-        list: Expr,
+        list: ScalarExpr,
         /// Whether a row without elements is kept once.
         keep_empty: bool,
     },
@@ -226,9 +226,9 @@ impl LeafNode {
 /// Calls `emit` with a row and each element of its list.
 pub(super) fn unnest_row(
     row: &[Datum],
-    list: &Expr,
+    list: &ScalarExpr,
     keep_empty: bool,
-    faults: &Faults,
+    faults: &FaultCounter,
     buffer: &mut Vec<Datum>,
     emit: &mut dyn FnMut(&[Datum]),
 ) {
@@ -289,7 +289,7 @@ impl LeafProgram {
         &self,
         rows: &KeyedInput,
         scratch: &LeafScratch,
-        faults: &Faults,
+        faults: &FaultCounter,
         emit: &mut dyn FnMut(&[Datum], i64),
     ) {
         let scans: Vec<&ScannedRows> = rows.scans.iter().collect();
@@ -305,7 +305,7 @@ impl LeafProgram {
         before: &KeyedInput,
         after: &KeyedInput,
         scratch: &LeafScratch,
-        faults: &Faults,
+        faults: &FaultCounter,
         emit: &mut dyn FnMut(&[Datum], i64),
     ) {
         if self.multilinear {
@@ -321,7 +321,7 @@ impl LeafProgram {
         before: &KeyedInput,
         after: &KeyedInput,
         scratch: &LeafScratch,
-        faults: &Faults,
+        faults: &FaultCounter,
         emit: &mut dyn FnMut(&[Datum], i64),
     ) {
         let mut scans: Vec<&ScannedRows> = before.scans.iter().collect();
@@ -351,11 +351,11 @@ impl LeafProgram {
         before: &KeyedInput,
         after: &KeyedInput,
         scratch: &LeafScratch,
-        faults: &Faults,
+        faults: &FaultCounter,
         emit: &mut dyn FnMut(&[Datum], i64),
     ) {
         let mut updates: Vec<RowUpdate> = Vec::new();
-        self.evaluate(before, scratch, &Faults::default(), &mut |row, count| updates.push((row.into(), -count)));
+        self.evaluate(before, scratch, &FaultCounter::default(), &mut |row, count| updates.push((row.into(), -count)));
         self.evaluate(after, scratch, faults, &mut |row, count| updates.push((row.into(), count)));
         consolidate_rows(&mut updates);
         for (row, diff) in &updates {

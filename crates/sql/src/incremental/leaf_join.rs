@@ -2,7 +2,7 @@
 
 use super::leaf::{EmitRow, LeafContext, LeafNode, ScannedRows};
 use crate::datum::Datum;
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 use crate::plan::JoinKind;
 
 /// A join within a leaf.
@@ -12,8 +12,8 @@ pub(crate) struct LeafJoin {
     pub(crate) left: LeafNode,
     pub(crate) right: LeafNode,
     /// The pairs of keys that must be compared: not those that are the key of the leaf and never null.
-    pub(crate) keys: Vec<(Expr, Expr)>,
-    pub(crate) condition: Option<Expr>,
+    pub(crate) keys: Vec<(ScalarExpr, ScalarExpr)>,
+    pub(crate) condition: Option<ScalarExpr>,
     pub(crate) left_width: usize,
     pub(crate) right_width: usize,
 }

@@ -10,12 +10,12 @@ use super::linear_cell::{LinearCell, MomentSums};
 use super::sorted::SortValue;
 use super::value_map::{CountedMap, ValueMap};
 use crate::datum::Datum;
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 use crate::functions::NoResult;
 use crate::plan::AggregateFunction;
 
 /// The result of an aggregate. A result that is too great for its type is null, and counted.
-pub(super) fn read_cell(reader: &AggregateReader, cell: &CellState, faults: &Faults) -> Datum {
+pub(super) fn read_cell(reader: &AggregateReader, cell: &CellState, faults: &FaultCounter) -> Datum {
     match cell {
         CellState::Linear(cell) => read_linear(reader.function, cell, faults),
         CellState::Values(values) => read_values(reader, values, faults),
@@ -28,7 +28,7 @@ pub(super) fn read_cell(reader: &AggregateReader, cell: &CellState, faults: &Fau
     }
 }
 
-fn read_linear(function: AggregateFunction, cell: &LinearCell, faults: &Faults) -> Datum {
+fn read_linear(function: AggregateFunction, cell: &LinearCell, faults: &FaultCounter) -> Datum {
     if matches!(function, AggregateFunction::Count | AggregateFunction::CountRows) {
         return Datum::Long(cell.count());
     }
@@ -60,7 +60,7 @@ fn average_of_longs(sum: i128, count: u64) -> Option<f64> {
     })
 }
 
-fn read_variance(function: AggregateFunction, moments: &MomentSums, faults: &Faults) -> Datum {
+fn read_variance(function: AggregateFunction, moments: &MomentSums, faults: &FaultCounter) -> Datum {
     use AggregateFunction as F;
     let count = moments.count.unsigned_abs();
     let divisor = if matches!(function, F::StddevSample | F::VarianceSample) { count - 1 } else { count };
@@ -72,7 +72,7 @@ fn read_variance(function: AggregateFunction, moments: &MomentSums, faults: &Fau
     double_or_fault(variance.map(|variance| if root { variance.sqrt() } else { variance }), faults)
 }
 
-fn read_values(reader: &AggregateReader, values: &ValueMap, faults: &Faults) -> Datum {
+fn read_values(reader: &AggregateReader, values: &ValueMap, faults: &FaultCounter) -> Datum {
     let cloned = |value: Option<&Datum>| value.cloned().unwrap_or(Datum::Null);
     match reader.function {
         AggregateFunction::Count if reader.distinct => Datum::Long(values.counts().len() as i64),
@@ -84,7 +84,7 @@ fn read_values(reader: &AggregateReader, values: &ValueMap, faults: &Faults) -> 
     }
 }
 
-fn read_percentile(reader: &AggregateReader, values: &ValueMap, faults: &Faults) -> Datum {
+fn read_percentile(reader: &AggregateReader, values: &ValueMap, faults: &FaultCounter) -> Datum {
     let Some((cursor, point)) = reader.percentile.filter(|_| values.total() > 0) else { return Datum::Null };
     let (place, fraction) = point.place_among(values.total());
     match values.values_at(cursor, place) {
@@ -120,10 +120,10 @@ fn value_of_greatest(pairs: &CountedMap<(Datum, Datum)>) -> Datum {
     pairs.counts().iter_from(&first).next().map_or(Datum::Null, |((_, value), _)| value.clone())
 }
 
-fn double_or_fault(value: Option<f64>, faults: &Faults) -> Datum {
+fn double_or_fault(value: Option<f64>, faults: &FaultCounter) -> Datum {
     value.and_then(Datum::double).unwrap_or_else(|| fault(faults))
 }
 
-fn fault(faults: &Faults) -> Datum {
+fn fault(faults: &FaultCounter) -> Datum {
     faults.value_of(Err(NoResult))
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::sorted::{SortDirection, SortValue, SortedRow};
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
 use crate::datum::Row;
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::plan::SortKey;
 
 /// An order of rows: by these values, then by all columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowOrder {
-    keys: Vec<(Expr, SortDirection)>,
+    keys: Vec<(ScalarExpr, SortDirection)>,
 }
 
 impl RowOrder {
@@ -21,7 +21,7 @@ impl RowOrder {
     }
 
     /// A row with its place in the order.
-    pub(super) fn sorted_row(&self, row: Row, faults: &Faults) -> SortedRow {
+    pub(super) fn sorted_row(&self, row: Row, faults: &FaultCounter) -> SortedRow {
         let keys = self
             .keys
             .iter()
@@ -95,7 +95,11 @@ impl TopRows {
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
-    pub(super) fn apply(&mut self, mut updates: Vec<RowUpdate>, faults: &Faults) -> Result<Vec<RowUpdate>, StateError> {
+    pub(super) fn apply(
+        &mut self,
+        mut updates: Vec<RowUpdate>,
+        faults: &FaultCounter,
+    ) -> Result<Vec<RowUpdate>, StateError> {
         consolidate_rows(&mut updates);
         let updates = updates.into_iter().map(|(row, diff)| (self.spec.order.sorted_row(row, faults), diff));
         let updates: Vec<(SortedRow, i64)> = updates.collect();

@@ -10,8 +10,8 @@ use super::top_rows::{TopRows, TopSpec};
 use super::window_partitions::{WindowPartitions, WindowSpec};
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::Row;
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 
 /// An operator above the leaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,13 +21,13 @@ pub enum UpperOperator {
     /// One constant row.
     OneRow(Row),
     /// Rows for which a condition is true.
-    Filter(Expr),
+    Filter(ScalarExpr),
     /// One row for each row.
-    Project(Vec<Expr>),
+    Project(Vec<ScalarExpr>),
     /// One row for each element of a list.
     Unnest {
         /// The list.
-        list: Expr,
+        list: ScalarExpr,
         /// Whether a row without elements is kept once.
         keep_empty: bool,
     },
@@ -170,7 +170,7 @@ impl UpperState {
     ///
     /// # Errors
     /// See [`UpperState::apply`].
-    pub fn start(&mut self, faults: &Faults) -> Result<Vec<RowUpdate>, StateError> {
+    pub fn start(&mut self, faults: &FaultCounter) -> Result<Vec<RowUpdate>, StateError> {
         self.run_epoch(Vec::new(), true, faults)
     }
 
@@ -182,7 +182,7 @@ impl UpperState {
     pub fn apply(
         &mut self,
         leaf_updates: Vec<(usize, Row, i64)>,
-        faults: &Faults,
+        faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
         self.run_epoch(leaf_updates, false, faults)
     }
@@ -199,7 +199,7 @@ impl UpperState {
         &mut self,
         leaf_updates: Vec<(usize, Row, i64)>,
         start: bool,
-        faults: &Faults,
+        faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
         let mut results: Vec<Vec<RowUpdate>> = Vec::with_capacity(self.nodes.len());
         let mut readers = self.readers.clone();
@@ -242,7 +242,7 @@ fn apply_operator(
     state: &mut NodeState,
     inputs: Vec<Vec<RowUpdate>>,
     start: bool,
-    faults: &Faults,
+    faults: &FaultCounter,
 ) -> Result<Vec<RowUpdate>, StateError> {
     if let NodeState::Groups(table) = state {
         let mut changes = if start { table.initial_rows(faults) } else { Vec::new() };
@@ -268,7 +268,7 @@ fn apply_operator(
 fn apply_groups(
     table: &mut GroupTable,
     inputs: Vec<Vec<RowUpdate>>,
-    faults: &Faults,
+    faults: &FaultCounter,
     changes: &mut Vec<RowUpdate>,
 ) -> Result<(), StateError> {
     let spec = Arc::clone(table.shared_spec());
@@ -281,7 +281,7 @@ fn apply_groups(
     table.finish_epoch(faults, &mut |row, diff| changes.push((row, diff)))
 }
 
-fn apply_stateless(operator: &UpperOperator, updates: Vec<RowUpdate>, faults: &Faults) -> Vec<RowUpdate> {
+fn apply_stateless(operator: &UpperOperator, updates: Vec<RowUpdate>, faults: &FaultCounter) -> Vec<RowUpdate> {
     match operator {
         UpperOperator::Filter(condition) => {
             updates.into_iter().filter(|(row, _)| condition.eval(row, faults).is_true()).collect()

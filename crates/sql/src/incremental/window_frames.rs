@@ -6,8 +6,8 @@ use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
 use super::sorted::SortedRow;
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::plan::{FrameBound, WindowFrame, WindowFunction};
 
 /// A window function, compiled.
@@ -16,7 +16,7 @@ pub(crate) enum WindowColumn {
     /// An aggregate over a frame that slides.
     Aggregate {
         /// What it reads of each row.
-        inputs: Vec<Expr>,
+        inputs: Vec<ScalarExpr>,
         /// The aggregate.
         set: AggregateSet,
         /// The frame.
@@ -38,7 +38,7 @@ impl WindowColumn {
         }
     }
 
-    fn values(&self, partition: &OrderedPartition<'_>, faults: &Faults) -> Vec<Datum> {
+    fn values(&self, partition: &OrderedPartition<'_>, faults: &FaultCounter) -> Vec<Datum> {
         match self {
             WindowColumn::Aggregate { inputs, set, frame } => aggregate_values(partition, inputs, set, *frame, faults),
             WindowColumn::Function(function) => {
@@ -100,7 +100,7 @@ pub(super) fn window_rows(
     columns: &[WindowColumn],
     bound: Option<RankBound>,
     rows: &BTreeMap<SortedRow, i64>,
-    faults: &Faults,
+    faults: &FaultCounter,
     emit: &mut dyn FnMut(Row),
 ) {
     let partition = OrderedPartition::new(rows, bound);
@@ -168,7 +168,7 @@ impl<'a> OrderedPartition<'a> {
         (start.min(count), end.min(count))
     }
 
-    fn value_of(&self, function: &WindowFunction, index: usize, faults: &Faults) -> Datum {
+    fn value_of(&self, function: &WindowFunction, index: usize, faults: &FaultCounter) -> Datum {
         let (first_peer, last_peer) = self.peer_range(index);
         let count = self.rows.len();
         match function {
@@ -204,7 +204,7 @@ impl<'a> OrderedPartition<'a> {
         }
     }
 
-    fn evaluate_at(&self, index: Option<usize>, value: &Expr, faults: &Faults) -> Datum {
+    fn evaluate_at(&self, index: Option<usize>, value: &ScalarExpr, faults: &FaultCounter) -> Datum {
         let row = index.and_then(|index| self.rows.get(index));
         row.map_or(Datum::Null, |row| value.eval(&row.row, faults).into_owned())
     }
@@ -223,10 +223,10 @@ fn bucket_of(index: u64, count: u64, buckets: u64) -> i64 {
 /// removed once.
 fn aggregate_values(
     partition: &OrderedPartition<'_>,
-    inputs: &[Expr],
+    inputs: &[ScalarExpr],
     set: &AggregateSet,
     frame: WindowFrame,
-    faults: &Faults,
+    faults: &FaultCounter,
 ) -> Vec<Datum> {
     let project =
         |row: &&SortedRow| -> Row { inputs.iter().map(|expr| expr.eval(&row.row, faults).into_owned()).collect() };

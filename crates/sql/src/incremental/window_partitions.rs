@@ -9,15 +9,15 @@ use super::top_rows::{RowOrder, update_sorted};
 use super::window_frames::{RankBound, WindowColumn, reads_only_before, window_rows};
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
 use crate::datum::Row;
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::hash::RowHashState;
 use crate::plan::{SortKey, WindowCall};
 
 /// Window functions over the same partitions and order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowSpec {
-    pub(crate) partition: Vec<Expr>,
+    pub(crate) partition: Vec<ScalarExpr>,
     pub(crate) order: RowOrder,
     pub(crate) columns: Vec<WindowColumn>,
     /// Which rows are read by what is above: all if there is none.
@@ -25,7 +25,7 @@ pub struct WindowSpec {
 }
 
 impl WindowSpec {
-    pub(crate) fn new(partition: &[Expr], order: &[SortKey], functions: &[WindowCall]) -> WindowSpec {
+    pub(crate) fn new(partition: &[ScalarExpr], order: &[SortKey], functions: &[WindowCall]) -> WindowSpec {
         let columns = functions.iter().map(|call| WindowColumn::new(&call.function)).collect();
         WindowSpec { partition: partition.to_vec(), order: RowOrder::new(order), columns, bound: None }
     }
@@ -61,7 +61,11 @@ impl WindowPartitions {
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
-    pub(super) fn apply(&mut self, mut updates: Vec<RowUpdate>, faults: &Faults) -> Result<Vec<RowUpdate>, StateError> {
+    pub(super) fn apply(
+        &mut self,
+        mut updates: Vec<RowUpdate>,
+        faults: &FaultCounter,
+    ) -> Result<Vec<RowUpdate>, StateError> {
         consolidate_rows(&mut updates);
         let mut by_partition: HashMap<Row, Vec<RowUpdate>, RowHashState> = HashMap::default();
         for (row, diff) in updates {
@@ -77,7 +81,7 @@ impl WindowPartitions {
                     BTreeMap::new()
                 }
             };
-            window_rows(&self.spec.columns, self.spec.bound, &rows, &Faults::default(), &mut |row| {
+            window_rows(&self.spec.columns, self.spec.bound, &rows, &FaultCounter::default(), &mut |row| {
                 changes.push((row, -1));
             });
             self.update_partition(&mut rows, updates, faults)?;
@@ -101,7 +105,7 @@ impl WindowPartitions {
         &mut self,
         rows: &mut BTreeMap<SortedRow, i64>,
         updates: Vec<RowUpdate>,
-        faults: &Faults,
+        faults: &FaultCounter,
     ) -> Result<(), StateError> {
         for (row, diff) in updates {
             let row = self.spec.order.sorted_row(row, faults);

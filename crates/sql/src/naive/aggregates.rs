@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exact::ExactNumber;
 use super::{eval_all, extend_row, ordering};
 use crate::datum::{Datum, Row, SqlType};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::functions::{FunctionResult, NoResult};
 use crate::plan::{AggregateCall, AggregateFunction};
 
 /// One row for each group of rows with equal keys: the keys, then the aggregates.
-pub(super) fn group_rows(rows: &[Row], keys: &[Expr], calls: &[AggregateCall], faults: &Faults) -> Vec<Row> {
+pub(super) fn group_rows(
+    rows: &[Row],
+    keys: &[ScalarExpr],
+    calls: &[AggregateCall],
+    faults: &FaultCounter,
+) -> Vec<Row> {
     let mut groups: BTreeMap<Row, Vec<&Row>> = BTreeMap::new();
     if keys.is_empty() {
         // The one group exists also if no row does.
@@ -28,7 +33,7 @@ pub(super) fn group_rows(rows: &[Row], keys: &[Expr], calls: &[AggregateCall], f
 }
 
 /// The result of an aggregate over rows.
-pub(super) fn aggregate_rows(call: &AggregateCall, rows: &[&Row], faults: &Faults) -> Datum {
+pub(super) fn aggregate_rows(call: &AggregateCall, rows: &[&Row], faults: &FaultCounter) -> Datum {
     let inputs = counted_inputs(call, rows, faults);
     if let AggregateFunction::CountRows | AggregateFunction::Count = call.function {
         return Datum::Long(i64::try_from(inputs.len()).unwrap_or(i64::MAX));
@@ -40,7 +45,7 @@ pub(super) fn aggregate_rows(call: &AggregateCall, rows: &[&Row], faults: &Fault
 }
 
 /// The arguments of the rows that count, in the order of the aggregate.
-fn counted_inputs(call: &AggregateCall, rows: &[&Row], faults: &Faults) -> Vec<Row> {
+fn counted_inputs(call: &AggregateCall, rows: &[&Row], faults: &FaultCounter) -> Vec<Row> {
     // Null in this argument means that a row does not count.
     let needed = match call.function {
         AggregateFunction::CountRows => None,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{eval_all, extend_row};
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::plan::JoinKind;
 
 /// The rows of a join. `inputs` and `widths` (numbers of columns) are those of the left and of the right input.
@@ -13,9 +13,9 @@ pub(super) fn join_rows(
     kind: JoinKind,
     inputs: &[Vec<Row>; 2],
     widths: [usize; 2],
-    keys: &[(Expr, Expr)],
-    condition: Option<&Expr>,
-    faults: &Faults,
+    keys: &[(ScalarExpr, ScalarExpr)],
+    condition: Option<&ScalarExpr>,
+    faults: &FaultCounter,
 ) -> Vec<Row> {
     let [left, right] = inputs;
     let partners = find_partners(inputs, keys, condition, faults);
@@ -47,11 +47,11 @@ pub(super) fn join_rows(
 /// For each left row the right rows that match it.
 fn find_partners(
     [left, right]: &[Vec<Row>; 2],
-    keys: &[(Expr, Expr)],
-    condition: Option<&Expr>,
-    faults: &Faults,
+    keys: &[(ScalarExpr, ScalarExpr)],
+    condition: Option<&ScalarExpr>,
+    faults: &FaultCounter,
 ) -> Vec<Vec<usize>> {
-    let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.iter().cloned().unzip();
+    let (left_keys, right_keys): (Vec<ScalarExpr>, Vec<ScalarExpr>) = keys.iter().cloned().unzip();
     let mut by_key: BTreeMap<Row, Vec<usize>> = BTreeMap::new();
     for (index, row) in right.iter().enumerate() {
         by_key.entry(eval_all(&right_keys, row, faults)).or_default().push(index);

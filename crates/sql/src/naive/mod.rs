@@ -2,7 +2,7 @@
 //!
 //! It is the reference for the incremental operators, and answers a question once over tables at rest. Each operator is
 //! written as its definition says, without shortcuts: nested loops over groups of equal keys, sorted vectors, sums
-//! from scratch. It shares only [`Plan`] and [`Expr::eval`](crate::expr::Expr::eval) with the incremental evaluation.
+//! from scratch. It shares only [`QueryPlan`] and [`ScalarExpr::eval`](crate::expr::ScalarExpr::eval) with the incremental evaluation.
 
 mod aggregates;
 mod exact;
@@ -13,9 +13,9 @@ mod windows;
 use std::collections::BTreeSet;
 
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
-use crate::plan::{BoundQuestion, Plan};
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
+use crate::plan::{BoundQuestion, QueryPlan};
 
 /// The rows of the relations that a plan scans.
 pub trait RelationRows {
@@ -43,38 +43,40 @@ impl<const N: usize> RelationRows for [Vec<Row>; N] {
 ///
 /// Operations without a result are counted in `faults`, as often as they were evaluated.
 #[must_use]
-pub fn evaluate(plan: &Plan, tables: &dyn RelationRows, faults: &Faults) -> Vec<Row> {
-    let rows_of = |input: &Plan| evaluate(input, tables, faults);
+pub fn evaluate(plan: &QueryPlan, tables: &dyn RelationRows, faults: &FaultCounter) -> Vec<Row> {
+    let rows_of = |input: &QueryPlan| evaluate(input, tables, faults);
     match plan {
-        Plan::Scan { relation, columns } => {
+        QueryPlan::Scan { relation, columns } => {
             tables.relation_rows(*relation).iter().map(|row| eval_all(columns, row, faults)).collect()
         }
-        Plan::Filter { input, condition } => {
+        QueryPlan::Filter { input, condition } => {
             let mut rows = rows_of(input);
             rows.retain(|row| condition.eval(row, faults).is_true());
             rows
         }
-        Plan::Project { input, columns } => rows_of(input).iter().map(|row| eval_all(columns, row, faults)).collect(),
-        Plan::Unnest { input, list, keep_empty } => unnest_rows(&rows_of(input), list, *keep_empty, faults),
-        Plan::Join { kind, left, right, keys, condition } => {
+        QueryPlan::Project { input, columns } => {
+            rows_of(input).iter().map(|row| eval_all(columns, row, faults)).collect()
+        }
+        QueryPlan::Unnest { input, list, keep_empty } => unnest_rows(&rows_of(input), list, *keep_empty, faults),
+        QueryPlan::Join { kind, left, right, keys, condition } => {
             let widths = [left.types().len(), right.types().len()];
             let inputs = [rows_of(left), rows_of(right)];
             joins::join_rows(*kind, &inputs, widths, keys, condition.as_ref(), faults)
         }
-        Plan::Aggregate { input, keys, aggregates } => {
+        QueryPlan::Aggregate { input, keys, aggregates } => {
             aggregates::group_rows(&rows_of(input), keys, aggregates, faults)
         }
-        Plan::Distinct { input } => rows_of(input).into_iter().collect::<BTreeSet<Row>>().into_iter().collect(),
-        Plan::Window { input, partition, order, functions } => {
+        QueryPlan::Distinct { input } => rows_of(input).into_iter().collect::<BTreeSet<Row>>().into_iter().collect(),
+        QueryPlan::Window { input, partition, order, functions } => {
             windows::window_rows(rows_of(input), partition, order, functions, faults)
         }
-        Plan::Limit { input, order, offset, limit } => {
+        QueryPlan::Limit { input, order, offset, limit } => {
             let sorted = ordering::sort_rows(rows_of(input), order, faults).into_iter();
             let rows = sorted.map(|(_, row)| row).skip(saturating_usize(*offset));
             rows.take(limit.map_or(usize::MAX, saturating_usize)).collect()
         }
-        Plan::UnionAll { inputs } => inputs.iter().flat_map(rows_of).collect(),
-        Plan::OneRow { columns, .. } => vec![columns.clone().into_boxed_slice()],
+        QueryPlan::UnionAll { inputs } => inputs.iter().flat_map(rows_of).collect(),
+        QueryPlan::OneRow { columns, .. } => vec![columns.clone().into_boxed_slice()],
     }
 }
 
@@ -89,7 +91,7 @@ pub fn list_answer(question: &BoundQuestion, mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 /// The values of expressions over one row.
-fn eval_all(columns: &[Expr], row: &[Datum], faults: &Faults) -> Row {
+fn eval_all(columns: &[ScalarExpr], row: &[Datum], faults: &FaultCounter) -> Row {
     columns.iter().map(|column| column.eval(row, faults).into_owned()).collect()
 }
 
@@ -98,7 +100,7 @@ fn extend_row(row: &[Datum], more: &[Datum]) -> Row {
     row.iter().chain(more).cloned().collect()
 }
 
-fn unnest_rows(rows: &[Row], list: &Expr, keep_empty: bool, faults: &Faults) -> Vec<Row> {
+fn unnest_rows(rows: &[Row], list: &ScalarExpr, keep_empty: bool, faults: &FaultCounter) -> Vec<Row> {
     let mut unnested = Vec::new();
     for row in rows {
         match &*list.eval(row, faults) {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 use crate::plan::{ListingKey, SortKey};
 
 /// Compares two values of a key. Nulls are at the end, or at the start with `nulls_first`, in both directions.
@@ -38,12 +38,12 @@ pub(super) fn compare_listed(listing: &[ListingKey], one: &[Datum], other: &[Dat
 }
 
 /// The values of an order's keys for one row.
-pub(super) fn key_values(order: &[SortKey], row: &[Datum], faults: &Faults) -> Row {
+pub(super) fn key_values(order: &[SortKey], row: &[Datum], faults: &FaultCounter) -> Row {
     order.iter().map(|key| key.expr.eval(row, faults).into_owned()).collect()
 }
 
 /// Rows with the values of their keys, by these and then by all columns, ascending.
-pub(super) fn sort_rows(rows: Vec<Row>, order: &[SortKey], faults: &Faults) -> Vec<(Row, Row)> {
+pub(super) fn sort_rows(rows: Vec<Row>, order: &[SortKey], faults: &FaultCounter) -> Vec<(Row, Row)> {
     let mut keyed: Vec<(Row, Row)> = rows.into_iter().map(|row| (key_values(order, &row, faults), row)).collect();
     keyed.sort_by(|(one_keys, one), (other_keys, other)| {
         compare_keys(order, one_keys, other_keys).then_with(|| one.cmp(other))

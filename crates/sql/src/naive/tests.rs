@@ -27,12 +27,12 @@ fn rows<const N: usize>(rows: &[[Datum; N]]) -> Vec<Row> {
 }
 
 /// A scan of the first `width` columns, which count as longs.
-fn scan(relation: usize, width: usize) -> Plan {
-    Plan::Scan { relation, columns: (0..width).map(|index| Expr::column(index, SqlType::Long)).collect() }
+fn scan(relation: usize, width: usize) -> QueryPlan {
+    QueryPlan::Scan { relation, columns: (0..width).map(|index| ScalarExpr::column(index, SqlType::Long)).collect() }
 }
 
-fn column(index: usize) -> Expr {
-    Expr::column(index, SqlType::Long)
+fn column(index: usize) -> ScalarExpr {
+    ScalarExpr::column(index, SqlType::Long)
 }
 
 fn ascending(index: usize) -> SortKey {
@@ -50,8 +50,8 @@ fn call(function: AggregateFunction, arguments: &[usize], ty: SqlType) -> Aggreg
 }
 
 /// The rows of a plan, sorted.
-fn sorted_rows(plan: &Plan, tables: &dyn RelationRows) -> Vec<Row> {
-    let faults = Faults::default();
+fn sorted_rows(plan: &QueryPlan, tables: &dyn RelationRows) -> Vec<Row> {
+    let faults = FaultCounter::default();
     let mut rows = evaluate(plan, tables, &faults);
     rows.sort();
     assert_eq!(faults.count(), 0);
@@ -61,8 +61,8 @@ fn sorted_rows(plan: &Plan, tables: &dyn RelationRows) -> Vec<Row> {
 /// The result of an aggregate over all rows, and the number of faults.
 fn aggregate_of(aggregate: AggregateCall, rows: Vec<Row>) -> (Datum, u64) {
     let input = Box::new(scan(0, rows.first().map_or(1, |row| row.len())));
-    let plan = Plan::Aggregate { input, keys: Vec::new(), aggregates: vec![aggregate] };
-    let faults = Faults::default();
+    let plan = QueryPlan::Aggregate { input, keys: Vec::new(), aggregates: vec![aggregate] };
+    let faults = FaultCounter::default();
     let answer = evaluate(&plan, &[rows], &faults);
     assert_eq!((answer.len(), answer[0].len()), (1, 1));
     (answer[0][0].clone(), faults.count())
@@ -73,13 +73,13 @@ fn window_of(function: WindowFunction, rows: Vec<Row>) -> Vec<Datum> {
     let width = rows[0].len();
     let functions = vec![WindowCall { function, ty: SqlType::Long }];
     let input = Box::new(scan(0, width));
-    let plan = Plan::Window { input, partition: Vec::new(), order: vec![ascending(0)], functions };
+    let plan = QueryPlan::Window { input, partition: Vec::new(), order: vec![ascending(0)], functions };
     sorted_rows(&plan, &[rows]).iter().map(|row| row[width].clone()).collect()
 }
 
-fn join_plan(kind: JoinKind, condition: Option<Expr>) -> Plan {
+fn join_plan(kind: JoinKind, condition: Option<ScalarExpr>) -> QueryPlan {
     let keys = vec![(column(0), column(0))];
-    Plan::Join { kind, left: Box::new(scan(0, 2)), right: Box::new(scan(1, 2)), keys, condition }
+    QueryPlan::Join { kind, left: Box::new(scan(0, 2)), right: Box::new(scan(1, 2)), keys, condition }
 }
 
 fn join_tables() -> [Vec<Row>; 2] {
@@ -89,9 +89,9 @@ fn join_tables() -> [Vec<Row>; 2] {
 }
 
 /// That the left row's second value is greater than the right row's.
-fn left_is_greater() -> Option<Expr> {
+fn left_is_greater() -> Option<ScalarExpr> {
     let (left, right) = (Box::new(column(1)), Box::new(column(3)));
-    Some(Expr::condition(ExprKind::Compare(CompareOp::Greater, left, right)))
+    Some(ScalarExpr::condition(ExprKind::Compare(CompareOp::Greater, left, right)))
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn semi_join_gives_each_left_row_once_and_anti_join_the_others() {
 
 #[test]
 fn join_without_keys_pairs_all_rows() {
-    let Plan::Join { kind, left, right, .. } = join_plan(JoinKind::Inner, None) else { panic!("a join") };
-    let plan = Plan::Join { kind, left, right, keys: Vec::new(), condition: None };
+    let QueryPlan::Join { kind, left, right, .. } = join_plan(JoinKind::Inner, None) else { panic!("a join") };
+    let plan = QueryPlan::Join { kind, left, right, keys: Vec::new(), condition: None };
     assert_eq!(sorted_rows(&plan, &join_tables()).len(), 12);
 }
 
@@ -130,7 +130,7 @@ fn join_without_keys_pairs_all_rows() {
 fn group_exists_without_keys_also_over_no_rows() {
     assert_eq!(aggregate_of(call(AggregateFunction::CountRows, &[], SqlType::Long), Vec::new()).0, long(0));
     assert_eq!(aggregate_of(call(AggregateFunction::Sum, &[0], SqlType::Long), Vec::new()).0, NULL);
-    let keyed = Plan::Aggregate { input: Box::new(scan(0, 1)), keys: vec![column(0)], aggregates: Vec::new() };
+    let keyed = QueryPlan::Aggregate { input: Box::new(scan(0, 1)), keys: vec![column(0)], aggregates: Vec::new() };
     assert_eq!(sorted_rows(&keyed, &[Vec::new()]), rows::<1>(&[]));
     assert_eq!(sorted_rows(&keyed, &[rows(&[[NULL], [long(1)], [NULL]])]), rows(&[[long(1)], [NULL]]));
 }
@@ -172,7 +172,7 @@ fn variance_is_exact_where_the_squares_are_far_greater() {
 fn percentile_is_interpolated_or_the_least_value_of_enough_rows() {
     let of = |function, share: f64, values: &[i64]| {
         let mut percentile = call(function, &[0], SqlType::Double);
-        percentile.arguments.push(Expr::literal(double(share)));
+        percentile.arguments.push(ScalarExpr::literal(double(share)));
         let values: Vec<[Datum; 1]> = values.iter().map(|&value| [double(value as f64)]).collect();
         aggregate_of(percentile, rows(&values)).0
     };
@@ -204,7 +204,7 @@ fn arg_max_takes_the_least_result_that_is_not_null_of_the_rows_with_the_greatest
 fn string_agg_is_ordered_by_its_keys_then_by_the_text() {
     let string_agg = |distinct, order| {
         let mut aggregate = call(AggregateFunction::StringAgg, &[0], SqlType::Text);
-        aggregate.arguments.push(Expr::literal(text("+")));
+        aggregate.arguments.push(ScalarExpr::literal(text("+")));
         AggregateCall { distinct, order, ..aggregate }
     };
     let values =
@@ -219,9 +219,9 @@ fn string_agg_is_ordered_by_its_keys_then_by_the_text() {
 #[test]
 fn distinct_and_filter_are_applied_before_an_aggregate() {
     let values = rows(&[[long(3)], [long(3)], [long(2)], [long(9)], [NULL]]);
-    let less = ExprKind::Compare(CompareOp::Less, Box::new(column(0)), Box::new(Expr::literal(long(9))));
+    let less = ExprKind::Compare(CompareOp::Less, Box::new(column(0)), Box::new(ScalarExpr::literal(long(9))));
     let filtered = AggregateCall {
-        filter: Some(Expr::condition(less)),
+        filter: Some(ScalarExpr::condition(less)),
         distinct: true,
         ..call(AggregateFunction::Sum, &[0], SqlType::Long)
     };
@@ -266,8 +266,8 @@ fn values_of_other_rows_are_null_or_the_default_where_there_is_no_row() {
         window_of(WindowFunction::Offset { value: column(0), distance, default: Box::new(default) }, values.clone())
     };
     assert_eq!(offset(-1, column(0)), [long(1), long(1), long(2)]);
-    assert_eq!(offset(1, Expr::literal(long(7))), [long(2), NULL, long(7)]);
-    assert_eq!(offset(i64::MAX, Expr::null(SqlType::Long)), [NULL, NULL, NULL]);
+    assert_eq!(offset(1, ScalarExpr::literal(long(7))), [long(2), NULL, long(7)]);
+    assert_eq!(offset(i64::MAX, ScalarExpr::null(SqlType::Long)), [NULL, NULL, NULL]);
     let next = WindowFrame { rows: true, start: FrameBound::Following(1), end: FrameBound::Unbounded };
     assert_eq!(window_of(WindowFunction::FirstValue(column(0), next), values.clone()), [long(2), NULL, NULL]);
     assert_eq!(
@@ -283,7 +283,7 @@ fn limit_settles_ties_by_all_columns() {
     let tables = [rows(&[[NULL, long(1)], [long(1), NULL], [long(1), long(8)], [long(2), long(0)]])];
     let table = &tables[0];
     let limit = |offset, limit, order| {
-        let plan = Plan::Limit { input: Box::new(scan(0, 2)), order, offset, limit };
+        let plan = QueryPlan::Limit { input: Box::new(scan(0, 2)), order, offset, limit };
         sorted_rows(&plan, &tables)
     };
     assert_eq!(limit(0, Some(1), vec![ascending(0)]), table[2..3]);
@@ -300,10 +300,10 @@ fn unnest_keeps_rows_of_empty_lists_only_if_asked() {
         Box::from([long(3), NULL].as_slice()),
     ];
     let unnested = |keep_empty| {
-        let list = Expr::column(1, SqlType::Texts);
-        let unnest = Plan::Unnest { input: Box::new(scan(0, 2)), list, keep_empty };
-        let columns = vec![column(0), Expr::column(2, SqlType::Text)];
-        sorted_rows(&Plan::Project { input: Box::new(unnest), columns }, &[table.to_vec()])
+        let list = ScalarExpr::column(1, SqlType::Texts);
+        let unnest = QueryPlan::Unnest { input: Box::new(scan(0, 2)), list, keep_empty };
+        let columns = vec![column(0), ScalarExpr::column(2, SqlType::Text)];
+        sorted_rows(&QueryPlan::Project { input: Box::new(unnest), columns }, &[table.to_vec()])
     };
     let elements = rows(&[[long(1), text("a")], [long(1), NULL]]);
     assert_eq!(unnested(false), elements);
@@ -324,10 +324,10 @@ fn answer_is_listed_by_hidden_columns_which_are_cut_off() {
 
 #[test]
 fn union_repeats_rows_and_distinct_does_not() {
-    let union = Plan::UnionAll {
-        inputs: vec![scan(0, 1), Plan::OneRow { columns: vec![long(1)], types: vec![SqlType::Long] }, scan(9, 1)],
+    let union = QueryPlan::UnionAll {
+        inputs: vec![scan(0, 1), QueryPlan::OneRow { columns: vec![long(1)], types: vec![SqlType::Long] }, scan(9, 1)],
     };
     let tables = [rows(&[[long(1)], [NULL], [NULL]])];
     assert_eq!(sorted_rows(&union, &tables), rows(&[[long(1)], [long(1)], [NULL], [NULL]]));
-    assert_eq!(sorted_rows(&Plan::Distinct { input: Box::new(union) }, &tables), rows(&[[long(1)], [NULL]]));
+    assert_eq!(sorted_rows(&QueryPlan::Distinct { input: Box::new(union) }, &tables), rows(&[[long(1)], [NULL]]));
 }

@@ -6,17 +6,17 @@ use std::ops::Range;
 use super::aggregates::aggregate_rows;
 use super::{eval_all, extend_row, ordering, saturating_usize};
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
-use crate::expr::Expr;
+use crate::eval::FaultCounter;
+use crate::expr::ScalarExpr;
 use crate::plan::{FrameBound, SortKey, WindowCall, WindowFrame, WindowFunction};
 
 /// The rows with the results of the functions at their ends.
 pub(super) fn window_rows(
     rows: Vec<Row>,
-    partition: &[Expr],
+    partition: &[ScalarExpr],
     order: &[SortKey],
     functions: &[WindowCall],
-    faults: &Faults,
+    faults: &FaultCounter,
 ) -> Vec<Row> {
     let mut partitions: BTreeMap<Row, Vec<Row>> = BTreeMap::new();
     for row in rows {
@@ -45,7 +45,7 @@ struct SortedPartition {
 }
 
 impl SortedPartition {
-    fn sort(rows: Vec<Row>, order: &[SortKey], faults: &Faults) -> SortedPartition {
+    fn sort(rows: Vec<Row>, order: &[SortKey], faults: &FaultCounter) -> SortedPartition {
         let (keys, rows): (Vec<Row>, Vec<Row>) = ordering::sort_rows(rows, order, faults).into_iter().unzip();
         let (mut peers, mut dense_ranks) = (Vec::new(), Vec::new());
         for (index, run) in keys.chunk_by(|one, other| one == other).enumerate() {
@@ -57,7 +57,7 @@ impl SortedPartition {
     }
 
     /// The result of a function for each row.
-    fn function_results(&self, function: &WindowFunction, faults: &Faults) -> Vec<Datum> {
+    fn function_results(&self, function: &WindowFunction, faults: &FaultCounter) -> Vec<Datum> {
         if let WindowFunction::Aggregate(call, frame) = function {
             return self.frame_results(*frame, |rows| aggregate_rows(call, &rows.iter().collect::<Vec<_>>(), faults));
         }
@@ -80,10 +80,10 @@ impl SortedPartition {
         results
     }
 
-    fn result_at(&self, index: usize, function: &WindowFunction, faults: &Faults) -> Datum {
+    fn result_at(&self, index: usize, function: &WindowFunction, faults: &FaultCounter) -> Datum {
         let count = self.rows.len();
         let value_of =
-            |value: &Expr, row: Option<&Row>| row.map_or(Datum::Null, |row| value.eval(row, faults).into_owned());
+            |value: &ScalarExpr, row: Option<&Row>| row.map_or(Datum::Null, |row| value.eval(row, faults).into_owned());
         let framed = |frame: &WindowFrame| &self.rows[self.frame_range(index, *frame)];
         match function {
             WindowFunction::RowNumber => long_datum(index + 1),

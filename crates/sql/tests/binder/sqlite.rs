@@ -2,7 +2,7 @@
 
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, POSTS, USER_RELATION};
 use pinflow_sql::datum::{Datum, Row};
-use pinflow_sql::eval::Faults;
+use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::naive::evaluate;
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -111,7 +111,7 @@ fn expected_rows(connection: &Connection, sql: &str) -> Vec<String> {
 /// What the bound plan gives, sorted, as texts.
 fn actual_rows(tables: &RandomTables, sql: &str) -> Vec<String> {
     let question = bound(sql);
-    let rows = evaluate(&question.plan, tables, &Faults::default());
+    let rows = evaluate(&question.plan, tables, &FaultCounter::default());
     let width = question.columns.len();
     let cell = |value: &Datum| match value {
         Datum::Null => "NULL".to_owned(),

@@ -3,7 +3,7 @@
 //! A text ends at a line that starts with `!`. Each such line is a problem: `!line:column+width message`, or
 //! `!whole message` for one of the whole question.
 
-use pinflow_sql::diagnostics::Diagnostic;
+use pinflow_sql::diagnostics::QuestionProblem;
 
 use super::bind;
 
@@ -12,7 +12,7 @@ const CASES: &str = include_str!("wrong_queries.txt");
 /// The problems of a text, as the file has them.
 fn problems(text: &str) -> String {
     let Err(error) = bind(text) else { return "!none\n".to_owned() };
-    let line = |problem: &Diagnostic| match problem.span {
+    let line = |problem: &QuestionProblem| match problem.span {
         Some(span) => format!("!{}:{}+{} {}\n", span.line, span.column, span.width, problem.message),
         None => format!("!whole {}\n", problem.message),
     };

@@ -6,7 +6,7 @@
 
 mod functions;
 
-use pinflow_sql::catalog::{CatalogColumn, POSTS, Relation};
+use pinflow_sql::catalog::{CatalogColumn, CatalogRelation, POSTS};
 use pinflow_sql::datum::{Datum, Row, SqlType};
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
@@ -64,7 +64,7 @@ impl SqliteOracle {
 }
 
 /// The columns of `SELECT *`, with their places. SQLite has no others: it cannot hide them.
-fn visible_columns(relation: &Relation) -> impl Iterator<Item = (usize, &CatalogColumn)> {
+fn visible_columns(relation: &CatalogRelation) -> impl Iterator<Item = (usize, &CatalogColumn)> {
     relation.columns.iter().enumerate().filter(|(_, column)| !column.hidden)
 }
 

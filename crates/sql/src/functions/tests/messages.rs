@@ -3,7 +3,7 @@
 use super::super::test_sql::parse_constant;
 use super::*;
 use crate::datum::SqlType;
-use crate::expr::Expr;
+use crate::expr::ScalarExpr;
 
 fn message_of(sql: &str) -> String {
     parse_constant(sql).expect_err(sql).to_string()
@@ -11,14 +11,14 @@ fn message_of(sql: &str) -> String {
 
 #[test]
 fn a_wrong_type_is_told_with_the_name_of_the_argument() {
-    let followers = Expr::column(4, SqlType::Long);
+    let followers = ScalarExpr::column(4, SqlType::Long);
     let error = build_call("LOWER", vec![followers.clone()]).expect_err("no text");
     assert_eq!(error.argument, Some(0));
     assert_eq!(
         error.message("follower_count"),
         "lower takes a text, and follower_count is bigint; cast(follower_count AS text) converts it"
     );
-    let title = Expr::column(2, SqlType::Text);
+    let title = ScalarExpr::column(2, SqlType::Text);
     let error = build_call("sqrt", vec![title.clone()]).expect_err("no number");
     assert_eq!(error.message("title"), "sqrt takes a number, and title is text; cast(title AS double) converts it");
     let error = build_call("date_trunc", vec![title, followers]).expect_err("no constant");
@@ -135,8 +135,10 @@ fn names_of_functions_are_not_ambiguous() {
 #[test]
 fn intervals_are_added_by_months_and_by_length() {
     let time = |text: &str| parse_constant(&format!("to_timestamp('{text}')")).expect("a moment");
-    let text_of = |expr: Expr| match expr.fold() {
-        Expr { kind: crate::expr::ExprKind::Literal(value), .. } => cast_value(&value, SqlType::Text).expect("a text"),
+    let text_of = |expr: ScalarExpr| match expr.fold() {
+        ScalarExpr { kind: crate::expr::ExprKind::Literal(value), .. } => {
+            cast_value(&value, SqlType::Text).expect("a text")
+        }
         other => panic!("{other:?} is not constant"),
     };
     let interval = |text| parse_interval(text, None).expect("an interval");

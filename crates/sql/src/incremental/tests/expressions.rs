@@ -3,17 +3,17 @@
 use super::RandomDraws;
 use super::histories::random_value;
 use crate::datum::SqlType;
-use crate::expr::{ArithmeticOp, CompareOp, Expr, ExprKind};
+use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 
 /// A random expression of a type, over columns of these types.
-pub(super) fn random_expr(draws: &mut RandomDraws, columns: &[SqlType], ty: SqlType, depth: usize) -> Expr {
+pub(super) fn random_expr(draws: &mut RandomDraws, columns: &[SqlType], ty: SqlType, depth: usize) -> ScalarExpr {
     let fitting: Vec<usize> = (0..columns.len()).filter(|index| columns[*index] == ty).collect();
     if !fitting.is_empty() && (depth == 0 || draws.once_in(2)) {
-        return Expr::column(*draws.pick(&fitting), ty);
+        return ScalarExpr::column(*draws.pick(&fitting), ty);
     }
     if depth == 0 || draws.once_in(6) {
         let value = random_value(draws, ty);
-        return Expr { kind: ExprKind::Literal(value), ty };
+        return ScalarExpr { kind: ExprKind::Literal(value), ty };
     }
     let operand = |draws: &mut RandomDraws, ty| Box::new(random_expr(draws, columns, ty, depth - 1));
     let kind = match (ty, draws.below(3)) {
@@ -33,7 +33,7 @@ pub(super) fn random_expr(draws: &mut RandomDraws, columns: &[SqlType], ty: SqlT
             ExprKind::Case { branches, otherwise: operand(draws, ty) }
         }
     };
-    Expr { kind, ty }
+    ScalarExpr { kind, ty }
 }
 
 fn random_condition(draws: &mut RandomDraws, columns: &[SqlType], depth: usize) -> ExprKind {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::RandomDraws;
-use crate::catalog::{Catalog, Relation};
+use crate::catalog::{CatalogRelation, RelationCatalog};
 use crate::datum::{Datum, Row, SqlType};
 
 /// The rows of all relations, by relation and key, with their counts.
@@ -13,7 +13,7 @@ pub(super) struct KeyedTables {
 }
 
 impl KeyedTables {
-    pub(super) fn new(catalog: &Catalog) -> KeyedTables {
+    pub(super) fn new(catalog: &RelationCatalog) -> KeyedTables {
         KeyedTables { rows: vec![BTreeMap::new(); catalog.relations.len()] }
     }
 
@@ -40,7 +40,7 @@ pub(super) const ALL_KEYS: [i64; 7] = [0, 1, 2, 3, 4, 5, 6];
 pub(super) fn random_epoch(
     draws: &mut RandomDraws,
     tables: &mut KeyedTables,
-    catalog: &Catalog,
+    catalog: &RelationCatalog,
     rows_per_key: RowsPerKey,
 ) -> Vec<i64> {
     // Every so often everything goes, so that groups empty and are filled again.
@@ -75,7 +75,7 @@ fn remove_rows(draws: &mut RandomDraws, rows: &mut BTreeMap<Row, i64>, all: bool
     }
 }
 
-fn random_row(draws: &mut RandomDraws, relation: &Relation, key: i64) -> Row {
+fn random_row(draws: &mut RandomDraws, relation: &CatalogRelation, key: i64) -> Row {
     let column = |(index, column): (usize, &crate::catalog::CatalogColumn)| {
         if index == relation.key { Datum::Long(key) } else { random_value(draws, column.ty) }
     };

@@ -8,25 +8,25 @@ use super::runs::QuestionRun;
 use super::{RandomDraws, case_count};
 use crate::catalog::POSTS;
 use crate::datum::{Datum, SqlType};
-use crate::eval::Faults;
-use crate::expr::{Expr, ExprKind};
+use crate::eval::FaultCounter;
+use crate::expr::{ExprKind, ScalarExpr};
 use crate::incremental::{GroupSpec, GroupTable, StateError, UpperState};
-use crate::plan::{AggregateCall, AggregateFunction, JoinKind, Plan};
+use crate::plan::{AggregateCall, AggregateFunction, JoinKind, QueryPlan};
 use crate::split::{split_at_leaves, split_plan};
 
 /// All columns of a relation but the long texts.
-fn scan_relation(relation: usize) -> Plan {
+fn scan_relation(relation: usize) -> QueryPlan {
     let columns = POSTS.relations[relation].columns.iter().enumerate().filter(|(_, column)| !column.hidden);
-    let columns = columns.map(|(index, column)| Expr::column(index, column.ty)).take(6).collect();
-    Plan::Scan { relation, columns }
+    let columns = columns.map(|(index, column)| ScalarExpr::column(index, column.ty)).take(6).collect();
+    QueryPlan::Scan { relation, columns }
 }
 
 /// Compares histories of plans whose only leaves are scans. Of several kinds each has a part of the cases.
-fn check_operator(kinds: usize, make: impl Fn(&mut RandomDraws) -> Plan) {
+fn check_operator(kinds: usize, make: impl Fn(&mut RandomDraws) -> QueryPlan) {
     for seed in 0..case_count().div_ceil(kinds as u64) {
         let mut draws = RandomDraws::new(seed);
         let plan = make(&mut draws);
-        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, Plan::Scan { .. }));
+        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, QueryPlan::Scan { .. }));
         let mut run = QuestionRun::start(program, false).expect("an empty state");
         let mut tables = KeyedTables::new(&POSTS);
         assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} at the start: {plan:#?}");
@@ -52,7 +52,7 @@ fn join_of_each_kind_agrees_with_the_naive_evaluator() {
             let keys = (0..draws.below(3)).map(|_| key(draws)).collect();
             let both = [left_types.clone(), right_types.clone()].concat();
             let condition = draws.once_in(3).then(|| random_expr(draws, &both, SqlType::Bool, 2));
-            Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition }
+            QueryPlan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition }
         });
     }
 }
@@ -65,7 +65,7 @@ fn each_aggregate_agrees_with_the_naive_evaluator() {
             let types = input.types();
             let keys = if draws.once_in(3) { vec![] } else { vec![random_expr(draws, &types, SqlType::Text, 0)] };
             let aggregates = (0..3).map(|_| random_call(draws, function, &types)).collect();
-            Plan::Aggregate { input: Box::new(input), keys, aggregates }
+            QueryPlan::Aggregate { input: Box::new(input), keys, aggregates }
         });
     }
 }
@@ -73,7 +73,7 @@ fn each_aggregate_agrees_with_the_naive_evaluator() {
 #[test]
 fn aggregates_of_one_argument_share_what_they_hold_and_agree_with_the_naive_evaluator() {
     use AggregateFunction as F;
-    let age = Expr { kind: ExprKind::Cast(Box::new(Expr::column(2, SqlType::Long))), ty: SqlType::Double };
+    let age = ScalarExpr { kind: ExprKind::Cast(Box::new(ScalarExpr::column(2, SqlType::Long))), ty: SqlType::Double };
     let call = |function, distinct| {
         let ty = if function == F::Count { SqlType::Long } else { SqlType::Double };
         AggregateCall { function, arguments: vec![age.clone()], distinct, filter: None, order: vec![], ty }
@@ -86,8 +86,8 @@ fn aggregates_of_one_argument_share_what_they_hold_and_agree_with_the_naive_eval
     assert_eq!((spec.inputs().len(), spec.cell_count()), (1, 6));
     check_operator(4, |draws| {
         let input = Box::new(scan_relation(2));
-        let keys = if draws.once_in(2) { vec![] } else { vec![Expr::column(1, SqlType::Text)] };
-        Plan::Aggregate { input, keys, aggregates: calls.clone() }
+        let keys = if draws.once_in(2) { vec![] } else { vec![ScalarExpr::column(1, SqlType::Text)] };
+        QueryPlan::Aggregate { input, keys, aggregates: calls.clone() }
     });
 }
 
@@ -97,8 +97,9 @@ fn distinct_agrees_with_the_naive_evaluator() {
         let input = scan_relation(draws.below(3));
         let columns = vec![random_expr(draws, &input.types(), SqlType::Text, 1)];
         // Not directly above a scan, where it would be a group.
-        let input = Box::new(Plan::UnionAll { inputs: vec![Plan::Project { input: Box::new(input), columns }] });
-        Plan::Distinct { input }
+        let input =
+            Box::new(QueryPlan::UnionAll { inputs: vec![QueryPlan::Project { input: Box::new(input), columns }] });
+        QueryPlan::Distinct { input }
     });
 }
 
@@ -108,7 +109,7 @@ fn limit_agrees_with_the_naive_evaluator() {
         let input = scan_relation(draws.below(3));
         let order = random_order(draws, &input.types());
         let limit = if draws.once_in(5) { None } else { Some(draws.below(6) as u64) };
-        Plan::Limit { input: Box::new(input), order, offset: draws.below(4) as u64, limit }
+        QueryPlan::Limit { input: Box::new(input), order, offset: draws.below(4) as u64, limit }
     });
 }
 
@@ -120,20 +121,20 @@ fn window_agrees_with_the_naive_evaluator() {
         let partition = if draws.once_in(3) { vec![] } else { vec![random_expr(draws, &types, SqlType::Text, 0)] };
         let order = random_order(draws, &types);
         let functions = (0..2).map(|_| random_window_call(draws, &types)).collect();
-        Plan::Window { input: Box::new(input), partition, order, functions }
+        QueryPlan::Window { input: Box::new(input), partition, order, functions }
     });
 }
 
 /// Plans whose operators hold rows.
-fn stateful_plans(draws: &mut RandomDraws) -> Vec<Plan> {
+fn stateful_plans(draws: &mut RandomDraws) -> Vec<QueryPlan> {
     let scan = || Box::new(scan_relation(1));
     let types = scan().types();
-    let keys = vec![(Expr::column(1, SqlType::Text), Expr::column(1, SqlType::Text))];
+    let keys = vec![(ScalarExpr::column(1, SqlType::Text), ScalarExpr::column(1, SqlType::Text))];
     vec![
-        Plan::Distinct { input: Box::new(Plan::UnionAll { inputs: vec![*scan()] }) },
-        Plan::Join { kind: JoinKind::Left, left: scan(), right: scan(), keys, condition: None },
-        Plan::Limit { input: scan(), order: random_order(draws, &types), offset: 0, limit: Some(3) },
-        Plan::Window {
+        QueryPlan::Distinct { input: Box::new(QueryPlan::UnionAll { inputs: vec![*scan()] }) },
+        QueryPlan::Join { kind: JoinKind::Left, left: scan(), right: scan(), keys, condition: None },
+        QueryPlan::Limit { input: scan(), order: random_order(draws, &types), offset: 0, limit: Some(3) },
+        QueryPlan::Window {
             input: scan(),
             partition: vec![],
             order: vec![],
@@ -146,10 +147,10 @@ fn stateful_plans(draws: &mut RandomDraws) -> Vec<Plan> {
 fn row_that_is_removed_but_was_never_added_is_an_error() {
     let mut draws = RandomDraws::new(1);
     for plan in stateful_plans(&mut draws) {
-        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, Plan::Scan { .. }));
+        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, QueryPlan::Scan { .. }));
         let mut state = UpperState::new(&program.upper);
         let row = scan_relation(1).types().into_iter().map(|ty| random_value(&mut draws, ty)).collect();
-        let result = state.apply(vec![(0, row, -1)], &Faults::default());
+        let result = state.apply(vec![(0, row, -1)], &FaultCounter::default());
         assert!(matches!(result, Err(StateError::NegativeCount { .. })), "{result:?}: {plan:#?}");
     }
 }
@@ -161,10 +162,10 @@ fn group_with_fewer_than_no_rows_or_values_is_an_error() {
         let types = scan_relation(1).types();
         let spec = GroupSpec::new(&[], &[random_call(&mut draws, function, &types)]);
         let mut table = GroupTable::new(spec.into());
-        table.initial_rows(&Faults::default());
+        table.initial_rows(&FaultCounter::default());
         let row: Vec<_> = table.spec().inputs().iter().map(|input| random_value(&mut draws, input.ty)).collect();
         table.update(&row, -1);
-        let result = table.finish_epoch(&Faults::default(), &mut |_, _| {});
+        let result = table.finish_epoch(&FaultCounter::default(), &mut |_, _| {});
         assert_eq!(result, Err(StateError::NegativeCount { operator: "a group" }), "{function:?}");
     }
 }
@@ -174,24 +175,26 @@ fn removal_before_the_addition_within_an_epoch_is_no_error() {
     let mut draws = RandomDraws::new(5);
     let types = scan_relation(1).types();
     let calls: Vec<_> = AGGREGATES.iter().map(|function| random_call(&mut draws, *function, &types)).collect();
-    let mut table = GroupTable::new(GroupSpec::new(&[Expr::column(1, SqlType::Text)], &calls).into());
+    let mut table = GroupTable::new(GroupSpec::new(&[ScalarExpr::column(1, SqlType::Text)], &calls).into());
     let row: Vec<_> = table.spec().inputs().iter().map(|input| random_value(&mut draws, input.ty)).collect();
     let mut changes = 0;
     for (first, second) in [(-1, 1), (-1, 2), (1, -2)] {
         table.update(&row, first);
         table.update(&row, second);
-        table.finish_epoch(&Faults::default(), &mut |_, _| changes += 1).expect("all counts are positive in the end");
+        table
+            .finish_epoch(&FaultCounter::default(), &mut |_, _| changes += 1)
+            .expect("all counts are positive in the end");
     }
     assert_eq!((changes, table.usage().groups, table.usage().bytes), (2, 0, 0));
 }
 
 #[test]
 fn join_on_the_key_is_one_leaf_and_other_joins_are_not() {
-    let join = |kind, left: Plan, right: Plan, keys: [usize; 2]| {
-        let keys = vec![(Expr::column(keys[0], SqlType::Long), Expr::column(keys[1], SqlType::Long))];
-        Plan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition: None }
+    let join = |kind, left: QueryPlan, right: QueryPlan, keys: [usize; 2]| {
+        let keys = vec![(ScalarExpr::column(keys[0], SqlType::Long), ScalarExpr::column(keys[1], SqlType::Long))];
+        QueryPlan::Join { kind, left: Box::new(left), right: Box::new(right), keys, condition: None }
     };
-    let leaves = |plan: &Plan| split_plan(plan, &POSTS).leaves.len();
+    let leaves = |plan: &QueryPlan| split_plan(plan, &POSTS).leaves.len();
     let (geo, user) = (|| scan_relation(1), || scan_relation(2));
     let width = geo().types().len();
     for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
@@ -205,28 +208,28 @@ fn join_on_the_key_is_one_leaf_and_other_joins_are_not() {
 
 #[test]
 fn only_expressions_that_are_the_key_or_null_join_within_a_leaf() {
-    let both = Plan::Join {
+    let both = QueryPlan::Join {
         kind: JoinKind::Full,
         left: Box::new(scan_relation(1)),
         right: Box::new(scan_relation(2)),
-        keys: vec![(Expr::column(0, SqlType::Long), Expr::column(0, SqlType::Long))],
+        keys: vec![(ScalarExpr::column(0, SqlType::Long), ScalarExpr::column(0, SqlType::Long))],
         condition: None,
     };
     let right_key = scan_relation(1).types().len();
-    let long = |index| Expr::column(index, SqlType::Long);
-    let coalesce = |operands| Expr { kind: ExprKind::Coalesce(operands), ty: SqlType::Long };
+    let long = |index| ScalarExpr::column(index, SqlType::Long);
+    let coalesce = |operands| ScalarExpr { kind: ExprKind::Coalesce(operands), ty: SqlType::Long };
     let cases = [
         (coalesce(vec![long(0), long(right_key)]), 1),
-        (coalesce(vec![long(0), Expr::null(SqlType::Long)]), 1),
+        (coalesce(vec![long(0), ScalarExpr::null(SqlType::Long)]), 1),
         (coalesce(vec![long(0), long(right_key + 2)]), 2),
-        (coalesce(vec![long(0), Expr::literal(Datum::Long(3))]), 2),
-        (Expr { kind: ExprKind::Negate(Box::new(long(0))), ty: SqlType::Long }, 2),
+        (coalesce(vec![long(0), ScalarExpr::literal(Datum::Long(3))]), 2),
+        (ScalarExpr { kind: ExprKind::Negate(Box::new(long(0))), ty: SqlType::Long }, 2),
     ];
     for (key, leaves) in cases {
-        let named = Plan::Project { input: Box::new(both.clone()), columns: vec![key.clone()] };
+        let named = QueryPlan::Project { input: Box::new(both.clone()), columns: vec![key.clone()] };
         let right = Box::new(scan_relation(0));
         let keys = vec![(long(0), long(0))];
-        let plan = Plan::Join { kind: JoinKind::Inner, left: Box::new(named), right, keys, condition: None };
+        let plan = QueryPlan::Join { kind: JoinKind::Inner, left: Box::new(named), right, keys, condition: None };
         assert_eq!(split_plan(&plan, &POSTS).leaves.len(), leaves, "{key:?}");
     }
 }

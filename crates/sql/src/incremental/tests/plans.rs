@@ -2,11 +2,11 @@
 
 use super::RandomDraws;
 use super::expressions::random_expr;
-use crate::catalog::Catalog;
+use crate::catalog::RelationCatalog;
 use crate::datum::{Datum, SqlType};
-use crate::expr::{CompareOp, Expr, ExprKind};
+use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::plan::{
-    AggregateCall, AggregateFunction, FrameBound, JoinKind, Plan, SortKey, WindowCall, WindowFrame, WindowFunction,
+    AggregateCall, AggregateFunction, FrameBound, JoinKind, QueryPlan, SortKey, WindowCall, WindowFrame, WindowFunction,
 };
 
 const SCALAR_TYPES: [SqlType; 5] = [SqlType::Bool, SqlType::Long, SqlType::Double, SqlType::Text, SqlType::Time];
@@ -35,7 +35,7 @@ pub(super) const AGGREGATES: [AggregateFunction; 20] = [
 ];
 
 /// A plan of up to `depth` operators above each other.
-pub(super) fn random_plan(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Plan {
+pub(super) fn random_plan(draws: &mut RandomDraws, catalog: &RelationCatalog, depth: usize) -> QueryPlan {
     if depth == 0 {
         return random_scan(draws, catalog);
     }
@@ -48,55 +48,57 @@ pub(super) fn random_plan(draws: &mut RandomDraws, catalog: &Catalog, depth: usi
     }
     if choice == 13 && draws.once_in(3) {
         let types = vec![SqlType::Long, SqlType::Text];
-        return Plan::OneRow { columns: vec![Datum::Long(1), Datum::text("a")], types };
+        return QueryPlan::OneRow { columns: vec![Datum::Long(1), Datum::text("a")], types };
     }
     let input = random_plan(draws, catalog, depth - 1);
     unary_plan(draws, input, choice)
 }
 
 /// A plan of one input, by a number below 9 or above 12.
-pub(super) fn unary_plan(draws: &mut RandomDraws, input: Plan, choice: usize) -> Plan {
+pub(super) fn unary_plan(draws: &mut RandomDraws, input: QueryPlan, choice: usize) -> QueryPlan {
     let types = input.types();
     let boxed = Box::new(input);
     match choice {
-        0..3 => Plan::Filter { condition: random_expr(draws, &types, SqlType::Bool, 2), input: boxed },
+        0..3 => QueryPlan::Filter { condition: random_expr(draws, &types, SqlType::Bool, 2), input: boxed },
         3 | 4 => {
             let columns = (0..1 + draws.below(4)).map(|_| random_column(draws, &types)).collect();
-            Plan::Project { input: boxed, columns }
+            QueryPlan::Project { input: boxed, columns }
         }
         5 => match types.iter().position(|ty| ty.element().is_some()) {
-            Some(index) => {
-                Plan::Unnest { input: boxed, list: Expr::column(index, types[index]), keep_empty: draws.once_in(2) }
-            }
-            None => Plan::Distinct { input: boxed },
+            Some(index) => QueryPlan::Unnest {
+                input: boxed,
+                list: ScalarExpr::column(index, types[index]),
+                keep_empty: draws.once_in(2),
+            },
+            None => QueryPlan::Distinct { input: boxed },
         },
-        6 => Plan::Distinct { input: boxed },
+        6 => QueryPlan::Distinct { input: boxed },
         7 | 8 => {
             let limit = if draws.once_in(5) { None } else { Some(draws.below(4) as u64) };
-            Plan::Limit { input: boxed, order: random_order(draws, &types), offset: draws.below(3) as u64, limit }
+            QueryPlan::Limit { input: boxed, order: random_order(draws, &types), offset: draws.below(3) as u64, limit }
         }
         13..16 => random_window(draws, boxed, &types),
         _ => random_aggregate(draws, boxed, &types),
     }
 }
 
-fn random_scan(draws: &mut RandomDraws, catalog: &Catalog) -> Plan {
+fn random_scan(draws: &mut RandomDraws, catalog: &RelationCatalog) -> QueryPlan {
     let relation = draws.below(catalog.relations.len());
     let definition = &catalog.relations[relation];
-    let mut columns: Vec<Expr> = Vec::new();
+    let mut columns: Vec<ScalarExpr> = Vec::new();
     for (index, column) in definition.columns.iter().enumerate() {
         if draws.once_in(3) || index == definition.key && !draws.once_in(6) {
-            columns.push(Expr::column(index, column.ty));
+            columns.push(ScalarExpr::column(index, column.ty));
         }
     }
-    Plan::Scan { relation, columns }
+    QueryPlan::Scan { relation, columns }
 }
 
 /// Most often a column as it is.
-fn random_column(draws: &mut RandomDraws, types: &[SqlType]) -> Expr {
+fn random_column(draws: &mut RandomDraws, types: &[SqlType]) -> ScalarExpr {
     if !types.is_empty() && !draws.once_in(4) {
         let index = draws.below(types.len());
-        return Expr::column(index, types[index]);
+        return ScalarExpr::column(index, types[index]);
     }
     let ty = *draws.pick(&SCALAR_TYPES);
     random_expr(draws, types, ty, 2)
@@ -112,7 +114,7 @@ pub(super) fn random_order(draws: &mut RandomDraws, types: &[SqlType]) -> Vec<So
     (0..draws.below(3)).map(|_| key(draws)).collect()
 }
 
-fn random_join(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Plan {
+fn random_join(draws: &mut RandomDraws, catalog: &RelationCatalog, depth: usize) -> QueryPlan {
     const KINDS: [JoinKind; 8] = [
         JoinKind::Inner,
         JoinKind::Inner,
@@ -130,7 +132,7 @@ fn random_join(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Plan
     let mut keys = Vec::new();
     // The first columns are often the keys of the relations.
     if left_types.first() == Some(&SqlType::Long) && right_types.first() == Some(&SqlType::Long) && !draws.once_in(5) {
-        keys.push((Expr::column(0, SqlType::Long), Expr::column(0, SqlType::Long)));
+        keys.push((ScalarExpr::column(0, SqlType::Long), ScalarExpr::column(0, SqlType::Long)));
     }
     if keys.is_empty() && !draws.once_in(8) || draws.once_in(6) {
         let ty = *draws.pick(&SCALAR_TYPES);
@@ -138,25 +140,25 @@ fn random_join(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Plan
     }
     let both = [left_types, right_types].concat();
     let condition = draws.once_in(4).then(|| random_expr(draws, &both, SqlType::Bool, 2));
-    Plan::Join { kind: *draws.pick(&KINDS), left: Box::new(left), right: Box::new(right), keys, condition }
+    QueryPlan::Join { kind: *draws.pick(&KINDS), left: Box::new(left), right: Box::new(right), keys, condition }
 }
 
-fn random_union(draws: &mut RandomDraws, catalog: &Catalog, depth: usize) -> Plan {
+fn random_union(draws: &mut RandomDraws, catalog: &RelationCatalog, depth: usize) -> QueryPlan {
     let types: Vec<SqlType> = (0..1 + draws.below(3)).map(|_| *draws.pick(&SCALAR_TYPES)).collect();
     let input = |draws: &mut RandomDraws| {
         let input_depth = draws.below(depth);
         let input = random_plan(draws, catalog, input_depth);
         let available = input.types();
         let columns = types.iter().map(|ty| random_expr(draws, &available, *ty, 1)).collect();
-        Plan::Project { input: Box::new(input), columns }
+        QueryPlan::Project { input: Box::new(input), columns }
     };
-    Plan::UnionAll { inputs: (0..1 + draws.below(2)).map(|_| input(draws)).collect() }
+    QueryPlan::UnionAll { inputs: (0..1 + draws.below(2)).map(|_| input(draws)).collect() }
 }
 
-fn random_aggregate(draws: &mut RandomDraws, input: Box<Plan>, types: &[SqlType]) -> Plan {
+fn random_aggregate(draws: &mut RandomDraws, input: Box<QueryPlan>, types: &[SqlType]) -> QueryPlan {
     let keys = (0..draws.below(3)).map(|_| random_column(draws, types)).collect();
     let aggregates = (0..draws.below(5)).map(|_| random_aggregate_call(draws, types)).collect();
-    Plan::Aggregate { input, keys, aggregates }
+    QueryPlan::Aggregate { input, keys, aggregates }
 }
 
 fn random_aggregate_call(draws: &mut RandomDraws, types: &[SqlType]) -> AggregateCall {
@@ -170,7 +172,7 @@ pub(super) fn random_call(draws: &mut RandomDraws, function: AggregateFunction, 
     let number = *draws.pick(&[SqlType::Long, SqlType::Double]);
     let scalar = *draws.pick(&SCALAR_TYPES);
     let argument = |draws: &mut RandomDraws, ty| random_expr(draws, types, ty, 1);
-    let fraction = Expr::literal(Datum::Double(*draws.pick(&[0.0, 0.07, 0.25, 0.5, 0.9, 1.0])));
+    let fraction = ScalarExpr::literal(Datum::Double(*draws.pick(&[0.0, 0.07, 0.25, 0.5, 0.9, 1.0])));
     let (arguments, ty) = match function {
         F::CountRows => (vec![], SqlType::Long),
         F::Count => (vec![argument(draws, scalar)], SqlType::Long),
@@ -183,7 +185,7 @@ pub(super) fn random_call(draws: &mut RandomDraws, function: AggregateFunction, 
             (vec![argument(draws, SqlType::Double)], SqlType::Double)
         }
         F::BoolAnd | F::BoolOr => (vec![argument(draws, SqlType::Bool)], SqlType::Bool),
-        F::StringAgg => (vec![argument(draws, SqlType::Text), Expr::literal(Datum::text("; "))], SqlType::Text),
+        F::StringAgg => (vec![argument(draws, SqlType::Text), ScalarExpr::literal(Datum::text("; "))], SqlType::Text),
         F::ArgMax | F::ArgMin => (vec![argument(draws, scalar), argument(draws, number)], scalar),
     };
     let distinct = !arguments.is_empty() && draws.once_in(4);
@@ -196,28 +198,33 @@ pub(super) fn random_call(draws: &mut RandomDraws, function: AggregateFunction, 
     AggregateCall { function, arguments, distinct, filter, order, ty }
 }
 
-fn random_window(draws: &mut RandomDraws, input: Box<Plan>, types: &[SqlType]) -> Plan {
+fn random_window(draws: &mut RandomDraws, input: Box<QueryPlan>, types: &[SqlType]) -> QueryPlan {
     let partition = (0..draws.below(2)).map(|_| random_column(draws, types)).collect();
     let order = random_order(draws, types);
     if draws.once_in(3) {
         return random_ranks(draws, input, partition, order);
     }
     let functions = (0..1 + draws.below(3)).map(|_| random_window_call(draws, types)).collect();
-    Plan::Window { input, partition, order, functions }
+    QueryPlan::Window { input, partition, order, functions }
 }
 
 /// The first ranks of each partition.
-fn random_ranks(draws: &mut RandomDraws, input: Box<Plan>, partition: Vec<Expr>, order: Vec<SortKey>) -> Plan {
+fn random_ranks(
+    draws: &mut RandomDraws,
+    input: Box<QueryPlan>,
+    partition: Vec<ScalarExpr>,
+    order: Vec<SortKey>,
+) -> QueryPlan {
     const RANKS: [WindowFunction; 3] = [WindowFunction::RowNumber, WindowFunction::Rank, WindowFunction::DenseRank];
     let width = input.types().len();
     let call = |draws: &mut RandomDraws| WindowCall { function: draws.pick(&RANKS).clone(), ty: SqlType::Long };
     let functions: Vec<WindowCall> = (0..1 + draws.below(2)).map(|_| call(draws)).collect();
-    let rank = Expr::column(width + draws.below(functions.len()), SqlType::Long);
-    let most = Expr::literal(Datum::Long(draws.below(4) as i64));
+    let rank = ScalarExpr::column(width + draws.below(functions.len()), SqlType::Long);
+    let most = ScalarExpr::literal(Datum::Long(draws.below(4) as i64));
     let op = *draws.pick(&[CompareOp::LessOrEqual, CompareOp::Less, CompareOp::Equal, CompareOp::Greater]);
-    let condition = Expr::condition(ExprKind::Compare(op, Box::new(rank), Box::new(most)));
-    let input = Box::new(Plan::Window { input, partition, order, functions });
-    Plan::Filter { input, condition }
+    let condition = ScalarExpr::condition(ExprKind::Compare(op, Box::new(rank), Box::new(most)));
+    let input = Box::new(QueryPlan::Window { input, partition, order, functions });
+    QueryPlan::Filter { input, condition }
 }
 
 /// A window function of any kind.

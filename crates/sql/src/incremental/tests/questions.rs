@@ -9,15 +9,15 @@ use super::{RandomDraws, case_count};
 use crate::catalog::POSTS;
 use crate::datum::Row;
 use crate::derive::derive_columns;
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 use crate::naive::evaluate;
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
 use crate::split::{split_at_leaves, split_plan};
 
 const EPOCHS: usize = 8;
 
 /// A random plan, and a history that is compared after each epoch.
-fn check_history(seed: u64, check: impl Fn(&Plan, &mut QuestionRun, &KeyedTables)) {
+fn check_history(seed: u64, check: impl Fn(&QueryPlan, &mut QuestionRun, &KeyedTables)) {
     let mut draws = RandomDraws::new(seed);
     let depth = 1 + draws.below(5);
     let plan = random_plan(&mut draws, &POSTS, depth);
@@ -25,7 +25,7 @@ fn check_history(seed: u64, check: impl Fn(&Plan, &mut QuestionRun, &KeyedTables
     let program = if draws.once_in(2) {
         split_plan(&derive_columns(plan.clone(), &POSTS), &POSTS)
     } else if draws.once_in(3) {
-        split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, Plan::Scan { .. }))
+        split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, QueryPlan::Scan { .. }))
     } else {
         split_plan(&plan, &POSTS)
     };
@@ -41,10 +41,10 @@ fn check_history(seed: u64, check: impl Fn(&Plan, &mut QuestionRun, &KeyedTables
 }
 
 /// The answer of the naive evaluator.
-pub(super) fn naive_answer(plan: &Plan, tables: &KeyedTables) -> BTreeMap<Row, i64> {
+pub(super) fn naive_answer(plan: &QueryPlan, tables: &KeyedTables) -> BTreeMap<Row, i64> {
     let rows = [0, 1, 2].map(|relation| tables.rows_of(relation));
     let mut answer = BTreeMap::new();
-    for row in evaluate(plan, &rows, &Faults::default()) {
+    for row in evaluate(plan, &rows, &FaultCounter::default()) {
         *answer.entry(row).or_insert(0) += 1;
     }
     answer

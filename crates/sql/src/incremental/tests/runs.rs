@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::histories::KeyedTables;
 use crate::datum::{Datum, Row};
-use crate::eval::Faults;
+use crate::eval::FaultCounter;
 use crate::incremental::{
     GroupTable, KeyedInput, LeafScratch, PartialGroups, RowUpdate, StateError, StateUsage, UpperState,
 };
@@ -19,7 +19,7 @@ pub(super) struct QuestionRun {
     combine: bool,
     upper: UpperState,
     scratch: LeafScratch,
-    faults: Faults,
+    faults: FaultCounter,
     /// The answer: the sum of all changes.
     pub(super) answer: BTreeMap<Row, i64>,
 }
@@ -28,7 +28,7 @@ impl QuestionRun {
     pub(super) fn start(program: MaintainedPlan, combine: bool) -> Result<QuestionRun, StateError> {
         let groups = program.leaves.iter().map(|leaf| leaf.group.clone().map(GroupTable::new)).collect();
         let upper = UpperState::new(&program.upper);
-        let (scratch, faults, answer) = (LeafScratch::default(), Faults::default(), BTreeMap::new());
+        let (scratch, faults, answer) = (LeafScratch::default(), FaultCounter::default(), BTreeMap::new());
         let mut run = QuestionRun { program, groups, combine, upper, scratch, faults, answer };
         let first = run.upper.start(&run.faults)?;
         run.add_to_answer(first);
@@ -101,7 +101,7 @@ impl QuestionRun {
 }
 
 fn key_input(program: &MaintainedPlan, tables: &KeyedTables, key: i64) -> KeyedInput {
-    let faults = Faults::default();
+    let faults = FaultCounter::default();
     let mut input = KeyedInput::new(program.scans.len());
     for (scan, rows) in program.scans.iter().zip(&mut input.scans) {
         for (row, count) in tables.rows[scan.relation].get(&key).into_iter().flatten() {

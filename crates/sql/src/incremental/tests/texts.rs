@@ -8,7 +8,7 @@ use super::runs::QuestionRun;
 use super::{RandomDraws, case_count};
 use crate::bind::bind_question;
 use crate::catalog::POSTS;
-use crate::plan::Plan;
+use crate::plan::QueryPlan;
 use crate::split::{MaintainedPlan, maintain_plan};
 
 /// Texts with how many operators they have above their leaves and groups.
@@ -78,7 +78,7 @@ const TEXTS: &[(usize, &str)] = &[
 ];
 
 /// The plan of a text as it is bound, and as it is maintained.
-pub(super) fn plans_of(text: &str) -> (Plan, MaintainedPlan) {
+pub(super) fn plans_of(text: &str) -> (QueryPlan, MaintainedPlan) {
     let bound = bind_question("question", text, &POSTS, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
     let maintained = maintain_plan(&bound.plan, &POSTS);
     (bound.plan, maintained)
