@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// At most this many of a hundred type names may be a single word.
-const MAX_ONE_WORD_PERCENT: usize = 4;
+const MAX_ONE_WORD_PERCENT: usize = 3;
 
 /// At most this many of a hundred function names may be a single word, such as `new`, `push` or `parse`.
-const MAX_ONE_WORD_FUNCTION_PERCENT: usize = 33;
+const MAX_ONE_WORD_FUNCTION_PERCENT: usize = 30;
 
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
