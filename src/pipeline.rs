@@ -133,7 +133,7 @@ impl RunningPipeline {
             let changes = if was_open { frame.changes.to_vec() } else { self.view.as_changes() };
             if !changes.is_empty() {
                 let questions = self.view.questions();
-                let changes = changes.into_iter().filter_map(|change| RowChange::new(change, questions)).collect();
+                let changes = changes.iter().filter_map(|change| RowChange::new(change, questions)).collect();
                 return Ok(Some(EpochUpdate { epoch: frame.epoch, changes }));
             }
         }
@@ -234,7 +234,7 @@ pub struct RowChange {
 
 impl RowChange {
     /// `None` if the change is of no question of the set.
-    fn new(change: AnswerChange, questions: &QuestionSet) -> Option<RowChange> {
+    fn new(change: &AnswerChange, questions: &QuestionSet) -> Option<RowChange> {
         let question = questions.get(change.answer)?;
         let row = NamedCells::new(&question.schema, &change.row);
         Some(RowChange { answer: question.name.clone(), row, diff: change.diff })

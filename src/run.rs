@@ -190,7 +190,7 @@ impl ReaderTasks {
     ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
         let (over, is_over) = watch::channel(false);
         let questions = config.question_set();
-        let answer_hub = Arc::new(AnswerHub::new(questions.clone()));
+        let answer_hub = Arc::new(AnswerHub::new(&questions));
         let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;

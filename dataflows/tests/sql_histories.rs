@@ -1,6 +1,8 @@
 //! Every answer of a question in SQL at every epoch equals a batch evaluation over the rows that count at that epoch: for
 //! random histories, random and fixed questions, worker counts, epoch boundaries and both policies for duplicates.
 
+#![allow(clippy::print_stdout, reason = "the tests say how much they compared")]
+
 mod histories;
 // The other tests of histories compare answers with SQLite.
 mod oracle;

@@ -114,7 +114,7 @@ fn undocumented<'a>(names: impl IntoIterator<Item = &'a str>, page: &str) -> Vec
 #[test]
 fn every_answer_and_rejection_reason_is_documented() {
     let questions = QuestionSet::built_in(GraphOptions::default());
-    assert_eq!(undocumented(questions.names().map(|name| name.as_str()), "semantics.md"), [""; 0]);
+    assert_eq!(undocumented(questions.names().map(pinflow::QuestionName::as_str), "semantics.md"), [""; 0]);
     assert_eq!(undocumented(RejectionReason::ALL.iter().map(|reason| reason.name()), "semantics.md"), [""; 0]);
 }
 

@@ -46,7 +46,7 @@ pub struct StoredRows {
 
 #[derive(Debug)]
 enum StoredColumns {
-    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray, others: PinTexts },
+    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray, others: Box<PinTexts> },
     Geo { country: StringArray, timestamp: Option<TimestampColumn>, coordinates: Option<ListArray> },
     User { user_name: StringArray, age: Int32Array, date_joined: Option<TimestampColumn> },
 }
@@ -319,7 +319,7 @@ fn decode_rows(
             poster_name: text("poster_name")?,
             follower_count: long("follower_count")?,
             category: text("category")?,
-            others: PinTexts {
+            others: Box::new(PinTexts {
                 unique_id: optional("unique_id")?,
                 title: optional("title")?,
                 description: optional("description")?,
@@ -327,7 +327,7 @@ fn decode_rows(
                 is_image_or_video: optional("is_image_or_video")?,
                 image_src: optional("image_src")?,
                 save_location: optional("save_location")?,
-            },
+            }),
         },
         Table::Geo => StoredColumns::Geo {
             country: text("country")?,

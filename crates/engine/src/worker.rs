@@ -78,7 +78,7 @@ impl<E: RowEncoder> EngineWorker<E> {
             log
         });
         let events = init.events.clone();
-        let mut graph = WorkerGraph::install(
+        let graph = WorkerGraph::install(
             worker,
             FIRST_EPOCH,
             settings.graph_options,

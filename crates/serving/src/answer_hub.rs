@@ -131,7 +131,7 @@ pub enum SubscriptionStart {
 impl AnswerHub {
     /// A hub with the answers to these questions before any epoch.
     #[must_use]
-    pub fn new(questions: QuestionSet) -> AnswerHub {
+    pub fn new(questions: &QuestionSet) -> AnswerHub {
         let run = uuid::Uuid::new_v4().as_u64_pair().0;
         let feed = || AnswerFeed {
             view: AnswerView::new(questions.clone()),
@@ -291,7 +291,7 @@ mod tests {
         let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
         let (more, mine) = built_in.with_question(copy).unwrap();
         let row = AnswerRow::new([AnswerCell::text("fr"), AnswerCell::Long(7)]);
-        let hub = AnswerHub::new(built_in.clone());
+        let hub = AnswerHub::new(&built_in);
         let rows = |read| hub.current_view(read).unwrap().answer(mine).map(|(_, table)| table.row_count());
 
         hub.publish_frame(&frame(&built_in, 1, 0, Vec::new()));

@@ -18,8 +18,14 @@ const MEMO_RESULTS: usize = 512;
 struct MemoTable<V> {
     /// Symbol numbers are used again after texts were freed, so results are of one generation of symbols.
     generation: u64,
-    results: Box<[Option<(u32, Option<V>)>]>,
+    results: Box<[Option<MemoEntry<V>>]>,
 }
+
+/// A key with its result.
+type MemoEntry<V> = (u32, Option<V>);
+
+/// Evaluates an expression for a joined row. `None` is null.
+pub(super) type RowFunction<V> = Box<dyn Fn(&JoinedRow<'_>) -> Option<V>>;
 
 impl<V: Copy> MemoTable<V> {
     fn new() -> MemoTable<V> {
@@ -37,10 +43,7 @@ impl<V: Copy> MemoTable<V> {
 }
 
 /// Looks results up in a table, and calls `inner` only for values that are not in it.
-pub(super) fn memoize<V: Copy + 'static>(
-    key: MemoKey,
-    inner: Box<dyn Fn(&JoinedRow<'_>) -> Option<V>>,
-) -> Box<dyn Fn(&JoinedRow<'_>) -> Option<V>> {
+pub(super) fn memoize<V: Copy + 'static>(key: MemoKey, inner: RowFunction<V>) -> RowFunction<V> {
     let table = RefCell::new(MemoTable::new());
     Box::new(move |row| {
         let key = key(row);

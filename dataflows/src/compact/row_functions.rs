@@ -12,7 +12,7 @@ use pinflow_sql::datum::{Datum, SqlType};
 use pinflow_sql::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 
 use super::flat_join::ColumnPosition;
-use super::memo::{MemoKey, memoize};
+use super::memo::{MemoKey, RowFunction, memoize};
 use crate::aggregates::{AggregateInput, GroupKeyPart};
 use crate::joins::{HeldColumn, JoinedRow, column_or_year};
 use crate::symbol::Symbol;
@@ -20,9 +20,9 @@ use crate::symbol::Symbol;
 /// Makes an input of an aggregate from a joined row. `None` if the row does not count.
 pub type InputFunction = Box<dyn Fn(&JoinedRow<'_>) -> Option<AggregateInput>>;
 
-pub(super) type TextFunction = Box<dyn Fn(&JoinedRow<'_>) -> Option<Symbol>>;
-pub(super) type LongFunction = Box<dyn Fn(&JoinedRow<'_>) -> Option<i64>>;
-pub(super) type ConditionFunction = Box<dyn Fn(&JoinedRow<'_>) -> Option<bool>>;
+type TextFunction = RowFunction<Symbol>;
+type LongFunction = RowFunction<i64>;
+type ConditionFunction = RowFunction<bool>;
 type PartFunction = Box<dyn Fn(&JoinedRow<'_>) -> GroupKeyPart>;
 
 /// The expressions of a question on the fast path.

@@ -116,7 +116,10 @@ struct EpochDeliveries {
 
 /// Deliveries of epochs that are not complete yet.
 #[derive(Default)]
-struct PendingDeliveries(BTreeMap<u64, ((Capability<u64>, Capability<u64>), EpochDeliveries)>);
+struct PendingDeliveries(BTreeMap<u64, (OutputCapabilities, EpochDeliveries)>);
+
+/// The capabilities for both outputs.
+type OutputCapabilities = (Capability<u64>, Capability<u64>);
 
 impl PendingDeliveries {
     fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries {

@@ -93,9 +93,10 @@ impl Question {
         options: GraphOptions,
         origin: QuestionOrigin,
     ) -> Result<Question, QuestionError> {
-        let bound = bind_question(&name, sql, &POSTS, &question_parameters(options))?;
-        let invalid = |message| QuestionError::new(&name, sql, vec![QuestionProblem { span: None, message }]);
-        Question::from_bound(name.clone(), sql, bound, origin).map_err(|error| invalid(error.to_string()))
+        let label = name.to_string();
+        let bound = bind_question(&label, sql, &POSTS, &question_parameters(options))?;
+        let invalid = |message| QuestionError::new(&label, sql, vec![QuestionProblem { span: None, message }]);
+        Question::from_bound(name, sql, bound, origin).map_err(|error| invalid(error.to_string()))
     }
 
     /// The question of a text that is bound already, with the options of the run.

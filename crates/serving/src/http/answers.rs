@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ListingKey};
-use pinflow_dataflows::questions::{Question, QuestionId};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionName};
 use serde::Serialize;
 
 use super::SharedServingState;
@@ -100,7 +100,7 @@ pub(super) fn order_bodies(question: &Question) -> Vec<OrderKeyBody<'_>> {
 /// The question of this name in a view.
 pub(super) fn find_question<'a>(view: &'a AnswerView, name: &str) -> Result<(QuestionId, &'a Arc<Question>), ApiError> {
     view.questions().find(name).ok_or_else(|| {
-        let names: Vec<_> = view.questions().names().map(|name| name.as_str()).collect();
+        let names: Vec<_> = view.questions().names().map(QuestionName::as_str).collect();
         let message = format!("unknown answer; the answers are {}", names.join(", "));
         ApiError::new(StatusCode::NOT_FOUND, "unknown_answer", message)
     })

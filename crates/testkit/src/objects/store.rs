@@ -79,6 +79,7 @@ pub struct TestBucket {
 
 impl TestBucket {
     /// Creates a bucket.
+    #[allow(clippy::new_without_default, reason = "a default has no side effects")]
     pub fn new() -> TestBucket {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("posts-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
