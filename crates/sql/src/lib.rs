@@ -20,7 +20,7 @@
 //! - [`plan`]: the typed relational plan of a question;
 //! - [`naive`]: evaluation of a plan in batch;
 //! - [`bind`]: from a text to a plan;
-//! - [`derive`]: which expressions take the place of columns that are not in memory;
+//! - [`mod@derive`]: which expressions take the place of columns that are not in memory;
 //! - [`split`]: what of a plan is a function of the rows of one key, and what is above;
 //! - [`incremental`]: the operators that turn changes of rows into changes of the answer, over rows by [`hash`].
 

@@ -1,11 +1,11 @@
 //! From the text of a question to its plan: names become positions, types agree, subqueries become joins.
 //!
 //! All problems of a text are found at once. A part with a problem is left out, and what depends on it is not
-//! complained about again: that is what [`ReportedProblem`] stands for.
+//! complained about again: that is what `ReportedProblem` stands for.
 //!
 //! A SELECT is bound in steps: FROM and WHERE give the rows that it reads; every other expression is bound over the
-//! columns of these rows, with positions beyond [`AGGREGATE_BASE`] for what does not exist yet (aggregates, columns of
-//! subqueries, window functions). Once all are known, [`resolve`] puts them into place.
+//! columns of these rows, with positions beyond `AGGREGATE_BASE` for what does not exist yet (aggregates, columns of
+//! subqueries, window functions). Once all are known, `resolve` puts them into place.
 
 mod aggregates;
 mod coerce;

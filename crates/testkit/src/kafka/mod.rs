@@ -50,7 +50,7 @@ impl KafkaConfigFile {
     }
 }
 
-/// Writes a connection to a listener of the shared broker as a user. The password is in the environment of [`run`].
+/// Writes a connection to a listener of the shared broker as a user. The password is in the environment of the run.
 pub fn write_connection_config(listener: BrokerListener, mechanism: &str, user: &str) -> KafkaConfigFile {
     let broker = KafkaBroker::shared();
     KafkaConfigFile::new(&format!(
