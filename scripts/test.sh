@@ -66,7 +66,7 @@ it="$(sed -n 's/^ *Executable tests\/it\/main\.rs (\(.*\))$/\1/p' "$others")"
 [ -x "$it" ] || { echo "test: Cargo did not say where it built tests/it" >&2; exit 1; }
 wait_for_downloads
 {
-    renice -n 10 -p "$BASHPID" > /dev/null
+    renice -n 19 -p "$BASHPID" > /dev/null
     # All names but `it`. Doc tests cannot be chosen together with others.
     "${run[@]}" "${cargo[@]}" --lib --bins --test '???*'
     "${cargo[@]}" --doc
