@@ -58,27 +58,27 @@ if [ $# -gt 0 ]; then
     exit
 fi
 
-# The tests of the program (`it`) take longest, and often wait. Meanwhile a background job compiles and runs all other
-# tests, and then runs the command PINFLOW_WHILE_TESTING, all at low priority. Its output follows that of `it`.
+# The names of all test targets but `it`. Doc tests cannot be chosen together with others.
+failed=0
+"${cargo[@]}" --no-run
+wait_for_downloads
+"${run[@]}" "${cargo[@]}" --lib --bins --test '???*' || failed=$?
+"${cargo[@]}" --doc || failed=$?
+
+# The tests of the program take longest, and often wait. Meanwhile PINFLOW_WHILE_TESTING runs at the lowest priority, so
+# that no test is late because of it. Its output follows theirs. The tests are started without Cargo, which would wait
+# for the other command's build.
 "${cargo[@]}" --test it --no-run 2>&1 | tee "$others"
-# `it` is started without Cargo, which would wait until the background job has compiled.
 it="$(sed -n 's/^ *Executable tests\/it\/main\.rs (\(.*\))$/\1/p' "$others")"
 [ -x "$it" ] || { echo "test: Cargo did not say where it built tests/it" >&2; exit 1; }
-wait_for_downloads
 {
     renice -n 19 -p "$BASHPID" > /dev/null
-    # All names but `it`. Doc tests cannot be chosen together with others.
-    "${run[@]}" "${cargo[@]}" --lib --bins --test '???*'
-    "${cargo[@]}" --doc
-    # The examples must compile.
-    "${cargo[@]}" --no-run
     ${PINFLOW_WHILE_TESTING:-true}
 } > "$others" 2>&1 &
 background=$!
 
-failed=0
 "${run[@]}" "$it" || failed=$?
-echo "test: waiting for the other tests"
+echo "test: waiting for what runs beside the tests"
 wait "$background" || failed=$?
 cat "$others"
 exit "$failed"
