@@ -41,7 +41,7 @@ pub(crate) struct RowArrival {
 }
 
 /// How long a worker waits for an epoch. A longer wait means that the graph has stopped.
-const EPOCH_TIMEOUT: Duration = Duration::from_secs(300);
+const EPOCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The built-in questions, and each again on the general path.
 pub(crate) fn asked_questions(options: GraphOptions) -> QuestionSet {
