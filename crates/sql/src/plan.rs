@@ -149,7 +149,7 @@ pub struct AggregateCall {
     pub function: AggregateFunction,
     /// The arguments, over the input's columns. The function says how many.
     pub arguments: Vec<ScalarExpr>,
-    /// Whether rows with equal arguments count once. They are told apart after `filter`.
+    /// Whether rows with equal arguments count once. Duplicates are removed after `filter` is applied.
     pub distinct: bool,
     /// Only rows for which this is true count, and only for these the arguments are evaluated.
     pub filter: Option<ScalarExpr>,

@@ -1,6 +1,6 @@
 -- Queries that SQLite and this crate must answer alike, over random tables. Blank lines separate them.
 --
--- ⟦ours¦SQLite's⟧ stands where the dialects differ. ~ is NULLS LAST, which SQLite must be told. An ORDER BY is complete
+-- ⟦ours¦SQLite's⟧ is written where the dialects differ. ~ is NULLS LAST, which SQLite needs in words. An ORDER BY is complete
 -- and is compared; without one, rows are compared as a bag.
 
 -- Rows and conditions.

@@ -351,13 +351,13 @@ fn refused_factor(factor: &TableFactor) -> String {
             "LATERAL subqueries are not possible; join with a subquery that groups, or number its rows with row_number()".to_owned()
         }
         TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-            format!("`{name}` cannot stand in FROM; pin, geo, user, subqueries and unnest(list) can")
+            format!("`{name}` cannot be read in FROM; name pin, geo, user, a subquery or unnest(list)")
         }
         TableFactor::UNNEST { .. } => "unnest takes one list, and gives no positions".to_owned(),
         TableFactor::Pivot { .. } => "PIVOT is not possible; write one aggregate with FILTER for each column".to_owned(),
         TableFactor::Unpivot { .. } => "UNPIVOT is not possible; write one SELECT for each column, with UNION ALL".to_owned(),
         TableFactor::NestedJoin { .. } => "joins in parentheses take no alias; write (SELECT * FROM …) AS name".to_owned(),
-        _ => "this cannot stand in FROM; pin, geo, user, subqueries and unnest(list) can".to_owned(),
+        _ => "this cannot be read in FROM; name pin, geo, user, a subquery or unnest(list)".to_owned(),
     }
 }
 

@@ -72,7 +72,7 @@ struct ReportedProblem;
 
 type BindResult<T> = Result<T, ReportedProblem>;
 
-/// The part of a SELECT that an expression stands in.
+/// The part of a SELECT to which an expression belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClauseKind {
     On,

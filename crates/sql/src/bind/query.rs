@@ -21,7 +21,7 @@ pub(super) enum QueryRole {
     Question,
     /// Its rows are read by another query.
     Table,
-    /// It stands in an expression, and can name columns of the query around it.
+    /// It is part of an expression, and can name columns of the enclosing query.
     Subquery,
 }
 

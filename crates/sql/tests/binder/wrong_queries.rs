@@ -1,4 +1,4 @@
-//! What is said about wrong questions: `wrong_queries.txt` has texts with the places and messages of their problems.
+//! The messages for wrong questions: `wrong_queries.txt` has texts with the places and messages of their problems.
 //!
 //! A text ends at a line that starts with `!`. Each such line is a problem: `!line:column+width message`, or
 //! `!whole message` for one of the whole question.

@@ -151,7 +151,7 @@ impl QueryBuilder<'_> {
         keys
     }
 
-    /// An order and a limit. Ties are settled by all columns, ascending, which SQLite must be told. The answer of a whole
+    /// An order and a limit. Ties are settled by all columns, ascending; for SQLite they are written out. The answer of a whole
     /// query is listed in this order also without ORDER BY.
     fn order_clause(&mut self, select: &RandomSelect, whole: bool) -> String {
         let mut keys = Vec::new();

@@ -44,7 +44,7 @@ impl QueryBuilder<'_> {
         order
     }
 
-    /// A direction and a place for nulls. Nulls are last unless it is said otherwise; SQLite must be told.
+    /// A direction and a place for nulls. Nulls are last by default; for SQLite that is written out.
     pub(super) fn sort_direction(&mut self) -> String {
         let direction = *self.choices.pick(&["", " ASC", " DESC"]);
         let nulls = match self.choices.below(4) {

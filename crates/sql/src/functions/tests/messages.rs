@@ -1,4 +1,4 @@
-//! What wrong calls are told.
+//! The messages for calls that no function accepts.
 
 use super::super::test_sql::parse_constant;
 use super::*;
