@@ -196,7 +196,7 @@ impl WorkerGraph {
             };
             let others = match general.is_empty() {
                 true => empty(scope),
-                false => maintain_general(updates, general, start, Rc::clone(&usage)),
+                false => maintain_general(updates, &general, start, Rc::clone(&usage)),
             };
             maintain_answers(inputs, others, aggregates, Rc::clone(&counts), holds_symbols, changes).probe_with(&probe);
             (

@@ -28,14 +28,28 @@ pub(crate) struct GeneralLeaves {
 /// The leaves of one question.
 struct QuestionLeaves {
     program: Arc<MaintainedPlan>,
-    /// Each scan: its relation, and where its columns come from.
-    scans: Vec<(RelationSet, usize, Vec<ColumnSource>)>,
+    scans: Vec<QuestionScan>,
     leaves: Vec<LeafOutput>,
     before: KeyedInput,
     after: KeyedInput,
     /// What is read of all rows, where every delivery counts.
     kept: HashMap<Ind, KeyedInput, KeyedState>,
     faults: Rc<FaultCounter>,
+}
+
+/// What a question reads of a relation.
+struct QuestionScan {
+    /// The relation alone.
+    relation: RelationSet,
+    /// Where the columns come from.
+    sources: Vec<ColumnSource>,
+}
+
+impl QuestionScan {
+    /// The values of a row of the relation.
+    fn values(&self, ind: Ind, row: &JoinedRow<'_>, extra: &ExtraValues) -> impl Iterator<Item = Datum> {
+        self.sources.iter().map(move |source| source.read(ind, row, extra))
+    }
 }
 
 /// What a leaf makes in the current epoch.
@@ -105,12 +119,9 @@ impl QuestionLeaves {
     ) {
         let kept = self.kept.entry(ind).or_insert_with(|| KeyedInput::new(self.scans.len()));
         let before = self.program.leaves.iter().any(|leaf| !leaf.program.is_multilinear()).then(|| kept.clone());
-        for (index, (relations, _, sources)) in self.scans.iter().enumerate() {
-            if *relations != relation {
-                continue;
-            }
+        for (index, scan) in self.scans.iter().enumerate().filter(|(_, scan)| scan.relation == relation) {
             let mut added = ScannedRows::default();
-            added.push(sources.iter().map(|source| source.read(ind, row, extra)), 1);
+            added.push(scan.values(ind, row, extra), 1);
             let others = std::mem::replace(&mut kept.scans[index], added);
             for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
                 if definition.program.is_multilinear() && definition.program.scans().contains(&index) {
@@ -138,7 +149,7 @@ impl QuestionLeaves {
             .iter()
             .map(|scan| {
                 let sources = scan.columns.iter().map(|column| ColumnSource::of_column(scan.relation, column, extra));
-                (RelationSet::of(&[scan.relation]), scan.relation, sources.collect())
+                QuestionScan { relation: RelationSet::of(&[scan.relation]), sources: sources.collect() }
             })
             .collect();
         let leaves = (0..).zip(&program.leaves).map(|(leaf, definition)| LeafOutput {
@@ -147,7 +158,7 @@ impl QuestionLeaves {
                 .program
                 .scans()
                 .iter()
-                .fold(RelationSet::default(), |set, scan| set.with(scans[*scan].0)),
+                .fold(RelationSet::default(), |set, scan| set.with(scans[*scan].relation)),
             // Adding up on one worker would only be another hash table.
             partial: definition
                 .group
@@ -191,12 +202,12 @@ impl QuestionLeaves {
 }
 
 /// Reads the rows of all scans.
-fn read_scans(scans: &[(RelationSet, usize, Vec<ColumnSource>)], rows: &RowsOfKey<'_>, into: &mut KeyedInput) {
+fn read_scans(scans: &[QuestionScan], rows: &RowsOfKey<'_>, into: &mut KeyedInput) {
     into.clear();
-    for ((relations, relation, sources), scanned) in scans.iter().zip(&mut into.scans) {
-        if rows.present.contains(*relations) {
-            let extra = rows.extra[*relation];
-            scanned.push(sources.iter().map(|source| source.read(rows.ind, &rows.row, extra)), 1);
+    for (scan, scanned) in scans.iter().zip(&mut into.scans) {
+        if rows.present.contains(scan.relation) {
+            let extra = rows.extra[scan.relation.only_index()];
+            scanned.push(scan.values(rows.ind, &rows.row, extra), 1);
         }
     }
 }

@@ -12,6 +12,7 @@ use pinflow_sql::datum::Row;
 use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::hash::row_hash;
 use pinflow_sql::incremental::{GroupTable, StateError, StateUsage, UpperState};
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -36,33 +37,43 @@ type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerB
 /// If more rows are removed than were added: no answer is better than a wrong one.
 pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
-    questions: Rc<[GeneralQuestion]>,
+    questions: &[GeneralQuestion],
     start: GraphStart,
     usage: GeneralState,
 ) -> StreamVec<'s, u64, AnswerChange> {
-    let results = group_updates(updates, Rc::clone(&questions), start, Rc::clone(&usage));
-    apply_upper_plans(results, questions, start, usage)
+    let groups = LeafGroups::new(questions, start, Rc::clone(&usage));
+    let results = apply_epochs(updates, ("Groups", LeafUpdate::exchange_hash), start.first_epoch, groups);
+    let by_question = |(leaf, ..): &LeafResult| question_hash(leaf.question);
+    let plans = UpperPlans::new(questions, start, usage);
+    apply_epochs(results, ("Upper plans", by_question), start.first_epoch, plans)
 }
 
-/// The updates of epochs that are not complete yet, in the containers they arrived in.
-type PendingUpdates<T> = BTreeMap<u64, (Capability<u64>, Vec<Vec<T>>)>;
+/// A state that turns the input of whole epochs into output.
+trait EpochState {
+    type Input: ExchangeData;
+    type Output: Clone + 'static;
 
-/// Applies updates to the groups of all leaves. Rows of leaves without groups are passed on.
-fn group_updates<'s>(
-    updates: StreamVec<'s, u64, LeafUpdate>,
-    questions: Rc<[GeneralQuestion]>,
-    start: GraphStart,
-    usage: GeneralState,
-) -> StreamVec<'s, u64, LeafResult> {
-    let by_group = Exchange::new(LeafUpdate::exchange_hash);
-    updates.unary_frontier(by_group, "Groups", move |mut capability, _| {
-        capability.downgrade(&start.first_epoch);
-        let mut groups = LeafGroups::new(&questions, usage);
-        let mut initial = Some((capability, groups.initial_rows(start)));
-        let mut pending: PendingUpdates<LeafUpdate> = BTreeMap::new();
-        move |(input, frontier), output: &mut ResultSession<'_, '_, LeafResult>| {
-            if let Some((capability, mut rows)) = initial.take() {
-                output.session(&capability).give_container(&mut rows);
+    /// What is there without any input.
+    fn start(&mut self) -> Vec<Self::Output>;
+
+    /// Applies the whole input of an epoch, in any order.
+    fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>) -> Vec<Self::Output>;
+}
+
+/// Installs an operator that holds its input until an epoch is complete on all workers, and then applies it to `state`.
+fn apply_epochs<'s, S: EpochState + 'static>(
+    input: StreamVec<'s, u64, S::Input>,
+    (name, route): (&str, impl Fn(&S::Input) -> u64 + 'static),
+    first_epoch: u64,
+    mut state: S,
+) -> StreamVec<'s, u64, S::Output> {
+    input.unary_frontier(Exchange::new(route), name, move |mut capability, _| {
+        capability.downgrade(&first_epoch);
+        let mut start = Some((capability, state.start()));
+        let mut pending: BTreeMap<u64, (Capability<u64>, Vec<Vec<S::Input>>)> = BTreeMap::new();
+        move |(input, frontier), output: &mut ResultSession<'_, '_, S::Output>| {
+            if let Some((capability, mut results)) = start.take() {
+                output.session(&capability).give_container(&mut results);
             }
             input.for_each(|time, data| {
                 let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
@@ -74,7 +85,7 @@ fn group_updates<'s>(
                     break;
                 }
                 let (capability, waiting) = entry.remove();
-                let mut results = groups.apply(epoch, waiting);
+                let mut results = state.apply(epoch, waiting);
                 output.session(&capability).give_container(&mut results);
             }
         }
@@ -85,6 +96,7 @@ fn group_updates<'s>(
 struct LeafGroups {
     tables: HashMap<LeafId, LeafTable>,
     touched: Vec<LeafId>,
+    start: GraphStart,
     usage: GeneralState,
 }
 
@@ -98,7 +110,7 @@ struct LeafTable {
 }
 
 impl LeafGroups {
-    fn new(questions: &[GeneralQuestion], usage: GeneralState) -> LeafGroups {
+    fn new(questions: &[GeneralQuestion], start: GraphStart, usage: GeneralState) -> LeafGroups {
         let mut tables = HashMap::new();
         for question in questions {
             for (leaf, definition) in (0..).zip(&question.program.leaves) {
@@ -109,11 +121,17 @@ impl LeafGroups {
                 tables.insert(id, LeafTable { table, faults, touched: false, name, counted: StateUsage::default() });
             }
         }
-        LeafGroups { tables, touched: Vec::new(), usage }
+        LeafGroups { tables, touched: Vec::new(), start, usage }
     }
+}
+
+impl EpochState for LeafGroups {
+    type Input = LeafUpdate;
+    type Output = LeafResult;
 
     /// The rows of groups that exist without rows, if this worker is the one that holds them.
-    fn initial_rows(&mut self, start: GraphStart) -> Vec<LeafResult> {
+    fn start(&mut self) -> Vec<LeafResult> {
+        let start = self.start;
         let mut results = Vec::new();
         for (leaf, held) in &mut self.tables {
             if held.table.spec().has_single_group() && start.owns(row_hash(&[])) {
@@ -157,43 +175,10 @@ impl LeafGroups {
     }
 }
 
-/// Applies the results of leaves to the upper plans of their questions.
-fn apply_upper_plans<'s>(
-    results: StreamVec<'s, u64, LeafResult>,
-    questions: Rc<[GeneralQuestion]>,
-    start: GraphStart,
-    usage: GeneralState,
-) -> StreamVec<'s, u64, AnswerChange> {
-    let by_question = Exchange::new(|(leaf, ..): &LeafResult| question_hash(leaf.question));
-    results.unary_frontier(by_question, "Upper plans", move |mut capability, _| {
-        capability.downgrade(&start.first_epoch);
-        let mut plans = UpperPlans::new(&questions, usage);
-        let mut initial = Some((capability, plans.initial_changes(start)));
-        let mut pending: PendingUpdates<LeafResult> = BTreeMap::new();
-        move |(input, frontier), output: &mut ResultSession<'_, '_, AnswerChange>| {
-            if let Some((capability, mut changes)) = initial.take() {
-                output.session(&capability).give_container(&mut changes);
-            }
-            input.for_each(|time, data| {
-                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
-                waiting.push(std::mem::take(data));
-            });
-            while let Some(entry) = pending.first_entry() {
-                let epoch = *entry.key();
-                if frontier.less_equal(&epoch) {
-                    break;
-                }
-                let (capability, waiting) = entry.remove();
-                let mut changes = plans.apply(epoch, waiting);
-                output.session(&capability).give_container(&mut changes);
-            }
-        }
-    })
-}
-
 /// The upper plans of the questions on one worker. Only the worker that owns a question has rows of it.
 struct UpperPlans {
     plans: HashMap<u32, HeldPlan>,
+    start: GraphStart,
     usage: GeneralState,
 }
 
@@ -207,17 +192,23 @@ struct HeldPlan {
 }
 
 impl UpperPlans {
-    fn new(questions: &[GeneralQuestion], usage: GeneralState) -> UpperPlans {
+    fn new(questions: &[GeneralQuestion], start: GraphStart, usage: GeneralState) -> UpperPlans {
         let plans = questions.iter().map(|question| {
             let state = UpperState::new(&question.program.upper);
             let (faults, name) = (Rc::clone(&question.faults), Arc::clone(&question.name));
             (question.id.number(), HeldPlan { state, id: question.id, faults, name, counted: StateUsage::default() })
         });
-        UpperPlans { plans: plans.collect(), usage }
+        UpperPlans { plans: plans.collect(), start, usage }
     }
+}
+
+impl EpochState for UpperPlans {
+    type Input = LeafResult;
+    type Output = AnswerChange;
 
     /// The rows of answers that are there without rows of the leaves, for the questions that this worker owns.
-    fn initial_changes(&mut self, start: GraphStart) -> Vec<AnswerChange> {
+    fn start(&mut self) -> Vec<AnswerChange> {
+        let start = self.start;
         let mut changes = Vec::new();
         for (question, held) in &mut self.plans {
             if start.owns(question_hash(*question)) {
