@@ -1,5 +1,6 @@
 //! All answers as of one complete epoch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -113,14 +114,17 @@ impl AnswerView {
     /// # Panics
     /// As [`AnswerView::apply`].
     pub(super) fn apply_changes(&mut self, epoch: Epoch, as_of: Timestamp, changes: &[AnswerChange]) {
-        for ((answer, question), table) in self.questions.iter().zip(&mut self.tables) {
-            let mut changes = changes.iter().filter(|change| change.answer == answer).peekable();
-            if changes.peek().is_none() {
+        let mut by_answer: BTreeMap<QuestionId, Vec<&AnswerChange>> = BTreeMap::new();
+        for change in changes {
+            by_answer.entry(change.answer).or_default().push(change);
+        }
+        for (answer, changes) in by_answer {
+            let Some((index, question)) = self.questions.index_of(answer).zip(self.questions.get(answer)) else {
                 continue;
-            }
+            };
             // Copies the table only if a reader still holds it.
-            let table = Arc::make_mut(table);
-            if let Err(misfit) = table.apply(changes.map(|change| (&change.row, change.diff))) {
+            let table = Arc::make_mut(&mut self.tables[index]);
+            if let Err(misfit) = table.apply(changes.into_iter().map(|change| (&change.row, change.diff))) {
                 panic!("{} at epoch {epoch}: {misfit}", question.name);
             }
         }
