@@ -41,7 +41,6 @@ pub mod expr;
 pub mod functions;
 pub mod hash;
 pub mod incremental;
-mod inner_joins;
 mod key_columns;
 pub mod like;
 pub mod naive;

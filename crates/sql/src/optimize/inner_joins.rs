@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::{JoinParts, is_never_true, keep_rows, key_pair, moved, no_rows, push_conditions, side_of, split};
 use crate::expr::{CompareOp, ExprKind, ScalarExpr};
-use crate::optimize::{JoinParts, is_never_true, keep_rows, key_pair, moved, no_rows, push_conditions, side_of, split};
 use crate::plan::{JoinKind, QueryPlan};
 use crate::rewrite::{columns_read, conjuncts, is_single_row, make_equal, shift_columns};
 

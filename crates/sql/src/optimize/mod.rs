@@ -2,15 +2,17 @@
 //!
 //! The columns of a plan stay what they are. Inner joins are put in an order in which each has a key, if there is one.
 
+mod inner_joins;
+
 use std::ops::Range;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, ExprKind, ScalarExpr};
-use crate::inner_joins::push_inner;
 use crate::plan::{JoinKind, QueryPlan};
 use crate::rewrite::{
     all_of, columns_read, conjuncts, expression_size, make_equal, reads_only, replace_columns, shift_columns,
 };
+use inner_joins::push_inner;
 
 /// How large a condition may become when the definitions of its columns are put into it.
 const MAX_CONDITION_SIZE: usize = 200;
