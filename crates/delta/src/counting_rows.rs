@@ -7,21 +7,19 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use deltalake::arrow::datatypes::{
-    DataType, Field, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use deltalake::arrow::array::RecordBatch;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
-use pinflow_dataflows::record::{Lineage, Position};
+use pinflow_dataflows::record::{Ind, Lineage, Position};
 use pinflow_dataflows::symbol::Symbol;
-use pinflow_sql::datum::{Datum, Row};
+use pinflow_sql::datum::Row;
 
 use super::decide::resume_points;
 use super::error::DeltaError;
 use super::inspect::TableContents;
 use super::open::ActiveFile;
-use super::rows::{SourceSymbols, for_each_row, read_batches, read_column, row_error};
+use super::post_columns::{PostColumns, catalog_values, read_arrivals};
+use super::rows::{SourceSymbols, for_each_row, read_batches, row_error};
 use super::schema::{LINEAGE_COLUMNS, Table};
 use pinflow_connect::sink::RowId;
 
@@ -33,7 +31,8 @@ const KEY_COLUMN: &str = "ind";
 pub struct RowSelection {
     /// The table.
     pub table: Table,
-    /// The columns of the result, by name. `None` for a column whose values are not needed: they are null.
+    /// The columns of the relation in the catalog of questions, in order. `None` for a column whose values are not
+    /// needed: they are null.
     pub columns: Vec<Option<&'static str>>,
     /// Which of several rows of a key count.
     pub duplicates: DuplicatePolicy,
@@ -100,31 +99,21 @@ fn read_file(
 /// The rows that count so far.
 struct CountingRows<'a> {
     selection: &'a RowSelection,
-    schema: SchemaRef,
     ends: HashMap<Symbol, Position>,
     rows: Vec<Row>,
     /// The place and the version of the row of each key, if only the latest counts.
-    latest: HashMap<i64, (usize, Lineage), KeyedState>,
+    latest: HashMap<Ind, (usize, Lineage), KeyedState>,
 }
 
 impl<'a> CountingRows<'a> {
     fn new(selection: &'a RowSelection) -> CountingRows<'a> {
-        CountingRows {
-            selection,
-            schema: selection.table.arrow_schema(),
-            ends: HashMap::new(),
-            rows: Vec::new(),
-            latest: HashMap::default(),
-        }
+        CountingRows { selection, ends: HashMap::new(), rows: Vec::new(), latest: HashMap::default() }
     }
 
     fn add_batch(&mut self, batch: &RecordBatch, path: &Path, sources: &mut SourceSymbols) -> Result<(), DeltaError> {
-        let columns = self.read_values(batch, path)?;
-        let inds = read_column(batch, KEY_COLUMN, &DataType::Int64, path)?.as_primitive::<Int64Type>().clone();
-        if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
-            return Err(row_error(path, "an ind is null or negative".to_owned()));
-        }
-        let arrived = ColumnValues::read(batch, "_arrived_at", &time_type(), path)?;
+        let wanted: Vec<&str> = self.selection.columns.iter().flatten().copied().collect();
+        let posts = PostColumns::read(self.selection.table, batch, path, &wanted)?;
+        let arrivals = read_arrivals(batch, path)?;
         let mut unknown = None;
         for_each_row(batch, path, sources, |row, RowId { source, position, sub }| {
             let Some(end) = self.ends.get(&source) else {
@@ -132,9 +121,9 @@ impl<'a> CountingRows<'a> {
                 return;
             };
             if position < *end {
-                let arrived_at = arrived.time(row);
-                let lineage = Lineage { arrived_at, source, position, sub };
-                self.add_row(inds.value(row), lineage, || columns.iter().map(|column| column.datum(row)).collect());
+                let lineage = Lineage { arrived_at: arrivals.of_row(row), source, position, sub };
+                let columns = &self.selection.columns;
+                self.add_row(posts.inds()[row], lineage, || catalog_values(&posts.post(row), &lineage, columns));
             }
         })?;
         match unknown {
@@ -149,7 +138,7 @@ impl<'a> CountingRows<'a> {
         }
     }
 
-    fn add_row(&mut self, ind: i64, version: Lineage, values: impl FnOnce() -> Row) {
+    fn add_row(&mut self, ind: Ind, version: Lineage, values: impl FnOnce() -> Row) {
         if self.selection.duplicates == DuplicatePolicy::Keep {
             return self.rows.push(values());
         }
@@ -163,88 +152,6 @@ impl<'a> CountingRows<'a> {
                 self.rows[*place] = values();
             }
             Some(_) => {}
-        }
-    }
-
-    /// The selected columns of a batch.
-    fn read_values(&self, batch: &RecordBatch, path: &Path) -> Result<Vec<ColumnValues>, DeltaError> {
-        let read = |name: &Option<&'static str>| {
-            let Some(name) = name else { return Ok(ColumnValues::Nulls) };
-            let kind =
-                self.schema.field_with_name(name).map_err(|error| row_error(path, error.to_string()))?.data_type();
-            ColumnValues::read(batch, name, kind, path)
-        };
-        self.selection.columns.iter().map(read).collect()
-    }
-}
-
-fn time_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// The values of one column of a batch.
-enum ColumnValues {
-    Longs(ArrayRef),
-    /// Ages: numbers beyond 0…255, which only another engine stores, are null, as in a run.
-    Ages(ArrayRef),
-    Texts(ArrayRef),
-    Times(ArrayRef),
-    Lists(ArrayRef),
-    Nulls,
-}
-
-impl ColumnValues {
-    /// Reads a column that has this type in tables of pinflow.
-    fn read(batch: &RecordBatch, name: &str, kind: &DataType, path: &Path) -> Result<ColumnValues, DeltaError> {
-        let column = |kind: &DataType| read_column(batch, name, kind, path);
-        Ok(match kind {
-            DataType::Int64 => ColumnValues::Longs(column(&DataType::Int64)?),
-            DataType::Int32 => ColumnValues::Ages(column(&DataType::Int64)?),
-            DataType::Timestamp(..) => ColumnValues::Times(column(&time_type())?),
-            DataType::List(_) => {
-                let doubles = DataType::List(std::sync::Arc::new(Field::new("element", DataType::Float64, true)));
-                ColumnValues::Lists(column(&doubles)?)
-            }
-            _ => ColumnValues::Texts(column(&DataType::Utf8)?),
-        })
-    }
-
-    fn time(&self, row: usize) -> Option<i64> {
-        match self {
-            ColumnValues::Times(times) if times.is_valid(row) => {
-                Some(times.as_primitive::<TimestampMicrosecondType>().value(row))
-            }
-            _ => None,
-        }
-    }
-
-    fn datum(&self, row: usize) -> Datum {
-        let (ColumnValues::Longs(array)
-        | ColumnValues::Ages(array)
-        | ColumnValues::Texts(array)
-        | ColumnValues::Times(array)
-        | ColumnValues::Lists(array)) = self
-        else {
-            return Datum::Null;
-        };
-        if array.is_null(row) {
-            return Datum::Null;
-        }
-        match self {
-            ColumnValues::Longs(longs) => Datum::Long(longs.as_primitive::<Int64Type>().value(row)),
-            ColumnValues::Ages(ages) => {
-                let age = ages.as_primitive::<Int64Type>().value(row);
-                if u8::try_from(age).is_ok() { Datum::Long(age) } else { Datum::Null }
-            }
-            ColumnValues::Texts(texts) => Datum::text(texts.as_string::<i32>().value(row)),
-            ColumnValues::Times(times) => Datum::Time(times.as_primitive::<TimestampMicrosecondType>().value(row)),
-            ColumnValues::Lists(lists) => {
-                let list = lists.as_list::<i32>().value(row);
-                let doubles = list.as_primitive::<Float64Type>();
-                let double = |value: Option<f64>| value.and_then(Datum::double).unwrap_or(Datum::Null);
-                Datum::List(doubles.iter().map(double).collect())
-            }
-            ColumnValues::Nulls => Datum::Null,
         }
     }
 }

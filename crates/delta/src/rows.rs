@@ -1,13 +1,12 @@
 //! Reads rows back from data files, on background threads.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use deltalake::arrow::datatypes::{DataType, Int32Type};
 use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
@@ -15,7 +14,7 @@ use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::ingest::RowSink;
 use pinflow_dataflows::questions::ReadColumns;
-use pinflow_dataflows::record::{Geo, Ind, Lineage, Micros, Pin, Position, Stream, User};
+use pinflow_dataflows::record::{Lineage, Position, Stream};
 use pinflow_dataflows::symbol::Symbol;
 use tokio::sync::mpsc;
 
@@ -23,6 +22,7 @@ use super::columns::digits_between;
 use super::error::{DeltaError, from_arrow};
 use super::input::FileAt;
 use super::open::ActiveFile;
+use super::post_columns::{PostColumns, StoredPost, read_arrivals};
 use super::schema::Table;
 use super::superseded::SupersededFilter;
 use pinflow_connect::sink::{RowId, StoredChunk};
@@ -37,66 +37,10 @@ const DECODER_THREADS: usize = 2;
 /// A chunk of rows of one table, with only the columns that questions read.
 #[derive(Debug)]
 pub struct StoredRows {
-    columns: StoredColumns,
-    inds: Vec<Ind>,
+    columns: PostColumns,
     lineages: Vec<Lineage>,
     /// Whether each row is known not to count. Empty if all rows count.
     superseded: Vec<bool>,
-}
-
-#[derive(Debug)]
-enum StoredColumns {
-    Pin { poster_name: StringArray, follower_count: Int64Array, category: StringArray, others: Box<PinTexts> },
-    Geo { country: StringArray, timestamp: Option<TimestampColumn>, coordinates: Option<ListArray> },
-    User { user_name: StringArray, age: Int32Array, date_joined: Option<TimestampColumn> },
-}
-
-/// The texts of pins that only some questions read. `None` for a column that no question reads.
-#[derive(Debug, Default)]
-struct PinTexts {
-    unique_id: Option<StringArray>,
-    title: Option<StringArray>,
-    description: Option<StringArray>,
-    tag_list: Option<StringArray>,
-    is_image_or_video: Option<StringArray>,
-    image_src: Option<StringArray>,
-    save_location: Option<StringArray>,
-}
-
-impl PinTexts {
-    fn all(&self) -> [Option<&StringArray>; 7] {
-        [
-            &self.unique_id,
-            &self.title,
-            &self.description,
-            &self.tag_list,
-            &self.is_image_or_video,
-            &self.image_src,
-            &self.save_location,
-        ]
-        .map(Option::as_ref)
-    }
-}
-
-pub(super) type TimestampColumn = deltalake::arrow::array::TimestampMicrosecondArray;
-
-fn text_value<'a>(texts: &'a StringArray, row: usize) -> Option<Cow<'a, str>> {
-    texts.is_valid(row).then(|| Cow::Borrowed(texts.value(row)))
-}
-
-fn optional_text(texts: Option<&StringArray>, row: usize) -> Option<Cow<'_, str>> {
-    texts.and_then(|texts| text_value(texts, row))
-}
-
-/// A pair of coordinates. `None` if it is null, or if another engine stored another list.
-fn pair_value(pairs: Option<&ListArray>, row: usize) -> Option<[f64; 2]> {
-    let pair = pairs.filter(|pairs| pairs.is_valid(row))?.value(row);
-    let pair = pair.as_primitive_opt::<Float64Type>()?;
-    if pair.null_count() > 0 { None } else { pair.values().as_ref().try_into().ok() }
-}
-
-fn time_value(times: Option<&TimestampColumn>, row: usize) -> Option<Micros> {
-    times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
 }
 
 impl StoredRows {
@@ -111,55 +55,14 @@ impl StoredRows {
     }
 }
 
-impl StoredColumns {
-    /// The bytes of all texts.
-    fn text_bytes(&self) -> usize {
-        let bytes = |texts: &StringArray| {
-            let ends = texts.value_offsets();
-            ends.last().zip(ends.first()).map_or(0, |(end, start)| end.abs_diff(*start) as usize)
-        };
-        match self {
-            StoredColumns::Pin { poster_name, category, others, .. } => {
-                bytes(poster_name) + bytes(category) + others.all().into_iter().flatten().map(bytes).sum::<usize>()
-            }
-            StoredColumns::Geo { country, .. } => bytes(country),
-            StoredColumns::User { user_name, .. } => bytes(user_name),
-        }
-    }
-}
-
 impl StoredChunk for StoredRows {
     fn replay(&self, rows: &mut dyn RowSink) {
         for row in self.counting_rows() {
-            let (ind, lineage) = (self.inds[row], self.lineages[row]);
-            match &self.columns {
-                StoredColumns::Pin { poster_name, follower_count, category, others } => {
-                    let pin = Pin {
-                        ind,
-                        unique_id: optional_text(others.unique_id.as_ref(), row),
-                        title: optional_text(others.title.as_ref(), row),
-                        description: optional_text(others.description.as_ref(), row),
-                        follower_count: follower_count.is_valid(row).then(|| follower_count.value(row)),
-                        poster_name: text_value(poster_name, row),
-                        tag_list: optional_text(others.tag_list.as_ref(), row),
-                        is_image_or_video: optional_text(others.is_image_or_video.as_ref(), row),
-                        image_src: optional_text(others.image_src.as_ref(), row),
-                        save_location: optional_text(others.save_location.as_ref(), row),
-                        category: text_value(category, row),
-                    };
-                    rows.pin(lineage, &pin);
-                }
-                StoredColumns::Geo { country, timestamp, coordinates } => {
-                    let timestamp = time_value(timestamp.as_ref(), row);
-                    let coordinates = pair_value(coordinates.as_ref(), row);
-                    rows.geo(lineage, &Geo { ind, country: text_value(country, row), coordinates, timestamp });
-                }
-                StoredColumns::User { user_name, age, date_joined } => {
-                    // A cleaned age is in 0…150, but another engine may have stored any number.
-                    let age = age.is_valid(row).then(|| age.value(row)).and_then(|age| u8::try_from(age).ok());
-                    let date_joined = time_value(date_joined.as_ref(), row);
-                    rows.user(lineage, &User { ind, user_name: text_value(user_name, row), age, date_joined });
-                }
+            let lineage = self.lineages[row];
+            match self.columns.post(row) {
+                StoredPost::Pin(pin) => rows.pin(lineage, &pin),
+                StoredPost::Geo(geo) => rows.geo(lineage, &geo),
+                StoredPost::User(user) => rows.user(lineage, &user),
             }
         }
     }
@@ -218,7 +121,7 @@ pub(crate) fn read_back(
                 let mut gone = false;
                 let each = |mut rows: StoredRows| {
                     if let Some(filter) = &mut filter {
-                        rows.superseded = filter.find_superseded(table, &rows.inds, &rows.lineages);
+                        rows.superseded = filter.find_superseded(table, rows.columns.inds(), &rows.lineages);
                     }
                     gone = sender.blocking_send(Ok(rows)).is_err();
                     !gone
@@ -248,9 +151,10 @@ fn read_file(
     mut each: impl FnMut(StoredRows) -> bool,
 ) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    for batch in read_batches(file, question_columns(table, columns).iter().chain(&LINEAGE))? {
+    let wanted = question_columns(table, columns);
+    for batch in read_batches(file, wanted.iter().chain(&LINEAGE))? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
-        if !each(decode_rows(table, &batch, path, &mut sources)?) {
+        if !each(decode_rows((table, &wanted), &batch, path, &mut sources)?) {
             return Ok(());
         }
     }
@@ -294,66 +198,18 @@ pub(super) fn row_error(path: &Path, what: String) -> DeltaError {
 }
 
 fn decode_rows(
-    table: Table,
+    (table, wanted): (Table, &[&str]),
     batch: &RecordBatch,
     path: &Path,
     sources: &mut SourceSymbols,
 ) -> Result<StoredRows, DeltaError> {
-    let get = |name: &str, kind: DataType| read_column(batch, name, &kind, path);
-    let text = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Utf8)?.as_string::<i32>().clone());
-    let long = |name: &str| Ok::<_, DeltaError>(get(name, DataType::Int64)?.as_primitive::<Int64Type>().clone());
-    let times = |name: &str| {
-        let micros = DataType::Timestamp(deltalake::arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
-        let times = get(name, micros)?.as_primitive::<TimestampMicrosecondType>().clone();
-        Ok::<_, DeltaError>((times.null_count() < times.len()).then_some(times))
-    };
-    // A column that no question reads is not in the batch.
-    let optional = |name: &str| batch.column_by_name(name).map(|_| text(name)).transpose();
-    let inds = long("ind")?;
-    if inds.null_count() > 0 || inds.values().iter().any(|ind| *ind < 0) {
-        return Err(row_error(path, "an ind is null or negative".to_owned()));
-    }
-    let inds = inds.values().iter().map(|ind| ind.unsigned_abs()).collect();
-    let columns = match table {
-        Table::Pin | Table::Rejected => StoredColumns::Pin {
-            poster_name: text("poster_name")?,
-            follower_count: long("follower_count")?,
-            category: text("category")?,
-            others: Box::new(PinTexts {
-                unique_id: optional("unique_id")?,
-                title: optional("title")?,
-                description: optional("description")?,
-                tag_list: optional("tag_list")?,
-                is_image_or_video: optional("is_image_or_video")?,
-                image_src: optional("image_src")?,
-                save_location: optional("save_location")?,
-            }),
-        },
-        Table::Geo => StoredColumns::Geo {
-            country: text("country")?,
-            timestamp: times("timestamp")?,
-            coordinates: batch
-                .column_by_name("coordinates")
-                .map(|_| get("coordinates", pair_type()).map(|pairs| pairs.as_list::<i32>().clone()))
-                .transpose()?,
-        },
-        Table::User => StoredColumns::User {
-            user_name: text("user_name")?,
-            age: get("age", DataType::Int32)?.as_primitive::<Int32Type>().clone(),
-            date_joined: times("date_joined")?,
-        },
-    };
-    let arrived = times("_arrived_at")?;
+    let columns = PostColumns::read(table, batch, path, wanted)?;
+    let arrivals = read_arrivals(batch, path)?;
     let mut lineages = Vec::with_capacity(batch.num_rows());
     for_each_row(batch, path, sources, |row, RowId { source, position, sub }| {
-        lineages.push(Lineage { arrived_at: time_value(arrived.as_ref(), row), source, position, sub });
+        lineages.push(Lineage { arrived_at: arrivals.of_row(row), source, position, sub });
     })?;
-    Ok(StoredRows { columns, inds, lineages, superseded: Vec::new() })
-}
-
-/// The type of coordinates: a list of doubles.
-fn pair_type() -> DataType {
-    DataType::List(Arc::new(Field::new("element", DataType::Float64, true)))
+    Ok(StoredRows { columns, lineages, superseded: Vec::new() })
 }
 
 /// Interns the names of sources. It caches the last one, because rows of one source are adjacent.

@@ -8,17 +8,17 @@ use jiff::tz::TimeZone;
 use pinflow_dataflows::record::{Geo, Micros, Pin, User};
 
 use super::json;
-use pinflow_delta::ReplayedRow;
+use pinflow_delta::StoredPost;
 
 /// The prefix that cleaning removes from `save_location`.
 const SAVE_LOCATION_PREFIX: &str = "Local save in ";
 
 /// Appends the message of a row: one JSON object without a line feed.
-pub(crate) fn write_row(row: &ReplayedRow<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_row(row: &StoredPost<'_>, out: &mut Vec<u8>) {
     match row {
-        ReplayedRow::Pin(row) => write_pin(row, out),
-        ReplayedRow::Geo(row) => write_geo(row, out),
-        ReplayedRow::User(row) => write_user(row, out),
+        StoredPost::Pin(row) => write_pin(row, out),
+        StoredPost::Geo(row) => write_geo(row, out),
+        StoredPost::User(row) => write_user(row, out),
     }
 }
 
