@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, POSTS, USER_RELATION};
+use pinflow_sql::eval::FaultCounter;
 use serde::Serialize;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
@@ -59,6 +60,8 @@ pub struct StateSizes {
     pub entries: usize,
     /// Bytes of the table of `ind`s.
     pub ind_bytes: usize,
+    /// Operations without a result while questions were evaluated: their values are null.
+    pub faults: u64,
     /// Bytes of the groups and rows that questions of the general path hold.
     pub general_bytes: usize,
     /// Bytes of the stored rows. 0 with `duplicates = "keep"`, where rows are in arrangements.
@@ -113,6 +116,7 @@ impl std::ops::AddAssign for StateSizes {
         self.ind_bytes += other.ind_bytes;
         self.row_bytes += other.row_bytes;
         self.general_bytes += other.general_bytes;
+        self.faults += other.faults;
     }
 }
 
@@ -144,6 +148,8 @@ pub struct WorkerGraph {
     held: RowCounters,
     counts: Rc<Cell<GroupCounts>>,
     general: GeneralState,
+    /// Those of all questions, and of the extra columns.
+    faults: Vec<Rc<FaultCounter>>,
     row_bytes: Rc<Cell<usize>>,
     sweeps: MarkRequest,
 }
@@ -173,6 +179,7 @@ impl WorkerGraph {
         let usage = GeneralState::default();
         let mut extra = ExtraColumns::default();
         let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, worker.peers(), &mut extra));
+        let faults = general.iter().map(|question| Rc::clone(&question.faults)).chain(extra.fault_counters()).collect();
         let start = GraphStart { first_epoch, worker: worker.index(), workers: worker.peers() };
         let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
@@ -205,7 +212,8 @@ impl WorkerGraph {
                 BatchedInput::new(users, extra.of_relation(USER_RELATION)),
             )
         });
-        let mut graph = WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, row_bytes, sweeps };
+        let mut graph =
+            WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, faults, row_bytes, sweeps };
         if first_epoch > 0 {
             graph.advance_to(first_epoch);
         }
@@ -265,6 +273,7 @@ impl WorkerGraph {
             groups: self.counts.get().groups + self.general.get().groups,
             entries: self.counts.get().entries + self.general.get().rows,
             general_bytes: self.general.get().bytes,
+            faults: self.faults.iter().map(|counter| counter.count()).sum(),
             ind_bytes: keys.allocated_bytes(),
             row_bytes: self.row_bytes.get(),
         }

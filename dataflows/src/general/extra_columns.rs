@@ -35,6 +35,11 @@ impl ExtraColumns {
         })
     }
 
+    /// Count the operations without a result, by relation.
+    pub(crate) fn fault_counters(&self) -> impl Iterator<Item = Rc<FaultCounter>> {
+        self.relations.iter().map(|columns| Rc::clone(&columns.faults))
+    }
+
     /// The extra columns of a relation.
     pub(crate) fn of_relation(&self, relation: usize) -> RelationColumns {
         self.relations[relation].clone()

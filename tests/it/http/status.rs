@@ -48,7 +48,7 @@ fn status_separates_this_run_from_all_runs_after_a_restart() {
     let status = again.http.json("/status");
     let empty = json!({
         "read": 0, "written": 0, "rejected": 0, "redelivered": 0, "rejections": {}, "field_faults": [],
-        "unknown_fields": 0, "times_ahead": 0
+        "unknown_fields": 0, "times_ahead": 0, "question_faults": 0
     });
     assert_eq!(status["this_run"], empty);
     assert_eq!(status["all_time"], json!({ "read": RECORDED_LINES, "rejected": rejected }));
@@ -64,6 +64,24 @@ fn status_separates_this_run_from_all_runs_after_a_restart() {
         "{open}"
     );
     again.stop();
+}
+
+#[test]
+fn operations_of_questions_without_a_result_give_null_and_are_counted() {
+    let place = create_temp_dir();
+    let sql = r#"SELECT 1 / (age - age) AS share, count(*) AS users FROM "user" WHERE age > 0 GROUP BY 1"#;
+    let more = format!("[[question]]\nname = \"broken\"\nsql = '{sql}'\n");
+    let serving = ServingRun::start(place.path(), &configure_recording(place.path(), &more), &[]);
+    serving.wait_until_read(RECORDED_LINES);
+    let answer = serving.http.json("/answers/broken");
+    let users = number(&answer["rows"][0]["users"]);
+    assert_eq!(answer["rows"], json!([{ "share": null, "users": users }]), "{answer}");
+    let faults = number(&serving.http.json("/status")["this_run"]["question_faults"]);
+    assert!(users > 0 && faults >= users, "{faults} for {users} users");
+    let line = format!("pinflow_question_faults_total {faults}");
+    let metrics = serving.http.get("/metrics");
+    assert!(metrics.text().lines().any(|shown| shown == line), "{line} in {}", metrics.text());
+    serving.stop();
 }
 
 #[test]

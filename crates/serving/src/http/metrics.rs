@@ -127,6 +127,9 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     page.start_metric("pinflow_unknown_fields_total", "counter", "Fields that no stream has.").write_single(unknown);
     let what = "Records whose time was more than an hour ahead, and became unknown.";
     page.start_metric("pinflow_times_ahead_total", "counter", what).write_single(counts.times_ahead as f64);
+    let faults = engine_metrics.graph_sizes().faults as f64;
+    let what = "Operations of questions that had no result, such as a division by zero, and gave null.";
+    page.start_metric("pinflow_question_faults_total", "counter", what).write_single(faults);
     let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) else { return };
     let mut metric = page.start_metric("pinflow_source_read_total", "counter", "Rows read, by partition.");
     for source in view.sources.iter() {

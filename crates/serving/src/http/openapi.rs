@@ -272,6 +272,10 @@ fn run_count_schemas() -> [(&'static str, Value); 2] {
             "times_ahead",
             with_description(count_schema(), "Records whose time was too far in the future, and is unknown"),
         ),
+        (
+            "question_faults",
+            with_description(count_schema(), "Operations of questions that had no result, and gave null"),
+        ),
     ]);
     let all_time = object_schema([("read", count_schema()), ("rejected", count_schema())]);
     [

@@ -105,6 +105,8 @@ struct RunCounts {
     unknown_fields: u64,
     /// Records whose time is too far in the future, and counts as unknown.
     times_ahead: u64,
+    /// Operations of questions that had no result, such as a division by zero, and gave null.
+    question_faults: u64,
 }
 
 #[derive(Serialize)]
@@ -133,6 +135,7 @@ impl RunCounts {
             field_faults: faults.filter(|fault| fault.count > 0).collect(),
             unknown_fields: counts.unknown_fields,
             times_ahead: counts.times_ahead,
+            question_faults: engine_metrics.graph_sizes().faults,
         }
     }
 }
