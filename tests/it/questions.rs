@@ -130,7 +130,7 @@ fn built_in_questions_give_the_answers_of_the_run_when_they_are_tried() {
 }
 
 /// Questions of both paths: aggregates of a join, windows, rows, texts that no run holds anyway.
-const OWN_QUESTIONS: [(&str, &str); 5] = [
+const OWN_QUESTIONS: [(&str, &str); 6] = [
     (
         "pins",
         "SELECT category, count(*) AS pins, avg(follower_count) AS mean FROM pin GROUP BY category ORDER BY pins DESC",
@@ -144,6 +144,7 @@ const OWN_QUESTIONS: [(&str, &str); 5] = [
         "tags",
         "SELECT tag, count(*) AS n FROM (SELECT trim(unnest(string_split(tag_list, ','))) AS tag FROM pin) GROUP BY tag ORDER BY n DESC LIMIT 10",
     ),
+    ("middle", "SELECT round(avg(coordinates[1]), 6) AS latitude, count(coordinates) AS places FROM geo"),
     ("alone", "SELECT count(*) AS n FROM pin LEFT JOIN geo USING (ind) WHERE geo.country IS NULL"),
 ];
 
@@ -163,6 +164,9 @@ fn run_keeps_own_questions_equal_to_their_batch_answers() {
             run.arg("--question").arg(write(place.path(), &file, sql));
         }
         let answers = last_snapshot(&succeed(run.current_dir(place.path())).stdout).answers;
+        // A start over the tables reads back what the questions need.
+        let again = last_snapshot(&succeed(&mut run).stdout).answers;
+        assert_eq!(again, answers, "after a restart with {duplicates}");
         for (name, sql) in OWN_QUESTIONS {
             assert!(!answers[name].is_empty(), "{name} has no rows");
             let tried = try_rows(place.path(), sql, &["--duplicates", duplicates]);

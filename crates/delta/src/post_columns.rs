@@ -46,13 +46,13 @@ pub(super) struct PostColumns {
 
 #[derive(Debug)]
 enum StreamColumns {
-    Pin(Box<PinColumns>),
+    Pin(Box<ReadPinColumns>),
     Geo { country: Option<StringArray>, coordinates: Option<ListArray>, timestamp: Option<TimestampColumn> },
     User { user_name: Option<StringArray>, age: Option<Int32Array>, date_joined: Option<TimestampColumn> },
 }
 
 #[derive(Debug)]
-struct PinColumns {
+struct ReadPinColumns {
     unique_id: Option<StringArray>,
     title: Option<StringArray>,
     description: Option<StringArray>,
@@ -65,7 +65,7 @@ struct PinColumns {
     category: Option<StringArray>,
 }
 
-impl PinColumns {
+impl ReadPinColumns {
     fn texts(&self) -> [&Option<StringArray>; 9] {
         [
             &self.unique_id,
@@ -118,7 +118,7 @@ impl PostColumns {
         let inds = read_inds(batch, path)?;
         let columns = match table {
             Table::Rejected => return Err(row_error(path, "rejected rows are not posts".to_owned())),
-            Table::Pin => StreamColumns::Pin(Box::new(PinColumns {
+            Table::Pin => StreamColumns::Pin(Box::new(ReadPinColumns {
                 unique_id: read.text("unique_id")?,
                 title: read.text("title")?,
                 description: read.text("description")?,

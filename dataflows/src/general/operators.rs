@@ -60,6 +60,9 @@ trait EpochState {
     fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>) -> Vec<Self::Output>;
 }
 
+/// The input of epochs that are not complete yet, in the containers it arrived in.
+type PendingInput<T> = BTreeMap<u64, (Capability<u64>, Vec<Vec<T>>)>;
+
 /// Installs an operator that holds its input until an epoch is complete on all workers, and then applies it to `state`.
 fn apply_epochs<'s, S: EpochState + 'static>(
     input: StreamVec<'s, u64, S::Input>,
@@ -70,7 +73,7 @@ fn apply_epochs<'s, S: EpochState + 'static>(
     input.unary_frontier(Exchange::new(route), name, move |mut capability, _| {
         capability.downgrade(&first_epoch);
         let mut start = Some((capability, state.start()));
-        let mut pending: BTreeMap<u64, (Capability<u64>, Vec<Vec<S::Input>>)> = BTreeMap::new();
+        let mut pending: PendingInput<S::Input> = BTreeMap::new();
         move |(input, frontier), output: &mut ResultSession<'_, '_, S::Output>| {
             if let Some((capability, mut results)) = start.take() {
                 output.session(&capability).give_container(&mut results);

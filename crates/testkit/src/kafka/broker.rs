@@ -289,8 +289,15 @@ impl KafkaBroker {
         let options = AdminOptions::new()
             .operation_timeout(Some(SERVER_START_TIMEOUT))
             .request_timeout(Some(SERVER_START_TIMEOUT));
-        let made = block_on(self.admin().create_topics([&topic], &options)).unwrap();
+        let admin = self.admin();
+        let made = block_on(admin.create_topics([&topic], &options)).unwrap();
         assert_eq!(made, [Ok(name.to_owned())]);
+        // The controller answers before the broker itself knows the topic.
+        let start = Instant::now();
+        while !has_leaders(&admin, name, partitions) {
+            assert!(start.elapsed() < SERVER_START_TIMEOUT, "the partitions of {name} have no leaders");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Runs a class of Kafka's tools against the unencrypted listener. Returns its output.
@@ -301,6 +308,15 @@ impl KafkaBroker {
         assert!(output.status.success(), "{command:?}:\n{text}{}", String::from_utf8_lossy(&output.stderr));
         text
     }
+}
+
+/// Whether a broker says that all partitions of a topic have a leader.
+fn has_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, partitions: i32) -> bool {
+    let metadata = admin.inner().fetch_metadata(Some(topic), SERVER_START_TIMEOUT).unwrap();
+    metadata.topics().iter().any(|found| {
+        let led = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+        found.error().is_none() && led == partitions as usize
+    })
 }
 
 /// The broker's process, and a watcher that kills it if this process dies.
