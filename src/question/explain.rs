@@ -61,12 +61,11 @@ pub(super) fn explain_question(question: &Question) -> QuestionExplanation {
         nullable: column.nullable,
     });
     let order = printed.lines().find_map(|line| line.strip_prefix("listed by "));
-    let plan = printed.lines().skip_while(|line| *line != "plan").skip(1);
     QuestionExplanation {
         question: question.name.to_string(),
         columns: columns.collect(),
         order: order.map(|order| order.split(", ").map(str::to_owned).collect()).unwrap_or_default(),
-        plan: plan.map_while(|line| line.strip_prefix("  ")).map(str::to_owned).collect(),
+        plan: question.explain_plan(),
         path,
         memory: estimate_memory(&maintained.scans, &POSTS),
         notes: bound.notes.clone(),

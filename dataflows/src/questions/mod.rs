@@ -69,8 +69,10 @@ pub enum InvalidAnswer {
 pub enum QuestionOrigin {
     /// It is part of the program.
     BuiltIn,
-    /// It is in the configuration, or was added to the run.
+    /// It is in the configuration, or was given by a flag.
     Configured,
+    /// It was added to a running pinflow.
+    Added,
 }
 
 /// How the answer of a question is maintained.
@@ -144,6 +146,14 @@ impl Question {
             QuestionPath::Compact(compact) => compact.leading_groups(),
             QuestionPath::General(_) => 0,
         }
+    }
+
+    /// The plan as text: one operator a line, with its inputs below it.
+    #[must_use]
+    pub fn explain_plan(&self) -> Vec<String> {
+        let explained = self.bound.explain(&POSTS);
+        let plan = explained.lines().skip_while(|line| *line != "plan").skip(1);
+        plan.map_while(|line| line.strip_prefix("  ")).map(str::to_owned).collect()
     }
 
     /// The answer without rows.

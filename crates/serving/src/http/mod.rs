@@ -12,6 +12,8 @@ mod openapi;
 mod page;
 mod params;
 mod permissions;
+mod question_schemas;
+mod questions;
 mod reply;
 mod shared_replies;
 mod status;
@@ -180,6 +182,8 @@ fn build_router(shared: SharedServingState) -> Router {
         .route("/answers/{name}", get(answers::get_answer))
         .route("/answers/{name}/changes", get(changes::stream_answer_changes))
         .route("/changes", get(changes::stream_all_changes))
+        .route("/questions", get(questions::get_questions))
+        .route("/questions/{name}", get(questions::get_question))
         .route("/status", get(status::get_status))
         .route("/rejected", get(status::get_rejected))
         .route("/graph", get(graph::get_graph))

@@ -6,6 +6,7 @@ use pinflow_dataflows::answer::{AnswerColumn, ColumnType};
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
+use super::question_schemas::{add_question_paths, question_schema};
 use super::{SharedServingState, params, reply};
 use crate::answer_hub::ReadConsistency;
 use crate::history::MAX_SAMPLES;
@@ -36,7 +37,7 @@ fn column_value_schema(column: &AnswerColumn) -> Value {
     schema
 }
 
-fn parameter_object(name: &str, place: &str, what: &str, schema: &Value) -> Value {
+pub(super) fn parameter_object(name: &str, place: &str, what: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": place, "description": what, "required": place == "path", "schema": schema })
 }
 
@@ -72,17 +73,17 @@ fn null_parameter(question: &Question) -> Value {
 }
 
 /// Schema of an object with these required fields. Later versions may add fields.
-fn object_schema<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+pub(super) fn object_schema<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let properties: Map<_, _> = fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     let required: Vec<_> = properties.keys().cloned().collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-fn array_schema(items: &Value) -> Value {
+pub(super) fn array_schema(items: &Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
-fn component_ref(name: &str) -> Value {
+pub(super) fn component_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
@@ -90,15 +91,15 @@ fn count_schema() -> Value {
     json!({ "type": "integer", "format": "int64", "minimum": 0 })
 }
 
-fn optional_count_schema() -> Value {
+pub(super) fn optional_count_schema() -> Value {
     json!({ "type": ["integer", "null"], "format": "int64", "minimum": 0 })
 }
 
-fn text_schema() -> Value {
+pub(super) fn text_schema() -> Value {
     json!({ "type": "string" })
 }
 
-fn optional_text_schema() -> Value {
+pub(super) fn optional_text_schema() -> Value {
     json!({ "type": ["string", "null"] })
 }
 
@@ -110,7 +111,7 @@ fn row_schema(question: &Question) -> Value {
     object_schema(question.columns().iter().map(|column| (column.name.as_str(), column_value_schema(column))))
 }
 
-fn get_operation(what: &str, parameters: &[Value], good: &Value) -> Value {
+pub(super) fn get_operation(what: &str, parameters: &[Value], good: &Value) -> Value {
     let fault = json!({
         "description": "Why not",
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Fault" } } }
@@ -225,12 +226,12 @@ fn source_schema() -> Value {
     ])
 }
 
-fn with_description(mut schema: Value, what: &str) -> Value {
+pub(super) fn with_description(mut schema: Value, what: &str) -> Value {
     schema["description"] = what.into();
     schema
 }
 
-fn optional_number_schema() -> Value {
+pub(super) fn optional_number_schema() -> Value {
     json!({ "type": ["number", "null"] })
 }
 
@@ -398,7 +399,7 @@ fn graph_schema() -> Value {
     ])
 }
 
-fn json_content_object(what: &str, schema: Value) -> Value {
+pub(super) fn json_content_object(what: &str, schema: Value) -> Value {
     content_object(what, &[("application/json", schema)])
 }
 
@@ -415,6 +416,8 @@ fn path_items(questions: &QuestionSet) -> Map<String, Value> {
             get_operation(&format!("Changes of {}", question.name), &[read_parameter()], &event_stream_content());
         add(&format!("/answers/{}/changes", question.name), changes);
     }
+    add_question_paths(&mut paths);
+    let mut add = |path: &str, operation: Value| drop(paths.insert(path.to_owned(), operation));
     add("/status", status_operation());
     let most = json!({ "type": "integer", "minimum": 1, "maximum": 256, "default": 50 });
     let limit = parameter_object("limit", "query", "How many", &most);
@@ -439,6 +442,7 @@ fn openapi_document(questions: &QuestionSet) -> Value {
                 "Fault": object_schema([("error", text_schema()), ("message", text_schema())]),
                 "Column": column_schema(),
                 "OrderKey": order_key_schema(),
+                "Question": question_schema(),
                 "Source": source_schema()
             },
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } }
