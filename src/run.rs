@@ -25,7 +25,7 @@ use pinflow_connect::source::{SourceContext, SourceError};
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
-    Engine, EngineError, EngineMetrics, EpochFrame, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
+    Engine, EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
 use pinflow_serving::{
     AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
@@ -379,7 +379,20 @@ async fn start<S: WindowSink>(
     // The engine detects the end of all sources when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings(config.question_set());
-    let engine = Engine { settings, sink, archive, resume, events, backlogs, durable_frontier, stop, frames, metrics };
+    let question_requests = QuestionRequests::none();
+    let engine = Engine {
+        settings,
+        sink,
+        archive,
+        resume,
+        events,
+        backlogs,
+        durable_frontier,
+        question_requests,
+        stop,
+        frames,
+        metrics,
+    };
     let outcome = engine.run().await;
     join_sources(threads).await;
     Ok(outcome?)

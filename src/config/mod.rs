@@ -44,7 +44,7 @@ use pinflow_connect::source::source_kind::{PlanContext, SourceConfig};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_delta as delta;
 use pinflow_delta::answers::AnswerTablesConfig;
-use pinflow_engine::{CommitPolicy, EngineSettings};
+use pinflow_engine::{CommitPolicy, EngineSettings, QuestionLimits};
 use pinflow_files::RecordingConfig;
 use pinflow_gateway::GatewayConfig;
 use pinflow_serving::{HttpConfig, StdoutFormat};
@@ -374,6 +374,7 @@ impl Config {
                 windows_in_flight_max: 2,
             },
             questions,
+            question_limits: QuestionLimits::default(),
             graph_options: self.questions,
             limits: MessageLimits {
                 bytes_max: self.engine.message_bytes_max,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use pinflow_dataflows::graph::AnswerChange;
 use pinflow_dataflows::questions::QuestionSet;
 
+use super::QuestionState;
 use pinflow_core::position::Epoch;
 
 /// A passed epoch, for serving: all its answer changes, and the positions of the sources at its end.
@@ -23,6 +24,8 @@ pub struct EpochFrame {
     pub ends_window: bool,
     /// The questions at the end of the epoch. A question that the frame before did not have starts without rows.
     pub questions: QuestionSet,
+    /// The questions that have no answer to show at the end of the epoch: they wait, fill or were stopped.
+    pub question_states: Arc<[QuestionState]>,
     /// What changed.
     pub changes: Arc<Vec<AnswerChange>>,
     /// When the engine took the epoch's first record; `None` for an epoch without records, and in a frame that is sent again.

@@ -21,12 +21,34 @@ pub struct EngineSettings {
     pub commit: CommitPolicy,
     /// The questions.
     pub questions: QuestionSet,
+    /// What each of them may hold, except the built-in ones.
+    pub question_limits: QuestionLimits,
     /// Options of the questions.
     pub graph_options: GraphOptions,
     /// Limits of messages.
     pub limits: MessageLimits,
     /// Resident memory above which sources pause, and the run ends if that does not help, bytes; `None` without limit.
     pub memory_max: Option<u64>,
+}
+
+/// What a question may hold over all workers. One that holds more is stopped, and its state is freed. Built-in questions have
+/// no limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuestionLimits {
+    /// Groups.
+    pub groups_max: u64,
+    /// Rows of the answer.
+    pub rows_max: u64,
+    /// Bytes.
+    pub bytes_max: u64,
+    /// Text values.
+    pub texts_max: u64,
+}
+
+impl Default for QuestionLimits {
+    fn default() -> QuestionLimits {
+        QuestionLimits { groups_max: 1_000_000, rows_max: 100_000, bytes_max: 256 << 20, texts_max: 1_000_000 }
+    }
 }
 
 /// When cleaned rows are committed. Whichever limit is met first wins.

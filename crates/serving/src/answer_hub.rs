@@ -275,6 +275,7 @@ mod tests {
             durable_epoch: Some(durable),
             ends_window: true,
             questions: questions.clone(),
+            question_states: Arc::new([]),
             changes: Arc::new(changes),
             first_record_at: None,
             sources: Arc::new([]),

@@ -16,7 +16,7 @@ use crate::scheduler::{EpochScheduler, SchedulerPolicy};
 use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
 use crate::workers::start_workers;
-use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, RunTotals};
+use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 use pinflow_dataflows::questions::ReadColumns;
@@ -37,6 +37,8 @@ pub struct Engine<S: WindowSink> {
     pub backlogs: usize,
     /// The durable position of each partition. The engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,
+    /// Requests to change the questions.
+    pub question_requests: QuestionRequests,
     /// Becomes `true` when the run must stop.
     pub stop: watch::Receiver<bool>,
     /// Receives the passed epochs.

@@ -132,6 +132,7 @@ impl<S: WindowSink> EngineDriver<S> {
             durable_epoch: self.scheduler.durable_epoch(),
             ends_window: false,
             questions: self.questions.clone(),
+            question_states: Arc::default(),
             changes: Arc::default(),
             first_record_at: None,
             sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),
