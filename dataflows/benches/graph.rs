@@ -132,6 +132,7 @@ fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
             move |_, changes| {
                 count.fetch_add(changes.len() as u64, Ordering::Relaxed);
             },
+            |_, _| {},
         );
         let source = Symbol::new("recording/bench");
         let (clock, cpu) = (Instant::now(), processor_time());

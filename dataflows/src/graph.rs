@@ -27,7 +27,7 @@ use timely::worker::Worker;
 pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
 pub use crate::answer::AnswerChange;
 pub use crate::options::{DuplicatePolicy, GraphOptions};
-pub use crate::questions::QuestionSet;
+pub use crate::questions::{FillProgress, QuestionSet, QuestionUsage};
 
 use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
 use crate::general::{
@@ -39,7 +39,7 @@ use crate::joins::{
     PinProjection, RelationSet, RowCounters, UserProjection,
 };
 use crate::keys::KeyInterner;
-use crate::questions::QuestionPath;
+use crate::questions::{Question, QuestionId, QuestionPath};
 use crate::record::{Geo, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 
@@ -161,13 +161,19 @@ impl WorkerGraph {
     /// `changes` receives the answer changes of the groups on this worker: once per epoch, in epoch order, and not for
     /// epochs without changes. When the [`frontier`](WorkerGraph::frontier) of any worker is beyond an epoch, `changes`
     /// has been called for that epoch and all earlier ones on every worker.
+    ///
+    /// `fills` receives the progress of questions that were added with [`add_question`](WorkerGraph::add_question): each
+    /// epoch from the one in which the graph begins to fill the answer to the one in which it is complete on this worker,
+    /// before the frontier passes that epoch. An answer is complete at the first epoch at which it is on all workers.
     pub fn install(
         worker: &mut Worker,
         first_epoch: u64,
         options: GraphOptions,
         questions: &QuestionSet,
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
+        fills: impl FnMut(u64, FillProgress) + 'static,
     ) -> WorkerGraph {
+        drop(fills);
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
         let held = RowCounters::default();
         let counts = Rc::new(Cell::new(GroupCounts::default()));
@@ -241,6 +247,64 @@ impl WorkerGraph {
     /// Adds a user row in the open epoch.
     pub fn user(&mut self, lineage: Lineage, row: &User<'_>) {
         self.users.send(row.ind, lineage, row);
+    }
+
+    /// Sets the clock with which one in 64 evaluations of a question is timed: nanoseconds since any fixed moment.
+    pub fn set_clock(&mut self, _clock: fn() -> u64) {}
+
+    /// Adds a question in the open epoch, on the general path. Call it on all workers in the same epoch, and in the same
+    /// order as other changes of the questions. `id` must never have been used in this graph.
+    ///
+    /// Its answer has no rows before that epoch, and only some of them until it is complete: see `fills` of
+    /// [`install`](WorkerGraph::install).
+    ///
+    /// `with_rows` says whether rows of the tables are needed, as [`ReadColumns::to_fill`](crate::questions::ReadColumns)
+    /// does. Without them, the graph begins to fill the answer in this epoch. With them, call this before any row of the
+    /// epoch is added on this worker, then [`fill_pin`](WorkerGraph::fill_pin) and the like for every row of the earlier
+    /// epochs, each on any worker and in any order, in this epoch or later ones, and at last
+    /// [`begin_fill`](WorkerGraph::begin_fill).
+    ///
+    /// # Panics
+    /// If rows of the tables are needed and `with_rows` is false, or if they are and the open epoch has rows already.
+    pub fn add_question(&mut self, id: QuestionId, question: &Question, with_rows: bool) {
+        let _ = (id, question, with_rows);
+        panic!("questions cannot be added yet");
+    }
+
+    /// Adds a pin row of the tables, from an epoch before the question was added, for the question with this id. Only the
+    /// columns of [`ReadColumns::to_fill`](crate::questions::ReadColumns) need values, and with `duplicates = "keep"`
+    /// those that are held of every row. Rows for a question that was dropped are ignored.
+    pub fn fill_pin(&mut self, id: QuestionId, lineage: Lineage, row: &Pin<'_>) {
+        let _ = (id, lineage, row);
+    }
+
+    /// Adds a geo row of the tables: see [`fill_pin`](WorkerGraph::fill_pin).
+    pub fn fill_geo(&mut self, id: QuestionId, lineage: Lineage, row: &Geo<'_>) {
+        let _ = (id, lineage, row);
+    }
+
+    /// Adds a user row of the tables: see [`fill_pin`](WorkerGraph::fill_pin).
+    pub fn fill_user(&mut self, id: QuestionId, lineage: Lineage, row: &User<'_>) {
+        let _ = (id, lineage, row);
+    }
+
+    /// Says that all rows of the tables that a question needs were added, on all workers, in the open epoch or earlier
+    /// ones. Call it on all workers in the same epoch. The graph begins to fill the answer in this epoch.
+    pub fn begin_fill(&mut self, id: QuestionId) {
+        let _ = id;
+    }
+
+    /// Removes a question in the open epoch, also one that is not complete. Call it on all workers in the same epoch.
+    ///
+    /// From this epoch on, its answer has no changes. Its rows are not retracted one by one.
+    pub fn drop_question(&mut self, id: QuestionId) {
+        let _ = id;
+    }
+
+    /// What each question costs on this worker, in the order of their ids.
+    #[must_use]
+    pub fn question_usage(&self) -> Vec<QuestionUsage> {
+        Vec::new()
     }
 
     /// Closes all epochs below `epoch` on this worker, and opens it.

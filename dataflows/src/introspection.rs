@@ -223,8 +223,14 @@ mod tests {
         let guards = timely::execute(timely::Config::process(2), move |worker| {
             let watch = WorkerLog::start(worker);
             let options = GraphOptions { duplicates, ..GraphOptions::default() };
-            let mut graph =
-                WorkerGraph::install(worker, 0, options, &QuestionSet::built_in(GraphOptions::default()), |_, _| {});
+            let mut graph = WorkerGraph::install(
+                worker,
+                0,
+                options,
+                &QuestionSet::built_in(GraphOptions::default()),
+                |_, _| {},
+                |_, _| {},
+            );
             let source = Symbol::new("test");
             let first = worker.index() as u64 * users;
             for ind in first..first + users {

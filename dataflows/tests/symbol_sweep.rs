@@ -99,6 +99,7 @@ fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
+            |_, _| {},
         );
         let (texts_before, bytes_before) = held_texts();
         let mut under_way = None;
@@ -149,6 +150,7 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
+            |_, _| {},
         );
         let sweep = SymbolSweep::begin(1).expect("this is the only graph");
         assert!(SymbolSweep::begin(1).is_none(), "a sweep is under way");
@@ -158,6 +160,7 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
+            |_, _| {},
             |_, _| {},
         );
         assert!(SymbolSweep::begin(1).is_none(), "the rows of the other graph would not be marked");

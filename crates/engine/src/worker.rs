@@ -86,6 +86,7 @@ impl<E: RowEncoder> EngineWorker<E> {
             move |epoch, changes| {
                 let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
             },
+            |_, _| {},
         );
         let thread = std::thread::current();
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });

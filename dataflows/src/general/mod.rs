@@ -26,7 +26,7 @@ pub(crate) use extra_columns::{ExtraColumns, RelationColumns};
 pub(crate) use kept_rows::evaluate_kept_rows;
 pub(crate) use leaves::GeneralLeaves;
 pub(crate) use operators::{GeneralState, GraphStart, maintain_general};
-pub(crate) use scan_columns::extra_columns_of;
+pub(crate) use scan_columns::extra_exprs_of;
 pub(crate) use updates::LeafUpdate;
 
 use std::rc::Rc;

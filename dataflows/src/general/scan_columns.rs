@@ -51,19 +51,15 @@ impl ColumnSource {
     }
 }
 
-/// The relation and index of every column that a question reads and that is not held of every row.
-pub(crate) fn extra_columns_of(program: &MaintainedPlan) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    for scan in &program.scans {
+/// Every expression that a question reads and that is not held of every row, with its relation.
+pub(crate) fn extra_exprs_of(program: &MaintainedPlan) -> impl Iterator<Item = (usize, &ScalarExpr)> {
+    program.scans.iter().flat_map(|scan| {
         let is_held = |column: &ScalarExpr| {
             column.kind == ExprKind::Column(POSTS.relations[scan.relation].key)
                 || held_column(scan.relation, column).is_some()
         };
-        for column in scan.columns.iter().filter(|column| !is_held(column)) {
-            column.for_each_column(&mut |index| found.push((scan.relation, index)));
-        }
-    }
-    found
+        scan.columns.iter().filter(move |column| !is_held(column)).map(|column| (scan.relation, column))
+    })
 }
 
 /// The held column that an expression over the columns of a relation reads as a whole.

@@ -6,10 +6,12 @@
 //! questions may use them, too.
 
 mod question_name;
+mod question_progress;
 mod question_set;
 mod read_columns;
 
 pub use question_name::{InvalidName, QuestionName};
+pub use question_progress::{FillProgress, QuestionUsage};
 pub use question_set::{DuplicateQuestion, QuestionSet};
 pub use read_columns::ReadColumns;
 
@@ -129,7 +131,15 @@ impl Question {
     /// The question on the general path, whatever its shape. Its answers are the same.
     #[must_use]
     pub fn on_general_path(&self) -> Question {
-        Question { path: QuestionPath::General(Arc::new(general_program(&self.bound))), ..self.clone() }
+        Question { path: QuestionPath::General(self.general_program()), ..self.clone() }
+    }
+
+    /// The program of the general path, whatever the path of the question.
+    pub(crate) fn general_program(&self) -> Arc<MaintainedPlan> {
+        match &self.path {
+            QuestionPath::Compact(_) => Arc::new(general_program(&self.bound)),
+            QuestionPath::General(program) => Arc::clone(program),
+        }
     }
 
     /// The columns of the answer, in order.

@@ -252,13 +252,20 @@ fn run_worker(
 ) {
     let (index, first) = (worker.index(), pace.first_epoch);
     let changes = Arc::clone(shared);
-    let mut graph = WorkerGraph::install(worker, first, options, questions, move |epoch, changed| {
-        let epoch = epoch.checked_sub(first).expect("no change is before the first epoch");
-        let mut log = changes.lock().expect("no worker panicked");
-        assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
-        log.last[index] = Some(epoch);
-        log.changes.entry(epoch).or_default().extend(changed);
-    });
+    let mut graph = WorkerGraph::install(
+        worker,
+        first,
+        options,
+        questions,
+        move |epoch, changed| {
+            let epoch = epoch.checked_sub(first).expect("no change is before the first epoch");
+            let mut log = changes.lock().expect("no worker panicked");
+            assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
+            log.last[index] = Some(epoch);
+            log.changes.entry(epoch).or_default().extend(changed);
+        },
+        |_, _| {},
+    );
     plan.installed.fetch_add(1, Ordering::AcqRel);
     failure.wait_while(|| plan.installed.load(Ordering::Acquire) < worker.peers(), std::thread::yield_now);
     let note = |graph: &WorkerGraph| {
