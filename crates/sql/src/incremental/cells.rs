@@ -4,6 +4,7 @@ use super::aggregates::{AggregateReader, AggregateSet, CellKind, CellSpec, Reade
 use super::linear_cell::{LinearCell, MomentSums};
 use super::results;
 use super::sorted::SortValue;
+use super::state_usage::StateUsage;
 use super::value_map::{CountedMap, PresenceChange, ValueMap};
 use crate::datum::Datum;
 use crate::eval::FaultCounter;
@@ -106,14 +107,21 @@ impl CellState {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
-        match self {
-            CellState::Linear(cell) => cell.heap_bytes(),
-            CellState::Values(values) => size_of::<ValueMap>() + values.heap_bytes(),
-            CellState::Texts(texts) => size_of_val(&**texts) + texts.heap_bytes(),
-            CellState::Pairs(pairs) => size_of_val(&**pairs) + pairs.heap_bytes(),
-            CellState::Distinct(cell) => size_of::<DistinctCell>() + cell.values.heap_bytes() + cell.inner.heap_bytes(),
-        }
+    /// What is owned on the heap.
+    fn usage(&self) -> StateUsage {
+        let (own, mut usage) = match self {
+            CellState::Linear(cell) => (0, StateUsage::of_bytes(cell.heap_bytes())),
+            CellState::Values(values) => (size_of_val(&**values), values.usage()),
+            CellState::Texts(texts) => (size_of_val(&**texts), texts.usage()),
+            CellState::Pairs(pairs) => (size_of_val(&**pairs), pairs.usage()),
+            CellState::Distinct(cell) => {
+                let mut usage = cell.values.usage();
+                usage.add(cell.inner.usage());
+                (size_of_val(&**cell), usage)
+            }
+        };
+        usage.bytes += own;
+        usage
     }
 }
 
@@ -180,9 +188,11 @@ impl GroupCells {
         set.readers.iter().map(move |reader| self.result_of(reader, faults))
     }
 
-    /// The bytes owned on the heap, approximately.
-    pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.cells) + self.cells.iter().map(CellState::heap_bytes).sum::<usize>()
+    /// What is owned on the heap.
+    pub(super) fn usage(&self) -> StateUsage {
+        let mut usage = StateUsage::of_bytes(size_of_val(&*self.cells));
+        self.cells.iter().for_each(|cell| usage.add(cell.usage()));
+        usage
     }
 
     fn result_of(&self, reader: &AggregateReader, faults: &FaultCounter) -> Datum {

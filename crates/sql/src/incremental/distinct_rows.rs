@@ -2,7 +2,8 @@
 
 use hashbrown::HashMap;
 
-use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
+use super::state_usage::free_if_empty;
+use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::Row;
 use crate::hash::RowHashState;
 
@@ -10,7 +11,8 @@ use crate::hash::RowHashState;
 #[derive(Debug, Default)]
 pub(super) struct DistinctRows {
     counts: HashMap<Row, i64, RowHashState>,
-    bytes: usize,
+    /// The rows, and what they own.
+    held: StateUsage,
 }
 
 impl DistinctRows {
@@ -26,23 +28,25 @@ impl DistinctRows {
             if after < 0 {
                 return Err(StateError::NegativeCount { operator: "SELECT DISTINCT" });
             }
-            let bytes = row_bytes(&row) + size_of::<i64>();
             if after == 0 {
                 self.counts.remove(&row);
             }
             if before == 0 && after > 0 {
-                self.bytes += bytes;
+                self.held.add(StateUsage::of_row(&row).as_row());
                 changes.push((row, 1));
             } else if before > 0 && after == 0 {
-                self.bytes -= bytes;
+                self.held.subtract(StateUsage::of_row(&row).as_row());
                 changes.push((row, -1));
             }
         }
+        free_if_empty(&mut self.counts);
         Ok(changes)
     }
 
     /// The size of the state.
     pub(super) fn usage(&self) -> StateUsage {
-        StateUsage { groups: 0, rows: self.counts.len(), bytes: self.bytes }
+        let mut usage = self.held;
+        usage.bytes += self.counts.allocation_size();
+        usage
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
 use super::partial_groups::PartialGroup;
-use super::{RowUpdate, StateError, StateUsage, row_bytes};
+use super::{RowUpdate, StateError, StateUsage};
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
@@ -80,7 +80,7 @@ impl GroupSpec {
 ///
 /// An update costs a hash look-up and what its accumulators cost: a few additions for counts and sums, a logarithm of
 /// the number of distinct values for the others. An epoch costs the results of the groups that were touched, which
-/// `string_agg` makes anew. A group takes about 100 bytes, and 32 for each accumulator.
+/// `string_agg` makes anew. A group takes about 100 bytes, 24 for each value of its key, and 32 for each accumulator.
 #[derive(Debug)]
 pub struct GroupTable {
     spec: Arc<GroupSpec>,
@@ -91,8 +91,12 @@ pub struct GroupTable {
     slots: HashTable<u32>,
     /// The groups that were updated in this epoch.
     touched: Vec<TouchedGroup>,
-    bytes: usize,
+    /// The groups, and what they own.
+    held: StateUsage,
 }
+
+/// The most touched groups for which the allocation is kept from epoch to epoch.
+const KEPT_TOUCHED: usize = 1024;
 
 #[derive(Debug)]
 struct HeldGroup {
@@ -106,14 +110,16 @@ struct TouchedGroup {
     slot: u32,
     /// The result row before the epoch.
     before: Option<Row>,
-    /// The bytes of the group before the epoch.
-    bytes: usize,
+    /// What the group owned before the epoch.
+    held: StateUsage,
 }
 
 impl HeldGroup {
-    fn allocated_bytes(&self) -> usize {
-        const SLOT_BYTES: usize = 8;
-        size_of::<HeldGroup>() + SLOT_BYTES + row_bytes(&self.key) - size_of::<Row>() + self.cells.heap_bytes()
+    /// The group, and what it owns.
+    fn usage(&self) -> StateUsage {
+        let mut usage = StateUsage::of_row(&self.key).as_group();
+        usage.add(self.cells.usage());
+        usage
     }
 
     fn result_row(&self, spec: &GroupSpec, faults: &FaultCounter) -> Option<Row> {
@@ -137,7 +143,7 @@ impl GroupTable {
             free: Vec::new(),
             slots: HashTable::new(),
             touched: Vec::new(),
-            bytes: 0,
+            held: StateUsage::default(),
         }
     }
 
@@ -186,15 +192,23 @@ impl GroupTable {
         for touch in touched.drain(..) {
             self.finish_group(touch, faults, emit)?;
         }
-        // Keeps the allocation for the next epoch.
-        self.touched = touched;
+        // Keeps the allocation for the next epoch, if it is not one of the first.
+        if touched.capacity() <= KEPT_TOUCHED {
+            self.touched = touched;
+        }
+        if self.slots.is_empty() {
+            (self.groups, self.free, self.slots) = (Vec::new(), Vec::new(), HashTable::new());
+        }
         Ok(())
     }
 
     /// The size of the state. Groups count, not what they hold.
     #[must_use]
     pub fn usage(&self) -> StateUsage {
-        StateUsage { groups: self.slots.len(), rows: 0, bytes: self.bytes }
+        let mut usage = self.held;
+        usage.bytes += self.groups.capacity() * size_of::<Option<HeldGroup>>();
+        usage.bytes += self.free.capacity() * size_of::<u32>() + self.slots.allocation_size();
+        usage
     }
 
     fn finish_group(
@@ -209,11 +223,11 @@ impl GroupTable {
             return Err(StateError::NegativeCount { operator: "a group" });
         }
         let after = group.result_row(&self.spec, faults);
-        self.bytes -= touch.bytes;
+        self.held.subtract(touch.held);
         if group.cells.rows() == 0 && self.spec.keys > 0 {
             self.remove_group(touch.slot);
         } else {
-            self.bytes += group.allocated_bytes();
+            self.held.add(group.usage());
         }
         if touch.before != after {
             touch.before.into_iter().for_each(|row| emit(row, -1));
@@ -228,13 +242,13 @@ impl GroupTable {
         let group = self.groups[slot as usize].as_mut()?;
         if !group.touched {
             group.touched = true;
-            let (before, bytes) = if group.cells.rows() == 0 && self.spec.keys > 0 {
-                (None, 0)
+            let (before, held) = if group.cells.rows() == 0 && self.spec.keys > 0 {
+                (None, StateUsage::default())
             } else {
                 // What does not fit was counted when the row was made.
-                (group.result_row(&self.spec, &FaultCounter::default()), group.allocated_bytes())
+                (group.result_row(&self.spec, &FaultCounter::default()), group.usage())
             };
-            self.touched.push(TouchedGroup { slot, before, bytes });
+            self.touched.push(TouchedGroup { slot, before, held });
         }
         Some(group)
     }
@@ -247,7 +261,7 @@ impl GroupTable {
         }
         let group = HeldGroup { key: key.into(), cells: GroupCells::new(&self.spec.set), touched: false };
         if self.spec.keys == 0 {
-            self.bytes += group.allocated_bytes();
+            self.held.add(group.usage());
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.groups.push(None);

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::join_delta::{joined_rows, pair_changes, presence_changes};
 use super::row_bag::RowBag;
+use super::state_usage::free_if_empty;
 use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
@@ -56,6 +57,15 @@ pub(super) struct JoinedBags {
     pub(super) right: RowBag,
 }
 
+impl JoinedBags {
+    /// The key and the bags, without what the rows own.
+    fn usage(&self, key: &Row) -> StateUsage {
+        let mut usage = StateUsage::of_row(key).as_group();
+        usage.bytes += self.left.heap_bytes() + self.right.heap_bytes();
+        usage
+    }
+}
+
 /// Which sides have rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SidePresence {
@@ -85,13 +95,13 @@ pub(super) struct JoinedUpdates {
 pub(super) struct JoinState {
     spec: JoinSpec,
     keys: HashMap<Row, JoinedBags, RowHashState>,
-    rows: usize,
-    bytes: usize,
+    /// The keys with their rows, and what these own.
+    held: StateUsage,
 }
 
 impl JoinState {
     pub(super) fn new(spec: JoinSpec) -> JoinState {
-        JoinState { spec, keys: HashMap::default(), rows: 0, bytes: 0 }
+        JoinState { spec, keys: HashMap::default(), held: StateUsage::default() }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -103,7 +113,7 @@ impl JoinState {
     ) -> Result<Vec<RowUpdate>, StateError> {
         let mut changes = Vec::new();
         for (key, updates) in self.updates_by_key(left, right, faults, &mut changes) {
-            let mut bags = self.keys.remove(&key).unwrap_or_default();
+            let mut bags = self.take_bags(&key);
             if self.spec.condition.is_none() || self.spec.kind == JoinKind::Inner {
                 let before = SidePresence::of_bags(&bags);
                 if self.spec.emits_pairs() {
@@ -117,17 +127,26 @@ impl JoinState {
                 joined_rows(&self.spec, &bags, 1, faults, &mut changes)?;
             }
             if !(bags.left.is_empty() && bags.right.is_empty()) {
+                self.held.add(bags.usage(&key));
                 self.keys.insert(key, bags);
             }
         }
+        free_if_empty(&mut self.keys);
         consolidate_rows(&mut changes);
         Ok(changes)
     }
 
     /// The size of the state.
     pub(super) fn usage(&self) -> StateUsage {
-        let keys = self.keys.len();
-        StateUsage { groups: keys, rows: self.rows, bytes: self.bytes + keys * size_of::<(Row, JoinedBags)>() }
+        let mut usage = self.held;
+        usage.bytes += self.keys.allocation_size();
+        usage
+    }
+
+    fn take_bags(&mut self, key: &Row) -> JoinedBags {
+        let Some(bags) = self.keys.remove(key) else { return JoinedBags::default() };
+        self.held.subtract(bags.usage(key));
+        bags
     }
 
     /// The updates of both sides by key. Rows with a null in their key have no partner, and are not held.
@@ -167,12 +186,11 @@ impl JoinState {
         let left = updates.left.iter().map(|update| (true, update));
         for (is_left, (row, diff)) in left.chain(updates.right.iter().map(|update| (false, update))) {
             let bag = if is_left { &mut bags.left } else { &mut bags.right };
-            let (after, grown) = bag.update(row, *diff);
-            if after < 0 {
+            let change = bag.update(row, *diff);
+            if change.after < 0 {
                 return Err(StateError::NegativeCount { operator: "a join" });
             }
-            self.bytes = self.bytes.saturating_add_signed(grown);
-            self.rows = self.rows.saturating_add_signed(grown.signum());
+            self.held.track(change, || StateUsage::of_row(row).as_row());
         }
         Ok(())
     }

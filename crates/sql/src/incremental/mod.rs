@@ -34,6 +34,7 @@ mod results;
 mod row_bag;
 mod sorted;
 mod sorted_counts;
+mod state_usage;
 mod top_rows;
 mod upper;
 mod value_map;
@@ -48,6 +49,7 @@ pub use group_table::{GroupSpec, GroupTable};
 pub use join_state::JoinSpec;
 pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
 pub use partial_groups::{PartialGroup, PartialGroups};
+pub use state_usage::StateUsage;
 pub use top_rows::{RowOrder, TopSpec};
 pub use upper::{UpperOperator, UpperPlan, UpperState};
 pub use window_partitions::WindowSpec;
@@ -56,7 +58,7 @@ pub(crate) use leaf::LeafNode;
 pub(crate) use leaf_join::LeafJoin;
 pub(crate) use leaf_nodes::{filter_node, project_node};
 
-use crate::datum::{Datum, Row};
+use crate::datum::Row;
 
 /// A row and how many times it is added, or removed if that is negative.
 pub type RowUpdate = (Row, i64);
@@ -78,26 +80,6 @@ pub enum StateError {
     },
 }
 
-/// The size of the state that a question holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StateUsage {
-    /// Groups, partitions and keys of joins.
-    pub groups: usize,
-    /// Rows that are held, distinct ones.
-    pub rows: usize,
-    /// Bytes, approximately.
-    pub bytes: usize,
-}
-
-impl StateUsage {
-    /// Adds the size of another part of the state.
-    pub fn add(&mut self, other: StateUsage) {
-        self.groups += other.groups;
-        self.rows += other.rows;
-        self.bytes += other.bytes;
-    }
-}
-
 /// Adds up the updates of equal rows, and leaves out those that cancel. The rows are sorted afterwards.
 pub fn consolidate_rows(updates: &mut Vec<RowUpdate>) {
     if updates.len() > 1 {
@@ -111,9 +93,4 @@ pub fn consolidate_rows(updates: &mut Vec<RowUpdate>) {
         });
     }
     updates.retain(|(_, diff)| *diff != 0);
-}
-
-/// The size of a row in memory, bytes.
-fn row_bytes(row: &[Datum]) -> usize {
-    size_of::<Row>() + row.iter().map(Datum::allocated_bytes).sum::<usize>()
 }

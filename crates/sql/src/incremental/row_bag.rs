@@ -2,7 +2,8 @@
 
 use hashbrown::HashMap;
 
-use super::{RowUpdate, row_bytes};
+use super::RowUpdate;
+use super::sorted_counts::CountChange;
 use crate::datum::Row;
 use crate::hash::RowHashState;
 
@@ -41,9 +42,17 @@ impl RowBag {
         }
     }
 
-    /// Adds a row `diff` times. Returns the count after it, and the bytes by which the bag grew.
-    pub(super) fn update(&mut self, row: &Row, diff: i64) -> (i64, isize) {
-        let (before, after) = match self {
+    /// The bytes of the list or map, without what the rows own.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            RowBag::Few(rows) => rows.capacity() * size_of::<RowUpdate>(),
+            RowBag::Many(rows) => rows.allocation_size(),
+        }
+    }
+
+    /// Adds a row `diff` times.
+    pub(super) fn update(&mut self, row: &Row, diff: i64) -> CountChange {
+        let change = match self {
             RowBag::Few(rows) => update_list(rows, row, diff),
             RowBag::Many(rows) => {
                 let count = rows.entry_ref(row).or_insert(0);
@@ -53,7 +62,7 @@ impl RowBag {
                 if after == 0 {
                     rows.remove(row);
                 }
-                (before, after)
+                CountChange { before, after }
             }
         };
         if let RowBag::Few(rows) = self
@@ -61,12 +70,11 @@ impl RowBag {
         {
             *self = RowBag::Many(std::mem::take(rows).into_iter().collect());
         }
-        let bytes = (row_bytes(row) + size_of::<i64>()) as isize;
-        (after, bytes * (isize::from(after != 0) - isize::from(before != 0)))
+        change
     }
 }
 
-fn update_list(rows: &mut Vec<RowUpdate>, row: &Row, diff: i64) -> (i64, i64) {
+fn update_list(rows: &mut Vec<RowUpdate>, row: &Row, diff: i64) -> CountChange {
     match rows.iter().position(|(other, _)| other == row) {
         Some(index) => {
             let before = rows[index].1;
@@ -75,12 +83,16 @@ fn update_list(rows: &mut Vec<RowUpdate>, row: &Row, diff: i64) -> (i64, i64) {
             if after == 0 {
                 rows.swap_remove(index);
             }
-            (before, after)
+            CountChange { before, after }
         }
-        None if diff == 0 => (0, 0),
+        None if diff == 0 => CountChange { before: 0, after: 0 },
         None => {
+            if rows.is_empty() {
+                // Many keys have one row.
+                rows.reserve_exact(1);
+            }
             rows.push((row.clone(), diff));
-            (0, diff)
+            CountChange { before: 0, after: diff }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::state_usage::tree_bytes;
+
 /// Keys in their order, with counts that are not zero.
 ///
 /// Most groups have few different values. A tree has nodes of eleven places, so up to [`FEW_KEYS`] keys are a sorted list.
@@ -32,6 +34,11 @@ impl<K> Default for SortedCounts<K> {
 }
 
 impl<K: Ord> SortedCounts<K> {
+    /// Whether there is no key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The number of keys.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -102,15 +109,11 @@ impl<K: Ord> SortedCounts<K> {
         change
     }
 
-    /// The bytes owned on the heap, for this number of bytes of all keys.
-    pub(super) fn heap_bytes(&self, key_bytes: usize) -> usize {
+    /// The bytes of the list or tree, without what the keys own.
+    pub(super) fn heap_bytes(&self) -> usize {
         match self {
-            SortedCounts::Few(list) => {
-                let unused = list.capacity() - list.len();
-                key_bytes + list.len() * size_of::<i64>() + unused * size_of::<(K, i64)>()
-            }
-            // A tree's nodes are two thirds full.
-            SortedCounts::Many(tree) => (key_bytes + tree.len() * size_of::<i64>()) * 3 / 2,
+            SortedCounts::Few(list) => list.capacity() * size_of::<(K, i64)>(),
+            SortedCounts::Many(tree) => tree_bytes(tree.len(), size_of::<(K, i64)>()),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The first rows in an order.
 
-use std::collections::BTreeMap;
-
 use super::sorted::{SortDirection, SortValue, SortedRow};
-use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
+use super::sorted_counts::SortedCounts;
+use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::Row;
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
@@ -45,53 +44,44 @@ pub struct TopSpec {
 #[derive(Debug)]
 pub(super) struct TopRows {
     spec: TopSpec,
-    rows: BTreeMap<SortedRow, i64>,
+    rows: SortedCounts<SortedRow>,
     /// The last row that counts, if there are as many as count.
     boundary: Option<SortedRow>,
-    bytes: usize,
+    /// The rows, and what they own.
+    held: StateUsage,
 }
 
-/// The bytes of a row in the order.
-pub(super) fn sorted_row_bytes(row: &SortedRow) -> usize {
-    let key_bytes = |key: &SortValue| key.value.allocated_bytes() + size_of::<SortDirection>();
-    size_of::<SortedRow>() + size_of::<i64>() + row_bytes(&row.row) + row.keys.iter().map(key_bytes).sum::<usize>()
+/// The row, and what it owns.
+fn sorted_row_usage(row: &SortedRow) -> StateUsage {
+    let mut usage = StateUsage::of_row(&row.row).as_row();
+    usage.add(StateUsage::of_values(row.keys.iter().map(|key| &key.value)));
+    usage.bytes += size_of_val(&*row.keys);
+    usage
 }
 
-/// Adds a row `diff` times to an ordered bag. Returns the bytes by which it grew.
+/// Adds a row `diff` times to an ordered bag, and what it owns to `held`.
 pub(super) fn update_sorted(
-    rows: &mut BTreeMap<SortedRow, i64>,
+    rows: &mut SortedCounts<SortedRow>,
     row: SortedRow,
     diff: i64,
+    held: &mut StateUsage,
     operator: &'static str,
-) -> Result<isize, StateError> {
-    use std::collections::btree_map::Entry;
-    let bytes = sorted_row_bytes(&row) as isize;
-    match rows.entry(row) {
-        Entry::Vacant(entry) if diff > 0 => {
-            entry.insert(diff);
-            Ok(bytes)
-        }
-        Entry::Vacant(_) => Err(StateError::NegativeCount { operator }),
-        Entry::Occupied(mut entry) => {
-            let count = entry.get().checked_add(diff).ok_or(StateError::CountOverflow { operator })?;
-            match count {
-                ..0 => Err(StateError::NegativeCount { operator }),
-                0 => {
-                    entry.remove();
-                    Ok(-bytes)
-                }
-                _ => {
-                    entry.insert(count);
-                    Ok(0)
-                }
-            }
-        }
+) -> Result<(), StateError> {
+    let usage = sorted_row_usage(&row);
+    let change = rows.update(row, diff);
+    if change.before.checked_add(diff).is_none() {
+        return Err(StateError::CountOverflow { operator });
     }
+    if change.after < 0 {
+        return Err(StateError::NegativeCount { operator });
+    }
+    held.track(change, || usage);
+    Ok(())
 }
 
 impl TopRows {
     pub(super) fn new(spec: TopSpec) -> TopRows {
-        TopRows { spec, rows: BTreeMap::new(), boundary: None, bytes: 0 }
+        TopRows { spec, rows: SortedCounts::default(), boundary: None, held: StateUsage::default() }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -110,8 +100,7 @@ impl TopRows {
             self.first_rows(&mut |row, count| changes.push((row.row.clone(), -count)));
         }
         for (row, diff) in updates {
-            let grown = update_sorted(&mut self.rows, row, diff, "LIMIT")?;
-            self.bytes = self.bytes.saturating_add_signed(grown);
+            update_sorted(&mut self.rows, row, diff, &mut self.held, "LIMIT")?;
         }
         if !unchanged {
             self.boundary = self.first_rows(&mut |row, count| changes.push((row.row.clone(), count))).cloned();
@@ -122,7 +111,9 @@ impl TopRows {
 
     /// The size of the state.
     pub(super) fn usage(&self) -> StateUsage {
-        StateUsage { groups: 0, rows: self.rows.len(), bytes: self.bytes }
+        let mut usage = self.held;
+        usage.bytes += self.rows.heap_bytes();
+        usage
     }
 
     /// Gives the rows of the result to `emit`. Returns the last row that counts, if there are as many as count.
@@ -131,8 +122,8 @@ impl TopRows {
         let limit = self.spec.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let end = limit.map_or(i64::MAX, |limit| start.saturating_add(limit));
         let mut passed = 0_i64;
-        for (row, count) in &self.rows {
-            let next = passed.saturating_add(*count);
+        for (row, count) in self.rows.iter() {
+            let next = passed.saturating_add(count);
             let shown = next.min(end) - passed.max(start);
             if shown > 0 {
                 emit(row, shown);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::sorted::SortValue;
 use super::sorted_counts::{CountChange, SortedCounts};
+use super::state_usage::{StateUsage, tree_bytes};
 use crate::datum::Datum;
 
 /// A bag of values in their order, with their counts.
@@ -15,8 +16,8 @@ pub(super) struct CountedMap<K> {
     counts: SortedCounts<K>,
     /// The number of values whose count is negative.
     negative: usize,
-    /// The bytes of the keys.
-    bytes: usize,
+    /// What the keys own.
+    keys: StateUsage,
 }
 
 /// What an update did to the presence of a value: whether its count is positive.
@@ -29,32 +30,33 @@ pub(super) enum PresenceChange {
 
 /// A key of a [`CountedMap`].
 pub(super) trait MapKey: Ord {
-    /// The size in memory, bytes.
-    fn allocated_bytes(&self) -> usize;
+    /// What the key owns, beside the place that it takes itself.
+    fn owned_usage(&self) -> StateUsage;
 }
 
 impl MapKey for Datum {
-    fn allocated_bytes(&self) -> usize {
-        Datum::allocated_bytes(self)
+    fn owned_usage(&self) -> StateUsage {
+        StateUsage::of_value(self)
     }
 }
 
 impl MapKey for (Datum, Datum) {
-    fn allocated_bytes(&self) -> usize {
-        self.0.allocated_bytes() + self.1.allocated_bytes()
+    fn owned_usage(&self) -> StateUsage {
+        StateUsage::of_values([&self.0, &self.1])
     }
 }
 
 impl MapKey for Box<[SortValue]> {
-    fn allocated_bytes(&self) -> usize {
-        let directions = size_of::<SortValue>() - size_of::<Datum>();
-        size_of::<Self>() + self.iter().map(|part| part.value.allocated_bytes() + directions).sum::<usize>()
+    fn owned_usage(&self) -> StateUsage {
+        let mut usage = StateUsage::of_values(self.iter().map(|part| &part.value));
+        usage.bytes += size_of_val(&**self);
+        usage
     }
 }
 
 impl<K> Default for CountedMap<K> {
     fn default() -> CountedMap<K> {
-        CountedMap { counts: SortedCounts::default(), negative: 0, bytes: 0 }
+        CountedMap { counts: SortedCounts::default(), negative: 0, keys: StateUsage::default() }
     }
 }
 
@@ -69,20 +71,18 @@ impl<K: MapKey> CountedMap<K> {
         self.negative > 0
     }
 
-    /// The bytes owned on the heap, approximately.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.counts.heap_bytes(self.bytes)
+    /// What is owned on the heap.
+    pub(super) fn usage(&self) -> StateUsage {
+        let mut usage = self.keys;
+        usage.bytes += self.counts.heap_bytes();
+        usage
     }
 
     /// Adds a key `diff` times.
     pub(super) fn update(&mut self, key: K, diff: i64) -> CountChange {
-        let key_bytes = key.allocated_bytes();
+        let owned = key.owned_usage();
         let change = self.counts.update(key, diff);
-        if change.before == 0 && change.after != 0 {
-            self.bytes += key_bytes;
-        } else if change.before != 0 && change.after == 0 {
-            self.bytes -= key_bytes;
-        }
+        self.keys.track(change, || owned);
         self.negative = self.negative + usize::from(change.after < 0) - usize::from(change.before < 0);
         change
     }
@@ -148,10 +148,16 @@ impl ValueMap {
         self.values.is_negative()
     }
 
-    /// The bytes owned on the heap, approximately.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let mode = self.by_count.as_ref().map_or(0, |_| self.values.heap_bytes());
-        self.values.heap_bytes() + mode + size_of_val(&*self.cursors)
+    /// What is owned on the heap. Values count once, whatever reads them.
+    pub(super) fn usage(&self) -> StateUsage {
+        let mut usage = self.values.usage();
+        usage.bytes += size_of_val(&*self.cursors);
+        usage.bytes += StateUsage::of_values(self.cursors.iter().map(|cursor| &cursor.value)).bytes;
+        if let Some(by_count) = &self.by_count {
+            let tree = tree_bytes(by_count.len(), size_of::<(Reverse<i64>, Datum)>());
+            usage.bytes += size_of::<FrequencySet>() + tree + self.values.keys.bytes;
+        }
+        usage
     }
 
     /// Adds a value `diff` times.

@@ -1,10 +1,9 @@
 //! Window functions over the ordered rows of one partition.
 
-use std::collections::BTreeMap;
-
 use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
 use super::sorted::SortedRow;
+use super::sorted_counts::SortedCounts;
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
@@ -99,7 +98,7 @@ pub(crate) fn reads_only_before(function: &WindowFunction) -> bool {
 pub(super) fn window_rows(
     columns: &[WindowColumn],
     bound: Option<RankBound>,
-    rows: &BTreeMap<SortedRow, i64>,
+    rows: &SortedCounts<SortedRow>,
     faults: &FaultCounter,
     emit: &mut dyn FnMut(Row),
 ) {
@@ -123,9 +122,9 @@ struct OrderedPartition<'a> {
 
 impl<'a> OrderedPartition<'a> {
     /// All rows, or those up to a bound.
-    fn new(bag: &'a BTreeMap<SortedRow, i64>, bound: Option<RankBound>) -> OrderedPartition<'a> {
+    fn new(bag: &'a SortedCounts<SortedRow>, bound: Option<RankBound>) -> OrderedPartition<'a> {
         let (mut rows, mut peers, mut peer_starts) = (Vec::<&SortedRow>::new(), Vec::new(), Vec::new());
-        let repeated = bag.iter().flat_map(|(row, count)| (0..*count).map(move |_| row));
+        let repeated = bag.iter().flat_map(|(row, count)| (0..count).map(move |_| row));
         for (index, row) in repeated.enumerate() {
             if rows.last().is_none_or(|last| last.keys != row.keys) {
                 peer_starts.push(index);

@@ -1,13 +1,13 @@
 //! Window functions.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashMap;
 
 use super::sorted::SortedRow;
+use super::sorted_counts::SortedCounts;
+use super::state_usage::free_if_empty;
 use super::top_rows::{RowOrder, update_sorted};
 use super::window_frames::{RankBound, WindowColumn, reads_only_before, window_rows};
-use super::{RowUpdate, StateError, StateUsage, consolidate_rows, row_bytes};
+use super::{RowUpdate, StateError, StateUsage, consolidate_rows};
 use crate::datum::Row;
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
@@ -50,14 +50,14 @@ impl WindowSpec {
 #[derive(Debug)]
 pub(super) struct WindowPartitions {
     spec: WindowSpec,
-    partitions: HashMap<Row, BTreeMap<SortedRow, i64>, RowHashState>,
-    rows: usize,
-    bytes: usize,
+    partitions: HashMap<Row, SortedCounts<SortedRow>, RowHashState>,
+    /// The partitions with their rows, and what these own.
+    held: StateUsage,
 }
 
 impl WindowPartitions {
     pub(super) fn new(spec: WindowSpec) -> WindowPartitions {
-        WindowPartitions { spec, partitions: HashMap::default(), rows: 0, bytes: 0 }
+        WindowPartitions { spec, partitions: HashMap::default(), held: StateUsage::default() }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -74,45 +74,52 @@ impl WindowPartitions {
         }
         let mut changes = Vec::new();
         for (key, updates) in by_partition {
-            let mut rows = match self.partitions.remove(&key) {
-                Some(rows) => rows,
-                None => {
-                    self.bytes += row_bytes(&key);
-                    BTreeMap::new()
-                }
-            };
+            let mut rows = self.take_partition(&key);
             window_rows(&self.spec.columns, self.spec.bound, &rows, &FaultCounter::default(), &mut |row| {
                 changes.push((row, -1));
             });
             self.update_partition(&mut rows, updates, faults)?;
             window_rows(&self.spec.columns, self.spec.bound, &rows, faults, &mut |row| changes.push((row, 1)));
-            if rows.is_empty() {
-                self.bytes -= row_bytes(&key);
-            } else {
+            if !rows.is_empty() {
+                self.held.add(partition_usage(&key, &rows));
                 self.partitions.insert(key, rows);
             }
         }
+        free_if_empty(&mut self.partitions);
         consolidate_rows(&mut changes);
         Ok(changes)
     }
 
     /// The size of the state.
     pub(super) fn usage(&self) -> StateUsage {
-        StateUsage { groups: self.partitions.len(), rows: self.rows, bytes: self.bytes }
+        let mut usage = self.held;
+        usage.bytes += self.partitions.allocation_size();
+        usage
+    }
+
+    fn take_partition(&mut self, key: &Row) -> SortedCounts<SortedRow> {
+        let Some(rows) = self.partitions.remove(key) else { return SortedCounts::default() };
+        self.held.subtract(partition_usage(key, &rows));
+        rows
     }
 
     fn update_partition(
         &mut self,
-        rows: &mut BTreeMap<SortedRow, i64>,
+        rows: &mut SortedCounts<SortedRow>,
         updates: Vec<RowUpdate>,
         faults: &FaultCounter,
     ) -> Result<(), StateError> {
         for (row, diff) in updates {
             let row = self.spec.order.sorted_row(row, faults);
-            let grown = update_sorted(rows, row, diff, "a window function")?;
-            self.bytes = self.bytes.saturating_add_signed(grown);
-            self.rows = self.rows.saturating_add_signed(grown.signum());
+            update_sorted(rows, row, diff, &mut self.held, "a window function")?;
         }
         Ok(())
     }
+}
+
+/// A partition with its list or tree, without what the rows own.
+fn partition_usage(key: &Row, rows: &SortedCounts<SortedRow>) -> StateUsage {
+    let mut usage = StateUsage::of_row(key).as_group();
+    usage.bytes += rows.heap_bytes();
+    usage
 }
