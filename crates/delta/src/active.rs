@@ -4,13 +4,23 @@
 //! the table twice. RESTORE, overwrite, DELETE and appends of other writers break the relation between rows and stored
 //! positions. None of that conflicts with a writer that only appends, so each foreign commit is checked here.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The active files of a table, with the number of rows of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ActiveRows {
-    files: HashMap<PathBuf, u64>,
+    files: HashMap<PathBuf, FileRows>,
+    /// How many files were ever added.
+    added: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FileRows {
+    rows: u64,
+    /// How many files were added before it.
+    place: u64,
 }
 
 /// The files that a commit removes and adds, with the rows of added ones.
@@ -32,8 +42,27 @@ pub(crate) enum RowFault {
 }
 
 impl ActiveRows {
+    /// The files of a table, oldest first.
     pub(crate) fn new(files: impl IntoIterator<Item = (PathBuf, u64)>) -> ActiveRows {
-        ActiveRows { files: files.into_iter().collect() }
+        let mut active = ActiveRows::default();
+        for (file, rows) in files {
+            active.add_file(file, rows);
+        }
+        active
+    }
+
+    /// Adds a file. Returns the rows that it had before.
+    fn add_file(&mut self, file: PathBuf, rows: u64) -> u64 {
+        let place = self.added;
+        self.added += 1;
+        self.files.insert(file, FileRows { rows, place }).map_or(0, |before| before.rows)
+    }
+
+    /// The files with the number of their rows, in the order opposite to that in which they were added.
+    pub(crate) fn newest_first(&self) -> Vec<(&Path, u64)> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|(_, file)| Reverse(file.place));
+        files.into_iter().map(|(path, file)| (path.as_path(), file.rows)).collect()
     }
 
     /// Applies a commit. The returned fault matters only for commits of other writers, because our own append rows.
@@ -41,13 +70,13 @@ impl ActiveRows {
         let (mut unknown, mut removed, mut added) = (0_u64, 0_u64, 0_u64);
         for file in changes.removed {
             match self.files.remove(&file) {
-                Some(rows) => removed += rows,
+                Some(file) => removed += file.rows,
                 None => unknown += 1,
             }
         }
         for (file, rows) in changes.added {
             // An `add` of an active file replaces its metadata, and adds no rows.
-            removed += self.files.insert(file, rows).unwrap_or(0);
+            removed += self.add_file(file, rows);
             added += rows;
         }
         match (unknown, added.cmp(&removed)) {

@@ -3,6 +3,7 @@
 //! Nothing is written before all four tables were checked. With [`ClaimPolicy::AtOpen`] all four are claimed before a
 //! position is read, so that no older writer can move a position afterwards.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake::kernel::transaction::CommitProperties;
@@ -93,7 +94,9 @@ pub(crate) async fn open_tables(settings: &TablesSettings) -> Result<Vec<OpenedT
         for file in files.iter_mut().filter(|file| file.rows.is_none()) {
             file.rows = Some(rows::count_rows(file.at.clone()).await?);
         }
-        let with_rows = files.iter().map(|file| (file.at.path.clone(), file.rows.unwrap_or(0)));
+        let rows: HashMap<_, _> = files.iter().map(|file| (&file.at.path, file.rows.unwrap_or(0))).collect();
+        let oldest_first = rows::newest_first(&files).into_iter().rev().map(|file| file.path);
+        let with_rows = oldest_first.map(|path| (path.clone(), rows.get(&path).copied().unwrap_or(0)));
         writer.active = Some(ActiveRows::new(with_rows));
         tables.push(OpenedTable { files, writer });
     }

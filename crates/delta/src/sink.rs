@@ -4,8 +4,9 @@ use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::questions::ReadColumns;
 use tokio::sync::{mpsc, watch};
 
+use super::rows::StoredRows;
 use super::{DeltaEncoder, DeltaError, DeltaTables, EncodedBatches};
-use pinflow_connect::sink::{SinkError, StoredChunk, TableStatus, Window, WindowSink};
+use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, TableStatus, Window, WindowSink};
 
 impl From<DeltaError> for SinkError {
     fn from(error: DeltaError) -> SinkError {
@@ -15,6 +16,22 @@ impl From<DeltaError> for SinkError {
 
 /// The most chunks between the decoders and the engine, in addition to those that the decoders hold.
 const MAX_BUFFERED_CHUNKS: usize = 2;
+
+/// Passes on chunks as the engine takes them.
+fn forward_chunks(
+    mut chunks: mpsc::Receiver<Result<StoredRows, DeltaError>>,
+) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
+    let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
+    tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            let chunk = chunk.map(|rows| Box::new(rows) as Box<dyn StoredChunk>).map_err(SinkError::from);
+            if sender.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
 
 impl WindowSink for DeltaTables {
     type Encoder = DeltaEncoder;
@@ -28,17 +45,12 @@ impl WindowSink for DeltaTables {
         duplicates: DuplicatePolicy,
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
-        let mut chunks = DeltaTables::read_back(self, duplicates, columns);
-        let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
-        tokio::spawn(async move {
-            while let Some(chunk) = chunks.recv().await {
-                let chunk = chunk.map(|rows| Box::new(rows) as Box<dyn StoredChunk>).map_err(SinkError::from);
-                if sender.send(chunk).await.is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
+        forward_chunks(DeltaTables::read_back(self, duplicates, columns))
+    }
+
+    fn snapshot(&self, duplicates: DuplicatePolicy, columns: &ReadColumns) -> StoredSnapshot {
+        let (rows, chunks) = DeltaTables::snapshot(self, duplicates, columns);
+        StoredSnapshot { rows, chunks: forward_chunks(chunks) }
     }
 
     fn paused(&self) -> watch::Receiver<Option<String>> {

@@ -193,6 +193,27 @@ impl DeltaTables {
         law::check_while_reading(rows::read_back(files, duplicates, columns), self.law.clone())
     }
 
+    /// Every row that the cleaned tables contain after the last commit, and how many there are, otherwise as
+    /// [`DeltaTables::read_back`]. Call it between commits.
+    ///
+    /// A compaction that is committed later does not matter: the files that it replaces are read, and a vacuum keeps them for
+    /// [`TablesSettings::keep_hours`]. If a file is missing nevertheless, because `keep_files_max` is exceeded or another tool
+    /// removed it, the rows end with [`DeltaError::MissingFile`].
+    #[must_use]
+    pub fn snapshot(
+        &self,
+        duplicates: DuplicatePolicy,
+        columns: &ReadColumns,
+    ) -> (u64, mpsc::Receiver<Result<StoredRows, DeltaError>>) {
+        let (mut files, mut rows) = (Vec::new(), 0);
+        for writer in self.states.iter().map(|state| &state.writer).filter(|writer| writer.table != Table::Rejected) {
+            let active = writer.active_files();
+            rows += active.iter().map(|(_, rows)| rows).sum::<u64>();
+            files.extend(active.into_iter().map(|(file, _)| (writer.table, file)));
+        }
+        (rows, rows::read_back(files, duplicates, columns))
+    }
+
     /// Makes a window durable in all tables. Transient storage errors are retried.
     ///
     /// Dropping the future is as safe as a crash: what was committed is found at the next open. These tables then

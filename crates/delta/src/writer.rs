@@ -133,6 +133,16 @@ impl TableWriter {
         }
     }
 
+    /// The data files of the last version that was read or written, newest first, each with the number of its rows.
+    pub(crate) fn active_files(&self) -> Vec<(FileAt, u64)> {
+        let files = self.active.iter().flat_map(ActiveRows::newest_first);
+        let located = files.map(|(path, rows)| {
+            let name = path.strip_prefix(&self.log.folder).unwrap_or(path).to_string_lossy();
+            (FileAt::new(&self.log, &name), rows)
+        });
+        located.collect()
+    }
+
     /// Encodes a commit with the types of the library.
     fn encode_commit(
         &self,

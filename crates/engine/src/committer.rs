@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::protocol::{CommitRequest, EngineEvent, WindowBatches};
+use super::questions::SnapshotOrder;
 use super::worker::panic_message;
 use super::{EngineError, EngineMetrics};
 use pinflow_connect::sink::{RawArchive, WindowSink};
@@ -46,6 +47,7 @@ async fn commit_windows<S: WindowSink>(
         fail::fail_point!("engine::commit");
         let (epoch, rows, begun) = (request.window.epoch, request.window.rows, Instant::now());
         let span = tracing::info_span!(target: COMMIT_LOG_TARGET, "commit", epoch, rows);
+        let (order, is_last) = (request.snapshot.clone(), request.is_last);
         let done = commit_window(&mut sink, archive.as_deref_mut(), request).instrument(span).await;
         let failed = done.is_err();
         if !failed {
@@ -56,6 +58,11 @@ async fn commit_windows<S: WindowSink>(
             commits.last_at = Some(Timestamp::now());
             commits.total += took;
             tracing::info!(target: COMMIT_LOG_TARGET, epoch, rows, seconds = took.as_secs_f64(), "committed");
+        }
+        if let Some(SnapshotOrder { question, duplicates, columns }) = order.filter(|_| !failed && !is_last) {
+            // Before any later window, so that it has the rows of this one and the earlier ones, and no others.
+            let snapshot = sink.snapshot(duplicates, &columns);
+            let _ = events.send(EngineEvent::SnapshotTaken { question, snapshot });
         }
         let _ = events.send(match done {
             Ok(()) => EngineEvent::WindowDurable { epoch },
@@ -71,7 +78,7 @@ async fn commit_windows<S: WindowSink>(
 async fn commit_window<S: WindowSink>(
     sink: &mut S,
     archive: Option<&mut (dyn RawArchive + 'static)>,
-    CommitRequest { window, raw, is_last }: CommitRequest<S>,
+    CommitRequest { window, raw, is_last, .. }: CommitRequest<S>,
 ) -> Result<(), EngineError> {
     if let Some(archive) = archive {
         archive.store_window(raw).await.map_err(EngineError::Archive)?;

@@ -33,6 +33,8 @@ mod questions;
 mod rejection_log;
 mod scheduler;
 mod settings;
+#[cfg(test)]
+mod sim_rng;
 mod stop;
 mod text_sweeps;
 mod worker;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use pinflow_dataflows::graph::StateSizes;
+use pinflow_dataflows::graph::{QuestionUsage, StateSizes};
 use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::introspection::WorkerLog;
+use pinflow_dataflows::questions::QuestionId;
 use tokio::sync::watch;
 
 use super::rejection_log::RejectionLog;
@@ -40,6 +41,8 @@ pub struct EngineMetrics {
     pub memory_is_over: AtomicBool,
     /// State sizes of each worker's part of the graph.
     sizes: Mutex<Vec<StateSizes>>,
+    /// What each question costs on each worker.
+    question_usage: Mutex<Vec<Vec<QuestionUsage>>>,
     /// Bytes given to workers.
     pub bytes: AtomicU64,
     /// Remaining bytes of the sources that know it.
@@ -86,6 +89,23 @@ impl EngineMetrics {
         let mut held = StateSizes::default();
         self.sizes.lock().iter().for_each(|sizes| held += *sizes);
         held
+    }
+
+    pub(super) fn record_question_usage(&self, worker: usize, usage: Vec<QuestionUsage>) {
+        let mut all = self.question_usage.lock();
+        let workers = all.len().max(worker + 1);
+        all.resize(workers, Vec::new());
+        all[worker] = usage;
+    }
+
+    /// What each question costs on all workers, by id.
+    #[must_use]
+    pub fn question_usage(&self) -> Vec<QuestionUsage> {
+        let mut sums: BTreeMap<QuestionId, QuestionUsage> = BTreeMap::new();
+        for usage in self.question_usage.lock().iter().flatten() {
+            *sums.entry(usage.question).or_insert_with(|| QuestionUsage::none(usage.question)) += *usage;
+        }
+        sums.into_values().collect()
     }
 
     /// Records that a source cannot be read and why, or (`None`) that it can be again.

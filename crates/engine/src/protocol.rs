@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::thread::Thread;
 
-use pinflow_dataflows::graph::AnswerChange;
+use pinflow_dataflows::graph::{AnswerChange, FillProgress};
 use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
+use pinflow_dataflows::questions::{Question, QuestionId};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 
 use super::EngineError;
 use super::all_rejected::RejectionCounts;
-use pinflow_connect::sink::{RawWindow, RowEncoder, StoredChunk, Window, WindowSink};
+use super::questions::SnapshotOrder;
+use pinflow_connect::sink::{RawWindow, RowEncoder, StoredChunk, StoredSnapshot, Window, WindowSink};
 use pinflow_connect::source::RecordBlock;
 use pinflow_core::position::{Epoch, PartitionId};
 
@@ -22,6 +24,14 @@ pub(super) enum WorkerCommand {
     ReadBlock { block: RecordBlock, source: Symbol, stream_hint: StreamHint },
     /// Add these rows from the tables to the answers of the open epoch.
     ReplayStored(Box<dyn StoredChunk>),
+    /// Add this question in the open epoch. `with_rows`: rows of the tables follow before its answer is filled.
+    AddQuestion { id: QuestionId, question: Arc<Question>, with_rows: bool },
+    /// These rows of the tables fill a question.
+    FillRows { id: QuestionId, rows: Box<dyn StoredChunk> },
+    /// All rows of the tables that fill this question were given to the workers.
+    BeginFill { id: QuestionId },
+    /// Remove this question in the open epoch.
+    DropQuestion { id: QuestionId },
     /// The epoch is complete; `ends_window`: it is the last of its window.
     /// `sweep`: mark the texts of the rows that are held at its end.
     CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>> },
@@ -35,6 +45,10 @@ pub(super) enum EngineEvent<B> {
     EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts, batches: Option<B> },
     /// A part of the answer changes of an epoch.
     AnswersChanged { epoch: Epoch, changes: Vec<AnswerChange> },
+    /// How far a question is filled on a worker at the end of an epoch.
+    FillProgressed { worker: usize, epoch: Epoch, progress: FillProgress },
+    /// The rows of the tables that a question needs can be read.
+    SnapshotTaken { question: QuestionId, snapshot: StoredSnapshot },
     /// Every epoch below the frontier has passed the whole graph, and all its changes have been reported.
     FrontierAdvanced { frontier: Epoch },
     /// Everything up to this epoch is committed.
@@ -68,6 +82,8 @@ pub(super) struct CommitRequest<S: WindowSink> {
     pub(super) window: Window<WindowBatches<S>>,
     /// Its messages as received; empty without an archive.
     pub(super) raw: RawWindow,
+    /// Rows to read as of the end of this window.
+    pub(super) snapshot: Option<SnapshotOrder>,
     /// Whether no other window follows in this run.
     pub(super) is_last: bool,
 }

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use pinflow_dataflows::clean::StoredTexts;
 use pinflow_dataflows::graph::WorkerGraph;
 use pinflow_dataflows::ingest::{MessageParser, RowSink, StreamHint};
 use pinflow_dataflows::introspection::WorkerLog;
+use pinflow_dataflows::questions::QuestionId;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 use pinflow_dataflows::symbol::Symbol;
@@ -78,7 +79,8 @@ impl<E: RowEncoder> EngineWorker<E> {
             log
         });
         let events = init.events.clone();
-        let graph = WorkerGraph::install(
+        let (worker_index, progress_events) = (worker.index(), events.clone());
+        let mut graph = WorkerGraph::install(
             worker,
             FIRST_EPOCH,
             settings.graph_options,
@@ -86,8 +88,12 @@ impl<E: RowEncoder> EngineWorker<E> {
             move |epoch, changes| {
                 let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
             },
-            |_, _| {},
+            move |epoch, progress| {
+                let event = EngineEvent::FillProgressed { worker: worker_index, epoch, progress };
+                let _ = progress_events.send(event);
+            },
         );
+        graph.set_clock(elapsed_nanos);
         let thread = std::thread::current();
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
@@ -119,6 +125,10 @@ impl<E: RowEncoder> EngineWorker<E> {
         match command {
             WorkerCommand::ReadBlock { block, source, stream_hint } => self.read_block(&block, source, stream_hint),
             WorkerCommand::ReplayStored(rows) => self.replay_stored(rows.as_ref()),
+            WorkerCommand::AddQuestion { id, question, with_rows } => self.graph.add_question(id, &question, with_rows),
+            WorkerCommand::FillRows { id, rows } => self.fill_rows(id, rows.as_ref()),
+            WorkerCommand::BeginFill { id } => self.graph.begin_fill(id),
+            WorkerCommand::DropQuestion { id } => self.graph.drop_question(id),
             WorkerCommand::CloseEpoch { epoch, ends_window, sweep } => {
                 if let Some(sweep) = sweep {
                     self.graph.mark_after(epoch, sweep);
@@ -133,6 +143,12 @@ impl<E: RowEncoder> EngineWorker<E> {
         let mut rebuild = AnswerRebuild { graph: &mut self.graph, texts };
         rows.replay(&mut rebuild);
         self.init.metrics.stored_texts_too_long.fetch_add(rebuild.texts.too_long, Relaxed);
+    }
+
+    /// Gives rows of the tables to a question that fills. They were counted when they were first read.
+    fn fill_rows(&mut self, id: QuestionId, rows: &dyn StoredChunk) {
+        let texts = StoredTexts::new(self.text_bytes_max);
+        rows.replay(&mut QuestionRows { id, graph: &mut self.graph, texts });
     }
 
     fn read_block(&mut self, block: &RecordBlock, source: Symbol, stream_hint: StreamHint) {
@@ -188,6 +204,7 @@ impl<E: RowEncoder> EngineWorker<E> {
         }
         self.frontier = frontier;
         let sizes = self.graph.sizes();
+        self.init.metrics.record_question_usage(index, self.graph.question_usage());
         self.init.metrics.record_graph_sizes(index, sizes);
         if let Some(log) = &self.log {
             log.record_sizes(sizes);
@@ -279,4 +296,30 @@ impl RowSink for AnswerRebuild<'_> {
         self.texts.bound_user(row, |row| self.graph.user(lineage, row));
     }
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}
+
+/// Gives rows from the tables to a question that fills.
+struct QuestionRows<'a> {
+    id: QuestionId,
+    graph: &'a mut WorkerGraph,
+    texts: StoredTexts,
+}
+
+impl RowSink for QuestionRows<'_> {
+    fn pin(&mut self, lineage: Lineage, row: &Pin<'_>) {
+        self.texts.bound_pin(row, |row| self.graph.fill_pin(self.id, lineage, row));
+    }
+    fn geo(&mut self, lineage: Lineage, row: &Geo<'_>) {
+        self.texts.bound_geo(row, |row| self.graph.fill_geo(self.id, lineage, row));
+    }
+    fn user(&mut self, lineage: Lineage, row: &User<'_>) {
+        self.texts.bound_user(row, |row| self.graph.fill_user(self.id, lineage, row));
+    }
+    fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}
+
+/// Nanoseconds since this function was first called: the clock that times evaluations of questions.
+fn elapsed_nanos() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -32,15 +32,42 @@ impl QuestionSet {
     /// The set with one more question, and its id.
     ///
     /// # Errors
-    /// [`DuplicateQuestion`] if there is one of this name. Names that differ only in case would share a folder on some
-    /// file systems, so they count as equal.
+    /// [`DuplicateQuestion`] if there is one of this name, in this or another case.
     pub fn with_question(&self, question: Question) -> Result<(QuestionSet, QuestionId), DuplicateQuestion> {
-        if let Some((_, other)) = self.iter().find(|(_, other)| other.name.eq_ignore_ascii_case(&question.name)) {
-            return Err(DuplicateQuestion(other.name.to_string()));
+        let (set, id) = self.with_reserved_id();
+        Ok((set.with_reserved_question(id, Arc::new(question))?, id))
+    }
+
+    /// The same questions, and an id that no other question will get.
+    #[must_use]
+    pub fn with_reserved_id(&self) -> (QuestionSet, QuestionId) {
+        (
+            QuestionSet { questions: Arc::clone(&self.questions), next_id: self.next_id + 1 },
+            QuestionId::new(self.next_id),
+        )
+    }
+
+    /// The set with a question for which `id` was reserved.
+    ///
+    /// # Errors
+    /// As [`QuestionSet::with_question`].
+    pub fn with_reserved_question(
+        &self,
+        id: QuestionId,
+        question: Arc<Question>,
+    ) -> Result<QuestionSet, DuplicateQuestion> {
+        self.check_name(&question.name)?;
+        let (before, after) = self.questions.split_at(self.questions.partition_point(|(other, _)| *other < id));
+        let questions = [before, &[(id, question)], after].concat().into();
+        Ok(QuestionSet { questions, next_id: self.next_id.max(id.number() + 1) })
+    }
+
+    /// Names that differ only in case would share a folder on some file systems, so they count as equal.
+    fn check_name(&self, name: &QuestionName) -> Result<(), DuplicateQuestion> {
+        match self.iter().find(|(_, other)| other.name.eq_ignore_ascii_case(name)) {
+            Some((_, other)) => Err(DuplicateQuestion(other.name.to_string())),
+            None => Ok(()),
         }
-        let id = QuestionId::new(self.next_id);
-        let questions = self.questions.iter().cloned().chain([(id, Arc::new(question))]).collect();
-        Ok((QuestionSet { questions, next_id: self.next_id + 1 }, id))
     }
 
     /// The set without a question.
@@ -130,6 +157,17 @@ mod tests {
         assert_eq!((set.index_of(first), set.index_of(second), set.len()), (None, Some(11), 12));
         assert!(!set.has_same_ids(&QuestionSet::built_in(GraphOptions::default())));
         assert!(set.without_question(second).has_same_ids(&QuestionSet::built_in(GraphOptions::default())));
+    }
+
+    #[test]
+    fn question_with_a_reserved_id_is_listed_by_its_id() {
+        let (set, first) = QuestionSet::built_in(GraphOptions::default()).with_reserved_id();
+        let (set, second) = set.with_question(renamed("second")).expect("is new");
+        assert!(first < second && set.get(first).is_none());
+        let set = set.with_reserved_question(first, Arc::new(renamed("first"))).expect("is new");
+        assert_eq!((set.index_of(first), set.index_of(second)), (Some(11), Some(12)));
+        assert!(set.with_reserved_id().1 > second);
+        assert!(set.with_reserved_question(QuestionId::new(99), Arc::new(renamed("FIRST"))).is_err());
     }
 
     #[test]

@@ -113,6 +113,16 @@ pub trait StoredChunk: Send + 'static {
     }
 }
 
+/// The rows of a sink at one moment, while it goes on to commit windows.
+#[derive(Debug)]
+pub struct StoredSnapshot {
+    /// How many there are, including those that chunks leave out.
+    pub rows: u64,
+    /// The rows, in no particular order. Closes after the last chunk. An error means that rows are missing, for example because
+    /// a file that was compacted since then was vacuumed; the sink itself is intact.
+    pub chunks: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
+}
+
 /// The size of one table as its writer knows it: what it found at the start, and what it added since. Changes by other
 /// writers, such as a compaction, are counted at the next start.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -144,6 +154,10 @@ pub trait WindowSink: Send + 'static {
         duplicates: DuplicatePolicy,
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
+
+    /// The rows of all windows committed so far, otherwise as [`WindowSink::read_back`]. They are read in the background.
+    /// Called between two commits.
+    fn snapshot(&self, duplicates: DuplicatePolicy, columns: &ReadColumns) -> StoredSnapshot;
 
     /// The condition that the sink waits for, such as a full disk; `None` while it does not wait.
     fn paused(&self) -> watch::Receiver<Option<String>>;
@@ -228,6 +242,9 @@ impl WindowSink for NoTables {
         _: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         mpsc::channel(1).1
+    }
+    fn snapshot(&self, _: DuplicatePolicy, _: &ReadColumns) -> StoredSnapshot {
+        StoredSnapshot { rows: 0, chunks: mpsc::channel(1).1 }
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1

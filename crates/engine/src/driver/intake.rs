@@ -14,7 +14,7 @@ use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
 /// Estimated size of a row read back from the tables without its texts, in bytes. It only balances the workers and bounds
 /// the queue.
-const STORED_ROW_BYTES: usize = 64;
+pub(super) const STORED_ROW_BYTES: usize = 64;
 
 impl<S: WindowSink> EngineDriver<S> {
     pub(super) fn on_stored_rows(

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::question_changes::SnapshotRows;
 use super::{DriverInputs, EngineDriver};
 use crate::all_rejected::AllRejectedMonitor;
 use crate::committer::run_committer;
 use crate::memory::MEMORY_GRACE;
+use crate::questions::{QuestionRegistry, RegistryPolicy};
 use crate::scheduler::{EpochScheduler, SchedulerPolicy};
 use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
@@ -87,6 +89,8 @@ impl<S: WindowSink> Engine<S> {
         self.metrics.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let sweeps =
             TextSweeps::new(self.settings.workers, self.settings.graph_options.duplicates, Arc::clone(&self.metrics));
+        let questions =
+            QuestionRegistry::new(registry_policy(&self.settings, has_tables), self.settings.questions.clone());
         let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
         let driver = EngineDriver::<S> {
             scheduler: EpochScheduler::new(policy, Instant::now()),
@@ -97,7 +101,8 @@ impl<S: WindowSink> Engine<S> {
             metrics: self.metrics,
             has_tables,
             archives,
-            questions: self.settings.questions,
+            questions,
+            fill_rows: SnapshotRows::default(),
             memory_max: self.settings.memory_max,
             resident: 0,
             partitions: BTreeMap::new(),
@@ -109,12 +114,27 @@ impl<S: WindowSink> Engine<S> {
             all_rejected: AllRejectedMonitor::default(),
             failure: None,
         };
-        let inputs = DriverInputs { source_events: self.events, stored_rows, engine_events, stop: self.stop };
+        let inputs = DriverInputs {
+            source_events: self.events,
+            stored_rows,
+            engine_events,
+            question_requests: self.question_requests,
+            stop: self.stop,
+        };
         let (outcome, failure) = driver.run_until_finished(inputs).await?;
         committer
             .await
             .map_err(|panic| EngineError::Panicked { thread: "committer".to_owned(), message: panic.to_string() })?;
         failure.map_or(Ok(outcome), Err)
+    }
+}
+
+fn registry_policy(settings: &EngineSettings, has_tables: bool) -> RegistryPolicy {
+    RegistryPolicy {
+        workers: settings.workers,
+        duplicates: settings.graph_options.duplicates,
+        has_tables,
+        limits: settings.question_limits,
     }
 }
 

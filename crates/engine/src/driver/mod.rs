@@ -5,26 +5,28 @@ mod contents;
 mod intake;
 mod launch;
 mod output;
+mod question_changes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
-use pinflow_dataflows::questions::QuestionSet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::contents::EnginePayload;
+use self::question_changes::SnapshotRows;
 use super::all_rejected::{AllRejected, AllRejectedMonitor};
 use super::memory::{HeldMemory, resident_bytes};
 use super::partition_state::PartitionState;
 use super::protocol::{CommitRequest, EngineEvent, WindowBatches, WorkerCommand};
+use super::questions::QuestionRegistry;
 use super::scheduler::{AllowedInput, EpochScheduler, SchedulerCommand, SchedulerEvent};
 use super::stop::RunOutcome;
 use super::text_sweeps::TextSweeps;
 use super::workers::WorkerHandle;
-use super::{EngineError, EngineMetrics, EpochFrame, RunTotals};
+use super::{EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
 use pinflow_core::position::{Epoch, PartitionId};
@@ -39,6 +41,8 @@ struct DriverInputs<S: WindowSink> {
     stored_rows: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
     /// Events of workers and the committer.
     engine_events: mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
+    /// Requests to change the questions.
+    question_requests: QuestionRequests,
     /// Becomes `true` when the run must stop.
     stop: watch::Receiver<bool>,
 }
@@ -59,7 +63,9 @@ struct EngineDriver<S: WindowSink> {
     metrics: Arc<EngineMetrics>,
     has_tables: bool,
     archives: bool,
-    questions: QuestionSet,
+    questions: QuestionRegistry,
+    /// Rows of the tables for the question that fills.
+    fill_rows: SnapshotRows,
     memory_max: Option<u64>,
     /// The last measurement, in bytes.
     resident: u64,
@@ -83,9 +89,10 @@ impl<S: WindowSink> EngineDriver<S> {
         mut self,
         mut inputs: DriverInputs<S>,
     ) -> Result<(RunOutcome, Option<EngineError>), EngineError> {
-        let mut is_stop_known = false;
+        let (mut is_stop_known, mut may_request) = (false, true);
         loop {
             let (allowed_input, deadline) = (self.scheduler.allowed_input(), self.scheduler.next_deadline());
+            let may_fill = self.scheduler.may_take_fill_rows();
             let handled = tokio::select! {
                 biased;
                 event = inputs.engine_events.recv() => {
@@ -95,6 +102,15 @@ impl<S: WindowSink> EngineDriver<S> {
                     is_stop_known = true;
                     // A closed channel can no longer request a stop.
                     if changed.is_ok() { self.schedule_event(SchedulerEvent::StopRequested); }
+                    Ok(())
+                }
+                request = inputs.question_requests.receiver.recv(), if may_request => {
+                    may_request = request.is_some();
+                    self.on_question_request(request);
+                    Ok(())
+                }
+                chunk = self.fill_rows.next_chunk(), if may_fill && self.fill_rows.is_reading() => {
+                    self.on_fill_rows(chunk);
                     Ok(())
                 }
                 chunk = inputs.stored_rows.recv(), if allowed_input == AllowedInput::StoredRows => self.on_stored_rows(chunk),
@@ -120,10 +136,14 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.do_commands().await? == TurnEnd::Finished {
             return Ok(TurnEnd::Finished);
         }
+        self.change_questions();
         self.measure_memory();
-        let can_sweep = self.sweeps.can_begin();
-        self.schedule_event(SchedulerEvent::Tick { can_sweep });
-        self.do_commands().await
+        let (can_sweep, fills) = (self.sweeps.can_begin(), self.questions.is_walking());
+        self.schedule_event(SchedulerEvent::Tick { can_sweep, fills });
+        let turn_end = self.do_commands().await?;
+        // A question that begins after the end of a window begins before any record of the next one.
+        self.change_questions();
+        Ok(turn_end)
     }
 
     fn measure_memory(&mut self) {
@@ -156,6 +176,10 @@ impl<S: WindowSink> EngineDriver<S> {
             EngineEvent::AnswersChanged { epoch, changes } => {
                 self.scheduler.in_flight_mut(epoch).1.changes.extend(changes);
             }
+            EngineEvent::FillProgressed { worker, epoch, progress } => {
+                self.questions.record_progress(worker, epoch, progress);
+            }
+            EngineEvent::SnapshotTaken { question, snapshot } => self.begin_reading(question, snapshot),
             EngineEvent::FrontierAdvanced { frontier } => {
                 self.sweeps.on_frontier(frontier);
                 self.schedule_event(SchedulerEvent::FrontierAdvanced { frontier });
@@ -200,6 +224,9 @@ impl<S: WindowSink> EngineDriver<S> {
         let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
         for worker in &self.workers {
             worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone() });
+        }
+        if ends_window {
+            self.questions.on_window_end(epoch);
         }
     }
 

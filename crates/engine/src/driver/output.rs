@@ -102,7 +102,8 @@ impl<S: WindowSink> EngineDriver<S> {
         let named = |(id, records)| ReceivedMessages { source: partitions[&id].partition.name.clone(), records };
         let raw = RawWindow { messages: messages.into_iter().map(named).collect(), moved };
         // A committer that ended has reported why.
-        let _ = self.commits.send(CommitRequest { window, raw, is_last }).await;
+        let snapshot = self.questions.snapshot_after(last_epoch);
+        let _ = self.commits.send(CommitRequest { window, raw, snapshot, is_last }).await;
     }
 
     /// Handles a durable window: its sources can release its records.
@@ -114,6 +115,7 @@ impl<S: WindowSink> EngineDriver<S> {
     pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
         self.as_of = answers.as_of;
         let EpochAnswers { changes, first_record_at, .. } = answers;
+        let changes = self.show_questions(epoch, changes);
         let frame = EpochFrame { epoch, ends_window, changes: Arc::new(changes), first_record_at, ..self.last_frame() };
         self.send_frame(frame).await;
     }
@@ -131,8 +133,8 @@ impl<S: WindowSink> EngineDriver<S> {
             as_of: self.as_of,
             durable_epoch: self.scheduler.durable_epoch(),
             ends_window: false,
-            questions: self.questions.clone(),
-            question_states: Arc::default(),
+            questions: self.questions.live().clone(),
+            question_states: self.questions.states(),
             changes: Arc::default(),
             first_record_at: None,
             sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),

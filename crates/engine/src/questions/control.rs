@@ -14,12 +14,10 @@ pub struct QuestionControl {
 
 /// The engine's end of a [`QuestionControl`].
 #[derive(Debug)]
-#[allow(dead_code)] // Until the driver takes the requests.
 pub struct QuestionRequests {
     pub(crate) receiver: mpsc::Receiver<QuestionRequest>,
 }
 
-#[allow(dead_code)]
 /// A request, and where its reply goes.
 #[derive(Debug)]
 pub(crate) struct QuestionRequest {
@@ -27,7 +25,6 @@ pub(crate) struct QuestionRequest {
     pub(crate) reply: oneshot::Sender<Result<QuestionId, QuestionRefusal>>,
 }
 
-#[allow(dead_code)]
 /// A change of the questions.
 #[derive(Debug)]
 pub(crate) enum QuestionChange {

@@ -8,7 +8,12 @@
 //! contain all rows.
 
 mod control;
+mod limits;
+mod registry;
 mod state;
 
 pub use control::{QuestionControl, QuestionRefusal, QuestionRequests};
 pub use state::{QuestionPhase, QuestionState};
+
+pub(super) use control::QuestionRequest;
+pub(super) use registry::{QuestionRegistry, RegistryCommand, RegistryNotice, RegistryPolicy, SnapshotOrder};

@@ -12,6 +12,8 @@ pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Bytes handed to workers in it.
     pub(super) bytes: usize,
+    /// Chunks of rows in it that fill a question.
+    pub(super) fill_chunks: usize,
     /// When the previous epoch closed. This one is due one epoch interval later.
     opened_at: Instant,
     /// Whether there is something in it that must be shown.
@@ -26,6 +28,7 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         OpenEpoch {
             number,
             bytes: 0,
+            fill_chunks: 0,
             opened_at: now,
             has_content: false,
             moves_positions: false,

@@ -12,16 +12,20 @@
 //! 3. **Nothing early.** An epoch is passed only after every worker has read it and the frontier is beyond it. It is shown
 //!    only after that, and its window is committed only after its last epoch has passed.
 //! 4. **Durability.** The durable epoch never decreases. Blocks that are not in a durable window belong to later epochs.
-//! 5. **Credit.** Blocks, epochs and windows in flight are bounded by the settings.
+//! 5. **Credit.** Blocks, epochs and windows in flight are bounded by the settings, and so are the rows that an epoch takes to
+//!    fill a question.
 //! 6. **Progress.** While no block may be taken, a report is outstanding that will change that, or a deadline is set.
 //!    No deadline stays in the past. Start positions are committed without delay. Every block taken is shown and becomes durable
 //!    even if no further block arrives. After a stop, or the end of the sources, the run finishes once all reports are in, with
 //!    everything durable. After a failure nothing more is shown or committed.
+//! 7. **Questions.** While a question fills, epochs close as fast as the graph takes them, with or without records. If the
+//!    end of a window is demanded, the next epoch that closes ends one, as soon as another window may be cut.
 //!
 //! `simulation` checks them at each step of random histories.
 
 mod epoch;
 mod in_flight;
+mod messages;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -29,122 +33,16 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(super) use self::messages::{AllowedInput, SchedulerCommand, SchedulerEvent, SchedulerPayload, SchedulerPolicy};
 
 use self::epoch::OpenEpoch;
 use self::in_flight::InFlightEpochs;
 use self::window::WindowQueue;
-use super::CommitPolicy;
 use super::memory::{MemoryAction, MemoryGuard};
 use pinflow_core::position::Epoch;
-
-/// The types of the values in flight, which are opaque to the scheduler.
-pub(super) trait SchedulerPayload {
-    /// Work for one worker: a block, or rows read back from the tables.
-    type Work;
-    /// The reads of an epoch. They are added to the epoch's window.
-    type EpochRows: Default;
-    /// The answer changes of an epoch.
-    type EpochAnswers: Default;
-    /// The contents of a window, kept until it is durable.
-    type WindowContents: Default;
-}
-
-/// The limits that the scheduler enforces.
-#[derive(Debug, Clone)]
-pub(super) struct SchedulerPolicy {
-    pub(super) workers: usize,
-    /// Least time from one epoch to the next, and the longest that a record waits for its epoch to close.
-    pub(super) epoch_length: Duration,
-    /// An epoch is closed early when it holds this many bytes.
-    pub(super) epoch_bytes_max: usize,
-    /// Closed epochs in the graph before no more blocks are taken.
-    pub(super) epochs_in_flight_max: usize,
-    pub(super) commit: CommitPolicy,
-    /// Whether rows are written to tables. If not, no window is ever cut.
-    pub(super) has_tables: bool,
-    /// Readers that report once that they have sent what was there when they started.
-    pub(super) backlogs: usize,
-    /// Resident memory above which sources pause, bytes.
-    pub(super) memory_max: Option<u64>,
-    /// How long the memory may stay above that before the run ends.
-    pub(super) memory_grace: Duration,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub(super) enum SchedulerEvent<W> {
-    /// A block was taken from the sources.
-    BlockTaken { work: W, rows: u64, bytes: usize },
-    /// Rows of the tables were read back. They are durable, so they belong to no window.
-    StoredRowsTaken { work: W, bytes: usize },
-    /// All rows of the tables were read back. `can_sweep`: as in [`SchedulerEvent::Tick`].
-    RebuildFinished { can_sweep: bool },
-    /// Partitions were found that the tables do not know. Their sources wait until the start positions are durable.
-    StartPositionsTaken,
-    /// An epoch must be shown although no record was read.
-    StatusChanged,
-    /// A reader has sent everything that was there when it started.
-    BacklogRead,
-    /// All sources have ended.
-    SourcesEnded,
-    /// The run is to stop.
-    StopRequested,
-    /// A worker has read all of an epoch.
-    EpochRead { epoch: Epoch },
-    /// Every epoch below the frontier has passed the graph on all workers.
-    FrontierAdvanced { frontier: Epoch },
-    /// Everything up to this epoch is committed.
-    WindowDurable { epoch: Epoch },
-    /// The resident memory was measured, bytes.
-    MemoryMeasured { resident: u64 },
-    /// The run cannot go on.
-    Failed,
-    /// Time has passed. Due after all events of one turn: this is what closes epochs. `can_sweep`: a sweep of unused texts
-    /// would begin if it were demanded.
-    Tick { can_sweep: bool },
-}
-
-/// A command for the driver.
-#[derive(Debug)]
-pub(super) enum SchedulerCommand<P: SchedulerPayload> {
-    /// Hand this to a worker.
-    GiveWork { worker: usize, work: P::Work },
-    /// Tell all workers that the epoch is complete, and whether it is the last of its window.
-    /// `sweep_demanded`: free unused texts even if they have not grown.
-    CloseEpoch { epoch: Epoch, ends_window: bool, sweep_demanded: bool },
-    /// The epoch has passed the graph: count its rows, and add them to its window.
-    PassEpoch { epoch: Epoch, rows: P::EpochRows },
-    /// Commit the window that ends with this epoch. `is_last`: no other follows.
-    CommitWindow { last_epoch: Epoch, is_last: bool },
-    /// Show the answers at the end of this epoch.
-    ShowEpoch { epoch: Epoch, ends_window: bool, answers: P::EpochAnswers },
-    /// This window is durable.
-    SettleWindow { contents: P::WindowContents },
-    /// Show again how far everything is durable.
-    ShowDurable,
-    /// The memory is above its limit, and no blocks are taken until it is not.
-    WarnOfMemory,
-    /// The memory stayed above its limit: end with an error, once everything that was read is durable.
-    EndForMemory,
-    /// Everything that was read is shown and durable.
-    Finish,
-    /// End at once with the failure that was reported.
-    Abort,
-}
-
-/// What may be taken now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AllowedInput {
-    /// Nothing: sources wait.
-    Nothing,
-    /// Rows of the tables.
-    StoredRows,
-    /// Events of the sources.
-    SourceEvents,
-}
 
 /// Where a run is on its way to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +84,8 @@ pub(super) struct EpochScheduler<P: SchedulerPayload> {
     sweep_demanded: bool,
     /// Rows of the tables were read back.
     has_stored_rows: bool,
+    /// The open epoch is to end a window, whatever it holds.
+    window_end_demanded: bool,
     commands: VecDeque<SchedulerCommand<P>>,
 }
 
@@ -207,6 +107,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             memory: MemoryGuard::new(policy.memory_max, policy.memory_grace, now),
             sweep_demanded: false,
             has_stored_rows: false,
+            window_end_demanded: false,
             commands: VecDeque::new(),
             policy,
         }
@@ -227,6 +128,11 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
                 self.has_stored_rows = true;
                 self.give_work(work, bytes);
             }
+            SchedulerEvent::FillRowsTaken { work, bytes } => {
+                self.open.fill_chunks += 1;
+                self.give_work(work, bytes);
+            }
+            SchedulerEvent::WindowEndDemanded => self.window_end_demanded = self.policy.has_tables,
             SchedulerEvent::RebuildFinished { can_sweep } => {
                 self.rebuilt_in = Some(self.open.number);
                 // Rows that were read back and then replaced leave unused texts.
@@ -251,7 +157,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             SchedulerEvent::WindowDurable { epoch } => self.on_window_durable(epoch),
             SchedulerEvent::MemoryMeasured { resident } => self.on_memory_measured(resident, now),
             SchedulerEvent::Failed => self.abort_run(),
-            SchedulerEvent::Tick { can_sweep } => self.close_epoch_if_due(can_sweep, now),
+            SchedulerEvent::Tick { can_sweep, fills } => self.close_epoch_if_due(can_sweep, fills, now),
         }
     }
 
@@ -279,6 +185,12 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             return AllowedInput::Nothing;
         }
         if self.rebuilt_in.is_some() { AllowedInput::SourceEvents } else { AllowedInput::StoredRows }
+    }
+
+    /// Whether rows may be taken that fill a question. An epoch takes a chunk for each worker at most, so that records do not
+    /// wait for them.
+    pub(super) fn may_take_fill_rows(&self) -> bool {
+        self.allowed_input() == AllowedInput::SourceEvents && self.open.fill_chunks < self.policy.workers
     }
 
     /// When [`SchedulerEvent::Tick`] or the next memory measurement is due, if no event arrives earlier.
@@ -353,7 +265,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         }
     }
 
-    fn close_epoch_if_due(&mut self, can_sweep: bool, now: Instant) {
+    fn close_epoch_if_due(&mut self, can_sweep: bool, fills: bool, now: Instant) {
         match self.phase {
             SchedulerPhase::Running => {}
             SchedulerPhase::Ending => {
@@ -362,15 +274,26 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             }
             SchedulerPhase::Draining | SchedulerPhase::Ended => return,
         }
-        let is_full = self.open.bytes >= self.policy.epoch_bytes_max;
-        let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
-        let sweeps = self.sweep_demanded && can_sweep;
-        let ends_window = self.policy.has_tables && self.windows.is_cut_due(now);
+        let is_demanded = self.may_end_demanded_window();
+        let ends_window = self.policy.has_tables && (is_demanded || self.windows.is_cut_due(now));
+        let is_cut = ends_window && (is_demanded || !self.windows.filling_is_empty());
         // With the graph busy, waiting makes fewer and larger epochs, which cost less.
-        if ((is_full || is_old || sweeps) && self.graph_has_room()) || (ends_window && !self.windows.filling_is_empty())
-        {
+        if is_cut || (self.graph_has_room() && self.is_epoch_due(can_sweep, fills, now)) {
             self.close_epoch(ends_window, can_sweep, now);
         }
+    }
+
+    fn is_epoch_due(&self, can_sweep: bool, fills: bool, now: Instant) -> bool {
+        let is_full = self.open.bytes >= self.policy.epoch_bytes_max || self.open.fill_chunks >= self.policy.workers;
+        let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
+        // A question that fills takes memory, and so it pauses like the sources.
+        let walks = fills && !self.memory.is_over();
+        is_full || is_old || walks || (self.sweep_demanded && can_sweep)
+    }
+
+    /// Whether a window that was demanded to end may end now.
+    fn may_end_demanded_window(&self) -> bool {
+        self.window_end_demanded && self.windows.may_cut() && self.in_flight.len() <= self.policy.epochs_in_flight_max
     }
 
     fn close_epoch(&mut self, ends_window: bool, can_sweep: bool, now: Instant) {
@@ -379,6 +302,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         self.in_flight.push(closed, ends_window);
         if ends_window {
             self.windows.cut_window(epoch);
+            self.window_end_demanded = false;
         }
         self.worker_bytes.fill(0);
         let sweep_demanded = can_sweep && std::mem::take(&mut self.sweep_demanded);
@@ -490,6 +414,11 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     /// Whether the answers hold everything that was there when the run started.
     pub(super) fn is_caught_up(&self) -> bool {
         self.caught_up_in.is_some_and(|epoch| self.shown >= epoch)
+    }
+
+    /// Whether no more blocks are taken.
+    pub(super) fn is_ending(&self) -> bool {
+        self.phase != SchedulerPhase::Running
     }
 
     pub(super) fn memory_is_over(&self) -> bool {

@@ -1,6 +1,9 @@
 //! The scheduler's decisions in single situations that its invariants leave open, such as times and workers.
 
+use std::time::Duration;
+
 use super::*;
+use crate::CommitPolicy;
 
 /// Blocks are numbers. Epochs and windows are empty.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl ScheduledRun {
     /// Handles an event and the passing of time, as the driver does. Returns the commands.
     fn take(&mut self, event: SchedulerEvent<u32>) -> Vec<String> {
         let mut decided = Vec::new();
-        for event in [event, SchedulerEvent::Tick { can_sweep: true }] {
+        for event in [event, SchedulerEvent::Tick { can_sweep: true, fills: false }] {
             self.scheduler.handle_event(event, self.now);
             decided.extend(std::iter::from_fn(|| self.scheduler.next_command()).map(|command| format!("{command:?}")));
         }
@@ -57,7 +60,7 @@ impl ScheduledRun {
 
     fn tick_at(&mut self, millis: u64) -> Vec<String> {
         self.now = self.start + Duration::from_millis(millis);
-        self.take(SchedulerEvent::Tick { can_sweep: true })
+        self.take(SchedulerEvent::Tick { can_sweep: true, fills: false })
     }
 
     fn block(&mut self, work: u32, rows: u64, bytes: usize) -> Vec<String> {
@@ -219,7 +222,7 @@ fn sweep_after_a_rebuild_waits_until_one_can_begin() {
     assert_eq!(run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 }).len(), 1);
     let (event, waits) = (SchedulerEvent::RebuildFinished { can_sweep: false }, "sweep_demanded: false");
     run.scheduler.handle_event(event, run.now);
-    run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: false }, run.now);
+    run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: false, fills: false }, run.now);
     let commands = std::iter::from_fn(|| run.scheduler.next_command().map(|command| format!("{command:?}")));
     let decided: Vec<String> = commands.collect();
     assert!(matches!(&decided[..], [close] if close.contains("epoch: 1,") && close.contains(waits)), "{decided:?}");

@@ -100,7 +100,8 @@ impl<C> WindowQueue<C> {
         self.windows.len() - 1
     }
 
-    fn may_cut(&self) -> bool {
+    /// Whether the filling window may be cut.
+    pub(super) fn may_cut(&self) -> bool {
         self.undurable_count() < self.policy.windows_in_flight_max
     }
 

@@ -44,10 +44,13 @@ impl SchedulerSimulation {
         assert_eq!(epoch, self.closed + 1, "invariant 1: epochs close in order, each once");
         assert!(!ends_window || self.policy.has_tables, "invariant 2: a window without tables");
         self.closed = epoch;
+        self.fill_chunks = 0;
         for worker in &mut self.workers {
             worker.commands.push_back(SimCommand::Close { epoch, ends_window });
         }
         if ends_window {
+            let on_demand = std::mem::take(&mut self.window_end_demanded);
+            self.saw_if(on_demand, "window ends on demand");
             self.windows.push_back(epoch);
         }
     }
@@ -158,9 +161,26 @@ impl SchedulerSimulation {
             open_bytes < self.policy.epoch_bytes_max as u64 + BLOCK_BYTES_MAX,
             "invariant 5: {open_bytes} bytes are open"
         );
+        assert!(self.fill_chunks <= self.policy.workers, "invariant 5: {} chunks fill a question", self.fill_chunks);
         if self.policy.has_tables {
             self.check_window_credit();
         }
+    }
+
+    /// Whether the graph has room for another epoch, and nothing else keeps a question from being filled.
+    pub(super) fn has_room_to_fill(&self) -> bool {
+        let is_held_up = self.ended || self.end_requested || self.scheduler.memory_is_over();
+        !is_held_up && self.closed - self.passed < self.policy.epochs_in_flight_max as u64
+    }
+
+    pub(super) fn check_demanded_end(&mut self) {
+        if !self.window_end_demanded || self.end_requested {
+            return;
+        }
+        self.saw_if(true, "demanded window end waits");
+        let waits_for_windows = self.windows.len() >= self.policy.commit.windows_in_flight_max;
+        let waits_for_graph = self.closed - self.passed > self.policy.epochs_in_flight_max as u64;
+        assert!(waits_for_windows || waits_for_graph, "invariant 7: a window that was demanded to end does not");
     }
 
     fn check_window_credit(&self) {

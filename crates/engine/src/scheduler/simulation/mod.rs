@@ -6,12 +6,13 @@
 //! whose seed a failure printed.
 
 mod invariants;
-mod sim_rng;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use self::sim_rng::SimRng;
 use super::*;
+use crate::CommitPolicy;
+use crate::sim_rng::SimRng;
 
 const HISTORIES: u64 = 100_000;
 /// Far more turns than any history needs to end.
@@ -27,6 +28,7 @@ type BlockId = u64;
 enum SimWork {
     Block(BlockId),
     Stored,
+    Fill,
 }
 
 /// What the workers report of an epoch.
@@ -98,6 +100,11 @@ struct SchedulerSimulation {
     reported_durable: Epoch,
     durable: Epoch,
     is_rebuilt: bool,
+    /// Whether a question fills with each epoch.
+    fills: bool,
+    /// Chunks given in the open epoch that fill a question.
+    fill_chunks: usize,
+    window_end_demanded: bool,
     is_memory_high: bool,
     end_requested: bool,
     failed: bool,
@@ -109,7 +116,7 @@ struct SchedulerSimulation {
 type SightCounts = BTreeMap<&'static str, u64>;
 
 /// What happens at least once in [`HISTORIES_PER_SIGHT`] histories.
-const SIGHTS: [&str; 12] = [
+const SIGHTS: [&str; 16] = [
     "sources wait",
     "frontier skips epochs",
     "window is committed",
@@ -117,6 +124,10 @@ const SIGHTS: [&str; 12] = [
     "epochs without rows are settled",
     "answers are rebuilt",
     "rebuild is stopped",
+    "epoch closes because a question fills",
+    "rows fill a question",
+    "window ends on demand",
+    "demanded window end waits",
     "memory is high",
     "memory ends the run",
     "sources end",
@@ -164,6 +175,9 @@ impl SchedulerSimulation {
             reported_durable: 0,
             durable: 0,
             is_rebuilt: false,
+            fills: false,
+            fill_chunks: 0,
+            window_end_demanded: false,
             is_memory_high: false,
             end_requested: false,
             failed: false,
@@ -214,6 +228,15 @@ impl SchedulerSimulation {
         if self.rng.chance(3) {
             self.is_memory_high = self.policy.memory_max.is_some() && self.rng.chance(50);
         }
+        if self.is_rebuilt && self.rng.chance(4) {
+            self.fills = self.rng.chance(40);
+        }
+        if self.is_rebuilt && self.rng.chance(3) {
+            return self.demand_window_end();
+        }
+        if self.scheduler.may_take_fill_rows() && self.rng.chance(10) {
+            return self.take_fill_rows();
+        }
         match self.scheduler.allowed_input() {
             AllowedInput::SourceEvents if self.rng.chance(60) => self.take_source_event(),
             AllowedInput::StoredRows if self.rng.chance(60) => self.take_stored_rows(),
@@ -250,6 +273,18 @@ impl SchedulerSimulation {
         self.blocks.insert(id, SimBlock { epoch: self.closed + 1, rows, bytes });
         let bytes = usize::try_from(bytes).expect("a small number");
         SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes }
+    }
+
+    fn demand_window_end(&mut self) {
+        self.window_end_demanded = self.policy.has_tables && !self.end_requested;
+        self.take_turn(SchedulerEvent::WindowEndDemanded);
+    }
+
+    fn take_fill_rows(&mut self) {
+        self.fill_chunks += 1;
+        let bytes = self.rng.index(100);
+        self.saw_if(true, "rows fill a question");
+        self.take_turn(SchedulerEvent::FillRowsTaken { work: SimWork::Fill, bytes });
     }
 
     fn take_stored_rows(&mut self) {
@@ -289,7 +324,7 @@ impl SchedulerSimulation {
                 let encoded = if ends_window { std::mem::take(&mut worker.encoder) } else { Vec::new() };
                 worker.reports.push_back((epoch, SimRows { read: std::mem::take(&mut worker.read), encoded }));
             }
-            Some(SimCommand::Work(SimWork::Stored)) | None => {}
+            Some(SimCommand::Work(SimWork::Stored | SimWork::Fill)) | None => {}
         }
     }
 
@@ -332,7 +367,7 @@ impl SchedulerSimulation {
 
     /// Delivers all reports and advances the clock from deadline to deadline until everything is shown and durable.
     fn settle_down(&mut self) {
-        self.is_memory_high = false;
+        (self.is_memory_high, self.fills) = (false, false);
         for _ in 0..DRAIN_TURNS_MAX {
             let is_idle = !self.has_reports_under_way();
             if self.ended || self.end_requested || (is_idle && self.is_settled()) {
@@ -368,10 +403,14 @@ impl SchedulerSimulation {
             self.scheduler.handle_event(SchedulerEvent::MemoryMeasured { resident }, self.now);
             self.do_commands();
         }
-        let can_sweep = self.rng.chance(80);
-        self.scheduler.handle_event(SchedulerEvent::Tick { can_sweep }, self.now);
+        let (can_sweep, fills, closed) = (self.rng.chance(80), self.fills, self.closed);
+        let must_close = fills && self.has_room_to_fill();
+        self.scheduler.handle_event(SchedulerEvent::Tick { can_sweep, fills }, self.now);
         self.do_commands();
         if !self.ended {
+            assert!(!must_close || self.closed > closed, "invariant 7: a question fills, and its epoch stays open");
+            self.saw_if(must_close && self.fill_chunks == 0, "epoch closes because a question fills");
+            self.check_demanded_end();
             self.check_durable();
             self.check_credit();
             self.check_progress();

@@ -1,7 +1,7 @@
-//! The simulation's random numbers.
+//! The random numbers of simulations.
 
 /// SplitMix64: small, fast, and the same for ever.
-pub(super) struct SimRng(pub(super) u64);
+pub(crate) struct SimRng(pub(super) u64);
 
 impl SimRng {
     fn next(&mut self) -> u64 {
@@ -12,19 +12,19 @@ impl SimRng {
     }
 
     /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
-    pub(super) fn index(&mut self, bound: usize) -> usize {
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).expect("a small number")
     }
 
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }

@@ -1,0 +1,148 @@
+//! Changes of the questions: requests, commands to the workers, and rows of the tables for the question that fills.
+
+use std::sync::Arc;
+
+use pinflow_dataflows::graph::AnswerChange;
+use pinflow_dataflows::questions::QuestionId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::EngineDriver;
+use super::intake::STORED_ROW_BYTES;
+use crate::protocol::WorkerCommand;
+use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice};
+use crate::scheduler::SchedulerEvent;
+use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, WindowSink};
+use pinflow_core::error_text::error_text;
+use pinflow_core::position::Epoch;
+
+type ChunkResult = Result<Box<dyn StoredChunk>, SinkError>;
+
+/// Rows of the tables for the question that fills.
+#[derive(Default)]
+pub(super) struct SnapshotRows(Option<(QuestionId, mpsc::Receiver<ChunkResult>)>);
+
+impl SnapshotRows {
+    pub(super) fn is_reading(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The next chunk with the question that it is for; without a chunk after the last one. Never ready if nothing is read.
+    pub(super) async fn next_chunk(&mut self) -> (QuestionId, Option<ChunkResult>) {
+        match &mut self.0 {
+            Some((question, chunks)) => (*question, chunks.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: WindowSink> EngineDriver<S> {
+    /// Accepts or refuses a request. `None`: there will be no others.
+    pub(super) fn on_question_request(&mut self, request: Option<QuestionRequest>) {
+        let Some(QuestionRequest { change, reply }) = request else { return };
+        let answer = self.questions.request(change, Instant::now());
+        if answer.is_ok() {
+            run_failpoint("question::accepted");
+            // Shows its state, even if no record arrives.
+            self.schedule_event(SchedulerEvent::StatusChanged);
+        }
+        // The client may have gone meanwhile; the change is made nevertheless.
+        let _ = reply.send(answer);
+    }
+
+    /// Carries out the changes of the questions that are due in the open epoch.
+    pub(super) fn change_questions(&mut self) {
+        if self.scheduler.is_ending() {
+            self.questions.end();
+        }
+        let may_begin = self.scheduler.rebuilt_in().is_some();
+        while let Some(command) = self.questions.next_command(self.scheduler.open_epoch(), may_begin) {
+            match command {
+                RegistryCommand::EndWindow => self.schedule_event(SchedulerEvent::WindowEndDemanded),
+                RegistryCommand::AddQuestion { id, question, reads_tables } => {
+                    let with_rows = reads_tables;
+                    self.tell_workers(|| WorkerCommand::AddQuestion { id, question: Arc::clone(&question), with_rows });
+                }
+                RegistryCommand::BeginFill { id } => self.tell_workers(|| WorkerCommand::BeginFill { id }),
+                RegistryCommand::DropQuestion { id } => self.tell_workers(|| WorkerCommand::DropQuestion { id }),
+            }
+        }
+        if self.fill_rows.0.as_ref().is_some_and(|(id, _)| self.questions.reads_rows_of() != Some(*id)) {
+            self.fill_rows = SnapshotRows::default();
+        }
+        self.log_notices();
+    }
+
+    /// Sends a command to all workers, in the open epoch.
+    fn tell_workers(&mut self, command: impl Fn() -> WorkerCommand) {
+        self.workers.iter().for_each(|worker| worker.send_command(command()));
+        // The epoch must end even if no record arrives.
+        self.schedule_event(SchedulerEvent::StatusChanged);
+    }
+
+    pub(super) fn begin_reading(&mut self, question: QuestionId, StoredSnapshot { rows, chunks }: StoredSnapshot) {
+        if self.questions.on_snapshot(question, rows) {
+            self.fill_rows = SnapshotRows(Some((question, chunks)));
+        }
+    }
+
+    pub(super) fn on_fill_rows(&mut self, (id, chunk): (QuestionId, Option<ChunkResult>)) {
+        let open_epoch = self.scheduler.open_epoch();
+        match chunk {
+            Some(Ok(rows)) => {
+                run_failpoint("question::filling");
+                self.questions.on_rows_given(rows.len() as u64);
+                let bytes = rows.len() * STORED_ROW_BYTES + rows.text_bytes();
+                let work = WorkerCommand::FillRows { id, rows };
+                self.schedule_event(SchedulerEvent::FillRowsTaken { work, bytes });
+            }
+            Some(Err(error)) => {
+                let reason =
+                    format!("the rows in the tables cannot be read: {}; replace it to try again", error_text(&error));
+                self.questions.stop_fill_of(id, open_epoch, reason.into());
+            }
+            None => self.questions.on_rows_end(open_epoch),
+        }
+    }
+
+    /// Ends an epoch for the questions. Returns the changes to show.
+    pub(super) fn show_questions(&mut self, epoch: Epoch, changes: Vec<AnswerChange>) -> Vec<AnswerChange> {
+        if self.questions.is_walking() {
+            run_failpoint("question::filling");
+        }
+        let changes = self.questions.show_epoch(epoch, changes);
+        if self.questions.has_limits() {
+            self.questions.check_limits(&self.metrics.question_usage(), self.scheduler.open_epoch());
+        }
+        changes
+    }
+
+    fn log_notices(&mut self) {
+        let epoch = self.scheduler.shown_epoch();
+        for notice in self.questions.take_notices() {
+            match notice {
+                RegistryNotice::Accepted { name, replaces } => {
+                    tracing::info!(question = %name, replaces, "question added");
+                }
+                RegistryNotice::Completed { name, rows, requested_at } => {
+                    let seconds = requested_at.elapsed().as_secs_f64();
+                    tracing::info!(question = %name, epoch, rows, seconds, "question complete");
+                }
+                RegistryNotice::Dropped { name } => tracing::info!(question = %name, "question dropped"),
+                RegistryNotice::Stopped { name, reason } => {
+                    tracing::warn!(question = %name, epoch, %reason, "question stopped");
+                }
+            }
+        }
+    }
+}
+
+/// Runs the action of an armed failpoint. Does nothing without the feature.
+fn run_failpoint(name: &str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |what| if what.as_deref() == Some("abort") {
+        std::process::abort()
+    });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}
