@@ -24,13 +24,15 @@ async function file(name, response) {
 function pass(from, to) {
   const at = new URL(from.url, pinflow);
   const { host, origin, ...headers } = from.headers;
-  const onward = request(at, { headers: { ...headers, host: at.host } }, (reply) => {
+  // pinflow refuses changes from pages of another origin, and this server's port is another origin.
+  const own = origin === undefined ? { host: at.host } : { host: at.host, origin: at.origin };
+  const onward = request(at, { method: from.method, headers: { ...headers, ...own } }, (reply) => {
     to.writeHead(reply.statusCode, reply.headers);
     reply.pipe(to);
   });
   onward.on("error", () => to.destroy());
   to.on("close", () => onward.destroy());
-  onward.end();
+  from.pipe(onward);
 }
 
 await mkdir(OUT, { recursive: true });

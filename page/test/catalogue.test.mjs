@@ -1,21 +1,23 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chartFor, orderAnswers } from "../src/charts/catalogue.js";
+import { cardOf, chartOf, orderAnswers } from "../src/charts/catalogue.js";
 
 const column = (name) => ({ name, type: "long", group: false });
 const USERS = ["post_year", "number_users_joined"].map(column);
+const chart = (name, columns) => chartOf({ name, columns, order: [] }, [])?.kind;
 
-test("an answer that nobody has heard of is a table", () => {
-  assert.equal(chartFor("a_new_question", USERS).draw, undefined);
-  assert.equal(chartFor("toString", USERS).draw, undefined);
+test("built_in_answer_has_the_chart_of_the_catalogue", () => {
+  assert.equal(chart("users_joined_by_year", USERS), "known");
+  assert.equal(cardOf("users_joined_by_year").note, "Every user row counts");
 });
 
-test("a known answer is drawn, unless its columns are others than the drawing is made for", () => {
-  assert.equal(typeof chartFor("users_joined_by_year", USERS).draw, "function");
-  assert.equal(chartFor("users_joined_by_year", [...USERS, column("more")]).draw, undefined);
-  assert.equal(chartFor("users_joined_by_year", [...USERS].reverse()).draw, undefined);
+test("answer_with_other_columns_has_a_chart_by_its_columns", () => {
+  assert.equal(chart("users_joined_by_year", [...USERS, column("more")]), "line");
+  assert.equal(chart("a_new_question", USERS), "line");
+  assert.equal(chart("toString", USERS), "line");
+  assert.deepEqual([cardOf("toString").title, cardOf("toString").span], ["ToString", "third"]);
 });
 
-test("what is new stands behind what is known", () => {
+test("new_answers_stand_behind_the_built_in_ones", () => {
   assert.deepEqual(orderAnswers(["zebra", "users_joined_by_year", "ant", "popular_category_by_year"]), ["popular_category_by_year", "users_joined_by_year", "zebra", "ant"]);
 });

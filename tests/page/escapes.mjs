@@ -7,6 +7,7 @@ run(async (browser, [url]) => {
   const { page, trouble } = await open(browser, url);
   await untilDrawn(page);
   await page.waitForSelector("#rejected-body details");
+  await sqlIsText(page, hostile);
   const shown = new Set(await texts(page));
   for (const name of ["Table", "Chart"]) {
     for (const button of await page.locator(".card").getByRole("button", { name, exact: true }).all()) await button.click();
@@ -19,7 +20,7 @@ run(async (browser, [url]) => {
   const missing = hostile.filter((text) => !all.includes(text));
   demand(missing.length === 0, `not shown as they are: ${missing.join(" | ")}`);
   const injected = await page.evaluate(() => ({
-    elements: [...document.querySelectorAll("iframe, object, embed, base, video, math, form:not(#login-form), img, body script, style, input:not(#login-token):not(.filter), meta[http-equiv]")].map(({ outerHTML }) => outerHTML),
+    elements: [...document.querySelectorAll("iframe, object, embed, base, video, math, form:not(#login-form, #editor, #drop form), img, body script, style, input:not(#login-token, #editor-name, .filter), meta[http-equiv]")].map(({ outerHTML }) => outerHTML),
     handlers: [...document.querySelectorAll("*")].filter((one) => [...one.attributes].some(({ name }) => name.startsWith("on"))).map(({ outerHTML }) => outerHTML),
     marker: window.hostile,
   }));
@@ -27,6 +28,17 @@ run(async (browser, [url]) => {
   await untroubled(page, trouble);
   return { texts: hostile.length };
 });
+
+/** A question's SQL has all of them as comments, its column is named after one, and its plan compares with one. */
+async function sqlIsText(page, hostile) {
+  const card = page.locator('[data-answer="hostile"]');
+  await card.locator(".question summary").click();
+  const sql = await card.locator(".code").first().textContent();
+  const missing = hostile.filter((text) => !sql.includes(`-- ${text}`));
+  demand(missing.length === 0, `not in the SQL: ${missing.join(" | ")}`);
+  demand((await card.locator(".code").nth(1).textContent()).includes(hostile[0]), "the plan has the text of the condition");
+  await card.getByText(hostile[0], { exact: false }).first().waitFor();
+}
 
 function texts(page) {
   return page.evaluate(() => {

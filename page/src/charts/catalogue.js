@@ -3,11 +3,13 @@ import { heatMap } from "./heat.js";
 import { rankedList } from "./ranked.js";
 import { singleValue } from "./record.js";
 import { yearChart } from "./series.js";
+import { chooseChart } from "./shape.js";
+import { readableName } from "../text/words.js";
 
 /**
- * Title and chart of each known answer. Other answers are shown as tables.
+ * Title and chart of each built-in answer. The chart of any other answer is chosen by its columns.
  *
- * `wants`: the columns that the chart expects, in order. An answer with other columns is shown as a table.
+ * `wants`: the columns that the chart expects, in order.
  */
 const KNOWN = {
   popular_category_by_year: {
@@ -101,19 +103,31 @@ const KNOWN = {
 };
 
 /**
+ * Title, note and width of an answer's card.
+ *
  * @param {string} name
- * @param {import("../state/answers.js").Column[]} columns
- * @returns {{title?: string, note?: string, draw?: (rows: object[], columns: object[], width: number, isFresh: (row: object) => boolean) => {element: Node, shown: number}, span: string}}
- *   `shown`: number of rows in the chart
+ * @returns {{title: string, note: string, needs: string, span: string}}
  */
-export function chartFor(name, columns) {
-  const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : null;
-  if (!known) return { span: "third" };
-  const fits = known.wants.length === columns.length && known.wants.every((column, at) => columns[at].name === column);
-  return fits ? known : { ...known, draw: undefined };
+export function cardOf(name) {
+  const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : {};
+  return { title: readableName(name), note: "", needs: "Rows appear with the first records that match.", span: "third", ...known };
 }
 
-/** Sorts the answers: known ones as listed above, then the others in their order. */
+/**
+ * The chart of an answer: that of the catalogue, if it fits its columns, otherwise one by the shape of its columns. Null if only
+ * a table fits.
+ *
+ * @param {import("../state/answers.js").Answer} answer
+ * @param {object[]} rows all rows of the answer
+ * @returns {import("./shape.js").Chart | null}
+ */
+export function chartOf(answer, rows) {
+  const known = Object.hasOwn(KNOWN, answer.name) ? KNOWN[answer.name] : null;
+  const fits = known?.wants.length === answer.columns.length && known.wants.every((column, at) => answer.columns[at].name === column);
+  return fits ? { kind: "known", words: known.note, draw: known.draw } : chooseChart(answer, rows);
+}
+
+/** Sorts the answers: built-in ones as listed above, then the others in their order. */
 export function orderAnswers(names) {
   const place = (name) => {
     const at = Object.keys(KNOWN).indexOf(name);

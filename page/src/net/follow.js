@@ -16,13 +16,20 @@ const WAIT_MAX_MS = 5_000;
  * @param {(events: {kind: string, data: any}[]) => void} to.epoch called with all events of one epoch
  * @param {(state: {kind: "connecting" | "live" | "waiting" | "lost" | "locked", why?: string}) => void} to.state
  * @param {() => Promise<void>} to.unlocked resolves when a new token was entered
+ * @returns {{restart: () => void}} `restart`: connects again and begins with a snapshot of all answers
  */
-export async function followChanges(to) {
+export function followChanges(to) {
+  const connection = { hangUp: new AbortController() };
+  follow(to, connection);
+  return { restart: () => connection.hangUp.abort(new Restart()) };
+}
+
+async function follow(to, connection) {
   let [seen, failures] = [null, 0];
   to.state({ kind: "connecting" });
   for (;;) {
     try {
-      for await (const id of session(to, seen)) [seen, failures] = [id, 0];
+      for await (const id of session(to, seen, connection)) [seen, failures] = [id, 0];
       throw new Error("the server has ended the stream");
     } catch (error) {
       if (error instanceof RequestError && (error.status === 401 || error.status === 403)) {
@@ -31,7 +38,10 @@ export async function followChanges(to) {
         failures = 0;
         continue;
       }
-      if (error instanceof Restart) continue;
+      if (error instanceof Restart) {
+        seen = null;
+        continue;
+      }
       if (error instanceof Unseen) {
         await untilVisible();
         continue;
@@ -46,15 +56,15 @@ export async function followChanges(to) {
   }
 }
 
-/** The server dropped this client because it was too slow: reconnect at once. */
+/** Connect again at once and begin with a snapshot: the server dropped this client because it was too slow, or the questions changed. */
 class Restart extends Error {}
 
 /** The page is hidden. The subscription resumes when it becomes visible. */
 class Unseen extends Error {}
 
 /** One connection. Yields the id of each complete epoch. */
-async function* session(to, seen) {
-  const hangUp = new AbortController();
+async function* session(to, seen, connection) {
+  const hangUp = (connection.hangUp = new AbortController());
   let [watch, unseen] = [0, 0];
   const alive = () => {
     clearTimeout(watch);

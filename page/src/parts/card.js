@@ -1,43 +1,51 @@
-import { chartFor } from "../charts/catalogue.js";
-import { h, unit, setText } from "../dom.js";
+import { cardOf, chartOf } from "../charts/catalogue.js";
+import { h, setText, unit } from "../dom.js";
 import { saveOnClick } from "../net/download.js";
 import { listRows } from "../state/answers.js";
 import { rowFilter } from "../state/filter.js";
-import { moment, number } from "../text/format.js";
-import { rowCount, readableName } from "../text/words.js";
+import { rowCount } from "../text/words.js";
+import { questionDetails } from "./question_details.js";
+import { questionState } from "./question_state.js";
+import { answerTable } from "./answer_table.js";
 import { choiceButtons } from "./switch.js";
-import { sortableTable } from "./table.js";
 
 /** How long a changed row stays marked, milliseconds. */
 const FRESH_MS = 2_500;
 
-/** One answer: chart, table, a filter for both, and a link to all rows as CSV. */
+/** One question: chart and table of its answer, a filter for both, a link to all rows as CSV, its state, SQL and plan. */
 export class Card {
-  #view = "Table";
-  #answer;
+  #view = "Chart";
+  /** @type {import("../state/answers.js").Answer | null} */
+  #answer = null;
   #width = 0;
   #query = "";
 
-  /** @param {{name: string, columns: import("../state/answers.js").Column[]}} answer */
-  constructor({ name, columns }) {
-    this.known = chartFor(name, columns);
-    const title = this.known.title ?? readableName(name);
+  /** @param {string} name @param {import("../state/answers.js").Column[]} columns */
+  constructor(name, columns) {
+    this.shape = JSON.stringify(columns);
+    this.known = cardOf(name);
+    const { title } = this.known;
     const id = `answer-${name}`;
     this.chart = h("div", { class: "chart" });
-    this.table = sortableTable(title, columns.map(heading));
+    this.table = answerTable(title, columns);
+    this.note = h("p", { class: "card-note" }, this.known.note);
     this.count = h("span", { class: "card-count" });
     this.empty = h("p", { class: "empty" });
     this.body = h("div", { class: "card-body" });
-    const views = this.known.draw ? choiceButtons(`View of ${title}`, ["Chart", "Table"], (view) => this.#show(view)) : null;
+    this.views = choiceButtons(`View of ${title}`, ["Chart", "Table"], (view) => this.#show(view));
+    this.state = questionState(title);
+    this.details = questionDetails(title);
+    this.footer = h("footer", {}, this.count, this.#filter(title), this.#csv(name, title));
     this.element = h(
       "article",
       { class: `card ${this.known.span}`, "aria-labelledby": id, "data-answer": name },
-      h("header", {}, h("div", {}, h("h3", { id }, title), h("p", { class: "card-note" }, this.known.note ?? "")), views?.element ?? null),
+      h("header", {}, h("div", {}, h("h3", { id }, title), this.note), this.views.element),
+      this.state.element,
       this.body,
-      h("footer", {}, this.count, this.#filter(title), this.#csv(name, title)),
+      this.footer,
+      this.details.element,
     );
-    if (views) views.choose("Chart");
-    else this.#show("Table");
+    this.views.choose("Chart");
     new ResizeObserver(([{ contentRect }]) => {
       if (Math.abs(contentRect.width - this.#width) < 1) return;
       this.#width = contentRect.width;
@@ -45,10 +53,16 @@ export class Card {
     }).observe(this.body);
   }
 
-  /** Shows the answer's current rows. */
+  /** Shows the answer's current rows. Null: it has none, because the question is not live. */
   update(answer) {
-    this.#answer = answer;
+    this.#answer = answer ?? null;
     this.#draw();
+  }
+
+  /** @param {import("../state/questions.js").Entry | undefined} entry */
+  updateQuestion(entry) {
+    this.state.update(entry);
+    this.details.update(entry);
   }
 
   #filter(title) {
@@ -67,45 +81,46 @@ export class Card {
 
   #show(view) {
     this.#view = view;
-    this.body.replaceChildren(view === "Chart" ? this.chart : this.table.element);
     this.#draw();
   }
 
   #draw() {
-    if (!this.#answer) return;
-    const { columns, fresh } = this.#answer;
+    const hasAnswer = this.#answer !== null;
+    this.body.hidden = this.footer.hidden = !hasAnswer;
+    if (!hasAnswer) {
+      this.views.element.hidden = true;
+      return;
+    }
     const filtered = this.#query.trim() !== "";
     const all = listRows(this.#answer);
     const list = all.filter(rowFilter(this.#query));
-    const shown = list.length === 0 ? this.#nothing(filtered) : this.#fill(list, columns, fresh);
+    // By all rows: a filter changes what is drawn, not how.
+    const chart = chartOf(this.#answer, all);
+    this.views.element.hidden = chart === null;
+    setText(this.note, this.known.note || (chart?.words ?? ""));
+    const shown = list.length === 0 ? this.#nothing(filtered) : this.#fill(list, chart);
     setText(this.count, rowCount({ total: all.length, matching: list.length, shown, filtered }));
   }
 
   #nothing(filtered) {
-    setText(this.empty, filtered ? "No row matches the filter." : `No rows yet. ${this.known.needs ?? "Rows appear with the first records that match."}`);
+    setText(this.empty, filtered ? "No row matches the filter." : `No rows yet. ${this.known.needs}`);
     if (this.body.firstChild !== this.empty) this.body.replaceChildren(this.empty);
     return 0;
   }
 
-  /** Updates the row count. */
-  #fill(list, columns, fresh) {
-    const wanted = this.#view === "Chart" ? this.chart : this.table.element;
+  /** Draws the rows. Returns how many are shown. */
+  #fill(list, chart) {
+    const { columns, fresh } = this.#answer;
+    const asChart = this.#view === "Chart" && chart !== null;
+    const wanted = asChart ? this.chart : this.table.element;
     if (this.body.firstChild !== wanted) this.body.replaceChildren(wanted);
     const since = performance.now() - FRESH_MS;
     const isFresh = (row) => (fresh.get(JSON.stringify(row)) ?? -Infinity) > since;
     // The table has its own count of shown rows.
-    if (this.#view === "Table") this.table.update(list, isFresh);
-    if (this.#view === "Table" || this.#width === 0) return list.length;
-    const { element, shown } = this.known.draw(list, columns, this.#width / unit(), isFresh);
+    if (!asChart) this.table.update(list, isFresh);
+    if (!asChart || this.#width === 0) return list.length;
+    const { element, shown } = chart.draw(list, columns, this.#width / unit(), isFresh);
     this.chart.replaceChildren(element);
     return shown;
   }
-}
-
-/** Heading and format of a column. Years are group names: no thousands separators, left-aligned. */
-function heading({ name, type }) {
-  const numeric = (type === "long" || type === "double") && name !== "year" && !name.endsWith("_year");
-  const text = numeric ? number : type === "timestamp" ? moment : String;
-  const shown = (value) => (value === null ? h("em", { class: "absent", title: "no value" }, "null") : text(value));
-  return { key: name, title: readableName(name), numeric, shown };
 }

@@ -1,5 +1,6 @@
 import { byId, h, setText } from "../dom.js";
 import { RequestError, fetchJson } from "../net/request.js";
+import { storedToken } from "../net/token.js";
 import { bytes, clock, number, position } from "../text/format.js";
 import { unreadableFields } from "../text/unreadable.js";
 import { withCount } from "../text/words.js";
@@ -35,7 +36,7 @@ function lastRejections(body) {
   const cut = h("span", {});
   const more = h("button", { type: "button", class: "quiet more", onclick: showAll }, "Show all of them");
   const note = h("p", { class: "cut-note" }, cut, " ", more);
-  const state = { known: -1, closed: false, rows: [], listed: LISTED, total: 0 };
+  const state = { known: -1, closedFor: null, rows: [], listed: LISTED, total: 0 };
 
   function showAll() {
     state.listed = ASKED_MAX;
@@ -53,7 +54,7 @@ function lastRejections(body) {
   }
 
   return async (count, before) => {
-    if (count === state.known || state.closed) return;
+    if (count === state.known || state.closedFor === storedToken()) return;
     try {
       state.rows = await fetchJson(`/rejected?limit=${ASKED_MAX}`);
       state.known = count;
@@ -63,7 +64,7 @@ function lastRejections(body) {
     } catch (error) {
       // Other errors are reported by the change stream. The next poll retries.
       if (!(error instanceof RequestError) || error.status !== 403) return;
-      state.closed = true;
+      state.closedFor = storedToken();
       body.replaceChildren(h("p", { class: "empty" }, "This token shows answers, not payloads. An admin token shows both."));
     }
   };

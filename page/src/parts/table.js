@@ -65,7 +65,8 @@ export function sortableTable(caption, headings, { shown = ROWS_SHOWN } = {}) {
       const cell = line.cells[at];
       const value = row[key];
       const shown = as ? as(value, row) : value;
-      if (shown instanceof Node) cell.replaceChildren(shown);
+      // A node that is there already keeps the focus.
+      if (shown instanceof Node) cell.firstChild === shown || cell.replaceChildren(shown);
       else setText(cell, shown === null || shown === undefined ? "–" : String(shown));
     });
   }

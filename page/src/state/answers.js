@@ -3,7 +3,7 @@
  *
  * @typedef {{name: string, type: "long" | "text" | "double" | "boolean" | "timestamp", nullable: boolean, group: boolean}} Column
  * @typedef {{column: string, descending: boolean, nulls_first: boolean}} OrderKey
- * @typedef {{name: string, columns: Column[], order: OrderKey[], rows: Map<string, {row: object, count: number}>, fresh: Map<string, number>}} Answer
+ * @typedef {{name: string, columns: Column[], order: OrderKey[], rows: Map<string, {row: object, count: number}>, fresh: Map<string, number>, snapshotEpoch: number, snapshotAt: number}} Answer
  */
 export class Answers {
   /** @type {Map<string, Answer>} */
@@ -16,12 +16,12 @@ export class Answers {
    *
    * @param {{kind: string, data: any}[]} events
    * @param {number} now milliseconds, to mark changed rows
-   * @returns {Set<string>} the answers that changed
+   * @returns {Set<string>} the answers that changed, also those that are not held
    */
   take(events, now) {
     const touched = new Set();
     for (const { kind, data } of events) {
-      if (kind === "snapshot") this.#snapshot(data);
+      if (kind === "snapshot") this.#snapshot(data, now);
       else if (kind === "change") this.#change(data, now);
       else continue;
       this.epoch = data.epoch;
@@ -31,8 +31,8 @@ export class Answers {
     return touched;
   }
 
-  #snapshot({ answer, columns, order, rows }) {
-    const held = { name: answer, columns, order, rows: new Map(), fresh: new Map() };
+  #snapshot({ answer, columns, order, rows, epoch }, now) {
+    const held = { name: answer, columns, order, rows: new Map(), fresh: new Map(), snapshotEpoch: epoch, snapshotAt: now };
     for (const row of rows) addRow(held, row, 1);
     this.held.set(answer, held);
   }

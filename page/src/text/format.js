@@ -2,11 +2,15 @@
 
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const ONE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
+const SIX = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 6 });
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** With thousands separators, and one decimal unless it is an integer. */
 export const number = (value) => (Number.isInteger(value) ? WHOLE : ONE).format(value);
+
+/** A double: six significant digits below 1,000, one decimal from there on: `0.00123`, `4,000.5`. */
+export const exact = (value) => (Math.abs(value) >= 1000 || Number.isInteger(value) ? number(value) : SIX.format(value));
 
 /** Compact notation: `56K`. */
 export const short = (value) => SHORT.format(value);
@@ -29,6 +33,12 @@ export function bytes(value) {
   let at = 0;
   while (value >= 1000 && at < units.length - 1) [value, at] = [value / 1000, at + 1];
   return `${at === 0 || value >= 100 ? WHOLE.format(value) : ONE.format(value)} ${units[at]}`;
+}
+
+/** Nanoseconds in ns, µs or ms. */
+export function nanoseconds(value) {
+  if (value < 1000) return `${WHOLE.format(value)} ns`;
+  return value < 1_000_000 ? `${rate(value / 1000)} µs` : milliseconds(value / 1_000_000);
 }
 
 /** A short duration: `0.4 ms`, `12 ms`, `1.2 s`. */

@@ -6,6 +6,9 @@ export function readableName(name) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** Whether a column holds years, which are names and not amounts. */
+export const isYear = (name) => name === "year" || name.endsWith("_year");
+
 /** `1 row`, `2 rows`. */
 export const withCount = (count, of, written) => `${written ?? count} ${of}${count === 1 ? "" : "s"}`;
 

@@ -226,6 +226,66 @@ fn year_without_rows_is_drawn_as_a_gap() {
     serving.stop();
 }
 
+/// Questions whose answers have different shapes.
+const QUESTIONS_OF_ALL_SHAPES: [(&str, &str); 6] = [
+    (
+        "posts_by_year",
+        "SELECT year(timestamp) AS post_year, CASE WHEN year(timestamp) <> 2016 THEN count(*) END AS posts
+         FROM geo GROUP BY post_year ORDER BY post_year",
+    ),
+    (
+        "followers_by_category",
+        "SELECT category, max(follower_count) - 4 AS more FROM pin GROUP BY category ORDER BY more DESC",
+    ),
+    (
+        "posts_by_category_and_year",
+        "SELECT category, follower_count + 2000 AS year, count(*) AS posts
+         FROM pin WHERE category IS NOT NULL GROUP BY category, year",
+    ),
+    (
+        "posts_by_country_and_category",
+        "SELECT country, category, count(*) AS posts
+         FROM pin JOIN geo USING (ind) WHERE category IS NOT NULL GROUP BY country, category ORDER BY posts DESC, country DESC",
+    ),
+    ("totals", "SELECT count(*) AS posts, avg(follower_count) / 27 AS mean_followers FROM pin"),
+    ("titles", "SELECT title FROM pin ORDER BY title"),
+];
+
+fn question_config(name: &str, sql: &str) -> String {
+    format!("[[question]]\nname = \"{name}\"\nsql = {}\n", toml::Value::from(sql))
+}
+
+#[test]
+fn chart_follows_the_columns_and_each_question_shows_sql_and_plan() {
+    if skipped() {
+        return;
+    }
+    let place = create_temp_dir();
+    let recording = place.path().join("recording");
+    std::fs::create_dir(&recording).unwrap();
+    let posts = [
+        (json!("art"), "Peru", json!(7), "2015-05-05T05:05:05", json!("A")),
+        (json!("art"), "Peru", json!(6), "2015-05-05T05:05:05", json!("B")),
+        (json!("travel"), "Chad", json!(2), "2016-05-05T05:05:05", json!("C")),
+        (json!("travel"), "Chad", json!(3), "2018-05-05T05:05:05", json!("D")),
+        (Value::Null, "Chad", Value::Null, "2016-05-05T05:05:05", Value::Null),
+    ];
+    let [mut pins, mut geos] =
+        ["pin", "geo"].map(|stream| std::fs::File::create(recording.join(format!("{stream}.jsonl"))).unwrap());
+    for (ind, (category, country, followers, at, title)) in posts.into_iter().enumerate() {
+        let pin = json!({ "index": ind, "unique_id": "u", "title": title, "category": category, "follower_count": followers, "poster_name": "P" });
+        let geo = json!({ "ind": ind, "country": country, "timestamp": at, "latitude": 1, "longitude": 2 });
+        writeln!(pins, "{pin}").unwrap();
+        writeln!(geos, "{geo}").unwrap();
+    }
+    let questions: String = QUESTIONS_OF_ALL_SHAPES.iter().map(|(name, sql)| question_config(name, sql)).collect();
+    let config = configure_followed_recording(place.path(), &recording, &questions);
+    let serving = ServingRun::start(place.path(), &config, &[]);
+    serving.wait_until_read(10);
+    browse("questions.mjs", &[&url(&serving)]);
+    serving.stop();
+}
+
 #[test]
 fn hidden_page_disconnects_and_resumes() {
     if skipped() {
@@ -259,7 +319,14 @@ fn hostile_texts_are_shown_as_text() {
         writeln!(geos, "{geo}").unwrap();
         writeln!(users, "{user}").unwrap();
     }
-    let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, ""), &[]);
+    let comments: String = hostile.iter().map(|text| format!("-- {text}\n")).collect();
+    let column = format!("\"{}\"", hostile[0].replace('"', "\"\""));
+    let sql = format!(
+        "{comments}SELECT title AS {column}, count(*) AS posts FROM pin WHERE title <> '{}!' GROUP BY title",
+        hostile[0]
+    );
+    let config = configure_followed_recording(place.path(), &recording, &question_config("hostile", &sql));
+    let serving = ServingRun::start(place.path(), &config, &[]);
     serving.wait_until_read(120);
     browse("escapes.mjs", &[&url(&serving)]);
     serving.stop();

@@ -1,0 +1,49 @@
+import { h } from "../dom.js";
+import { bytes } from "../text/format.js";
+import { sentence } from "../text/words.js";
+import { answerTable } from "./answer_table.js";
+import { codeBlock } from "./question_details.js";
+import { sortableTable } from "./table.js";
+
+/**
+ * What a check found: columns, memory, notes and plan.
+ *
+ * @param {{columns: {name: string, type: string}[], plan: string, memory: any, notes: string[]}} reply
+ */
+export function checkReport({ columns, plan, memory, notes }) {
+  const list = sortableTable("Columns", [
+    { key: "name", title: "Column" },
+    { key: "type", title: "Type" },
+  ]);
+  list.update(columns);
+  const code = codeBlock("Plan");
+  code.textContent = Array.isArray(plan) ? plan.join("\n") : plan.trimEnd();
+  return h(
+    "div",
+    { class: "report" },
+    list.element,
+    h("h4", {}, "Memory"),
+    ...memoryWords(memory).map((line) => h("p", {}, line)),
+    notes.length > 0 ? h("h4", {}, "Notes") : null,
+    notes.length > 0 ? h("ul", {}, ...notes.map((note) => h("li", {}, sentence(note)))) : null,
+    h("h4", {}, "Plan"),
+    code,
+  );
+}
+
+function memoryWords({ held_anyway: anyway, held_for_it: extra, bytes_per_ind: perInd }) {
+  const extras = extra.map(({ column, is_computed, bytes: size }) => `${is_computed ? "computed of " : ""}${column} (${bytes(size)})`);
+  return [
+    `About ${bytes(perInd)} more for each ind, without groups and index: an estimate.`,
+    extras.length > 0 ? `Held for this question: ${extras.join(", ")}.` : "",
+    anyway.length > 0 ? `Held anyway: ${anyway.join(", ")}.` : "",
+  ].filter(Boolean);
+}
+
+/** The rows of a try. */
+export function tryReport(name, { columns, rows }) {
+  if (rows.length === 0) return h("p", { class: "empty" }, "No rows.");
+  const table = answerTable(`Rows of ${name}`, columns);
+  table.update(rows);
+  return table.element;
+}
