@@ -35,8 +35,8 @@ use crate::general::{
 };
 use crate::input::BatchedInput;
 use crate::joins::{
-    self, DeliveryStream, GeoProjection, JoinOutputs, JoinedRow, KeepAllJoins, KeyChangeConsumer, MarkRequest,
-    PinProjection, RelationSet, RowCounters, UserProjection,
+    self, DeliveryStream, GeoProjection, JoinOutputs, KeepAllJoins, KeyChangeConsumer, MarkRequest, PinProjection,
+    RelationSet, RowCounters, UserProjection,
 };
 use crate::keys::KeyInterner;
 use crate::questions::{Question, QuestionId, QuestionPath};
@@ -379,8 +379,7 @@ impl QuestionPrograms {
             match &question.path {
                 QuestionPath::Compact(compact) => {
                     let index = u16::try_from(aggregates.len()).expect("a run has fewer than 65,536 questions");
-                    let take = compact.compile(&POSTS).expect("a recognized question compiles");
-                    let output = Box::new(move |row: &JoinedRow<'_>| take(row).map(|it| it.with_answer(index)));
+                    let output = compact.compile(&POSTS, index).expect("a recognized question compiles");
                     outputs.push(RelationSet::of(&compact.relations), output);
                     aggregates.push(AggregateSpec {
                         answer: id,

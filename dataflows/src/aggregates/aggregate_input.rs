@@ -12,7 +12,7 @@ use crate::symbol::Symbol;
 pub const GROUP_COLUMNS_MAX: usize = 2;
 
 /// The value of one grouping column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GroupKeyPart {
     /// The question has fewer grouping columns.
     Unused,
@@ -33,6 +33,20 @@ impl From<Symbol> for GroupKeyPart {
 impl From<i32> for GroupKeyPart {
     fn from(long: i32) -> GroupKeyPart {
         GroupKeyPart::Long(long)
+    }
+}
+
+/// Hashes one number instead of a tag and a value: groups are looked up for every input.
+impl Hash for GroupKeyPart {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (tag, value) = match *self {
+            GroupKeyPart::Unused => (0, 0),
+            GroupKeyPart::Null => (1, 0),
+            GroupKeyPart::Text(text) => (2, text.number()),
+            GroupKeyPart::Long(long) => (3, long.cast_unsigned()),
+        };
+        state.write_u64(tag << 32 | u64::from(value));
     }
 }
 
@@ -62,31 +76,25 @@ pub struct AggregateInput {
 }
 
 impl AggregateInput {
-    /// An input for the group with these key parts, without label and with value 0.
+    /// An input for the group with these key parts. `answer` is the index of the question among those of the aggregates.
+    #[inline]
     #[must_use]
-    pub fn for_group<const N: usize>(parts: [GroupKeyPart; N]) -> AggregateInput {
-        const { assert!(N <= GROUP_COLUMNS_MAX, "raise GROUPS_MAX for a question with more grouping columns") }
+    pub fn new<const N: usize>(
+        parts: [GroupKeyPart; N],
+        label: Option<Symbol>,
+        value: i64,
+        answer: u16,
+    ) -> AggregateInput {
+        const { assert!(N <= GROUP_COLUMNS_MAX, "raise GROUP_COLUMNS_MAX for a question with more grouping columns") }
         let mut group = [GroupKeyPart::Unused; GROUP_COLUMNS_MAX];
         group[..N].copy_from_slice(&parts);
-        AggregateInput { group, label: None, answer: 0, value: 0 }
-    }
-
-    /// Sets the label.
-    #[must_use]
-    pub fn with_label(self, label: impl Into<Option<Symbol>>) -> AggregateInput {
-        AggregateInput { label: label.into(), ..self }
+        AggregateInput { group, label, answer, value }
     }
 
     /// Sets the value.
     #[must_use]
     pub fn with_value(self, value: i64) -> AggregateInput {
         AggregateInput { value, ..self }
-    }
-
-    /// Sets the answer, by its index among the aggregates of the graph.
-    #[must_use]
-    pub fn with_answer(self, answer: u16) -> AggregateInput {
-        AggregateInput { answer, ..self }
     }
 
     /// The hash by which groups are exchanged to workers.
@@ -96,14 +104,7 @@ impl AggregateInput {
     pub(super) fn exchange_hash(&self) -> u64 {
         let mut hasher = KeyedState.build_hasher();
         self.answer.hash(&mut hasher);
-        for part in self.group {
-            match part {
-                GroupKeyPart::Unused => {}
-                GroupKeyPart::Null => u64::MAX.hash(&mut hasher),
-                GroupKeyPart::Text(text) => text.hash(&mut hasher),
-                GroupKeyPart::Long(long) => long.hash(&mut hasher),
-            }
-        }
+        self.group.iter().for_each(|part| part.hash(&mut hasher));
         hasher.finish()
     }
 }

@@ -3,7 +3,7 @@
 //! It is dictionary evaluation without a dictionary: a `CASE` or `LIKE` over an age or a category costs as much as
 //! reading the column.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use crate::joins::JoinedRow;
 use crate::symbol;
@@ -14,45 +14,52 @@ pub(crate) type MemoKey = fn(&JoinedRow<'_>) -> u32;
 /// The number of results in a table: a power of two.
 const MEMO_RESULTS: usize = 512;
 
-/// A direct-mapped table of results by key.
+/// A direct-mapped table of results by key. Entries are cells, so that a look-up borrows nothing.
 struct MemoTable<V> {
     /// Symbol numbers are used again after texts were freed, so results are of one generation of symbols.
-    generation: u64,
-    results: Box<[Option<MemoEntry<V>>]>,
+    generation: Cell<u64>,
+    results: Box<[Cell<MemoEntry<V>>; MEMO_RESULTS]>,
 }
 
-/// A key with its result.
-type MemoEntry<V> = (u32, Option<V>);
+/// A key with its result. `None` if there is none yet.
+type MemoEntry<V> = Option<(u32, Option<V>)>;
 
 /// Evaluates an expression for a joined row. `None` is null.
 pub(super) type RowFunction<V> = Box<dyn Fn(&JoinedRow<'_>) -> Option<V>>;
 
 impl<V: Copy> MemoTable<V> {
     fn new() -> MemoTable<V> {
-        MemoTable { generation: symbol::generation(), results: vec![None; MEMO_RESULTS].into_boxed_slice() }
+        MemoTable {
+            generation: Cell::new(symbol::generation()),
+            results: Box::new([const { Cell::new(None) }; MEMO_RESULTS]),
+        }
     }
 
-    fn find(&mut self, key: u32) -> Option<Option<V>> {
+    /// The entry to which a key belongs.
+    #[inline]
+    fn entry(&self, key: u32) -> &Cell<MemoEntry<V>> {
         let generation = symbol::generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.results.fill(None);
+        if generation != self.generation.get() {
+            self.generation.set(generation);
+            self.results.iter().for_each(|entry| entry.set(None));
         }
-        self.results[key as usize % MEMO_RESULTS].filter(|(known, _)| *known == key).map(|(_, result)| result)
+        &self.results[key as usize % MEMO_RESULTS]
     }
 }
 
 /// Looks results up in a table, and calls `inner` only for values that are not in it.
 pub(super) fn memoize<V: Copy + 'static>(key: MemoKey, inner: RowFunction<V>) -> RowFunction<V> {
-    let table = RefCell::new(MemoTable::new());
+    let table = MemoTable::new();
     Box::new(move |row| {
         let key = key(row);
-        let mut table = table.borrow_mut();
-        if let Some(result) = table.find(key) {
-            return result;
+        let entry = table.entry(key);
+        match entry.get() {
+            Some((known, result)) if known == key => result,
+            _ => {
+                let result = inner(row);
+                entry.set(Some((key, result)));
+                result
+            }
         }
-        let result = inner(row);
-        table.results[key as usize % MEMO_RESULTS] = Some((key, result));
-        result
     })
 }

@@ -33,6 +33,8 @@ pub(super) struct InputParts<'q> {
     pub(super) value: Option<&'q ScalarExpr>,
     /// Whether rows without a label do not count.
     pub(super) needs_label: bool,
+    /// The index of the question among those of the aggregates.
+    pub(super) answer: u16,
 }
 
 impl InputParts<'_> {
@@ -41,7 +43,7 @@ impl InputParts<'_> {
         let conditions = self.conditions.iter().map(|it| compiler.condition(it)).collect::<Option<Vec<_>>>()?;
         let label = optional(self.label, |label| compiler.text(label))?;
         let value = optional(self.value, |value| compiler.long(value))?;
-        let needs_label = self.needs_label;
+        let (needs_label, answer) = (self.needs_label, self.answer);
         let rest = move |row: &JoinedRow<'_>| {
             let label = label.as_ref().and_then(|label| label(row));
             if needs_label && label.is_none() {
@@ -58,15 +60,15 @@ impl InputParts<'_> {
         Some(match (groups.next(), groups.next()) {
             (None, _) => Box::new(move |row| {
                 let (label, value) = counts(row).then(|| rest(row))??;
-                Some(AggregateInput::for_group([]).with_label(label).with_value(value))
+                Some(AggregateInput::new([], label, value, answer))
             }),
             (Some(group), None) => Box::new(move |row| {
                 let (label, value) = counts(row).then(|| rest(row))??;
-                Some(AggregateInput::for_group([group(row)]).with_label(label).with_value(value))
+                Some(AggregateInput::new([group(row)], label, value, answer))
             }),
             (Some(one), Some(other)) => Box::new(move |row| {
                 let (label, value) = counts(row).then(|| rest(row))??;
-                Some(AggregateInput::for_group([one(row), other(row)]).with_label(label).with_value(value))
+                Some(AggregateInput::new([one(row), other(row)], label, value, answer))
             }),
         })
     }

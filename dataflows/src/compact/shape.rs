@@ -49,7 +49,7 @@ impl CompactQuestion {
         let read = label.chain(&found.value).cloned().collect::<Vec<_>>();
         let is_implied = |condition: &ScalarExpr| not_null_operand(condition).is_some_and(|it| read.contains(it));
         found.conditions = flat.conditions.into_iter().filter(|condition| !is_implied(condition)).collect();
-        found.compile(catalog).is_some().then_some(found)
+        found.compile(catalog, 0).is_some().then_some(found)
     }
 
     /// The number of leading columns of the answer that are its groups, in order.
@@ -66,16 +66,18 @@ impl CompactQuestion {
         (!is_same).then(|| self.output.clone().into())
     }
 
-    /// Compiles the functions from joined rows to inputs of the aggregate, for one worker. `None` if an expression
-    /// reads columns that are not projected, or needs more than the fast path can do.
+    /// Compiles the functions from joined rows to inputs of the aggregate, for one worker. `answer` is the index of the
+    /// question among those of the aggregates. `None` if an expression reads columns that are not projected, or needs
+    /// more than the fast path can do.
     #[must_use]
-    pub fn compile(&self, catalog: &RelationCatalog) -> Option<InputFunction> {
+    pub fn compile(&self, catalog: &RelationCatalog, answer: u16) -> Option<InputFunction> {
         let parts = InputParts {
             conditions: &self.conditions,
             groups: &self.groups,
             label: self.label.as_ref(),
             value: self.value.as_ref(),
             needs_label: self.aggregate.has_labels(),
+            answer,
         };
         parts.compile(&RowCompiler::new(catalog))
     }
