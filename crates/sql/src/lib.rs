@@ -10,13 +10,13 @@
 //!                                                    └── incremental: changes in, changes out
 //! ```
 //!
-//! The modules, in the order of the data flow:
+//! The modules, in the order of the data flow (`tests/architecture.rs` says which may name which):
 //!
 //! - [`datum`]: values, rows and their types;
 //! - [`catalog`]: the relations that a question can read;
 //! - [`diagnostics`]: what is wrong with a text, where, and what would work instead;
 //! - [`functions`]: the scalar functions;
-//! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values;
+//! - [`expr`]: typed scalar expressions; [`eval`] and [`like`]: their values; [`calls`]: calls of functions by name;
 //! - [`plan`]: the typed relational plan of a question;
 //! - [`naive`]: evaluation of a plan in batch;
 //! - [`bind`]: from a text to a plan;
@@ -29,6 +29,7 @@
 extern crate self as pinflow_sql;
 
 pub mod bind;
+pub mod calls;
 pub mod catalog;
 mod check;
 pub mod datum;

@@ -8,7 +8,8 @@
 
 use std::fmt::Write;
 
-use pinflow_sql::functions::{FunctionSpec, catalog, special_forms};
+use pinflow_sql::calls::special_forms;
+use pinflow_sql::functions::{FunctionSpec, catalog};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/functions.md");
 

@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 
+use pinflow_sql::calls::build_call;
 use pinflow_sql::datum::{Datum, SqlType};
 use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::expr::{ArithmeticOp, CompareOp, ExprKind, LikeExpr, ScalarExpr};
-use pinflow_sql::functions::build_call;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::functions::FunctionFlags;

@@ -2,9 +2,9 @@
 
 use sqlparser::ast::Expr as Ast;
 
+use crate::calls::coerce as cast_to;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ExprKind, ScalarExpr};
-use crate::functions::coerce as cast_to;
 use crate::plan::{AggregateCall, AggregateFunction as Function, SortKey};
 use crate::rewrite::{literal_value, make_and, make_is_not_null};
 

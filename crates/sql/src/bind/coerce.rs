@@ -1,8 +1,8 @@
 //! Types that have to agree, and the casts that make them.
 
+use crate::calls::coerce as cast_to;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ExprKind, ScalarExpr};
-use crate::functions::coerce as cast_to;
 use crate::rewrite::literal_value;
 
 /// The expression as a value of a type, if that loses nothing: null is of every type, whole numbers are doubles, and a

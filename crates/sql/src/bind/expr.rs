@@ -3,9 +3,9 @@
 use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Subscript, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
+use crate::calls::coerce as cast_to;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
-use crate::functions::coerce as cast_to;
 use crate::places::LocatedNode;
 use crate::rewrite::{make_and, make_case, make_is_not_null, make_is_null, make_not, make_or};
 

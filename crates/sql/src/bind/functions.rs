@@ -6,8 +6,8 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
+use crate::calls::{build_call, is_function};
 use crate::expr::ScalarExpr;
-use crate::functions::{build_call, is_function};
 use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
 

@@ -3,9 +3,10 @@
 use sqlparser::ast::{self, DataType, DateTimeField, Expr as Ast, TrimWhereField, Value};
 use sqlparser::tokenizer::Span;
 
+use crate::calls::{self, CalendarInterval, coerce as cast_to};
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ExprKind, ScalarExpr};
-use crate::functions::{self, CalendarInterval, can_cast, coerce as cast_to};
+use crate::functions::can_cast;
 use crate::places::LocatedNode;
 use crate::rewrite::literal_value;
 
@@ -261,7 +262,7 @@ impl<'a> QuestionBinder<'a> {
             return Err(self.report(span, "an INTERVAL can be added to a timestamp only"));
         };
         match if minus { interval.negated() } else { Some(interval) } {
-            Some(interval) => Ok(fold_constant(functions::add_interval(moment, interval))),
+            Some(interval) => Ok(fold_constant(calls::add_interval(moment, interval))),
             None => Err(self.report(span, "the INTERVAL is too long")),
         }
     }
@@ -275,7 +276,7 @@ impl<'a> QuestionBinder<'a> {
             Some(Datum::Text(text)) => text.to_string(),
             _ => String::new(),
         };
-        functions::parse_interval(&text, unit.as_deref()).ok_or_else(|| {
+        calls::parse_interval(&text, unit.as_deref()).ok_or_else(|| {
             let message =
                 "an INTERVAL is a constant number with a unit: INTERVAL '7' DAY, or INTERVAL '1 month 2 days'";
             self.report(span, message)
@@ -304,7 +305,7 @@ impl<'a> QuestionBinder<'a> {
 
     fn make_bucket(&mut self, moment: ScalarExpr, interval: CalendarInterval, span: Span) -> BindResult<ScalarExpr> {
         let moment = coerce_to(moment, SqlType::Time);
-        let bucket = moment.and_then(|moment| functions::time_bucket(moment, interval));
+        let bucket = moment.and_then(|moment| calls::time_bucket(moment, interval));
         bucket.map(fold_constant).ok_or_else(|| {
             self.report(span, "time_bucket takes a positive interval, of months or of shorter units, and a timestamp")
         })

@@ -1,6 +1,6 @@
 use super::*;
+use crate::calls::build_call;
 use crate::datum::SqlType;
-use crate::functions::build_call;
 
 fn long(value: i64) -> ScalarExpr {
     ScalarExpr::literal(Datum::Long(value))

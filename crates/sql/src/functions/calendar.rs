@@ -9,27 +9,27 @@ use jiff::tz::Offset;
 use crate::datum::Datum;
 use crate::functions::{FunctionResult, NoResult};
 
-pub(super) const MICROS_PER_MILLI: i64 = 1_000;
-pub(super) const MICROS_PER_SECOND: i64 = 1_000_000;
-pub(super) const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
-pub(super) const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
-pub(super) const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
-pub(super) const MICROS_PER_WEEK: i64 = 7 * MICROS_PER_DAY;
+pub(crate) const MICROS_PER_MILLI: i64 = 1_000;
+pub(crate) const MICROS_PER_SECOND: i64 = 1_000_000;
+pub(crate) const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
+pub(crate) const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
+pub(crate) const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
+pub(crate) const MICROS_PER_WEEK: i64 = 7 * MICROS_PER_DAY;
 /// From the Monday before 1970-01-01, a Thursday, to it.
 const MICROS_SINCE_MONDAY: i64 = 3 * MICROS_PER_DAY;
 
 /// The date and time of day.
-pub(super) fn civil_time(micros: i64) -> Result<DateTime, NoResult> {
+pub(crate) fn civil_time(micros: i64) -> Result<DateTime, NoResult> {
     Timestamp::from_microsecond(micros).map(|moment| Offset::UTC.to_datetime(moment)).map_err(|_| NoResult)
 }
 
 /// The moment at which a date and time of day is in UTC.
-pub(super) fn micros_of(civil: DateTime) -> Result<i64, NoResult> {
+pub(crate) fn micros_of(civil: DateTime) -> Result<i64, NoResult> {
     Offset::UTC.to_timestamp(civil).map(Timestamp::as_microsecond).map_err(|_| NoResult)
 }
 
 /// A moment, if it has a date.
-pub(super) fn moment(micros: Option<i64>) -> FunctionResult {
+pub(crate) fn moment(micros: Option<i64>) -> FunctionResult {
     let micros = micros.ok_or(NoResult)?;
     Timestamp::from_microsecond(micros).map(|_| Datum::Time(micros)).map_err(|_| NoResult)
 }
@@ -48,7 +48,7 @@ fn month_number(civil: DateTime) -> i64 {
 }
 
 /// A moment some months later. A day that the month does not have becomes its last one.
-pub(super) fn add_months(micros: i64, months: i64) -> Result<i64, NoResult> {
+pub(crate) fn add_months(micros: i64, months: i64) -> Result<i64, NoResult> {
     let civil = civil_time(micros)?;
     let first = micros_of_month(month_number(civil).checked_add(months).ok_or(NoResult)?)?;
     let last_day = civil_time(first)?.days_in_month();
@@ -58,7 +58,7 @@ pub(super) fn add_months(micros: i64, months: i64) -> Result<i64, NoResult> {
 
 /// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimeUnit {
+pub(crate) enum TimeUnit {
     /// Always of the same length, in microseconds. Multiples are counted from 1970-01-01, weeks from a Monday.
     Fixed(i64),
     /// A number of months.
@@ -82,25 +82,25 @@ const UNIT_NAMES: [(&[&str], TimeUnit); 11] = [
 
 impl TimeUnit {
     /// The unit of this name, in any case, and the name that plans use for it.
-    pub(super) fn find(name: &str) -> Option<(&'static str, TimeUnit)> {
+    pub(crate) fn find(name: &str) -> Option<(&'static str, TimeUnit)> {
         let name = name.trim().to_ascii_lowercase();
         let (names, unit) = UNIT_NAMES.iter().find(|(names, _)| names.contains(&name.as_str()))?;
         Some((names.first()?, *unit))
     }
 
     /// The unit of a name that plans use.
-    pub(super) fn named(name: &str) -> Result<TimeUnit, NoResult> {
+    pub(crate) fn named(name: &str) -> Result<TimeUnit, NoResult> {
         let unit = UNIT_NAMES.iter().find(|(names, _)| names.first() == Some(&name));
         unit.map(|(_, unit)| *unit).ok_or(NoResult)
     }
 
     /// The names that plans use.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         UNIT_NAMES.iter().filter_map(|(names, _)| names.first().copied())
     }
 
     /// How many of these units begin from some fixed moment up to this one.
-    pub(super) fn index(self, micros: i64) -> Result<i64, NoResult> {
+    pub(crate) fn index(self, micros: i64) -> Result<i64, NoResult> {
         match self {
             TimeUnit::Fixed(MICROS_PER_WEEK) => {
                 let since_monday = micros.checked_add(MICROS_SINCE_MONDAY).ok_or(NoResult)?;
@@ -124,12 +124,12 @@ impl TimeUnit {
     }
 
     /// The moment at which the unit that a moment is in begins.
-    pub(super) fn truncate(self, micros: i64) -> Result<i64, NoResult> {
+    pub(crate) fn truncate(self, micros: i64) -> Result<i64, NoResult> {
         self.start(self.index(micros)?)
     }
 
     /// The moment that is a number of units later.
-    pub(super) fn add(self, micros: i64, count: i64) -> Result<i64, NoResult> {
+    pub(crate) fn add(self, micros: i64, count: i64) -> Result<i64, NoResult> {
         match self {
             TimeUnit::Fixed(length) => {
                 count.checked_mul(length).and_then(|length| micros.checked_add(length)).ok_or(NoResult)
@@ -140,7 +140,7 @@ impl TimeUnit {
 }
 
 /// The number of months of a unit (0 if its length is fixed), and its length in microseconds (0 if it is in months).
-pub(super) fn unit_lengths(unit: TimeUnit) -> (i64, i64) {
+pub(crate) fn unit_lengths(unit: TimeUnit) -> (i64, i64) {
     match unit {
         TimeUnit::Fixed(length) => (0, length),
         TimeUnit::Months(months) => (months, 0),

@@ -125,7 +125,7 @@ fn time_of(value: &Datum) -> FunctionResult {
 }
 
 /// The moment, in microseconds since 1970 UTC, that a text says. Further decimals are cut off.
-pub(super) fn parse_moment(text: &str) -> Option<i64> {
+pub(crate) fn parse_moment(text: &str) -> Option<i64> {
     let text = text.trim();
     if !text.starts_with(|letter: char| letter.is_ascii_digit()) || text.contains('[') {
         return None;

@@ -1,15 +1,12 @@
 //! The scalar functions: their names, argument types, results and implementations.
 //!
-//! [`catalog()`] lists all of them. [`build_call`] makes a call from a name in any case and arguments of any types: it
-//! accepts the names of Spark, DuckDB, Postgres and SQLite, and inserts casts. Where these systems disagree, the
-//! description says which meaning counts: mostly DuckDB's.
+//! [`catalog()`] lists all of them. [`calls`](crate::calls) finds them by name. Where Spark, DuckDB, Postgres and SQLite
+//! disagree, the description says which meaning counts: mostly DuckDB's.
 //!
 //! - `catalog/`: the table of functions, by subject;
 //! - `signature`: what a function takes and gives;
-//! - `resolve`: from a name and arguments to a call; `special`: calls that are other expressions, such as `nullif`;
-//! - `unsupported`: known functions that no question can have, with reasons;
 //! - `text`, `patterns`, `numbers`, `lists`, `calendar`, `time`, `time_format`: the implementations;
-//! - `cast`: conversions between types; `interval`: texts such as `3 days`.
+//! - `cast`: conversions between types.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,28 +15,21 @@ use std::hash::{Hash, Hasher};
 use crate::datum::Datum;
 
 mod arguments;
-mod calendar;
-mod cast;
-mod catalog;
-mod interval;
+pub(crate) mod calendar;
+pub(crate) mod cast;
+pub(crate) mod catalog;
 mod lists;
 mod numbers;
-mod patterns;
-mod resolve;
+pub(crate) mod patterns;
 mod signature;
-mod special;
 mod text;
 mod time;
-mod time_format;
-mod unsupported;
+pub(crate) mod time_format;
 
 pub use arguments::{CallArguments, FunctionResult, NoResult};
 pub use cast::{can_cast, cast_value};
 pub use catalog::catalog;
-pub use interval::{CalendarInterval, add_interval, parse_interval, time_bucket};
-pub use resolve::{FunctionCall, ResolveError, build_call, coerce, common_type, is_function, resolve, unify_types};
 pub use signature::{FunctionSpec, ParameterType, ResultType};
-pub use special::{SpecialForm, date_part, special_forms};
 
 /// The longest text that a function makes, bytes. A longer one gives null, and is counted, so that no question can
 /// use up the memory by repeating texts.
@@ -47,7 +37,7 @@ pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// A scalar function: an entry of [`catalog()`].
 #[derive(Clone, Copy)]
-pub struct ScalarFunction(&'static FunctionSpec);
+pub struct ScalarFunction(pub(crate) &'static FunctionSpec);
 
 impl ScalarFunction {
     /// What the catalog says about it.
@@ -104,8 +94,3 @@ impl fmt::Display for ScalarFunction {
         f.pad(self.0.name)
     }
 }
-
-#[cfg(test)]
-pub(crate) mod test_sql;
-#[cfg(test)]
-mod tests;

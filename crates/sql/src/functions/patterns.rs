@@ -52,7 +52,7 @@ fn explain(pattern: &str, error: &regex::Error) -> String {
 }
 
 /// Whether all flags are known.
-pub(super) fn check_flags(flags: &str) -> Result<(), String> {
+pub(crate) fn check_flags(flags: &str) -> Result<(), String> {
     match flags.chars().find(|flag| !"cgilms".contains(*flag)) {
         Some(flag) => Err(format!("a regular expression has no flag `{flag}`; there are c, g, i, l, m and s")),
         None => Ok(()),
@@ -60,7 +60,7 @@ pub(super) fn check_flags(flags: &str) -> Result<(), String> {
 }
 
 /// Whether a constant expression can be used.
-pub(super) fn check_regex(pattern: &str) -> Result<(), String> {
+pub(crate) fn check_regex(pattern: &str) -> Result<(), String> {
     compile(pattern, "").map(drop)
 }
 

@@ -49,7 +49,7 @@ impl ParameterType {
     }
 
     /// What an argument must be, for messages: `a text`.
-    pub(super) fn description(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             ParameterType::Exactly(SqlType::Null) | ParameterType::AnyAsText | ParameterType::AnyAlike => "any value",
             ParameterType::Exactly(SqlType::Bool) => "a condition",
@@ -161,12 +161,12 @@ impl FunctionSpec {
     }
 
     /// Whether this is one of its names. `name` is in lower case.
-    pub(super) fn has_name(&self, name: &str) -> bool {
+    pub(crate) fn has_name(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
 
     /// The parameter of the argument at a position.
-    pub(super) fn parameter(&self, index: usize) -> Option<ParameterType> {
+    pub(crate) fn parameter(&self, index: usize) -> Option<ParameterType> {
         match self.parameters.get(index) {
             None if self.repeats => self.parameters.last().copied(),
             parameter => parameter.copied(),
@@ -174,7 +174,7 @@ impl FunctionSpec {
     }
 
     /// Whether it takes this many arguments.
-    pub(super) fn takes_count(&self, count: usize) -> bool {
+    pub(crate) fn takes_count(&self, count: usize) -> bool {
         let most = if self.repeats { usize::MAX } else { self.parameters.len() };
         (self.parameters.len() - self.optional..=most).contains(&count)
     }
@@ -186,7 +186,7 @@ impl FunctionSpec {
     }
 
     /// The signature with another of its names.
-    pub(super) fn signature_as(&self, name: &str) -> String {
+    pub(crate) fn signature_as(&self, name: &str) -> String {
         let required = self.parameters.len() - self.optional;
         let mut text = format!("{name}(");
         for (index, parameter) in self.parameters.iter().enumerate() {

@@ -10,7 +10,7 @@ use crate::functions::time::{name_of_day, name_of_month};
 use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult};
 
 /// Why a format cannot be used.
-pub(super) type FormatProblem = String;
+pub(crate) type FormatProblem = String;
 
 /// A moment while it is formatted.
 struct FormattedMoment {
@@ -215,16 +215,16 @@ fn format_with(
     Ok(Datum::text(&formatted.text))
 }
 
-pub(super) fn strftime(arguments: CallArguments<'_>) -> FunctionResult {
+pub(crate) fn strftime(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (0, 1), FormattedMoment::push_percent_format)
 }
 
 /// SQLite's order of arguments.
-pub(super) fn strftime_swapped(arguments: CallArguments<'_>) -> FunctionResult {
+pub(crate) fn strftime_swapped(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (1, 0), FormattedMoment::push_percent_format)
 }
 
-pub(super) fn date_format(arguments: CallArguments<'_>) -> FunctionResult {
+pub(crate) fn date_format(arguments: CallArguments<'_>) -> FunctionResult {
     format_with(arguments, (0, 1), FormattedMoment::push_letter_format)
 }
 
@@ -234,12 +234,12 @@ fn check(format: &str, push: fn(&mut FormattedMoment, &str) -> Result<(), Format
 }
 
 /// Whether all percent codes of a format are known.
-pub(super) fn check_percent_format(format: &str) -> Result<(), FormatProblem> {
+pub(crate) fn check_percent_format(format: &str) -> Result<(), FormatProblem> {
     check(format, FormattedMoment::push_percent_format)
 }
 
 /// Whether all letters of a format are known.
-pub(super) fn check_letter_format(format: &str) -> Result<(), FormatProblem> {
+pub(crate) fn check_letter_format(format: &str) -> Result<(), FormatProblem> {
     if format.contains('%') {
         return Err("this takes pattern letters, as in 'yyyy-MM-dd'; strftime takes percent codes".to_owned());
     }

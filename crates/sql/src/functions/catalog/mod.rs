@@ -7,7 +7,7 @@ mod numbers;
 mod text;
 mod time;
 
-pub(super) use time::{ADD_INTERVAL, TIME_BUCKET};
+pub(crate) use time::{ADD_INTERVAL, TIME_BUCKET};
 
 /// The functions of one subject.
 pub struct FunctionGroup {
@@ -25,13 +25,13 @@ static GROUPS: [FunctionGroup; 4] = [
 ];
 
 /// All functions. Calls that are other expressions, such as `coalesce`, are in
-/// [`special_forms`](crate::functions::special_forms).
+/// [`special_forms`](crate::calls::special_forms).
 #[must_use]
 pub fn catalog() -> &'static [FunctionGroup] {
     &GROUPS
 }
 
 /// All entries.
-pub(super) fn all_functions() -> impl Iterator<Item = &'static FunctionSpec> {
+pub(crate) fn all_functions() -> impl Iterator<Item = &'static FunctionSpec> {
     GROUPS.iter().flat_map(|group| group.functions)
 }

@@ -16,12 +16,10 @@ const IS_DOUBLE: ResultType = Always(SqlType::Double);
 const IS_TEXT: ResultType = Always(SqlType::Text);
 
 /// `time + INTERVAL …`: the moment, months, microseconds. It has no name in SQL.
-pub(in crate::functions) static ADD_INTERVAL: Spec =
-    Spec::new("add_interval", &[TIME, LONG, LONG], IS_TIME, time::interval_later);
+pub(crate) static ADD_INTERVAL: Spec = Spec::new("add_interval", &[TIME, LONG, LONG], IS_TIME, time::interval_later);
 
 /// `time_bucket(INTERVAL …, time)`: the moment, months, microseconds.
-pub(in crate::functions) static TIME_BUCKET: Spec =
-    Spec::new("time_bucket", &[TIME, LONG, LONG], IS_TIME, time::start_of_bucket);
+pub(crate) static TIME_BUCKET: Spec = Spec::new("time_bucket", &[TIME, LONG, LONG], IS_TIME, time::start_of_bucket);
 
 pub(super) static FUNCTIONS: &[Spec] = &[
     Spec::new("year", &[TIME], IS_LONG, time::year).doc("The year.", "year('2024-03-10')", "2024"),

@@ -1,8 +1,8 @@
 //! Calls that are other expressions.
 
+use super::resolve::{ResolveError, build_call, coerce, unify_types};
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
-use crate::functions::resolve::{ResolveError, build_call, coerce, unify_types};
 
 /// A call that is another expression.
 pub struct SpecialForm {

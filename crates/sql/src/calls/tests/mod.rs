@@ -1,4 +1,7 @@
-use super::catalog::all_functions;
+use crate::datum::Datum;
+use crate::functions::catalog::all_functions;
+use crate::functions::*;
+
 use super::test_sql::eval_constant;
 use super::*;
 

@@ -7,9 +7,10 @@ use crate::expr::{ExprKind, ScalarExpr};
 use crate::functions::calendar::TimeUnit;
 use crate::functions::catalog::all_functions;
 use crate::functions::{
-    FunctionSpec, ParameterType, ResultType, ScalarFunction, can_cast, cast, patterns, special, time_format,
-    unsupported,
+    FunctionSpec, ParameterType, ResultType, ScalarFunction, can_cast, cast, patterns, time_format,
 };
+
+use super::{special, unsupported};
 
 /// A function with the types of its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,9 +146,9 @@ pub fn resolve(name: &str, arguments: &[SqlType]) -> Result<FunctionCall, Resolv
 /// The expression that calls a function by its name, in any case, with casts where they are needed.
 ///
 /// Not by this function, since they are syntax: `CAST`, `TRY_CAST`, `EXTRACT(field FROM x)` (see
-/// [`date_part`](crate::functions::date_part)), `SUBSTRING(x FROM a FOR b)` (`substring`), `TRIM(BOTH y FROM x)` (`trim`,
+/// [`date_part`](crate::calls::date_part)), `SUBSTRING(x FROM a FOR b)` (`substring`), `TRIM(BOTH y FROM x)` (`trim`,
 /// `ltrim`, `rtrim`), `POSITION(x IN y)` (`position`), `list[1]` (`list_extract`), `list[1:2]` (`list_slice`), `['a']`
-/// (`list_value`), and intervals (see [`add_interval`](crate::functions::add_interval)). The operators `||` and `&&` are
+/// (`list_value`), and intervals (see [`add_interval`](crate::calls::add_interval)). The operators `||` and `&&` are
 /// functions of these names.
 ///
 /// # Errors

@@ -6,7 +6,9 @@ use sqlparser::parser::Parser;
 
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ArithmeticOp, ExprKind, ScalarExpr};
-use crate::functions::{ResolveError, build_call, cast_value};
+use crate::functions::cast_value;
+
+use super::{ResolveError, build_call, coerce};
 
 /// The expression of a text.
 pub(crate) fn parse_constant(sql: &str) -> Result<ScalarExpr, ResolveError> {
@@ -109,9 +111,7 @@ fn binary(op: &BinaryOperator, one: ScalarExpr, other: ScalarExpr) -> Result<Sca
     };
     let ty = one.ty;
     let (one, other) = match op {
-        ArithmeticOp::Divide => {
-            (crate::functions::coerce(one, SqlType::Double), crate::functions::coerce(other, SqlType::Double))
-        }
+        ArithmeticOp::Divide => (coerce(one, SqlType::Double), coerce(other, SqlType::Double)),
         _ => (one, other),
     };
     let ty = if op == ArithmeticOp::Divide { SqlType::Double } else { ty };
