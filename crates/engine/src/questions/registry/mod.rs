@@ -324,12 +324,15 @@ impl QuestionRegistry {
             return changes;
         }
         let filling = self.fill.as_ref().map(QuestionFill::id);
-        let (hidden, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| Some(change.answer) == filling);
-        let mut shown: Vec<_> = others.into_iter().filter(|change| self.live.get(change.answer).is_some()).collect();
+        let (hidden, mut shown): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| Some(change.answer) == filling);
         if let Some(Err(error)) = self.fill.as_mut().map(|fill| fill.apply_changes(&hidden)) {
             self.stop_filling(epoch + 1, format!("{error}. This is a bug in pinflow").into());
         }
-        self.complete_fill(epoch, &mut shown);
+        let all_rows = self.complete_fill(epoch);
+        // Now that the questions are those at the end of the epoch.
+        shown.retain(|change| self.live.get(change.answer).is_some());
+        shown.extend(all_rows);
         self.count_rows(&shown);
         shown
     }
@@ -349,7 +352,8 @@ impl QuestionRegistry {
     /// Whether the graph may report changes of a question that is not live.
     fn has_hidden_changes(&self) -> bool {
         let drops = self.pending.iter().any(|command| command.dropped_question().is_some());
-        self.fill.is_some() || drops || !self.dropped.is_empty()
+        // After the end the workers are not told of drops any more.
+        self.has_ended || self.fill.is_some() || drops || !self.dropped.is_empty()
     }
 
     fn remove_questions(&mut self, epoch: Epoch) {
@@ -365,17 +369,13 @@ impl QuestionRegistry {
         }
     }
 
-    fn complete_fill(&mut self, epoch: Epoch, changes: &mut Vec<AnswerChange>) {
-        let Some(fill) = self.fill.take_if(|fill| fill.is_complete_at(epoch)) else { return };
+    /// Makes the question that fills live, if all workers have completed it. Returns its rows.
+    fn complete_fill(&mut self, epoch: Epoch) -> Vec<AnswerChange> {
+        let Some(fill) = self.fill.take_if(|fill| fill.is_complete_at(epoch)) else { return Vec::new() };
         let (requested, answer) = fill.into_answer();
         let RequestedQuestion { id, ref question, replaces, requested_at } = requested;
         if let Some(old) = replaces.filter(|old| self.live.get(*old).is_some()) {
-            if !self.is_going(old) {
-                self.pending.push_back(PendingCommand::Drop { id: old, reason: None });
-            }
-            self.removals.retain(|removal| removal.id != old);
-            self.live = self.live.without_question(old);
-            self.answer_rows.remove(&old);
+            self.replace_live(old);
         }
         match self.live.with_reserved_question(id, Arc::clone(question)) {
             Ok(live) => self.live = live,
@@ -383,14 +383,25 @@ impl QuestionRegistry {
             Err(error) => {
                 self.pending.push_back(PendingCommand::Drop { id, reason: None });
                 let state = requested.state(QuestionPhase::Waiting);
-                return self.push_stopped(state, epoch + 1, error.to_string().into());
+                self.push_stopped(state, epoch + 1, error.to_string().into());
+                return Vec::new();
             }
         }
         self.answer_rows.insert(id, 0);
         self.stopped.retain(|state| !state.name.eq_ignore_ascii_case(&question.name));
-        changes.extend(answer.counted_rows().map(|(row, diff)| AnswerChange { answer: id, row: row.clone(), diff }));
         let (name, rows) = (question.name.clone(), answer.row_count());
         self.notices.push(RegistryNotice::Completed { name, rows, requested_at });
+        answer.counted_rows().map(|(row, diff)| AnswerChange { answer: id, row: row.clone(), diff }).collect()
+    }
+
+    /// Removes a live question that another one replaces in this epoch.
+    fn replace_live(&mut self, old: QuestionId) {
+        if !self.is_going(old) {
+            self.pending.push_back(PendingCommand::Drop { id: old, reason: None });
+        }
+        self.removals.retain(|removal| removal.id != old);
+        self.live = self.live.without_question(old);
+        self.answer_rows.remove(&old);
     }
 
     /// Stops the question that fills.

@@ -57,22 +57,25 @@ impl QuestionRegistry {
         Ok(id)
     }
 
-    /// The live question of a name, if it is not about to be removed.
+    /// The live question of a name. An added one does not count once its end is decided.
     fn find_live(&self, name: &QuestionName) -> Option<(QuestionId, &Arc<Question>)> {
         let is_named = |question: &Question| question.name.eq_ignore_ascii_case(name);
-        self.live.iter().find(|(id, question)| is_named(question) && !self.is_going(*id))
+        let stays = |id, question: &Question| question.origin != QuestionOrigin::Added || !self.is_going(id);
+        self.live.iter().find(|(id, question)| is_named(question) && stays(*id, question))
     }
 
-    /// The live question of a name, which may be replaced and dropped.
+    /// The live question of a name. It and those that are not live may be replaced and dropped.
     fn find_editable(&self, name: &QuestionName) -> Result<Option<QuestionId>, QuestionRefusal> {
-        match self.find_live(name) {
-            None => Ok(None),
-            Some((id, question)) => match question.origin {
-                QuestionOrigin::BuiltIn => Err(QuestionRefusal::BuiltIn(question.name.clone())),
-                QuestionOrigin::Configured => Err(QuestionRefusal::Configured(question.name.clone())),
-                QuestionOrigin::Added => Ok(Some(id)),
-            },
+        let live = self.find_live(name);
+        let stopped = self.stopped.iter().filter(|state| state.name.eq_ignore_ascii_case(name));
+        for question in live.map(|(_, question)| question).into_iter().chain(stopped.map(|state| &state.question)) {
+            match question.origin {
+                QuestionOrigin::BuiltIn => return Err(QuestionRefusal::BuiltIn(question.name.clone())),
+                QuestionOrigin::Configured => return Err(QuestionRefusal::Configured(question.name.clone())),
+                QuestionOrigin::Added => {}
+            }
         }
+        Ok(live.map(|(id, _)| id))
     }
 
     /// Whether a question of this name waits, fills or was stopped.
