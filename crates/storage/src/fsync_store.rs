@@ -196,7 +196,7 @@ pub fn find_staged_files(folder: &FilePath) -> io::Result<Vec<StagedFile>> {
 }
 
 /// Syncs the folder that contains `path`.
-fn sync_folder(path: &FilePath) -> io::Result<()> {
+pub(super) fn sync_folder(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 

@@ -18,6 +18,7 @@ mod location;
 mod location_spec;
 mod mount_points;
 mod retry_loop;
+mod small_file;
 
 pub use connection::{BucketAddressing, StorageConnection};
 pub use error::{StorageError, error_summary, hint};
