@@ -78,6 +78,25 @@ impl AnswerTablesConfig {
         check_tables(questions, &self.forms())
     }
 
+    /// Checks that tables that exist for the answer to a question have its columns, and belong to the pipeline.
+    ///
+    /// # Errors
+    /// [`DeltaError::Schema`] if they have other columns, as after a question of this name with other columns.
+    pub async fn check_existing_tables(
+        &self,
+        question: &Question,
+        root: &Location,
+        pipeline: &str,
+    ) -> Result<(), DeltaError> {
+        let root = root.prepare_for_writing().await?;
+        for form in self.forms() {
+            let keep = Duration::from_secs(self.keep_secs);
+            let asked = (QuestionId::new(0), Arc::new(question.clone()), form);
+            AnswerTable::new(&root, asked, pipeline, keep)?.check_existing().await?;
+        }
+        Ok(())
+    }
+
     /// The problems of the configuration, each with a hint.
     pub fn problems(&self, base: &Path) -> Vec<KeyProblem> {
         let mut problems: Vec<_> = self.root(base).err().map(|what| KeyProblem::new("url", what)).into_iter().collect();

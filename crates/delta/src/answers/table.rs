@@ -89,6 +89,14 @@ impl AnswerTable {
         Ok(())
     }
 
+    /// Checks that the table, if it exists, has the columns of the answer.
+    pub(super) async fn check_existing(&self) -> Result<(), DeltaError> {
+        match self.log.newest_version().await? {
+            None => Ok(()),
+            Some(_) => self.load_table().await.map(drop),
+        }
+    }
+
     async fn load_table(&self) -> Result<DeltaTable, DeltaError> {
         let mut handle = table_builder(&self.log)?.build().map_err(library_error("open", &self.log))?;
         handle.load().await.map_err(library_error("open", &self.log))?;
@@ -116,7 +124,9 @@ impl AnswerTable {
         if !same || schema.fields().count() != wanted.len() {
             return Err(DeltaError::Schema {
                 path: path(),
-                what: "its columns are not those of the answer".to_owned(),
+                what: "its columns are not those of the answer; move its folder away, or give the question another \
+                       name"
+                    .to_owned(),
             });
         }
         Ok(handle)
