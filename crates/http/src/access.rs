@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER, TRANSFER_ENCODING, USER_AGENT};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Request, StatusCode, Uri, Version};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -112,6 +112,8 @@ pub enum RoutePurpose {
     Asset,
     /// Health or metrics. Load balancers use HTTP/1.0 without `Host`, which no browser does.
     Probe,
+    /// A change of the server's state. A browser must say that its own page sent it.
+    Change,
     /// Any other route.
     Api,
 }
@@ -177,7 +179,9 @@ impl<R: Copy> AccessControl<R> {
         if (crosses && !opens) || headers.get(ORIGIN).is_some_and(|origin| origin.to_str().map_or(true, foreign)) {
             return Err(AccessError::ForeignOrigin);
         }
-        Ok(())
+        // Browsers send `Origin` with every change. One without it was stripped of it, or is too old to be protected.
+        let is_anonymous = headers.get(ORIGIN).is_none() && is_from_browser(headers);
+        if purpose == RoutePurpose::Change && is_anonymous { Err(AccessError::ForeignOrigin) } else { Ok(()) }
     }
 
     fn is_own_host(&self, host: &str) -> bool {
@@ -238,6 +242,15 @@ impl<R: Copy> AccessControl<R> {
             Err(AccessError::Unauthorized)
         }
     }
+}
+
+/// Whether a browser sent the request. Other clients send none of these by themselves.
+fn is_from_browser(headers: &HeaderMap) -> bool {
+    let is_agent = |agent: &HeaderValue| agent.to_str().is_ok_and(|agent| agent.starts_with("Mozilla/"));
+    ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name))
+        || headers.contains_key(REFERER)
+        || headers.contains_key(COOKIE)
+        || headers.get(USER_AGENT).is_some_and(is_agent)
 }
 
 /// Whether every HTTP parser finds the same end of the body (no request smuggling).
@@ -316,6 +329,7 @@ mod tests {
             "/" => RoutePurpose::Page,
             "/assets/page.js" => RoutePurpose::Asset,
             "/healthz" => RoutePurpose::Probe,
+            "/questions" => RoutePurpose::Change,
             _ => RoutePurpose::Api,
         };
         guard.check_request(&request, purpose).map_or_else(|denied| denied.status().as_u16(), |()| 200)
@@ -343,6 +357,27 @@ mod tests {
         }
         let twice = [local, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(status(&guard, "/answers", &twice), 400);
+    }
+
+    #[test]
+    fn change_from_a_browser_needs_its_own_origin() {
+        let guard = access_control(&[], &[]);
+        let host = ("host", "localhost:7461");
+        let own = ("origin", "http://localhost:7461");
+        for (headers, wanted) in [
+            (vec![host], 200),
+            (vec![host, ("user-agent", "curl/8.5.0")], 200),
+            (vec![host, own, ("sec-fetch-site", "same-origin"), ("user-agent", "Mozilla/5.0")], 200),
+            (vec![host, ("sec-fetch-site", "same-origin")], 403),
+            (vec![host, ("user-agent", "Mozilla/5.0")], 403),
+            (vec![host, ("referer", "http://localhost:7461/")], 403),
+            (vec![host, ("cookie", "a=b")], 403),
+            (vec![host, ("origin", "null")], 403),
+            (vec![host, ("origin", "http://localhost:7462")], 403),
+            (vec![host, own, ("sec-fetch-site", "same-site")], 403),
+        ] {
+            assert_eq!(status(&guard, "/questions", &headers), wanted, "{headers:?}");
+        }
     }
 
     #[test]

@@ -163,14 +163,14 @@ impl AnswerHub {
                 window_ends.push_back(WindowEnd { epoch, as_of, questions, sources });
             }
             while let Some(epoch_changes) = not_durable.pop_front_if(|epoch_changes| epoch_changes.epoch <= committed) {
-                durable.view.adopt_questions(&epoch_changes.questions);
+                durable.view.adopt_questions(&epoch_changes.questions, epoch_changes.epoch);
                 durable.view.apply_changes(epoch_changes.epoch, epoch_changes.as_of, &epoch_changes.changes);
                 durable.retain_changes(epoch_changes);
             }
             let view = &mut durable.view;
             // Commits end at window ends, so the last of these covers all changes that were just applied.
             while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
-                view.adopt_questions(&cut.questions);
+                view.adopt_questions(&cut.questions, cut.epoch);
                 (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);

@@ -8,7 +8,7 @@ use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet};
 
 use pinflow_core::position::Epoch;
-use pinflow_engine::{EpochFrame, SourceStatus};
+use pinflow_engine::{EpochFrame, QuestionState, SourceStatus};
 
 /// All answers, with the epoch and the source positions that they are as of.
 ///
@@ -18,6 +18,10 @@ pub struct AnswerView {
     questions: QuestionSet,
     /// One table for each question, in the order of `questions`.
     tables: Vec<Arc<LiveAnswer>>,
+    /// The epoch in which each question was first answered, in the same order. `None` for those of the start.
+    since: Vec<Option<Epoch>>,
+    /// Questions that have no answer to show: they wait, fill or were stopped.
+    pub question_states: Arc<[QuestionState]>,
     /// The epoch they are as of.
     pub epoch: Epoch,
     /// When the epoch was closed.
@@ -38,6 +42,8 @@ impl AnswerView {
     pub fn new(questions: QuestionSet) -> AnswerView {
         AnswerView {
             tables: questions.iter().map(|(_, question)| Arc::new(question.empty_table())).collect(),
+            since: vec![None; questions.len()],
+            question_states: Arc::new([]),
             questions,
             epoch: 0,
             as_of: Timestamp::UNIX_EPOCH,
@@ -66,6 +72,11 @@ impl AnswerView {
         Some((self.questions.get(id)?, self.tables[index].as_ref()))
     }
 
+    /// The epoch in which a question was first answered. `None` if it was there from the start.
+    pub(super) fn live_since(&self, id: QuestionId) -> Option<Epoch> {
+        self.since[self.questions.index_of(id)?]
+    }
+
     /// The number of rows of one answer, or of all.
     pub(super) fn row_count(&self, id: Option<QuestionId>) -> usize {
         match id {
@@ -88,7 +99,8 @@ impl AnswerView {
     /// If a change contradicts the answer (deletes a row that is not there). This is a bug of the dataflow, and no later
     /// answer could be trusted.
     pub fn apply(&mut self, frame: &EpochFrame) {
-        self.adopt_questions(&frame.questions);
+        self.adopt_questions(&frame.questions, frame.epoch);
+        self.question_states = Arc::clone(&frame.question_states);
         self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);
@@ -96,8 +108,9 @@ impl AnswerView {
         self.complete = frame.complete;
     }
 
-    /// Takes over the set of questions: new ones are added without rows, and those that are not in it are removed.
-    pub(super) fn adopt_questions(&mut self, questions: &QuestionSet) {
+    /// Takes over the set of questions of an epoch: new ones are added without rows, and those that are not in it are
+    /// removed.
+    pub(super) fn adopt_questions(&mut self, questions: &QuestionSet, epoch: Epoch) {
         if self.questions.has_same_ids(questions) {
             return;
         }
@@ -106,6 +119,8 @@ impl AnswerView {
             None => Arc::new(question.empty_table()),
         };
         self.tables = questions.iter().map(table).collect();
+        let since = |id| self.questions.index_of(id).map_or(Some(epoch), |index| self.since[index]);
+        self.since = questions.iter().map(|(id, _)| since(id)).collect();
         self.questions = questions.clone();
     }
 
@@ -153,15 +168,16 @@ mod tests {
         let mut view = AnswerView::new(built_in.clone());
         view.apply_changes(1, Timestamp::UNIX_EPOCH, &[change(first, 2)]);
         let before = view.clone();
-        view.adopt_questions(&more);
+        view.adopt_questions(&more, 2);
         view.apply_changes(2, Timestamp::UNIX_EPOCH, &[change(added, 1)]);
         assert_eq!((view.row_count(Some(first)), view.row_count(Some(added)), view.answers().len()), (2, 1, 12));
         assert!(before.answer(added).is_none() && before.row_count(None) == 2);
         assert_eq!(view.as_changes(), [change(first, 2), change(added, 1)]);
+        assert_eq!((view.live_since(first), view.live_since(added)), (None, Some(2)));
 
-        view.adopt_questions(&more.without_question(first));
+        view.adopt_questions(&more.without_question(first), 3);
         view.apply_changes(3, Timestamp::UNIX_EPOCH, &[change(added, -1)]);
-        assert_eq!((view.answers().len(), view.row_count(None)), (11, 0));
+        assert_eq!((view.answers().len(), view.row_count(None), view.live_since(added)), (11, 0, Some(2)));
         assert!(view.answer(first).is_none());
     }
 }

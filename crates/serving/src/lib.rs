@@ -5,11 +5,15 @@ mod answer_view;
 mod history;
 mod http;
 mod latency;
+mod question_editor;
 mod render;
 mod screen;
 mod stdout;
 
 pub use answer_hub::{AnswerHub, AnswerSubscription, EpochChanges, ReadConsistency, SubscriptionStart};
 pub use answer_view::AnswerView;
-pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens, escape_formulas};
+pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens, ServedRun, escape_formulas};
+pub use question_editor::{
+    AcceptedQuestion, DraftProblem, InvalidQuestion, QuestionDraft, QuestionEditError, QuestionEditor,
+};
 pub use stdout::{StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter};

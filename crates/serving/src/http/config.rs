@@ -40,6 +40,9 @@ pub struct HttpConfig {
     /// Most bytes of replies in memory that clients have not read yet. Further requests get 503.
     #[serde(default = "HttpConfig::reply_bytes_max")]
     pub reply_bytes_max: usize,
+    /// Whether questions can be added, replaced and dropped over HTTP, with the admin token.
+    #[serde(default)]
+    pub questions: bool,
     /// Accept an address beyond this machine without tokens and TLS.
     #[serde(default)]
     pub danger_listen_in_the_open: bool,
@@ -53,7 +56,7 @@ pub struct ServeTokens {
     pub read: Option<SecretFrom>,
     /// Metrics only.
     pub metrics: Option<SecretFrom>,
-    /// Everything, including rejected records with their payload.
+    /// Everything, including rejected records with their payload, and changes of questions.
     pub admin: Option<SecretFrom>,
 }
 
@@ -70,6 +73,7 @@ impl HttpConfig {
             connections_per_address_max: Self::connections_per_address_max(),
             failed_tokens_per_min_max: Self::failed_tokens_per_min_max(),
             reply_bytes_max: Self::reply_bytes_max(),
+            questions: false,
             danger_listen_in_the_open: false,
         }
     }
@@ -104,6 +108,13 @@ impl HttpConfig {
         let mut problems = listening.validate(base);
         if self.tokens.is_any_set() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             problems.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
+        }
+        // Without any token, only clients on this machine may change questions.
+        let is_guarded = self.tokens.admin.is_some() || (!self.tokens.is_any_set() && self.listen.ip().is_loopback());
+        if self.questions && !is_guarded {
+            let what =
+                "questions can be changed with the admin token only; add tokens = { admin = \"env:PINFLOW_ADMIN\" }";
+            problems.push(KeyProblem::new("questions", what));
         }
         if self.reply_bytes_max < 1 << 20 {
             problems.push(KeyProblem::range("reply_bytes_max", "at least 1048576"));
@@ -140,6 +151,10 @@ mod tests {
         let text = "listen = '0.0.0.0:7461'\ntokens = { read = 'env:T' }\ntls = { certificate = 'c', key = 'k' }";
         assert_eq!(problems(text).len(), 2);
         assert_eq!(problems("listen = '127.0.0.1:0'\ntokens = { metrics = 'env:T' }\nconnections_max = 0").len(), 2);
+        assert!(problems("listen = '127.0.0.1:0'\nquestions = true").is_empty());
+        assert!(problems("listen = '127.0.0.1:0'\nquestions = true\ntokens = { admin = 'env:T' }").is_empty());
+        assert_eq!(problems("listen = '127.0.0.1:0'\nquestions = true\ntokens = { read = 'env:T' }").len(), 1);
+        assert_eq!(problems("listen = '0.0.0.0:1'\nquestions = true\ndanger_listen_in_the_open = true").len(), 1);
         assert!(toml::from_str::<HttpConfig>("listen = '127.0.0.1:0'\ntokens = { read = 'secret' }").is_err());
         assert!(toml::from_str::<HttpConfig>("listen = 'localhost'").is_err());
     }

@@ -1,4 +1,5 @@
-//! Serves answers, changes, status and metrics over HTTP. Read-only.
+//! Serves answers, changes, status and metrics over HTTP. Only questions can be changed, and only if `[serve] questions`
+//! allows it.
 //!
 //! The routes read the [`AnswerHub`] and the engine's [`EngineMetrics`], and never block the dataflow. `permissions` says
 //! which role may read which route.
@@ -12,6 +13,7 @@ mod openapi;
 mod page;
 mod params;
 mod permissions;
+mod question_edits;
 mod question_schemas;
 mod questions;
 mod reply;
@@ -40,6 +42,7 @@ pub use config::{HttpConfig, ServeTokens};
 
 use super::answer_hub::{AnswerHub, ReadConsistency};
 use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
+use super::question_editor::QuestionEditor;
 use metrics::ServingMetrics;
 use permissions::ServingRole;
 use pinflow_core::secret::SecretError;
@@ -63,6 +66,10 @@ pub(crate) struct ServingState {
     shared_replies: SharedReplies,
     pipeline: String,
     options: GraphOptions,
+    /// `None` if the run's questions cannot be changed.
+    editor: Option<Arc<dyn QuestionEditor>>,
+    /// Whether `[serve] questions` allows changes.
+    edits_questions: bool,
     history: StatusHistory,
     started: Instant,
     started_at: Timestamp,
@@ -73,6 +80,20 @@ type SharedServingState = Arc<ServingState>;
 
 /// How long open connections may take to finish at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// The run that a server shows.
+pub struct ServedRun {
+    /// Its answers.
+    pub answer_hub: Arc<AnswerHub>,
+    /// Its metrics.
+    pub engine_metrics: Arc<EngineMetrics>,
+    /// The name of the pipeline.
+    pub pipeline: String,
+    /// The options of its questions.
+    pub options: GraphOptions,
+    /// Changes its questions. `None` if they cannot be changed.
+    pub editor: Option<Arc<dyn QuestionEditor>>,
+}
 
 /// A bound server that does not accept connections yet.
 pub struct HttpServer {
@@ -120,14 +141,9 @@ impl HttpServer {
         self.port.local_address()
     }
 
-    /// Serves until `shutdown` turns true. `options` are shown in `/status`.
-    pub async fn serve(
-        self,
-        answer_hub: Arc<AnswerHub>,
-        engine_metrics: Arc<EngineMetrics>,
-        (pipeline, options): (String, GraphOptions),
-        shutdown: watch::Receiver<bool>,
-    ) {
+    /// Serves a run until `shutdown` turns true.
+    pub async fn serve(self, run: ServedRun, shutdown: watch::Receiver<bool>) {
+        let ServedRun { answer_hub, engine_metrics, pipeline, options, editor } = run;
         let (metrics, started) = (ServingMetrics::default(), Instant::now());
         let (access, tally) = (self.access, Arc::clone(&metrics.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
@@ -140,6 +156,8 @@ impl HttpServer {
             shared_replies,
             pipeline,
             options,
+            editor,
+            edits_questions: self.config.questions,
             history,
             started,
             started_at,
@@ -182,8 +200,8 @@ fn build_router(shared: SharedServingState) -> Router {
         .route("/answers/{name}", get(answers::get_answer))
         .route("/answers/{name}/changes", get(changes::stream_answer_changes))
         .route("/changes", get(changes::stream_all_changes))
-        .route("/questions", get(questions::get_questions))
-        .route("/questions/{name}", get(questions::get_question))
+        .route("/questions", get(questions::get_questions).post(question_edits::post_question))
+        .route("/questions/{name}", get(questions::get_question).delete(question_edits::delete_question))
         .route("/status", get(status::get_status))
         .route("/rejected", get(status::get_rejected))
         .route("/graph", get(graph::get_graph))
@@ -193,7 +211,11 @@ fn build_router(shared: SharedServingState) -> Router {
         .route("/openapi.json", get(openapi::get_openapi))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "not_found", "no such route; see /openapi.json"))
         .method_not_allowed_fallback(async || {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is supported")
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "the route does not have this method; see /openapi.json",
+            )
         })
         .layer(from_fn_with_state(Arc::clone(&shared), handle_request))
         .with_state(shared)

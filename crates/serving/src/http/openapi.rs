@@ -6,7 +6,7 @@ use pinflow_dataflows::answer::{AnswerColumn, ColumnType};
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
-use super::question_schemas::{add_question_paths, question_schema};
+use super::question_schemas::{add_question_paths, draft_problem_schema, question_schema};
 use super::{SharedServingState, params, reply};
 use crate::answer_hub::ReadConsistency;
 use crate::history::MAX_SAMPLES;
@@ -87,7 +87,7 @@ pub(super) fn component_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn count_schema() -> Value {
+pub(super) fn count_schema() -> Value {
     json!({ "type": "integer", "format": "int64", "minimum": 0 })
 }
 
@@ -112,11 +112,20 @@ fn row_schema(question: &Question) -> Value {
 }
 
 pub(super) fn get_operation(what: &str, parameters: &[Value], good: &Value) -> Value {
+    json!({ "get": operation_object(what, parameters, &[("200", good)]) })
+}
+
+/// An operation with its good responses by status.
+pub(super) fn operation_object(what: &str, parameters: &[Value], good: &[(&str, &Value)]) -> Value {
     let fault = json!({
         "description": "Why not",
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Fault" } } }
     });
-    json!({ "get": { "summary": what, "parameters": parameters, "responses": { "200": good, "default": fault } } })
+    let mut responses = json!({ "default": fault });
+    for (status, response) in good {
+        responses[*status] = (*response).clone();
+    }
+    json!({ "summary": what, "parameters": parameters, "responses": responses })
 }
 
 fn content_object(what: &str, types: &[(&str, Value)]) -> Value {
@@ -189,6 +198,13 @@ fn all_answers_schema(questions: &QuestionSet) -> Value {
         ("sources", array_schema(&component_ref("Source"))),
         ("answers", array_schema(&json!({ "oneOf": answers }))),
     ])
+}
+
+fn fault_schema() -> Value {
+    let mut fault = object_schema([("error", text_schema()), ("message", text_schema())]);
+    fault["properties"]["problems"] =
+        with_description(array_schema(&draft_problem_schema()), "Of the text of a question; only if it is wrong");
+    fault
 }
 
 fn column_schema() -> Value {
@@ -439,7 +455,7 @@ fn openapi_document(questions: &QuestionSet) -> Value {
         "paths": path_items(questions),
         "components": {
             "schemas": {
-                "Fault": object_schema([("error", text_schema()), ("message", text_schema())]),
+                "Fault": fault_schema(),
                 "Column": column_schema(),
                 "OrderKey": order_key_schema(),
                 "Question": question_schema(),

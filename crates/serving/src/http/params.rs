@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ColumnType};
-use pinflow_dataflows::questions::Question;
+use pinflow_dataflows::questions::{Question, QuestionName};
 use url::form_urlencoded;
 
 use super::reply::ApiError;
@@ -193,6 +193,74 @@ pub(super) fn parse_number(query: Option<&str>, known: &str, most: usize) -> Res
     Ok(found)
 }
 
+/// What `POST /questions` does with its question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EditAction {
+    Add,
+    Replace,
+    /// Explains it.
+    DryRun,
+    /// Answers it once over the tables.
+    Try {
+        /// The most rows to return.
+        limit: Option<usize>,
+    },
+}
+
+/// The parameters of `POST /questions`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EditParams {
+    pub(super) name: QuestionName,
+    pub(super) action: EditAction,
+}
+
+/// The name of a question that is only tried or explained and has none.
+const UNNAMED_QUESTION: &str = "question";
+
+/// Parses the parameters of `POST /questions`.
+pub(super) fn parse_edit_params(query: Option<&str>) -> Result<EditParams, ApiError> {
+    let (mut name, mut limit, [mut replaces, mut is_dry_run, mut is_tried]) = (None, None, [false; 3]);
+    for (key, value) in query_pairs(query) {
+        match key.as_str() {
+            "name" => {
+                name = Some(QuestionName::parse(&value).map_err(|error| ApiError::bad_request(error.to_string()))?)
+            }
+            "replace" => replaces = parse_flag(&key, &value)?,
+            "dry_run" => is_dry_run = parse_flag(&key, &value)?,
+            "try" => is_tried = parse_flag(&key, &value)?,
+            "limit" => limit = Some(parse_row_limit(&value)?),
+            _ => {
+                let message = "unknown parameter; the parameters are name, replace, dry_run, try, limit";
+                return Err(ApiError::bad_request(message));
+            }
+        }
+    }
+    if limit.is_some() && !is_tried {
+        return Err(ApiError::bad_request("limit needs try=true"));
+    }
+    let action = match [replaces, is_dry_run, is_tried] {
+        [false, false, false] => EditAction::Add,
+        [true, false, false] => EditAction::Replace,
+        [_, true, false] => EditAction::DryRun,
+        [_, false, true] => EditAction::Try { limit },
+        [_, true, true] => return Err(ApiError::bad_request("give either dry_run=true or try=true")),
+    };
+    let is_changing = matches!(action, EditAction::Add | EditAction::Replace);
+    if name.is_none() && is_changing {
+        return Err(ApiError::bad_request("the parameter name is missing; add ?name=pins_by_category"));
+    }
+    let unnamed = || QuestionName::parse(UNNAMED_QUESTION).map_err(|error| ApiError::bad_request(error.to_string()));
+    Ok(EditParams { name: name.map_or_else(unnamed, Ok)?, action })
+}
+
+fn parse_flag(key: &str, value: &str) -> Result<bool, ApiError> {
+    value.parse().map_err(|_| ApiError::bad_request(format!("{key} must be true or false")))
+}
+
+fn parse_row_limit(value: &str) -> Result<usize, ApiError> {
+    value.parse().map_err(|_| ApiError::bad_request("limit must be a whole number from 0"))
+}
+
 /// Rejects any parameter.
 pub(super) fn require_no_params(query: Option<&str>) -> Result<(), ApiError> {
     if query_pairs(query).next().is_none() {
@@ -234,6 +302,28 @@ mod tests {
             assert_eq!(format(refused, question), None, "{refused}");
         }
         assert_eq!(format("format=ndjson&separator=;", None), None);
+    }
+
+    #[test]
+    fn question_is_added_only_with_a_name_and_one_action() {
+        let action = |query: &str| parse_edit_params(Some(query)).map(|params| params.action).ok();
+        assert_eq!(action("name=mine"), Some(EditAction::Add));
+        assert_eq!(action("name=mine&replace=true"), Some(EditAction::Replace));
+        assert_eq!(action("name=mine&replace=false"), Some(EditAction::Add));
+        assert_eq!(action("dry_run=true"), Some(EditAction::DryRun));
+        assert_eq!(action("try=true&limit=3"), Some(EditAction::Try { limit: Some(3) }));
+        for refused in [
+            "",
+            "replace=true",
+            "name=a-b",
+            "name=mine&replace=yes",
+            "name=mine&limit=3",
+            "dry_run=true&try=true",
+            "try=true&limit=-1",
+            "name=mine&sql=x",
+        ] {
+            assert_eq!(action(refused), None, "{refused}");
+        }
     }
 
     #[test]

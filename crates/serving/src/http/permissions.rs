@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use axum::extract::Request;
+use axum::http::Method;
 
 use super::config::{HttpConfig, ServeTokens};
 use pinflow_core::secret::SecretError;
@@ -22,11 +23,16 @@ enum RouteContent {
     Answers,
     /// Payloads of rejected messages.
     Payloads,
+    /// Changes of the questions of the run.
+    QuestionEdits,
 }
 
-/// What a path returns. Unknown paths need the permission to read answers.
-fn route_content(path: &str) -> RouteContent {
+/// What a request returns or changes. Unknown paths need the permission to read answers.
+fn route_content(method: &Method, path: &str) -> RouteContent {
+    let reads = [Method::GET, Method::HEAD].contains(method);
     match path {
+        "/questions" if !reads => RouteContent::QuestionEdits,
+        _ if !reads && path.starts_with("/questions/") => RouteContent::QuestionEdits,
         "/healthz" => RouteContent::Life,
         "/" => RouteContent::Page,
         _ if path.starts_with("/assets/") => RouteContent::Page,
@@ -74,11 +80,12 @@ pub(super) fn check_access(
     from: IpAddr,
 ) -> Result<(), AccessError> {
     let path = request.uri().path();
-    let content = route_content(path);
+    let content = route_content(request.method(), path);
     let purpose = match path {
         "/" => RoutePurpose::Page,
         _ if content == RouteContent::Page => RoutePurpose::Asset,
         "/healthz" | "/readyz" | "/metrics" => RoutePurpose::Probe,
+        _ if content == RouteContent::QuestionEdits => RoutePurpose::Change,
         _ => RoutePurpose::Api,
     };
     access.check_request(request, purpose)?;
@@ -95,13 +102,29 @@ mod tests {
     #[test]
     fn role_reads_only_its_routes() {
         let paths = ["/metrics", "/answers", "/nowhere", "/rejected"];
-        let seen = |role: ServingRole| paths.map(|path| role.may_see(route_content(path)));
+        let content = |path: &str| route_content(&Method::GET, path);
+        let seen = |role: ServingRole| paths.map(|path| role.may_see(content(path)));
         assert_eq!(seen(ServingRole::Reader), [false, true, true, false]);
         assert_eq!(seen(ServingRole::Metrics), [true, false, false, false]);
         assert_eq!(seen(ServingRole::Admin), [true; 4]);
         assert_eq!(
-            ["/healthz", "/", "/assets/page.js"].map(route_content),
+            ["/healthz", "/", "/assets/page.js"].map(content),
             [RouteContent::Life, RouteContent::Page, RouteContent::Page]
         );
+    }
+
+    #[test]
+    fn only_the_admin_changes_questions_and_every_reader_lists_them() {
+        for path in ["/questions", "/questions/mine", "/questions/a/b"] {
+            for method in [Method::POST, Method::DELETE, Method::PUT, Method::PATCH] {
+                let edit = route_content(&method, path);
+                let may =
+                    [ServingRole::Reader, ServingRole::Metrics, ServingRole::Admin].map(|role| role.may_see(edit));
+                assert_eq!(may, [false, false, true], "{method} {path}");
+            }
+            for method in [Method::GET, Method::HEAD] {
+                assert!(ServingRole::Reader.may_see(route_content(&method, path)), "{method} {path}");
+            }
+        }
     }
 }

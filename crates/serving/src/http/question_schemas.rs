@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::openapi::{
-    array_schema, component_ref, get_operation, json_content_object, object_schema, optional_count_schema,
-    optional_number_schema, optional_text_schema, parameter_object, text_schema, with_description,
+    array_schema, component_ref, count_schema, get_operation, json_content_object, object_schema, operation_object,
+    optional_count_schema, optional_number_schema, optional_text_schema, parameter_object, text_schema,
+    with_description,
 };
 
 /// Schema of a question with its state and its costs.
@@ -35,6 +36,17 @@ pub(super) fn question_schema() -> Value {
     ])
 }
 
+/// Schema of a problem of a question's text.
+pub(super) fn draft_problem_schema() -> Value {
+    let place = |what: &str| with_description(optional_count_schema(), what);
+    object_schema([
+        ("line", place("From 1; null if the whole text is the problem")),
+        ("column", place("In characters, from 1")),
+        ("length", place("In characters")),
+        ("message", text_schema()),
+    ])
+}
+
 /// Adds the routes of questions.
 pub(super) fn add_question_paths(paths: &mut Map<String, Value>) {
     let list = object_schema([
@@ -43,8 +55,41 @@ pub(super) fn add_question_paths(paths: &mut Map<String, Value>) {
         ("trying", json!({ "type": "boolean", "description": "Whether questions can be tried" })),
     ]);
     let all = json_content_object("All questions with their state and costs", list);
-    paths.insert("/questions".to_owned(), get_operation("All questions", &[], &all));
+    let mut questions = get_operation("All questions", &[], &all);
+    questions["post"] = post_operation();
+    paths.insert("/questions".to_owned(), questions);
     let name = parameter_object("name", "path", "The name of the question", &text_schema());
     let one = json_content_object("The question", component_ref("Question"));
-    paths.insert("/questions/{name}".to_owned(), get_operation("A question", &[name], &one));
+    let mut question = get_operation("A question", std::slice::from_ref(&name), &one);
+    let dropped = json_content_object("It is dropped", object_schema([("name", text_schema())]));
+    question["delete"] = operation_object("Drop an added question (admin)", &[name], &[("202", &dropped)]);
+    paths.insert("/questions/{name}".to_owned(), question);
+}
+
+/// `POST /questions`
+fn post_operation() -> Value {
+    let flag = json!({ "type": "boolean", "default": false });
+    let parameters = [
+        parameter_object(
+            "name",
+            "query",
+            "The name of its answer; needed unless it is tried or explained",
+            &text_schema(),
+        ),
+        parameter_object("replace", "query", "Replace the added question of this name", &flag),
+        parameter_object("dry_run", "query", "Explain the question, and change nothing", &flag),
+        parameter_object("try", "query", "Answer the question once over the tables, and change nothing", &flag),
+        parameter_object("limit", "query", "The most rows that a tried question returns", &count_schema()),
+    ];
+    let state = json!({ "enum": ["live", "filling", "waiting", "stopped"] });
+    let stored = json!({ "type": "boolean", "description": "Whether a restart keeps it" });
+    let accepted = object_schema([("name", text_schema()), ("state", state), ("stored", stored)]);
+    let accepted = json_content_object("It is accepted, and fills", accepted);
+    let what = "What `pinflow question explain` or `pinflow question try` prints as JSON";
+    let shown = json_content_object(what, json!({ "type": "object" }));
+    let what = "Add, replace, explain or try a question (admin)";
+    let mut operation = operation_object(what, &parameters, &[("200", &shown), ("202", &accepted)]);
+    let text = json!({ "type": "string", "description": "One SELECT, at most 64 KiB" });
+    operation["requestBody"] = json!({ "required": true, "content": { "application/sql": { "schema": text } } });
+    operation
 }

@@ -3,14 +3,17 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use pinflow_dataflows::questions::{Question, QuestionOrigin};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin};
 use serde::Serialize;
 
 use super::answers::{self, ColumnBody};
 use super::reply::{self, ApiError};
-use super::{SharedServingState, params};
+use super::{ServingState, SharedServingState, params};
 use crate::answer_hub::ReadConsistency;
+use crate::answer_view::AnswerView;
+use crate::question_editor::InvalidQuestion;
 use pinflow_core::position::Epoch;
+use pinflow_engine::{QuestionPhase, QuestionState};
 
 /// JSON body of `/questions`.
 #[derive(Serialize)]
@@ -52,8 +55,33 @@ struct QuestionBody<'a> {
 /// The state of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum QuestionStateName {
+pub(super) enum QuestionStateName {
+    /// It is answered.
     Live,
+    /// Its answer is being computed from the rows that were there before it.
+    Filling,
+    /// Another question fills first.
+    Waiting,
+    /// It exceeded a limit, and is answered no longer.
+    Stopped,
+    /// It is stored, and cannot be answered.
+    Invalid,
+}
+
+/// The state of the question with this id in a view.
+pub(super) fn state_of_question(view: &AnswerView, id: QuestionId) -> Option<QuestionStateName> {
+    if view.questions().get(id).is_some() {
+        return Some(QuestionStateName::Live);
+    }
+    view.question_states.iter().find(|state| state.id == id).map(|state| phase_name(&state.phase))
+}
+
+fn phase_name(phase: &QuestionPhase) -> QuestionStateName {
+    match phase {
+        QuestionPhase::Waiting => QuestionStateName::Waiting,
+        QuestionPhase::Filling { .. } => QuestionStateName::Filling,
+        QuestionPhase::Stopped { .. } => QuestionStateName::Stopped,
+    }
 }
 
 /// The name of where a question comes from.
@@ -66,11 +94,11 @@ fn origin_name(origin: QuestionOrigin) -> &'static str {
 }
 
 impl QuestionBody<'_> {
-    fn live(question: &Question, rows: usize) -> QuestionBody<'_> {
+    fn new(question: &Question, state: QuestionStateName, edits: bool) -> QuestionBody<'_> {
         QuestionBody {
             name: &question.name,
             origin: origin_name(question.origin),
-            state: QuestionStateName::Live,
+            state,
             progress: None,
             reason: None,
             since_epoch: None,
@@ -78,14 +106,83 @@ impl QuestionBody<'_> {
             plan: question.explain_plan().join("\n"),
             columns: answers::column_bodies(question),
             replaces: false,
-            editable: false,
+            editable: edits && question.origin == QuestionOrigin::Added,
             groups: None,
-            rows: Some(rows as u64),
+            rows: None,
             bytes: None,
             texts: None,
             faults: None,
             ns_per_ind: None,
         }
+    }
+}
+
+/// All questions of a view: those with an answer, then those without, then those that are stored and invalid.
+fn question_bodies<'a>(view: &'a AnswerView, invalid: &'a [InvalidQuestion], edits: bool) -> Vec<QuestionBody<'a>> {
+    let live = view.questions().iter().map(|(id, question)| QuestionBody {
+        since_epoch: view.live_since(id),
+        rows: Some(view.row_count(Some(id)) as u64),
+        ..QuestionBody::new(question, QuestionStateName::Live, edits)
+    });
+    let others = view.question_states.iter().map(|state| without_answer(state, edits));
+    let invalid = invalid.iter().map(|stored| invalid_body(stored, edits));
+    live.chain(others).chain(invalid).collect()
+}
+
+/// A question that waits, fills or was stopped.
+fn without_answer(state: &QuestionState, edits: bool) -> QuestionBody<'_> {
+    let body = QuestionBody::new(&state.question, phase_name(&state.phase), edits);
+    let (progress, since_epoch, reason) = match &state.phase {
+        QuestionPhase::Waiting => (None, None, None),
+        QuestionPhase::Filling { done, total } => (Some(fill_progress(*done, *total)), None, None),
+        QuestionPhase::Stopped { epoch, reason } => (None, Some(*epoch), Some(reason.to_string())),
+    };
+    QuestionBody { progress, since_epoch, reason, replaces: state.replaces.is_some(), ..body }
+}
+
+/// The part of a fill that is done, from 0 to 1.
+fn fill_progress(done: u64, total: u64) -> f64 {
+    if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) }
+}
+
+fn invalid_body(stored: &InvalidQuestion, edits: bool) -> QuestionBody<'_> {
+    QuestionBody {
+        name: &stored.name,
+        origin: origin_name(QuestionOrigin::Added),
+        state: QuestionStateName::Invalid,
+        progress: None,
+        reason: Some(stored.reason.clone()),
+        since_epoch: None,
+        sql: &stored.sql,
+        plan: String::new(),
+        columns: Vec::new(),
+        replaces: false,
+        editable: edits,
+        groups: None,
+        rows: None,
+        bytes: None,
+        texts: None,
+        faults: None,
+        ns_per_ind: None,
+    }
+}
+
+/// What `/questions` shows at one moment.
+struct QuestionsView {
+    view: AnswerView,
+    invalid: Vec<InvalidQuestion>,
+    edits: bool,
+}
+
+impl QuestionsView {
+    fn current(shared: &ServingState) -> Result<QuestionsView, ApiError> {
+        let view = shared.answer_hub.current_view(ReadConsistency::Live).ok_or_else(answers::not_ready)?;
+        let invalid = shared.editor.as_ref().map(|editor| editor.invalid_questions()).unwrap_or_default();
+        Ok(QuestionsView { view, invalid, edits: shared.edits_questions && shared.editor.is_some() })
+    }
+
+    fn bodies(&self) -> Vec<QuestionBody<'_>> {
+        question_bodies(&self.view, &self.invalid, self.edits)
     }
 }
 
@@ -95,21 +192,26 @@ pub(super) async fn get_questions(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     params::require_no_params(query.as_deref())?;
-    let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
-    let questions = view.answers().map(|(question, table)| QuestionBody::live(question, table.row_count())).collect();
-    Ok(reply::json_response(&QuestionsBody { questions, editing: false, trying: false }))
+    let current = QuestionsView::current(&shared)?;
+    let can_try = shared.editor.as_ref().is_some_and(|editor| editor.can_try());
+    Ok(reply::json_response(&QuestionsBody {
+        questions: current.bodies(),
+        editing: current.edits,
+        trying: current.edits && can_try,
+    }))
 }
 
-/// `GET /questions/{name}`
+/// `GET /questions/{name}`: the one with an answer, if there are two of this name.
 pub(super) async fn get_question(
     State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     params::require_no_params(query.as_deref())?;
-    let Some(view) = shared.answer_hub.current_view(ReadConsistency::Live) else { return Err(answers::not_ready()) };
-    let (question, table) = view.answers().find(|(question, _)| question.name == *name).ok_or_else(unknown_question)?;
-    Ok(reply::json_response(&QuestionBody::live(question, table.row_count())))
+    let current = QuestionsView::current(&shared)?;
+    let bodies = current.bodies();
+    let body = bodies.into_iter().find(|body| body.name == name).ok_or_else(unknown_question)?;
+    Ok(reply::json_response(&body))
 }
 
 fn unknown_question() -> ApiError {

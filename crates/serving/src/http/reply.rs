@@ -73,6 +73,11 @@ pub(super) fn json_response(value: &impl Serialize) -> Response {
     http::json_response(JSON_TYPE, StatusCode::OK, None, value)
 }
 
+/// A JSON reply with this status that may not be cached.
+pub(super) fn json_with_status(status: StatusCode, value: &impl Serialize) -> Response {
+    http::json_response(JSON_TYPE, status, None, value)
+}
+
 /// A cacheable reply whose bytes are counted already.
 pub(super) fn shared_response(kind: HeaderValue, bytes: Bytes) -> Response {
     let mut response = typed_response(kind, REVALIDATE, bytes);
