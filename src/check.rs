@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::Config;
+use crate::live_questions::check_stored_questions;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -42,6 +43,8 @@ enum LocationFault {
     Delta(#[from] DeltaError),
     #[error("{place}: {}", missing.join("; "))]
     MissingTables { place: Location, missing: Vec<String> },
+    #[error("{}", .0.join("; "))]
+    StoredQuestions(Vec<String>),
     #[error(
         "{what} cannot be created at {place}: {} is not writable; choose another url or change its permissions",
         parent.display()
@@ -125,10 +128,13 @@ async fn tables_facts(target: &LocationSpec, config: &Config) -> Result<Vec<Stri
     if !missing.is_empty() {
         return Err(LocationFault::MissingTables { place, missing });
     }
-    Ok(held
-        .iter()
-        .map(|table| format!("table {}: {} rows, version {}", table.path.display(), table.rows, table.version))
-        .collect())
+    let [questions, unanswered] = check_stored_questions(config, place).await?;
+    let tables = held.iter();
+    let tables = tables.map(|of| format!("table {}: {} rows, version {}", of.path.display(), of.rows, of.version));
+    if unanswered.is_empty() {
+        return Ok(tables.chain(questions).collect());
+    }
+    Err(LocationFault::StoredQuestions(unanswered))
 }
 
 /// Reads facts about a location without changing it.

@@ -185,7 +185,8 @@ mod tests {
         let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
         let read = || SourceError::Read { partition: String::new(), cause: missing() };
         let engine = |error| CommandError::Run(RunError::Engine(error));
-        let rejected = |status| QueryError::Rejected { at: at.clone(), status, message: String::new() };
+        let rejected =
+            |status| QueryError::Rejected { at: at.clone(), status, name: String::new(), message: String::new() };
         let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
         let taken = "another pinflow has taken over the tables";
         vec![

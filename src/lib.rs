@@ -40,6 +40,8 @@ pub mod cli;
 pub mod config;
 #[doc(hidden)]
 pub mod error;
+#[doc(hidden)]
+pub mod live_questions;
 mod pipeline;
 #[doc(hidden)]
 pub mod publish;

@@ -16,6 +16,7 @@ use tokio::task::{self, JoinError, JoinSet};
 pub use error::RunError;
 
 use crate::config::{Config, TablesConfig};
+use crate::live_questions::{EditorSettings, LiveQuestionEditor, load_stored_questions};
 use crate::publish::publish;
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
@@ -25,10 +26,11 @@ use pinflow_connect::source::{SourceContext, SourceError};
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
-    Engine, EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
+    Engine, EngineError, EngineMetrics, EpochFrame, QuestionControl, QuestionRequests, RunOutcome, STOP_DEADLINE,
+    wait_for_stop_deadline,
 };
 use pinflow_serving::{
-    AnswerHub, HttpServer, ReadConsistency, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
+    AnswerHub, HttpServer, ReadConsistency, ServedRun, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
 };
 use pinflow_storage::{Location, StallStatus};
 
@@ -74,23 +76,23 @@ pub async fn run(config: Config, format: StdoutFormat, stop: watch::Sender<bool>
 
 /// Sets `finished` once everything that was read is answered and durable.
 async fn run_to_end(
-    config: Config,
+    mut config: Config,
     format: StdoutFormat,
     stop: watch::Sender<bool>,
     finished: &OnceLock<RunOutcome>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
     let (frames, passed) = mpsc::channel(FRAMES);
-    let started = unless_stopped(&stop.subscribe(), ReaderTasks::start(&config, passed, &metrics)).await;
+    let started = unless_stopped(&stop.subscribe(), start_readers(&mut config, passed, &metrics)).await;
     let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
-    let (readers, to_serve) = started?;
+    let (readers, to_serve, question_requests) = started?;
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout =
         serve_stdout((settings, config.question_set()), to_serve, stop.clone()).map_err(RunError::StdoutThread)?;
     let progress = ProgressReporter::start(Arc::clone(&metrics), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
-    let outcome = run_with(config, frames, stop.subscribe(), metrics).await;
+    let outcome = run_with(config, (frames, question_requests), stop.subscribe(), metrics).await;
     drop(progress);
     if let Ok(outcome) = &outcome {
         let _ = finished.set(outcome.clone());
@@ -171,6 +173,39 @@ impl Drop for StopUnlessServed {
     }
 }
 
+/// Takes up the stored questions, and starts the tasks that read answers besides stdout. Returns the epochs for stdout, and
+/// the changes of the questions for the engine.
+async fn start_readers(
+    config: &mut Config,
+    passed: mpsc::Receiver<EpochFrame>,
+    metrics: &Arc<EngineMetrics>,
+) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>, QuestionRequests), RunError> {
+    let tables = match &config.tables {
+        None => None,
+        Some(tables) => {
+            let root = tables.root(&config.base).map_err(RunError::Url)?;
+            Some(Location::connect(&root, &config.objects).await?)
+        }
+    };
+    let invalid = match tables.clone() {
+        None => Vec::new(),
+        Some(tables) => load_stored_questions(config, tables).await?,
+    };
+    let answer_tables = match &config.answers.delta {
+        None => None,
+        Some(answers) => {
+            let root = answers.root(&config.base).map_err(RunError::Url)?;
+            Some((answers.clone(), Location::connect(&root, &config.objects).await?, config.pipeline.clone()))
+        }
+    };
+    let (control, requests) = QuestionControl::channel();
+    let (options, questions) = (config.questions, config.question_set());
+    let editor =
+        LiveQuestionEditor::new(EditorSettings { options, questions, tables, answer_tables, invalid, control });
+    let (readers, to_serve) = ReaderTasks::start(config, passed, metrics, Arc::new(editor)).await?;
+    Ok((readers, to_serve, requests))
+}
+
 /// The tasks that read answers besides stdout: the HTTP server and the answer tables.
 struct ReaderTasks {
     /// The URL of the HTTP server.
@@ -187,6 +222,7 @@ impl ReaderTasks {
         config: &Config,
         passed: mpsc::Receiver<EpochFrame>,
         metrics: &Arc<EngineMetrics>,
+        editor: Arc<LiveQuestionEditor>,
     ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
         let (over, is_over) = watch::channel(false);
         let questions = config.question_set();
@@ -199,9 +235,14 @@ impl ReaderTasks {
             tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
             readers.url = Some(format!("{scheme}://{address}"));
             metrics.enable_inspection();
-            let (answer_hub, metrics) = (Arc::clone(&answer_hub), Arc::clone(metrics));
-            let named = (config.pipeline.clone(), config.questions);
-            readers.tasks.push(tokio::spawn(server.serve(answer_hub, metrics, named, is_over.clone())));
+            let run = ServedRun {
+                answer_hub: Arc::clone(&answer_hub),
+                engine_metrics: Arc::clone(metrics),
+                pipeline: config.pipeline.clone(),
+                options: config.questions,
+                editor: Some(editor),
+            };
+            readers.tasks.push(tokio::spawn(server.serve(run, is_over.clone())));
         }
         if let Some(answers) = &config.answers.delta {
             let root = answers.root(&config.base).map_err(RunError::Url)?;
@@ -252,16 +293,16 @@ async fn publish_frames(
 /// # Errors
 /// What failed, where, and what to do. Committed rows are safe.
 pub(crate) async fn run_embedded(
-    config: Config,
+    mut config: Config,
     to_program: SyncSender<EpochFrame>,
     stop: watch::Receiver<bool>,
 ) -> Result<RunOutcome, RunError> {
     let metrics = Arc::new(EngineMetrics::default());
     let (frames, passed) = mpsc::channel(FRAMES);
-    let Some(started) = unless_stopped(&stop, ReaderTasks::start(&config, passed, &metrics)).await else {
+    let Some(started) = unless_stopped(&stop, start_readers(&mut config, passed, &metrics)).await else {
         return Ok(RunOutcome::stopped_early());
     };
-    let (readers, mut to_serve) = started?;
+    let (readers, mut to_serve, question_requests) = started?;
     let forwarding = task::spawn_blocking(move || {
         // The program that reads the epochs is gone.
         while let Some(frame) = to_serve.blocking_recv() {
@@ -270,7 +311,7 @@ pub(crate) async fn run_embedded(
             }
         }
     });
-    let outcome = run_with(config, frames, stop, metrics).await;
+    let outcome = run_with(config, (frames, question_requests), stop, metrics).await;
     readers.finish().await?;
     forwarding.await.map_err(serving_panicked)?;
     outcome
@@ -279,19 +320,19 @@ pub(crate) async fn run_embedded(
 /// Runs a configuration and hands each passed epoch to `frames`.
 async fn run_with(
     config: Config,
-    frames: mpsc::Sender<EpochFrame>,
+    to_readers: (mpsc::Sender<EpochFrame>, QuestionRequests),
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
     let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
     let sources = sources?;
     match &config.tables {
-        None => start(&config, sources, (NoTables, None), ResumeState::default(), frames, stop, metrics).await,
+        None => start(&config, sources, (NoTables, None), ResumeState::default(), to_readers, stop, metrics).await,
         Some(tables) => {
             let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
             let Some(opened) = opened else { return Ok(RunOutcome::stopped_early()) };
             let (tables, archive, resume) = opened?;
-            start(&config, sources, (tables, archive), resume, frames, stop, metrics).await
+            start(&config, sources, (tables, archive), resume, to_readers, stop, metrics).await
         }
     }
 }
@@ -353,7 +394,7 @@ async fn start<S: WindowSink>(
     sources: Vec<Box<dyn PlannedSource>>,
     (sink, archive): (S, Option<Box<dyn RawArchive>>),
     mut resume: ResumeState,
-    frames: mpsc::Sender<EpochFrame>,
+    (frames, question_requests): (mpsc::Sender<EpochFrame>, QuestionRequests),
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
@@ -379,7 +420,6 @@ async fn start<S: WindowSink>(
     // The engine detects the end of all sources when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings(config.question_set());
-    let question_requests = QuestionRequests::none();
     let engine = Engine {
         settings,
         sink,

@@ -13,6 +13,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("question", QUESTION),
     ("question explain", QUESTION_EXPLAIN),
     ("question try", QUESTION_TRY),
+    ("question add", QUESTION_ADD),
+    ("question replace", QUESTION_REPLACE),
+    ("question drop", QUESTION_DROP),
+    ("question list", QUESTION_LIST),
     ("question builtin", QUESTION_BUILTIN),
     ("gateway", GATEWAY),
     ("emit", EMIT),
@@ -125,6 +129,8 @@ Examples:
           Columns, plan and memory of a question
   pinflow question try examples/questions/pins_by_category.sql --tables data
           Answer it over the tables in the folder `data`
+  pinflow question add examples/questions/pins_by_category.sql
+          Add it to the run on this machine
   pinflow question builtin popular_category_by_year
           Print the SQL of a built-in question
 
@@ -151,6 +157,40 @@ Examples:
           Answer a question over tables in a bucket
 
 Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_ADD: &str = "\
+Examples:
+  pinflow question add examples/questions/pins_by_category.sql
+          Add a question to the run on this machine, and wait until it is answered
+  pinflow question add examples/questions/latest_posts.sql --name newest --at 7461 --no-wait
+          Add it under another name, and return at once
+  pinflow question add - --name pins --at https://pinflow.example.com --token env:PINFLOW_ADMIN
+          Add what is typed or piped in to a run elsewhere, with its admin token
+
+Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_REPLACE: &str = "\
+Examples:
+  pinflow question replace examples/questions/pins_by_category.sql
+          Replace the added question `pins_by_category`. There is an answer at every moment
+
+Exit status: 0 done; 1 failed; 2 wrong command line or question";
+
+const QUESTION_DROP: &str = "\
+Examples:
+  pinflow question drop pins_by_category
+          Drop the added question, and free what is held for it
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const QUESTION_LIST: &str = "\
+Examples:
+  pinflow question list
+          List the questions of the run on this machine, with their states and costs
+  pinflow question list --at localhost:7461 --format json
+          The same with SQL, plans and columns, for programs
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
 
 const QUESTION_BUILTIN: &str = "\
 Examples:

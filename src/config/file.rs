@@ -11,6 +11,7 @@ use super::document::{ConfigDocument, SourceTable};
 use super::other_format::{self, OtherFormat};
 use super::problem::{ConfigProblem, KeyPlaces};
 use super::question::{QuestionConfig, load_questions};
+use super::question_options::QuestionOptions;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::LocationSpec;
@@ -240,10 +241,12 @@ fn read_config<'a>(
         indices.questions.extend(question.is_some().then_some(index));
         own_questions.extend(question);
     }
+    let options: QuestionOptions = document.read_top_level("questions").unwrap_or_default();
     let config = Config {
         pipeline: document.read_top_level("pipeline").unwrap_or_else(|| "posts".to_owned()),
         sources: read,
-        questions: document.read_top_level("questions").unwrap_or_default(),
+        questions: options.graph_options(),
+        question_limits: options.limits(),
         own_questions,
         compiled_questions: Vec::new(),
         tables: document.read_top_level("tables"),

@@ -190,7 +190,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (inner(kafka, "sasl"), fields::<pinflow_kafka::KafkaSasl>()),
         (inner(kinesis, "streams"), fields::<pinflow_connect::source::TopicMap>()),
         (QUESTION, fields::<QuestionConfig>()),
-        (table("questions"), fields::<pinflow_dataflows::graph::GraphOptions>()),
+        (table("questions"), fields::<QuestionOptions>()),
         (table("tables"), fields::<crate::config::TablesConfig>()),
         (table("archive"), fields::<pinflow_archive::ArchiveConfig>()),
         (OBJECTS, fields::<pinflow_storage::StorageConnection>()),

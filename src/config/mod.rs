@@ -11,6 +11,7 @@ mod memory;
 mod other_format;
 mod problem;
 mod question;
+mod question_options;
 mod schema;
 mod suggestion;
 mod value_repair;
@@ -32,9 +33,10 @@ use memory::default_memory_max;
 pub use other_format::OtherFormat;
 pub use problem::ConfigProblem;
 pub use question::{
-    QUESTION_BYTES_MAX, QuestionConfig, QuestionFileError, QuestionText, compile_text, read_named_question,
-    read_question_text,
+    QUESTION_BYTES_MAX, QuestionConfig, QuestionFileError, QuestionText, compile_as, compile_text, read_named_question,
+    read_question_file, read_question_text,
 };
+pub use question_options::QuestionOptions;
 
 pub use pinflow_connect::source::AcceptedLoss;
 
@@ -66,9 +68,12 @@ pub struct Config {
     pub sources: Vec<Arc<dyn SourceConfig>>,
     /// What the answers mean.
     pub questions: GraphOptions,
+    /// What each question may hold that is not built in.
+    pub question_limits: QuestionLimits,
     /// Questions of the user's own, as configured.
     pub own_questions: Vec<QuestionConfig>,
-    /// The same questions, compiled with the options. Set once the configuration is complete.
+    /// The same questions, compiled with the options, and those that were added to an earlier run. Set once the
+    /// configuration is complete.
     pub compiled_questions: Vec<Question>,
     /// The tables for cleaned rows, if there are any.
     pub tables: Option<TablesConfig>,
@@ -273,6 +278,7 @@ impl Config {
             pipeline: "posts".to_owned(),
             sources: vec![Arc::new(RecordingConfig::with_path(path))],
             questions: GraphOptions::default(),
+            question_limits: QuestionLimits::default(),
             own_questions: Vec::new(),
             compiled_questions: Vec::new(),
             tables: None,
@@ -302,6 +308,7 @@ impl Config {
         let mut add = |table: &str, found: Vec<KeyProblem>| {
             problems.extend(found.into_iter().map(|problem| problem.within(table)));
         };
+        add("questions", question_options::limit_problems(&self.question_limits));
         add("engine", self.engine.problems());
         if self.output.every_ms == 0 {
             add("output", vec![KeyProblem::range("every_ms", "at least 1")]);
@@ -374,7 +381,7 @@ impl Config {
                 windows_in_flight_max: 2,
             },
             questions,
-            question_limits: QuestionLimits::default(),
+            question_limits: self.question_limits,
             graph_options: self.questions,
             limits: MessageLimits {
                 bytes_max: self.engine.message_bytes_max,

@@ -157,7 +157,11 @@ pub fn read_named_question(path: &Path) -> Result<QuestionText, QuestionFileErro
     Ok(QuestionText { name, label: file_label(path), sql })
 }
 
-fn read_question_file(path: &Path) -> Result<String, QuestionFileError> {
+/// The text of a question in a file.
+///
+/// # Errors
+/// If it cannot be read, is empty, too large or no text.
+pub fn read_question_file(path: &Path) -> Result<String, QuestionFileError> {
     let failed = |cause| QuestionFileError::Read { path: path.to_owned(), cause };
     // Opening a named pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -197,13 +201,25 @@ fn check_text(what: String, text: &str) -> Result<(), QuestionFileError> {
     if text.trim().is_empty() { Err(QuestionFileError::Empty { what }) } else { Ok(()) }
 }
 
-/// Compiles the text of a question with these options.
+/// Compiles the text of a configured question with these options.
 ///
 /// # Errors
 /// All problems of the text.
 pub fn compile_text(text: &QuestionText, options: &GraphOptions) -> Result<Question, QuestionError> {
+    compile_as(text, options, QuestionOrigin::Configured)
+}
+
+/// Compiles the text of a question of this origin with these options.
+///
+/// # Errors
+/// All problems of the text.
+pub fn compile_as(
+    text: &QuestionText,
+    options: &GraphOptions,
+    origin: QuestionOrigin,
+) -> Result<Question, QuestionError> {
     let bound = bind_question(&text.label, &text.sql, &POSTS, &question_parameters(*options))?;
-    let question = Question::from_bound(text.name.clone(), &text.sql, bound, QuestionOrigin::Configured);
+    let question = Question::from_bound(text.name.clone(), &text.sql, bound, origin);
     question.map_err(|error| {
         let problem = QuestionProblem { span: None, message: error.to_string() };
         QuestionError::new(&text.label, &text.sql, vec![problem])

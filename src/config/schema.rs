@@ -49,7 +49,14 @@ const QUESTIONS: &[ConfigKey] = &[
         "1",
     ),
     ConfigKey::optional("median", Choice(&["exact", "lower"]), "\"exact\""),
+    ConfigKey::optional("groups_max", ValueType::U64, "1_000_000"),
+    ConfigKey::optional("rows_max", ValueType::U64, "100_000"),
+    ConfigKey::optional("bytes_max", BYTE_SIZE, "\"256MiB\""),
+    ConfigKey::optional("texts_max", ValueType::U64, "1_000_000"),
 ];
+
+/// A number of bytes.
+const BYTE_SIZE: ValueType = OneOf(&[ValueType::U64, Text], "a number of bytes, or a text like \"4GiB\"");
 
 const TABLES_KEYS: &[ConfigKey] = &[
     ConfigKey::required("url", Text, "\"data\""),
@@ -94,11 +101,7 @@ const ENGINE: &[ConfigKey] = &[
     ConfigKey::optional("epochs_in_flight_max", ValueType::U64, "2"),
     ConfigKey::optional("message_bytes_max", ValueType::U64, "1_048_576"),
     ConfigKey::optional("text_bytes_max", ValueType::U64, "1024"),
-    ConfigKey::optional(
-        "memory_max",
-        OneOf(&[ValueType::U64, Text], "a number of bytes, or a text like \"4GiB\""),
-        "\"4GiB\"",
-    ),
+    ConfigKey::optional("memory_max", BYTE_SIZE, "\"4GiB\""),
 ];
 
 const OUTPUT: &[ConfigKey] = &[
@@ -135,6 +138,7 @@ const SERVE: &[ConfigKey] = &[
     CONNECTIONS_PER_ADDRESS_MAX,
     FAILED_TOKENS_PER_MIN_MAX,
     ConfigKey::optional("reply_bytes_max", ValueType::U64, "134_217_728"),
+    ConfigKey::optional("questions", Flag, "true"),
     LISTEN_IN_THE_OPEN,
 ];
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use super::QueryArgs;
+use super::connection::RunAddress;
 use super::error::QueryError;
 use pinflow_core::error_text::error_text;
 use pinflow_core::secret::{Secret, SecretFrom};
@@ -18,14 +18,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends requests to one run.
-pub(super) struct QueryClient {
+pub(crate) struct QueryClient {
     http: reqwest::Client,
     at: url::Url,
     token: Option<Secret>,
 }
 
 impl QueryClient {
-    pub(super) fn new(args: &QueryArgs) -> Result<QueryClient, QueryError> {
+    /// A client of the run at an address.
+    ///
+    /// # Errors
+    /// If the token or the certificates cannot be read, or the token would be sent in the clear.
+    pub(crate) fn new(args: &RunAddress) -> Result<QueryClient, QueryError> {
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
         // Do not follow redirects: the token must not reach another server.
         http = http.redirect(reqwest::redirect::Policy::none());
@@ -52,17 +56,47 @@ impl QueryClient {
         params: &[(String, String)],
         last: Option<&str>,
     ) -> Result<Response, QueryError> {
+        let mut request = self.http.get(self.url(path, params));
+        if let Some(id) = last {
+            request = request.header("last-event-id", id);
+        }
+        self.send(request).await
+    }
+
+    /// Sends the text of a question with POST. Returns the reply's JSON.
+    ///
+    /// # Errors
+    /// As [`QueryClient::send_get`].
+    pub(crate) async fn post_text(
+        &self,
+        path: &str,
+        params: &[(String, String)],
+        text: String,
+    ) -> Result<Value, QueryError> {
+        let request = self.http.post(self.url(path, params)).header("content-type", "application/sql").body(text);
+        parse_reply(self.send(request).await?).await
+    }
+
+    /// Sends a DELETE. Returns the reply's JSON.
+    ///
+    /// # Errors
+    /// As [`QueryClient::send_get`].
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, QueryError> {
+        parse_reply(self.send(self.http.delete(self.url(path, &[]))).await?).await
+    }
+
+    fn url(&self, path: &str, params: &[(String, String)]) -> url::Url {
         let mut url = self.at.clone();
         url.set_path(&format!("{}{path}", self.at.path().trim_end_matches('/')));
         if !params.is_empty() {
             url.query_pairs_mut().extend_pairs(params);
         }
-        let mut request = self.http.get(url);
+        url
+    }
+
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, QueryError> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
-        }
-        if let Some(id) = last {
-            request = request.header("last-event-id", id);
         }
         let unreachable = |error| QueryError::Unreachable { at: self.at.clone(), reason: error_text(&error) };
         let response = request.send().await.map_err(unreachable)?;
@@ -72,8 +106,10 @@ impl QueryClient {
         }
         let body = response.bytes().await.unwrap_or_default();
         let error: Option<Value> = serde_json::from_slice(&body).ok();
-        let message = error.as_ref().and_then(|error| error["message"].as_str()).unwrap_or("no error message");
-        Err(QueryError::Rejected { at: self.at.clone(), status, message: message.to_owned() })
+        let field = |name: &str| error.as_ref().and_then(|error| error[name].as_str()).map(str::to_owned);
+        let (name, message) = (field("error"), field("message"));
+        let message = message.unwrap_or_else(|| "no error message".to_owned());
+        Err(QueryError::Rejected { at: self.at.clone(), status, name: name.unwrap_or_default(), message })
     }
 
     pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> Result<Vec<u8>, QueryError> {
@@ -81,7 +117,16 @@ impl QueryClient {
         Ok(response.bytes().await.map_err(QueryError::ReadAnswer)?.to_vec())
     }
 
-    pub(super) async fn get_json(&self, path: &str, params: &[(String, String)]) -> Result<Value, QueryError> {
+    /// The JSON of a GET.
+    ///
+    /// # Errors
+    /// As [`QueryClient::send_get`].
+    pub(crate) async fn get_json(&self, path: &str, params: &[(String, String)]) -> Result<Value, QueryError> {
         serde_json::from_slice(&self.get_bytes(path, params).await?).map_err(QueryError::ParseAnswer)
     }
+}
+
+async fn parse_reply(response: Response) -> Result<Value, QueryError> {
+    let bytes = response.bytes().await.map_err(QueryError::ReadAnswer)?;
+    serde_json::from_slice(&bytes).map_err(QueryError::ParseAnswer)
 }

@@ -39,6 +39,8 @@ pub enum QueryError {
         at: Url,
         /// The status.
         status: StatusCode,
+        /// The server's name for the error.
+        name: String,
         /// The server's message.
         message: String,
     },

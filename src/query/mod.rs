@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod connection;
 mod error;
 mod events;
 mod render;
@@ -11,9 +12,10 @@ use std::io::Write;
 use serde_json::Value;
 
 pub use args::{QueryArgs, QueryFormat};
+pub(crate) use client::QueryClient;
+pub use connection::RunAddress;
 pub use error::QueryError;
 
-use client::QueryClient;
 use events::ChangeStream;
 
 use pinflow_core::user_error::UsageError;
@@ -23,7 +25,7 @@ use pinflow_core::user_error::UsageError;
 /// # Errors
 /// If the server cannot be reached or returns an error, with the server's message.
 pub async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), QueryError> {
-    let client = QueryClient::new(&args)?;
+    let client = QueryClient::new(&args.address)?;
     let Some(answer) = &args.answer else {
         let status = client.get_json("/status", &[]).await?;
         return Ok(render::write_answer_list(&status["answers"], args.output_format(), out)?);

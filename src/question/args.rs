@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions};
 
 use super::flags::{RankingFlags, duplicate_policies};
+use crate::query::RunAddress;
 
-/// Explain questions in SQL, answer them once over tables, and print the built-in ones
+/// Explain questions in SQL, answer them once over tables, change those of a running pinflow, print the built-in ones
 #[derive(Debug, Clone, clap::Args)]
 pub struct QuestionArgs {
     #[command(subcommand)]
@@ -20,7 +21,9 @@ impl QuestionArgs {
         match &self.command {
             QuestionCommand::Explain(args) => args.format == ExplainFormat::Json,
             QuestionCommand::Try(args) => args.output_format() != QuestionFormat::Table,
+            QuestionCommand::List(args) => args.output_format() != QuestionFormat::Table,
             QuestionCommand::Builtin(_) => true,
+            QuestionCommand::Add(_) | QuestionCommand::Replace(_) | QuestionCommand::Drop(_) => false,
         }
     }
 }
@@ -32,6 +35,14 @@ pub(super) enum QuestionCommand {
     Explain(ExplainArgs),
     /// Answer a question once, over the rows that tables hold now. A run may be writing to them
     Try(TryArgs),
+    /// Add a question to a running pinflow, and wait until it is answered
+    Add(AddArgs),
+    /// Replace an added question of a running pinflow. The old answer is shown until the new one is complete
+    Replace(AddArgs),
+    /// Drop an added question of a running pinflow
+    Drop(DropArgs),
+    /// List the questions of a running pinflow, with their states and costs
+    List(ListArgs),
     /// List the built-in questions, or print the SQL of one, for a start
     Builtin(BuiltinArgs),
 }
@@ -113,4 +124,45 @@ pub(super) struct BuiltinArgs {
     /// The question whose SQL is printed. Without one, the names are listed
     #[arg(value_name = "NAME")]
     pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct AddArgs {
+    /// A file with one SELECT; - reads stdin
+    #[arg(value_name = "FILE.sql")]
+    pub(super) file: PathBuf,
+    /// The name of the answer [default: the name of the file without its extension]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Return once the run has accepted the question, without waiting for its answer
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) address: RunAddress,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct DropArgs {
+    /// The question
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) address: RunAddress,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ListArgs {
+    /// Output format [default: table on a terminal, json elsewhere]
+    #[arg(long, value_enum)]
+    format: Option<QuestionFormat>,
+    #[command(flatten)]
+    pub(super) address: RunAddress,
+}
+
+impl ListArgs {
+    /// The given format, or the default: a table on a terminal, else JSON.
+    pub(super) fn output_format(&self) -> QuestionFormat {
+        let by_default = if std::io::stdout().is_terminal() { QuestionFormat::Table } else { QuestionFormat::Json };
+        self.format.unwrap_or(by_default)
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::config::{ConfigError, QuestionFileError};
+use crate::query::QueryError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::DeltaError;
 use pinflow_sql::diagnostics::QuestionError;
@@ -20,6 +21,23 @@ pub enum QuestionCommandError {
     /// There is no such question.
     #[error("{0}")]
     Unknown(String),
+    /// The running pinflow finds the text wrong.
+    #[error("{0}")]
+    Refused(String),
+    /// The running pinflow has stopped the question while it filled.
+    #[error("question `{name}` was stopped: {reason}")]
+    Stopped {
+        #[allow(missing_docs)]
+        name: String,
+        #[allow(missing_docs)]
+        reason: String,
+    },
+    /// The question was dropped while it filled.
+    #[error("question `{0}` was dropped before it was complete")]
+    Dropped(String),
+    /// The running pinflow cannot be reached, or refuses.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// The connection settings of the bucket could not be read.
     #[error("read --connection")]
     Config(#[from] ConfigError),
@@ -40,13 +58,23 @@ pub enum QuestionCommandError {
 impl UserError for QuestionCommandError {
     fn exit_code(&self) -> ExitStatus {
         match self {
-            QuestionCommandError::File(_) | QuestionCommandError::Wrong(_) | QuestionCommandError::Unknown(_) => {
-                ExitStatus::BadUsage
-            }
+            QuestionCommandError::File(_)
+            | QuestionCommandError::Wrong(_)
+            | QuestionCommandError::Unknown(_)
+            | QuestionCommandError::Refused(_) => ExitStatus::BadUsage,
+            QuestionCommandError::Query(error) => error.exit_code(),
+            QuestionCommandError::Stopped { .. } | QuestionCommandError::Dropped(_) => ExitStatus::Failed,
             QuestionCommandError::Config(error) => error.exit_code(),
             QuestionCommandError::Location(error) => error.exit_code(),
             QuestionCommandError::Delta(error) => error.exit_code(),
             QuestionCommandError::Panicked(_) | QuestionCommandError::Output(_) => ExitStatus::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            QuestionCommandError::Query(error) => error.hint(),
+            _ => None,
         }
     }
 }

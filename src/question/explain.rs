@@ -10,7 +10,7 @@ use pinflow_sql::split::maintain_plan;
 
 /// What a run would do for a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct QuestionExplanation {
+pub(crate) struct QuestionExplanation {
     /// The name of the answer.
     pub(super) question: String,
     /// The columns of the answer.
@@ -47,7 +47,7 @@ pub(super) struct ExplainedColumn {
 }
 
 /// Explains a question.
-pub(super) fn explain_question(question: &Question) -> QuestionExplanation {
+pub(crate) fn explain_question(question: &Question) -> QuestionExplanation {
     let bound = &question.bound;
     let printed = bound.explain(&POSTS);
     let maintained = maintain_plan(&bound.plan, &POSTS);

@@ -1,9 +1,11 @@
-//! `pinflow question`: explains questions in SQL, and answers them once over tables. Needs no running pinflow.
+//! `pinflow question`: explains questions in SQL, and answers them once over tables, which needs no running pinflow. Also
+//! changes the questions of a running one.
 
 mod args;
 mod error;
 mod explain;
 mod flags;
+mod live;
 mod memory_estimate;
 mod render;
 mod try_question;
@@ -13,10 +15,12 @@ use std::path::Path;
 
 pub use args::{QuestionArgs, QuestionFormat};
 pub use error::QuestionCommandError;
+pub(crate) use explain::explain_question;
 pub(crate) use flags::{RankingFlags, duplicate_policies};
+pub(crate) use render::answer_json;
+pub(crate) use try_question::{answer_question, count_rows_to_read, inspect_whole_tables};
 
 use args::QuestionCommand;
-use explain::explain_question;
 
 use crate::config::{QuestionText, compile_text, read_named_question, read_question_text};
 use pinflow_dataflows::graph::GraphOptions;
@@ -33,6 +37,10 @@ pub async fn run(args: QuestionArgs, out: &mut (dyn Write + Send)) -> Result<(),
             let text = read_question(&args.file)?;
             try_question::run(text, args, out).await
         }
+        QuestionCommand::Add(args) => live::add_question(&args, false, out).await,
+        QuestionCommand::Replace(args) => live::add_question(&args, true, out).await,
+        QuestionCommand::Drop(args) => live::drop_question(&args, out).await,
+        QuestionCommand::List(args) => live::list_questions(&args, out).await,
         QuestionCommand::Builtin(args) => print_built_in(args.name.as_deref(), out),
     }
 }

@@ -11,6 +11,7 @@ use super::memory_estimate::ExtraColumn;
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
+use pinflow_dataflows::questions::QuestionName;
 use pinflow_serving::escape_formulas;
 use pinflow_sql::datum::{Datum, Row, SqlType};
 use pinflow_sql::plan::BoundQuestion;
@@ -94,20 +95,28 @@ pub(super) fn write_answer(
     match format {
         QuestionFormat::Table => write_table(bound, shown, out),
         QuestionFormat::Csv => write_csv(bound, shown, out),
-        QuestionFormat::Json => {
-            let columns = bound.columns.iter();
-            let columns: Vec<_> = columns.map(|of| json!({ "name": of.name, "type": type_name(of.ty) })).collect();
-            let rows: Vec<_> = shown.iter().map(|row| json_row(bound, row)).collect();
-            let object = json!({
-                "answer": text.name.as_str(),
-                "columns": columns,
-                "rows": rows,
-                "rows_total": answer.rows.len(),
-                "faults": answer.faults,
-            });
-            writeln!(out, "{object}")
-        }
+        QuestionFormat::Json => writeln!(out, "{}", answer_json(&text.name, bound, answer, limit)),
     }
+}
+
+/// An answer as JSON; at most `limit` rows of it.
+pub(crate) fn answer_json(
+    name: &QuestionName,
+    bound: &BoundQuestion,
+    answer: &TriedAnswer,
+    limit: Option<usize>,
+) -> Value {
+    let columns = bound.columns.iter();
+    let columns: Vec<_> = columns.map(|of| json!({ "name": of.name, "type": type_name(of.ty) })).collect();
+    let shown = answer.rows.iter().take(limit.unwrap_or(usize::MAX));
+    let rows: Vec<_> = shown.map(|row| json_row(bound, row)).collect();
+    json!({
+        "answer": name.as_str(),
+        "columns": columns,
+        "rows": rows,
+        "rows_total": answer.rows.len(),
+        "faults": answer.faults,
+    })
 }
 
 fn json_row(bound: &BoundQuestion, row: &Row) -> Value {
@@ -160,6 +169,6 @@ fn write_csv(bound: &BoundQuestion, rows: &[Row], out: &mut dyn Write) -> io::Re
 }
 
 /// A field as RFC 4180 has it.
-fn csv_field(text: &str) -> String {
+pub(super) fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

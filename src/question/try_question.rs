@@ -26,13 +26,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// An answer and how it came about.
 #[derive(Debug)]
-pub(super) struct TriedAnswer {
+pub(crate) struct TriedAnswer {
     /// The rows in the order in which they are listed.
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// The number of rows that count in the tables that the question reads.
-    pub(super) rows_read: usize,
+    pub(crate) rows_read: usize,
     /// The number of operations without a result, which gave null.
-    pub(super) faults: u64,
+    pub(crate) faults: u64,
 }
 
 /// The rows of each relation of the catalog. A relation that the question does not read has none.
@@ -58,15 +58,18 @@ pub(super) async fn run(
     let question = compile_text(&text, &options).map_err(|error| QuestionCommandError::Wrong(vec![error]))?;
     let bound = question.bound;
     let location = connect_location(&args).await?;
-    let tables = inspect(&location, 0).await?;
-    let missing = missing_tables(&tables);
-    if !missing.is_empty() {
-        let (path, what) = (location.name().to_owned(), missing.join("; "));
-        return Err(DeltaError::Foreign { path, what }.into());
-    }
+    let tables = inspect_whole_tables(&location).await?;
     let begun = Instant::now();
     let asked = Arc::clone(&bound);
-    let answer = tokio::task::spawn_blocking(move || answer_question(&asked, &tables, options.duplicates));
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut reported = Instant::now();
+        answer_question(&asked, &tables, options.duplicates, |rows, table| {
+            if reported.elapsed() >= PROGRESS_INTERVAL {
+                write_error_line(&format!("read {rows} rows of {table}"));
+                reported = Instant::now();
+            }
+        })
+    });
     let answer = answer.await.map_err(|panic| QuestionCommandError::Panicked(panic.to_string()))??;
     report_effort(&answer, args.limit, begun.elapsed());
     Ok(render::write_answer(&text, &bound, &answer, (args.limit, args.output_format()), out)?)
@@ -88,17 +91,44 @@ async fn connect_location(args: &TryArgs) -> Result<Location, QuestionCommandErr
     Ok(Location::connect(&target, &connection).await?)
 }
 
-/// Reads the columns that a question needs, and evaluates its plan. Blocks.
-fn answer_question(
+/// Reads what tables contain now. All four must be there.
+///
+/// # Errors
+/// If a table is missing or cannot be read.
+pub(crate) async fn inspect_whole_tables(location: &Location) -> Result<Vec<TableContents>, DeltaError> {
+    let tables = inspect(location, 0).await?;
+    let missing = missing_tables(&tables);
+    if missing.is_empty() {
+        return Ok(tables);
+    }
+    Err(DeltaError::Foreign { path: location.name().to_owned(), what: missing.join("; ") })
+}
+
+/// The number of rows of the tables that a question reads.
+pub(crate) fn count_rows_to_read(bound: &BoundQuestion, tables: &[TableContents]) -> u64 {
+    let needed = needed_columns(&bound.plan, &POSTS);
+    let read = POSTS.relations.iter().zip(needed).filter(|(_, needed)| needed.iter().any(Option::is_some));
+    read.filter_map(|(relation, _)| tables.iter().find(|table| table.table == relation.name))
+        .map(|table| table.rows)
+        .sum()
+}
+
+/// Reads the columns that a question needs, and evaluates its plan. Blocks. `report` is called now and then with a number
+/// of rows that were read of a table.
+///
+/// # Errors
+/// If a table cannot be read.
+pub(crate) fn answer_question(
     bound: &BoundQuestion,
     tables: &[TableContents],
     duplicates: DuplicatePolicy,
+    mut report: impl FnMut(u64, Table),
 ) -> Result<TriedAnswer, DeltaError> {
     let needed = needed_columns(&bound.plan, &POSTS);
     let mut relations = ReadRelations::default();
     for (relation, needed) in POSTS.relations.iter().zip(needed) {
         let rows = match needed.iter().any(Option::is_some) {
-            true => read_relation(relation, needed, tables, duplicates)?,
+            true => read_relation(relation, needed, (tables, duplicates), &mut report)?,
             false => Vec::new(),
         };
         relations.0.push(rows);
@@ -135,20 +165,14 @@ fn add_needed(plan: &QueryPlan, catalog: &RelationCatalog, needed: &mut [Vec<Opt
 fn read_relation(
     relation: &CatalogRelation,
     columns: Vec<Option<&'static str>>,
-    tables: &[TableContents],
-    duplicates: DuplicatePolicy,
+    (tables, duplicates): (&[TableContents], DuplicatePolicy),
+    report: &mut impl FnMut(u64, Table),
 ) -> Result<Vec<Row>, DeltaError> {
     let Some(table) = Table::CLEANED.into_iter().find(|table| table.name() == relation.name) else {
         return Ok(Vec::new());
     };
     let selection = RowSelection { table, columns, duplicates };
-    let mut reported = Instant::now();
-    read_counting_rows(tables, &selection, |rows| {
-        if reported.elapsed() >= PROGRESS_INTERVAL {
-            write_error_line(&format!("read {rows} rows of {table}"));
-            reported = Instant::now();
-        }
-    })
+    read_counting_rows(tables, &selection, |rows| report(rows, table))
 }
 
 /// Reports on stderr what the answer was made of.
