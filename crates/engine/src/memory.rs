@@ -1,8 +1,8 @@
 //! The limit of the process's memory, and a report of what uses it when the limit is exceeded.
 //!
 //! The resident memory of the process counts, as the kernel and the control group count it. Above the limit sources pause,
-//! the open window is committed, and texts that no row refers to are freed. If that does not help within [`MEMORY_GRACE`],
-//! the run stops gracefully: every row that was read is committed, and the error reports what uses the memory.
+//! the open window is committed, and texts that no row refers to are freed. A question that fills pauses, too, and is stopped
+//! after [`QUESTION_MEMORY_GRACE`]. If that does not help within [`MEMORY_GRACE`], the run stops gracefully: every row that was read is committed, and the error reports what uses the memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// How long the memory may stay above the limit before the run ends.
 pub const MEMORY_GRACE: Duration = Duration::from_secs(10);
+/// How long it may stay above while a question fills. Then the question is stopped, which leaves time to free its memory.
+pub(super) const QUESTION_MEMORY_GRACE: Duration = Duration::from_secs(5);
 /// How often the memory is measured.
 pub(super) const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,11 @@ impl MemoryGuard {
 
     pub(super) fn is_over(&self) -> bool {
         self.over_since.is_some()
+    }
+
+    /// For how long the memory has been above the limit. `None` if it is not.
+    pub(super) fn over_for(&self, now: Instant) -> Option<Duration> {
+        self.over_since.map(|since| now.duration_since(since))
     }
 
     /// Evaluates a measurement. Once above the limit, the memory must fall to 95 % of it.

@@ -8,5 +8,6 @@ mod model;
 mod other_writers;
 mod protocol;
 pub(crate) mod readers;
+mod snapshot;
 mod verify;
 mod verify_coverage;

@@ -155,6 +155,7 @@ impl<S: WindowSink> EngineDriver<S> {
         self.resident = resident_bytes().unwrap_or(0);
         self.schedule_event(SchedulerEvent::MemoryMeasured { resident: self.resident });
         self.metrics.memory_is_over.store(self.scheduler.memory_is_over(), Relaxed);
+        self.relieve_memory();
     }
 
     fn on_engine_event(&mut self, event: EngineEvent<WindowBatches<S>>) -> Result<(), EngineError> {

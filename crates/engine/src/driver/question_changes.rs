@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::EngineDriver;
 use super::intake::STORED_ROW_BYTES;
+use crate::memory::QUESTION_MEMORY_GRACE;
 use crate::protocol::WorkerCommand;
 use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice};
 use crate::scheduler::SchedulerEvent;
@@ -55,7 +56,7 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.scheduler.is_ending() {
             self.questions.end();
         }
-        let may_begin = self.scheduler.rebuilt_in().is_some();
+        let may_begin = self.scheduler.rebuilt_in().is_some() && !self.scheduler.memory_is_over();
         while let Some(command) = self.questions.next_command(self.scheduler.open_epoch(), may_begin) {
             match command {
                 RegistryCommand::EndWindow => self.schedule_event(SchedulerEvent::WindowEndDemanded),
@@ -102,6 +103,15 @@ impl<S: WindowSink> EngineDriver<S> {
                 self.questions.stop_fill_of(id, open_epoch, reason.into());
             }
             None => self.questions.on_rows_end(open_epoch),
+        }
+    }
+
+    /// Stops the question that fills if the memory stays above its limit: the run must not end because of it.
+    pub(super) fn relieve_memory(&mut self) {
+        if self.scheduler.memory_over_for(Instant::now()).is_some_and(|time| time >= QUESTION_MEMORY_GRACE) {
+            let reason = "the memory stayed above [engine] memory_max while it was filled; raise memory_max, or narrow it \
+                          with WHERE";
+            self.questions.stop_filling(self.scheduler.open_epoch(), reason.into());
         }
     }
 

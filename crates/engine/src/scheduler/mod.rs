@@ -33,6 +33,7 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -419,6 +420,11 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     /// Whether no more blocks are taken.
     pub(super) fn is_ending(&self) -> bool {
         self.phase != SchedulerPhase::Running
+    }
+
+    /// For how long the memory has been above its limit. `None` if it is not.
+    pub(super) fn memory_over_for(&self, now: Instant) -> Option<Duration> {
+        self.memory.over_for(now)
     }
 
     pub(super) fn memory_is_over(&self) -> bool {

@@ -1,7 +1,5 @@
 //! The scheduler's decisions in single situations that its invariants leave open, such as times and workers.
 
-use std::time::Duration;
-
 use super::*;
 use crate::CommitPolicy;
 
@@ -230,4 +228,54 @@ fn sweep_after_a_rebuild_waits_until_one_can_begin() {
     let begins = "CloseEpoch { epoch: 2, ends_window: false, sweep_demanded: true }";
     assert_eq!(decided, [begins], "no record has to arrive first");
     assert!(run.tick_at(0).is_empty(), "one sweep is enough");
+}
+
+#[test]
+fn epochs_close_without_records_while_a_question_fills_and_the_graph_has_room() {
+    let mut run = ScheduledRun::new(|_| ());
+    let fill = |run: &mut ScheduledRun| {
+        run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: true, fills: true }, run.now);
+        std::iter::from_fn(|| run.scheduler.next_command()).map(|command| format!("{command:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(fill(&mut run), [closed(2, false)]);
+    assert_eq!(fill(&mut run), [closed(3, false)]);
+    assert!(fill(&mut run).is_empty(), "two epochs are in the graph");
+    run.pass(2);
+    assert_eq!(fill(&mut run), [closed(4, false)]);
+    assert_eq!(run.scheduler.durable_epoch(), Some(2), "there is nothing to commit in them");
+}
+
+#[test]
+fn memory_above_its_limit_pauses_the_filling_of_a_question() {
+    let mut run = ScheduledRun::new(|policy| policy.memory_max = Some(100));
+    run.now += EPOCH_LENGTH;
+    run.take(SchedulerEvent::MemoryMeasured { resident: 101 });
+    run.pass(2);
+    run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: true, fills: true }, run.now);
+    assert!(run.scheduler.next_command().is_none());
+    assert!(!run.scheduler.may_take_fill_rows());
+    assert_eq!(run.scheduler.memory_over_for(run.now + EPOCH_LENGTH), Some(EPOCH_LENGTH));
+}
+
+#[test]
+fn epoch_takes_one_chunk_that_fills_a_question_for_each_worker_and_then_closes() {
+    let mut run = ScheduledRun::new(|_| ());
+    assert_eq!(run.take(SchedulerEvent::FillRowsTaken { work: 1, bytes: 9 }), [given(0, 1)]);
+    assert!(run.scheduler.may_take_fill_rows());
+    run.scheduler.handle_event(SchedulerEvent::FillRowsTaken { work: 2, bytes: 9 }, run.now);
+    assert!(!run.scheduler.may_take_fill_rows(), "records have their turn");
+    assert_eq!(run.scheduler.allowed_input(), AllowedInput::SourceEvents);
+    assert_eq!(run.take(SchedulerEvent::Tick { can_sweep: true, fills: false }), [given(1, 2), closed(2, false)]);
+    run.pass(2);
+    assert_eq!(run.scheduler.durable_epoch(), Some(2), "the rows are durable already");
+}
+
+#[test]
+fn window_ends_on_demand_even_if_it_is_empty_once_another_may_be_cut() {
+    let mut run = ScheduledRun::new(|_| ());
+    assert_eq!(run.take(SchedulerEvent::WindowEndDemanded), [closed(2, true)]);
+    assert!(run.pass(2).contains(&"CommitWindow { last_epoch: 2, is_last: false }".to_owned()));
+    assert!(run.take(SchedulerEvent::WindowEndDemanded).is_empty(), "one window is on its way to the disk");
+    assert!(run.take(SchedulerEvent::WindowDurable { epoch: 2 }).contains(&closed(3, true)));
+    assert!(run.tick_at(5_000).is_empty(), "it was demanded twice");
 }

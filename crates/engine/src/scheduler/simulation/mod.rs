@@ -8,7 +8,6 @@
 mod invariants;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use super::*;
 use crate::CommitPolicy;
