@@ -186,10 +186,12 @@ impl OperatorGraph {
             }
         }
         let mut operators: Vec<OperatorStats> = operators.into_values().collect();
-        // Timely names each input `Input`. The graph makes one per stream, in this order.
+        // Timely names each input `Input`. The graph makes them in this order.
         let inputs = operators.iter_mut().filter(|operator| operator.name == "Input");
-        for (input, stream) in inputs.zip(Stream::ALL) {
-            input.name = format!("{stream} input");
+        let names = Stream::ALL.map(|stream| format!("{stream} input")).into_iter();
+        let names = names.chain(["Question commands", "Rows to fill answers"].map(str::to_owned));
+        for (input, name) in inputs.zip(names) {
+            input.name = name;
         }
         for operator in &mut operators {
             let sum = |end: fn(&(usize, usize)) -> usize| {

@@ -44,7 +44,8 @@ impl KeyInterner {
         self.found.drain(..).flatten()
     }
 
-    fn find_id(&self, ind: Ind) -> Option<KeyId> {
+    /// The key id of an `ind`, if it has one.
+    pub(crate) fn find_id(&self, ind: Ind) -> Option<KeyId> {
         self.ids.find(hash_ind(ind), |id| self.inds.get(*id) == Some(&ind)).copied()
     }
 
@@ -57,6 +58,11 @@ impl KeyInterner {
         *self.inds.get_or_grow(id) = ind;
         self.ids.insert_unique(hash_ind(ind), id, |id| self.inds.get(*id).map_or(0, |ind| hash_ind(*ind)));
         id
+    }
+
+    /// The `ind` with this key id.
+    pub(crate) fn ind(&self, id: KeyId) -> Option<Ind> {
+        self.inds.get(id).copied()
     }
 
     /// The number of distinct `ind`s.
@@ -83,6 +89,11 @@ fn hash_ind(ind: Ind) -> u64 {
 }
 
 /// The hash by which an `ind` is exchanged to a worker. It uses bits that the worker's hash table does not use.
+pub(crate) fn route_ind(ind: Ind) -> u64 {
+    hash_ind(ind) >> 24
+}
+
+/// The hash by which a delivery is exchanged to the worker of its `ind`.
 pub(crate) fn route_by_ind<R>(delivery: &VersionedRow<R>) -> u64 {
-    hash_ind(delivery.0) >> 24
+    route_ind(delivery.0)
 }

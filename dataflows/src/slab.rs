@@ -24,6 +24,11 @@ impl<T: Default> ChunkedVec<T> {
         self.0.iter().flatten()
     }
 
+    /// The number of values, including those of unused indices.
+    pub(crate) fn capacity(&self) -> u32 {
+        u32::try_from(self.0.len() * CHUNK_VALUES).unwrap_or(u32::MAX)
+    }
+
     /// The size in memory, bytes.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.0.len() * CHUNK_VALUES * size_of::<T>()

@@ -1,7 +1,7 @@
 //! The stateful operator that holds all groups of all questions.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -13,7 +13,7 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::combine::combine_counts;
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
-use crate::answer::{AnswerCell, AnswerChange, AnswerRow, QuestionId};
+use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId};
 use crate::hash::KeyedState;
 use crate::symbol::{Symbol, SymbolHolder};
 
@@ -30,29 +30,54 @@ pub struct AggregateSpec {
     pub options: QueryOptions,
     /// For each column of the answer its place among grouping columns, label and value. `None` if it is the same.
     pub output: Option<Box<[usize]>>,
+    /// The size of its state on this worker.
+    pub counts: Rc<Cell<GroupCounts>>,
+    /// Set once the question is dropped and no input of it counts any more, so that none needs to be made.
+    pub is_dropped: Rc<Cell<bool>>,
 }
 
-/// The size of the state held by the operator on one worker.
+/// The size of the state that the operator holds of a question on one worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupCounts {
-    /// Groups over all answers.
+    /// Groups.
     pub groups: usize,
-    /// Entries over all groups: counted labels and values.
+    /// Entries of all groups: counted labels and values.
     pub entries: usize,
+}
+
+/// The approximate size of a group's entry: 13 bytes in a table of counts, 28 in an ordered map of pairs.
+const ENTRY_BYTES: usize = 20;
+/// The approximate size of a group without its entries, in a hash table that is between half and seven eighths full.
+const GROUP_BYTES: usize = 110;
+
+impl GroupCounts {
+    /// The approximate size in memory, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES
+    }
+}
+
+impl std::ops::AddAssign for GroupCounts {
+    fn add_assign(&mut self, other: GroupCounts) {
+        self.groups += other.groups;
+        self.entries += other.entries;
+    }
 }
 
 /// The operator's name, as `GET /graph` shows it.
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 
 /// Keeps the answers of all questions up to date. `asked` lists the questions by the index that their
-/// inputs have. `others` are changes of answers that other operators keep up to date on this worker.
+/// inputs have. `others` are changes of answers that other operators keep up to date on this worker, and questions that
+/// are dropped.
 ///
 /// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `changes` is
 /// called with the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs
 /// without changes.
 ///
 /// The output stream carries no data. Once its frontier has passed an epoch, `changes` has been called for that epoch
-/// on all workers. `counts` is updated to the size of the state.
+/// on all workers.
 ///
 /// The operator holds only symbols of rows that count: a sweep that marks those rows has marked all symbols held here.
 ///
@@ -60,9 +85,8 @@ pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 /// If more inputs are retracted than were inserted: no answer is better than a wrong one.
 pub fn maintain_answers<'s>(
     inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
-    others: StreamVec<'s, u64, AnswerChange>,
+    others: StreamVec<'s, u64, AnswerUpdate>,
     asked: Vec<AggregateSpec>,
-    counts: Rc<Cell<GroupCounts>>,
     holds_symbols: Rc<SymbolHolder>,
     mut changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
 ) -> StreamVec<'s, u64, ()> {
@@ -71,7 +95,7 @@ pub fn maintain_answers<'s>(
     let by_group = Exchange::new(|(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash());
     inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, _| {
         let mut pending: PendingEpochs = BTreeMap::new();
-        let mut answers = AnswerGroups::new(asked, counts);
+        let mut answers = AnswerGroups::new(asked);
         move |(input, frontier),
               (other, other_frontier),
               _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
@@ -96,8 +120,8 @@ pub fn maintain_answers<'s>(
                 }
                 // Drop the capability only after the call: the probe must not pass the epoch earlier.
                 let PendingEpoch { capability: _capability, inputs, others } = entry.remove();
-                let mut changed = answers.apply(epoch, inputs);
-                changed.extend(others);
+                let mut changed = apply_others(others, &mut answers);
+                answers.apply(epoch, inputs, &mut changed);
                 if !changed.is_empty() {
                     changes(epoch, changed);
                 }
@@ -106,11 +130,27 @@ pub fn maintain_answers<'s>(
     })
 }
 
+/// Drops questions, and returns the changes of the other answers.
+fn apply_others(others: Vec<AnswerUpdate>, answers: &mut AnswerGroups) -> Vec<AnswerChange> {
+    let (mut changed, mut dropped) = (Vec::new(), BTreeSet::new());
+    for other in others {
+        match other {
+            AnswerUpdate::Change(change) => changed.push(change),
+            AnswerUpdate::Drop(question) => drop(dropped.insert(question)),
+        }
+    }
+    if !dropped.is_empty() {
+        changed.retain(|change| !dropped.contains(&change.answer));
+        answers.drop_questions(&dropped);
+    }
+    changed
+}
+
 /// Inputs and changes of an epoch that is not complete yet, in the containers they arrived in.
 struct PendingEpoch {
     capability: Capability<u64>,
     inputs: Vec<Vec<(AggregateInput, u64, i64)>>,
-    others: Vec<AnswerChange>,
+    others: Vec<AnswerUpdate>,
 }
 
 impl PendingEpoch {
@@ -132,7 +172,6 @@ struct AnswerGroups {
     touched: Vec<(u16, GroupKey)>,
     /// Emptied lists for pending updates, reused from epoch to epoch.
     spare: Vec<Vec<GroupUpdate>>,
-    counts: Rc<Cell<GroupCounts>>,
 }
 
 /// A group, and the updates of the current epoch that are not applied to it yet.
@@ -142,13 +181,24 @@ struct GroupEntry {
 }
 
 impl AnswerGroups {
-    fn new(asked: Vec<AggregateSpec>, counts: Rc<Cell<GroupCounts>>) -> AnswerGroups {
+    fn new(asked: Vec<AggregateSpec>) -> AnswerGroups {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
-        AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new(), counts }
+        AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new() }
     }
 
-    /// Applies all inputs of an epoch and returns the changes of the answers.
-    fn apply(&mut self, epoch: u64, inputs: Vec<Vec<(AggregateInput, u64, i64)>>) -> Vec<AnswerChange> {
+    /// Frees the groups of questions. All earlier epochs are applied, so no input of them counts any more.
+    fn drop_questions(&mut self, dropped: &BTreeSet<QuestionId>) {
+        for (asked, groups) in self.asked.iter().zip(&mut self.groups) {
+            if dropped.contains(&asked.answer) {
+                asked.is_dropped.set(true);
+                asked.counts.take();
+                *groups = HashMap::default();
+            }
+        }
+    }
+
+    /// Applies all inputs of an epoch and adds the changes of the answers to `changed`.
+    fn apply(&mut self, epoch: u64, inputs: Vec<Vec<(AggregateInput, u64, i64)>>, changed: &mut Vec<AnswerChange>) {
         for (AggregateInput { group, label, answer, value }, _, diff) in inputs.into_iter().flatten() {
             let measure = self.asked[usize::from(answer)].aggregate;
             let held = self.groups[usize::from(answer)]
@@ -160,11 +210,14 @@ impl AnswerGroups {
             }
             held.waiting.push(GroupUpdate { label, value, diff });
         }
-        let mut changed = Vec::new();
         for (answer, group) in std::mem::take(&mut self.touched) {
-            self.apply_pending(epoch, answer, group, &mut changed);
+            if self.asked[usize::from(answer)].is_dropped.get() {
+                // The inputs were made on a worker that was behind this one.
+                self.groups[usize::from(answer)].remove(&group);
+            } else {
+                self.apply_pending(epoch, answer, group, changed);
+            }
         }
-        changed
     }
 
     /// Applies a group's pending updates.
@@ -182,11 +235,11 @@ impl AnswerGroups {
             panic!("answer {} at epoch {epoch}, group {group:?}: {negative}", asked.name);
         }
         let after = held.state.entries();
-        let mut counts = self.counts.get();
+        let mut counts = asked.counts.get();
         counts.entries = counts.entries + after - before;
         // A group exists while it has entries.
         counts.groups = counts.groups + usize::from(after > 0) - usize::from(before > 0);
-        self.counts.set(counts);
+        asked.counts.set(counts);
         if after == 0 {
             groups.remove(&group);
         }

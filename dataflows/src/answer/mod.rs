@@ -7,6 +7,7 @@ mod answer_cell;
 mod answer_row;
 mod answer_schema;
 mod live_answer;
+mod question_progress;
 
 pub use answer_cell::{AnswerCell, ColumnType};
 pub use answer_row::{AnswerChange, AnswerRow, NamedRow, QuestionId};
@@ -15,3 +16,4 @@ pub use answer_schema::{
 };
 pub use live_answer::{InconsistentChange, LiveAnswer};
 pub use pinflow_sql::plan::ListingKey;
+pub use question_progress::{AnswerUpdate, FillProgress, QuestionUsage};

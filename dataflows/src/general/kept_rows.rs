@@ -1,77 +1,93 @@
 //! Evaluates the questions of the general path where every delivery counts (`duplicates = "keep"`).
+//!
+//! The rows come on a stream of their own, to which they are sent only as long as there are such questions.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
-use super::{GeneralLeaves, LeafUpdate};
-use crate::joins::{DeliveryStream, GeoProjection, PinProjection, ProjectedRow, UserProjection};
-use crate::keys::route_by_ind;
-use crate::version::VersionedRow;
+use super::GeneralLeaves;
+use super::question_commands::QuestionCommand;
+use super::updates::LeafUpdate;
+use crate::joins::{AnyProjection, FillRow};
+use crate::keys::route_ind;
+use crate::record::Ind;
+use crate::version::ExtraValues;
 
-/// The deliveries of the three streams.
-type DeliveryStreams<'s> =
-    (DeliveryStream<'s, PinProjection>, DeliveryStream<'s, GeoProjection>, DeliveryStream<'s, UserProjection>);
+/// A row that counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum KeptInput {
+    /// A row that was delivered, for all questions.
+    Row {
+        /// The key.
+        ind: Ind,
+        /// The projected row.
+        row: AnyProjection,
+        /// The values of its extra columns.
+        extra: ExtraValues,
+    },
+    /// A row of the tables, for a question that was added later.
+    Fill(FillRow),
+}
 
-/// The deliveries of an epoch that is not complete yet.
+impl KeptInput {
+    fn ind(&self) -> Ind {
+        match self {
+            KeptInput::Row { ind, .. } => *ind,
+            KeptInput::Fill(fill) => fill.ind,
+        }
+    }
+}
+
+/// What belongs to an epoch that is not complete yet.
 struct PendingRows {
     capability: Capability<u64>,
-    pins: Vec<VersionedRow<PinProjection>>,
-    geos: Vec<VersionedRow<GeoProjection>>,
-    users: Vec<VersionedRow<UserProjection>>,
+    rows: Vec<Vec<KeptInput>>,
+    commands: Vec<QuestionCommand>,
+}
+
+impl PendingRows {
+    fn new(capability: Capability<u64>) -> PendingRows {
+        PendingRows { capability, rows: Vec::new(), commands: Vec::new() }
+    }
 }
 
 /// Stores what the questions read of every row, and evaluates them for the `ind`s that get more rows.
 pub(crate) fn evaluate_kept_rows<'s>(
-    (pins, geos, users): &DeliveryStreams<'s>,
+    rows: StreamVec<'s, u64, KeptInput>,
+    commands: StreamVec<'s, u64, QuestionCommand>,
     mut leaves: GeneralLeaves,
 ) -> StreamVec<'s, u64, LeafUpdate> {
-    let mut builder = OperatorBuilder::new("Kept rows".to_owned(), pins.scope());
-    let mut pins = builder.new_input(pins.clone(), Exchange::new(route_by_ind));
-    let mut geos = builder.new_input(geos.clone(), Exchange::new(route_by_ind));
-    let mut users = builder.new_input(users.clone(), Exchange::new(route_by_ind));
-    let (output, updates) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<LeafUpdate>>>::from(output);
-    builder.build(move |_| {
+    let by_ind = Exchange::new(|input: &KeptInput| route_ind(input.ind()));
+    rows.binary_frontier(commands, by_ind, Pipeline, "Kept rows", move |_, _| {
         let mut pending: BTreeMap<u64, PendingRows> = BTreeMap::new();
-        move |frontiers| {
-            let waiting = |capability: Capability<u64>| {
-                let (pins, geos, users) = (Vec::new(), Vec::new(), Vec::new());
-                PendingRows { capability, pins, geos, users }
-            };
-            pins.for_each(|time, data| {
-                pending.entry(*time.time()).or_insert_with(|| waiting(time.retain(0))).pins.append(data);
+        move |(rows, frontier),
+              (commands, command_frontier),
+              output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<LeafUpdate>>>| {
+            rows.for_each(|time, data| {
+                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingRows::new(time.retain(0)));
+                waiting.rows.push(std::mem::take(data));
             });
-            geos.for_each(|time, data| {
-                pending.entry(*time.time()).or_insert_with(|| waiting(time.retain(0))).geos.append(data);
+            commands.for_each(|time, data| {
+                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingRows::new(time.retain(0)));
+                waiting.commands.append(data);
             });
-            users.for_each(|time, data| {
-                pending.entry(*time.time()).or_insert_with(|| waiting(time.retain(0))).users.append(data);
-            });
-            let mut output = output.activate();
             while let Some(entry) = pending.first_entry() {
-                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
+                let epoch = *entry.key();
+                if frontier.less_equal(&epoch) || command_frontier.less_equal(&epoch) {
                     break;
                 }
-                let PendingRows { capability, pins, geos, users } = entry.remove();
-                add_rows(&mut leaves, pins);
-                add_rows(&mut leaves, geos);
-                add_rows(&mut leaves, users);
+                let PendingRows { capability, rows, commands } = entry.remove();
+                commands.iter().for_each(|command| leaves.execute_for_kept(command));
+                rows.iter().flatten().for_each(|row| leaves.add_kept_row(row));
                 let mut session = output.session(&capability);
-                leaves.emit_epoch(&mut |update| session.give(update));
+                leaves.finish_kept_epoch(epoch, &mut |update| session.give(update));
             }
         }
-    });
-    updates
-}
-
-fn add_rows<R: ProjectedRow>(leaves: &mut GeneralLeaves, rows: Vec<VersionedRow<R>>) {
-    for (ind, _, row, extra) in rows {
-        leaves.add_kept_row(ind, R::RELATION, &row.as_joined(), &extra);
-    }
+    })
 }

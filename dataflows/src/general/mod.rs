@@ -6,35 +6,48 @@
 //!                                                by group)    per question)
 //! ```
 //!
-//! The operators of a plan are state machines of `pinflow_sql::incremental`. This module holds them in the dataflow:
+//! The operators of a plan are state machines of `pinflow_sql::incremental`. This module holds them in the dataflow.
+//! Questions are added to the operators and dropped from them while the graph runs.
 //!
 //! - `extra_columns`: the columns that questions read besides those that are held anyway;
 //! - `scan_columns`: where the columns of a question's scans come from;
-//! - `leaves`: evaluates the questions for the changed rows of an `ind`;
+//! - `question_commands`: what the operators are told of questions that come and go;
+//! - `question_costs`: what a question costs;
+//! - `question_leaves`: evaluates a question for the changed rows of an `ind`;
+//! - `leaves`: the same for all questions, and the fill of those that were added;
 //! - `kept_rows`: the same where every delivery counts;
+//! - `fill_plan`: what a question that is added needs of rows of the tables;
 //! - `updates`: what is sent between the operators;
-//! - `operators`: the operators of groups and of upper plans.
+//! - `operators`: the operators of groups and of upper plans; `leaf_groups` and `upper_plans`: their states.
 
 mod extra_columns;
+mod fill_plan;
 mod kept_rows;
+mod leaf_groups;
 mod leaves;
 mod operators;
+mod question_commands;
+mod question_costs;
+mod question_leaves;
 mod scan_columns;
 mod updates;
+mod upper_plans;
 
-pub(crate) use extra_columns::{ExtraColumns, RelationColumns};
-pub(crate) use kept_rows::evaluate_kept_rows;
+pub(crate) use extra_columns::{ColumnLease, ExtraColumns, RelationColumns};
+pub(crate) use fill_plan::FillPlan;
+pub(crate) use kept_rows::{KeptInput, evaluate_kept_rows};
 pub(crate) use leaves::GeneralLeaves;
-pub(crate) use operators::{GeneralState, GraphStart, maintain_general};
+pub(crate) use operators::{WorkerShare, maintain_general};
+pub(crate) use question_commands::{AddedQuestion, FillStart, QuestionCommand};
+pub(crate) use question_costs::{QuestionCosts, SampleClock};
 pub(crate) use scan_columns::extra_exprs_of;
-pub(crate) use updates::LeafUpdate;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::split::MaintainedPlan;
 
+use self::scan_columns::QuestionScan;
 use crate::answer::QuestionId;
 
 /// A question of the general path, on one worker.
@@ -44,6 +57,7 @@ pub(crate) struct GeneralQuestion {
     /// The name of its answer.
     pub(crate) name: Arc<str>,
     pub(crate) program: Arc<MaintainedPlan>,
-    /// The operations without a result on this worker.
-    pub(crate) faults: Rc<FaultCounter>,
+    /// Where the columns of the program's scans come from.
+    pub(crate) scans: Rc<[QuestionScan]>,
+    pub(crate) costs: Rc<QuestionCosts>,
 }

@@ -18,6 +18,12 @@ pub struct JoinedRow<'a> {
     pub user: &'a UserProjection,
 }
 
+impl JoinedRow<'static> {
+    /// No rows.
+    pub(crate) const NULL: JoinedRow<'static> =
+        JoinedRow { pin: &PinProjection::NULL, geo: &GeoProjection::NULL, user: &UserProjection::NULL };
+}
+
 /// A set of relations, by their index in the catalog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RelationSet(u8);
@@ -129,6 +135,17 @@ impl HeldColumn {
             HeldColumn::Poster => |row| row.pin.poster,
             HeldColumn::Country => |row| row.geo.country,
             HeldColumn::UserName => |row| row.user.name,
+            _ => return None,
+        })
+    }
+
+    /// The name of the column, if it is a text.
+    pub(crate) fn text_column(self) -> Option<&'static str> {
+        Some(match self {
+            HeldColumn::Category => "category",
+            HeldColumn::Poster => "poster_name",
+            HeldColumn::Country => "country",
+            HeldColumn::UserName => "user_name",
             _ => return None,
         })
     }

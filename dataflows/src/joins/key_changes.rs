@@ -1,12 +1,15 @@
 //! The changes of the rows of an `ind`, for consumers that need more than inner joins.
 
-use super::{JoinedRow, RelationSet};
+use super::{ExtraSlabs, JoinedRow, RelationSet};
+use crate::keys::KeyId;
 use crate::record::Ind;
 use crate::version::ExtraValues;
 
 /// The rows of one `ind`: at most one of each relation.
 #[derive(Debug, Clone, Copy)]
 pub struct RowsOfKey<'a> {
+    /// The worker's number for the `ind`.
+    pub key: KeyId,
     /// The `ind`.
     pub ind: Ind,
     /// The projected rows. Those that are absent are all null.
@@ -17,17 +20,35 @@ pub struct RowsOfKey<'a> {
     pub extra: [&'a ExtraValues; 3],
 }
 
-/// Receives every change of the rows of an `ind`, epoch by epoch. `U` is what it makes of them.
-pub trait KeyChangeConsumer<U> {
-    /// Whether extra columns are stored for the rows of a relation.
-    fn has_extra(&self, relation: RelationSet) -> bool;
+/// Receives every change of the rows of an `ind`, epoch by epoch.
+///
+/// It can be given rows that have not changed, too: it *walks* over all keys, some in each epoch, as if their rows had
+/// just come.
+pub trait KeyChangeConsumer: 'static {
+    /// What it makes of the changes.
+    type Update: Clone + 'static;
+    /// A command for it.
+    type Command: Clone + 'static;
+
+    /// Whether it needs to know the changes of rows.
+    fn is_active(&self) -> bool;
+
+    /// Executes a command of an epoch, before any change of the epoch.
+    fn execute(&mut self, command: Self::Command, extra: &mut ExtraSlabs);
 
     /// The row of one relation changes. `before` and `after` differ in nothing else.
     fn rows_changed(&mut self, changed: RelationSet, before: &RowsOfKey<'_>, after: &RowsOfKey<'_>);
 
-    /// Ends an epoch: gives what its changes add up to.
-    fn finish_epoch(&mut self, emit: &mut dyn FnMut(U));
-}
+    /// The extra columns that a question, by number, is given the values of, from rows of the tables.
+    fn filled_columns(&self, question: u32, relation: usize) -> Option<&[usize]>;
 
-/// The consumer of a graph, if it has one.
-pub type OptionalConsumer<U> = Option<Box<dyn KeyChangeConsumer<U>>>;
+    /// The key with which a walk goes on. `None` if no walk is under way, or all keys have been walked over.
+    fn next_walked_key(&self, keys: usize) -> Option<KeyId>;
+
+    /// Walks over a key: the one that was asked for, or the one after the last.
+    fn walk_key(&mut self, rows: &RowsOfKey<'_>);
+
+    /// Ends an epoch, at the end of which there are this many keys: gives what its changes add up to. Returns whether a
+    /// walk is under way, for which another epoch is needed.
+    fn finish_epoch(&mut self, epoch: u64, keys: usize, emit: &mut dyn FnMut(Self::Update)) -> bool;
+}

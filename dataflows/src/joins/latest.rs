@@ -7,25 +7,28 @@
 //! arrival order within the epoch, and no row is joined with one of a later epoch. A newer row overwrites the older one
 //! and emits `-old, +new` for each join. A delivery with an older version is ignored. A newer version with equal values
 //! only updates the version.
+//!
+//! Walks over all keys pass some of them in each epoch, after its deliveries: see [`KeyChangeConsumer`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{
-    GeoProjection, JoinOutputs, JoinedRow, OptionalConsumer, PinProjection, ProjectedRow, RelationSet, RowsOfKey,
-    UpdateStream, UserProjection, joined_row,
+    ExtraSlabs, FillRow, GeoProjection, JoinOutputs, JoinedRow, KeyChangeConsumer, PinProjection, ProjectedRow,
+    RelationSet, RowsOfKey, UpdateStream, UserProjection, joined_row,
 };
-use crate::keys::{KeyInterner, route_by_ind};
+use crate::keys::{KeyId, KeyInterner, route_by_ind, route_ind};
 use crate::record::Ind;
 use crate::slab::ChunkedVec;
 use crate::symbol::{SymbolHolder, SymbolSweep};
@@ -44,38 +47,52 @@ pub(crate) const LATEST_OPERATOR: &str = "Latest";
 /// applied.
 pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<SymbolSweep>)>>>;
 
+/// The most keys that walks pass in one epoch. Can be changed at any time.
+pub type WalkStep = Rc<Cell<KeyId>>;
+
+/// The inputs of the operator: rows of the three streams, rows of the tables for questions that are added, and commands
+/// for the consumer.
+pub struct LatestInputs<'s, C> {
+    pub(crate) pins: DeliveryStream<'s, PinProjection>,
+    pub(crate) geos: DeliveryStream<'s, GeoProjection>,
+    pub(crate) users: DeliveryStream<'s, UserProjection>,
+    pub(crate) fills: StreamVec<'s, u64, FillRow>,
+    pub(crate) commands: StreamVec<'s, u64, C>,
+}
+
 /// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`, and what
 /// `consumer` makes of the changed rows.
 ///
 /// `held` is kept at the number of stored rows, and `bytes` at their size in memory.
-pub fn latest_joins<'s, D: Clone + 'static, U: Clone + 'static>(
-    (pins, geos, users): (
-        DeliveryStream<'s, PinProjection>,
-        DeliveryStream<'s, GeoProjection>,
-        DeliveryStream<'s, UserProjection>,
-    ),
+pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
+    inputs: LatestInputs<'s, K::Command>,
     keys: Rc<RefCell<KeyInterner>>,
     (held, bytes): (RowCounters, Rc<Cell<usize>>),
-    (outputs, consumer): (JoinOutputs<D>, OptionalConsumer<U>),
+    (outputs, consumer, step): (JoinOutputs<D>, K, WalkStep),
     (sweeps, holds_symbols): (MarkRequest, Rc<SymbolHolder>),
-) -> (UpdateStream<'s, D>, StreamVec<'s, u64, U>) {
-    let mut builder = OperatorBuilder::new(LATEST_OPERATOR.to_owned(), pins.scope());
-    let mut pins = builder.new_input(pins, Exchange::new(route_by_ind));
-    let mut geos = builder.new_input(geos, Exchange::new(route_by_ind));
-    let mut users = builder.new_input(users, Exchange::new(route_by_ind));
+) -> (UpdateStream<'s, D>, StreamVec<'s, u64, K::Update>) {
+    let mut builder = OperatorBuilder::new(LATEST_OPERATOR.to_owned(), inputs.pins.scope());
+    let mut pins = builder.new_input(inputs.pins, Exchange::new(route_by_ind));
+    let mut geos = builder.new_input(inputs.geos, Exchange::new(route_by_ind));
+    let mut users = builder.new_input(inputs.users, Exchange::new(route_by_ind));
+    let mut fills = builder.new_input(inputs.fills, Exchange::new(|row: &FillRow| route_ind(row.ind)));
+    let mut commands = builder.new_input(inputs.commands, Pipeline);
     let (output, changes) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(D, u64, i64)>>>::from(output);
     let (consumed, consumed_updates) = builder.new_output();
-    let mut consumed = OutputBuilder::<_, CapacityContainerBuilder<Vec<U>>>::from(consumed);
+    let mut consumed = OutputBuilder::<_, CapacityContainerBuilder<Vec<K::Update>>>::from(consumed);
     builder.build(move |_| {
         let mut pending = PendingDeliveries::default();
-        let (rows, extra) = (ChunkedVec::default(), Default::default());
-        let mut posts = LatestJoin { keys, rows, extra, prefixes: VersionPrefixes::default(), outputs, consumer };
+        let (rows, extra) = (ChunkedVec::default(), ExtraSlabs::default());
+        let prefixes = VersionPrefixes::default();
+        let mut posts = LatestJoin { keys, rows, extra, prefixes, outputs, consumer, step };
         move |frontiers| {
             let _ = &holds_symbols;
             pins.for_each(|time, data| pending.deliveries_at(&time).pins.push(std::mem::take(data)));
             geos.for_each(|time, data| pending.deliveries_at(&time).geos.push(std::mem::take(data)));
             users.for_each(|time, data| pending.deliveries_at(&time).users.push(std::mem::take(data)));
+            fills.for_each(|time, data| pending.deliveries_at(&time).fills.append(data));
+            commands.for_each(|time, data| pending.deliveries_at(&time).commands.append(data));
             let mut output = output.activate();
             let mut consumed = consumed.activate();
             let is_complete = |epoch: u64| !frontiers.iter().any(|frontier| frontier.less_equal(&epoch));
@@ -88,18 +105,18 @@ pub fn latest_joins<'s, D: Clone + 'static, U: Clone + 'static>(
                 }
                 let Some(entry) = next else { break };
                 let epoch = *entry.key();
-                let ((capability, consumed_capability), EpochDeliveries { pins, geos, users }) = entry.remove();
+                let ((capability, consumed_capability), deliveries) = entry.remove();
                 let mut session = output.session(&capability);
-                let mut emit = |datum, diff| session.give((datum, epoch, diff));
-                let [held_pins, held_geos, held_users] = &held;
-                pins.into_iter().for_each(|pins| posts.apply_deliveries(pins, held_pins, &mut emit));
-                geos.into_iter().for_each(|geos| posts.apply_deliveries(geos, held_geos, &mut emit));
-                users.into_iter().for_each(|users| posts.apply_deliveries(users, held_users, &mut emit));
-                if let Some(consumer) = &mut posts.consumer {
-                    let mut session = consumed.session(&consumed_capability);
-                    consumer.finish_epoch(&mut |update| session.give(update));
-                }
+                let mut consumed_session = consumed.session(&consumed_capability);
+                let (mut emit, mut emit_update) =
+                    (|datum, diff| session.give((datum, epoch, diff)), |update| consumed_session.give(update));
+                let needs_epoch = posts.apply_epoch((epoch, deliveries), &held, &mut emit, &mut emit_update);
                 bytes.set(posts.allocated_bytes());
+                if needs_epoch {
+                    // The walk goes on in the next epoch, also if that has no deliveries.
+                    let later = || (capability.delayed(&(epoch + 1)), consumed_capability.delayed(&(epoch + 1)));
+                    pending.0.entry(epoch + 1).or_insert_with(|| (later(), EpochDeliveries::default()));
+                }
             }
         }
     });
@@ -107,22 +124,35 @@ pub fn latest_joins<'s, D: Clone + 'static, U: Clone + 'static>(
 }
 
 /// The deliveries of one epoch, in the containers they arrived in.
-#[derive(Default)]
-struct EpochDeliveries {
+struct EpochDeliveries<C> {
     pins: Vec<Vec<VersionedRow<PinProjection>>>,
     geos: Vec<Vec<VersionedRow<GeoProjection>>>,
     users: Vec<Vec<VersionedRow<UserProjection>>>,
+    fills: Vec<FillRow>,
+    commands: Vec<C>,
+}
+
+impl<C> Default for EpochDeliveries<C> {
+    fn default() -> EpochDeliveries<C> {
+        let (pins, geos, users) = (Vec::new(), Vec::new(), Vec::new());
+        EpochDeliveries { pins, geos, users, fills: Vec::new(), commands: Vec::new() }
+    }
 }
 
 /// Deliveries of epochs that are not complete yet.
-#[derive(Default)]
-struct PendingDeliveries(BTreeMap<u64, (OutputCapabilities, EpochDeliveries)>);
+struct PendingDeliveries<C>(BTreeMap<u64, (OutputCapabilities, EpochDeliveries<C>)>);
 
 /// The capabilities for both outputs.
 type OutputCapabilities = (Capability<u64>, Capability<u64>);
 
-impl PendingDeliveries {
-    fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries {
+impl<C> Default for PendingDeliveries<C> {
+    fn default() -> PendingDeliveries<C> {
+        PendingDeliveries(BTreeMap::new())
+    }
+}
+
+impl<C> PendingDeliveries<C> {
+    fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries<C> {
         let capabilities = || (time.retain(0), time.retain(1));
         &mut self.0.entry(*time.time()).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
     }
@@ -150,9 +180,18 @@ impl KeyRows {
     }
 
     /// All rows, with the values of their extra columns.
-    fn of_key<'a>(&'a self, ind: Ind, extra: [&'a ExtraValues; 3]) -> RowsOfKey<'a> {
+    fn of_key<'a>(&'a self, (key, ind): (KeyId, Ind), extra: [&'a ExtraValues; 3]) -> RowsOfKey<'a> {
         let row = joined_row(self.pin(), self.geo(), self.user());
-        RowsOfKey { ind, row, present: self.present(), extra }
+        RowsOfKey { key, ind, row, present: self.present(), extra }
+    }
+
+    /// The version of the row of a relation, by index in the catalog.
+    fn version(&self, relation: usize) -> Option<PackedVersion> {
+        match relation {
+            PIN_RELATION => self.pin.map(|(version, _)| version),
+            GEO_RELATION => self.geo.map(|(version, _)| version),
+            _ => self.user.map(|(version, _)| version),
+        }
     }
 
     /// The relations of which there is a row.
@@ -204,26 +243,72 @@ impl JoinSide for UserProjection {
 }
 
 /// The latest rows on this worker.
-struct LatestJoin<D, U> {
+struct LatestJoin<D, K> {
     keys: Rc<RefCell<KeyInterner>>,
     rows: ChunkedVec<KeyRows>,
-    /// The extra values of the stored rows, by relation: empty where a relation has no extra columns.
     extra: ExtraSlabs,
     prefixes: VersionPrefixes,
     outputs: JoinOutputs<D>,
-    consumer: OptionalConsumer<U>,
+    consumer: K,
+    step: WalkStep,
 }
 
-/// The extra values of the rows of each key, by index of the relation.
-type ExtraSlabs = [ChunkedVec<ExtraValues>; 3];
-
-/// What a row without extra values has.
+/// What a row that is not there has.
 const NO_EXTRA: &ExtraValues = &None;
 
-impl<D, U> LatestJoin<D, U> {
+impl<D, K: KeyChangeConsumer> LatestJoin<D, K> {
     /// The size of the slabs, bytes. Extra values count without what they hold on the heap.
     fn allocated_bytes(&self) -> usize {
-        self.rows.allocated_bytes() + self.extra.iter().map(ChunkedVec::allocated_bytes).sum::<usize>()
+        self.rows.allocated_bytes() + self.extra.allocated_bytes()
+    }
+
+    /// Applies a complete epoch. Returns whether a walk is under way, which needs the next epoch.
+    fn apply_epoch(
+        &mut self,
+        (epoch, deliveries): (u64, EpochDeliveries<K::Command>),
+        [held_pins, held_geos, held_users]: &RowCounters,
+        emit: &mut impl FnMut(D, i64),
+        emit_update: &mut dyn FnMut(K::Update),
+    ) -> bool {
+        let EpochDeliveries { pins, geos, users, fills, commands } = deliveries;
+        commands.into_iter().for_each(|command| self.consumer.execute(command, &mut self.extra));
+        pins.into_iter().for_each(|pins| self.apply_deliveries(pins, held_pins, emit));
+        geos.into_iter().for_each(|geos| self.apply_deliveries(geos, held_geos, emit));
+        users.into_iter().for_each(|users| self.apply_deliveries(users, held_users, emit));
+        fills.into_iter().for_each(|fill| self.fill_row(fill));
+        let left = self.walk_keys();
+        let is_freeing = self.extra.walk_freed(left);
+        if !self.consumer.is_active() {
+            return is_freeing;
+        }
+        let keys = self.keys.borrow().len();
+        self.consumer.finish_epoch(epoch, keys, emit_update) || is_freeing
+    }
+
+    /// Stores the extra values of a row of the tables, if it is still the stored row: a newer one came with its own.
+    fn fill_row(&mut self, FillRow { question, relation, ind, version, values }: FillRow) {
+        let relation = usize::from(relation);
+        let Some(columns) = self.consumer.filled_columns(question, relation) else { return };
+        let Some(key) = self.keys.borrow().find_id(ind) else { return };
+        let held = self.rows.get(key).and_then(|rows| rows.version(relation));
+        if held.is_some_and(|held| self.prefixes.unpack(held) == version) {
+            self.extra.set_values(relation, key, columns.iter().copied().zip(values));
+        }
+    }
+
+    /// Gives the rows of some keys to the consumer. Returns how many more keys could be walked over in this epoch.
+    fn walk_keys(&mut self) -> KeyId {
+        let keys = self.keys.borrow();
+        let mut left = self.step.get();
+        while left > 0
+            && let Some(key) = self.consumer.next_walked_key(keys.len())
+        {
+            left -= 1;
+            let rows = self.rows.get(key).copied().unwrap_or_default();
+            let ind = keys.ind(key).unwrap_or_default();
+            self.consumer.walk_key(&rows.of_key((key, ind), self.extra.of_key(key)));
+        }
+        left
     }
 
     /// Marks the symbols of all stored rows.
@@ -243,9 +328,11 @@ impl<D, U> LatestJoin<D, U> {
         held: &Cell<usize>,
         emit: &mut impl FnMut(D, i64),
     ) {
-        let LatestJoin { keys, rows, extra, prefixes, outputs, consumer } = self;
+        let LatestJoin { keys, rows, extra, prefixes, outputs, consumer, .. } = self;
         let mut keys = keys.borrow_mut();
-        let has_extra = consumer.as_ref().is_some_and(|consumer| consumer.has_extra(R::RELATION));
+        let mut consumer = consumer.is_active().then_some(consumer);
+        let index = R::RELATION.only_index();
+        let has_extra = extra.has_columns(index);
         let found = keys.intern_all(deliveries.iter().map(|(ind, ..)| *ind));
         for (key, (ind, version, row, mut row_extra)) in found.zip(deliveries) {
             let rows = rows.get_or_grow(key);
@@ -273,24 +360,24 @@ impl<D, U> LatestJoin<D, U> {
             if let Some((before, _)) = before {
                 prefixes.release(before);
             }
-            let Some(consumer) = consumer else {
+            let Some(consumer) = &mut consumer else {
                 *R::stored_row(rows) = Some((prefixes.pack(version), row));
                 continue;
             };
             let rows_before = *rows;
             *R::stored_row(rows) = Some((prefixes.pack(version), row));
-            let index = R::RELATION.only_index();
             if has_extra {
-                std::mem::swap(extra[index].get_or_grow(key), &mut row_extra);
+                extra.swap_values(index, key, &mut row_extra);
             }
             // Now `row_extra` has the values of the old row.
-            let stored = [0, 1, 2].map(|relation: usize| extra[relation].get(key).unwrap_or(NO_EXTRA));
+            let stored = extra.of_key(key);
             if same_row && row_extra == *stored[index] {
                 continue;
             }
             let mut old = stored;
             old[index] = if before.is_some() { &row_extra } else { NO_EXTRA };
-            consumer.rows_changed(R::RELATION, &rows_before.of_key(ind, old), &rows.of_key(ind, stored));
+            let (before, after) = (rows_before.of_key((key, ind), old), rows.of_key((key, ind), stored));
+            consumer.rows_changed(R::RELATION, &before, &after);
         }
     }
 }

@@ -6,6 +6,8 @@
 //! - [`latest_joins`]: `duplicates = "latest"`, at most one row per stream and key;
 //! - [`KeepAllJoins`]: `duplicates = "keep"`, every delivery counts.
 
+mod extra_slabs;
+mod fill_row;
 mod joined_row;
 mod keep_all;
 mod key_changes;
@@ -14,16 +16,19 @@ mod outputs;
 mod projection;
 mod trace_layout;
 
+pub(crate) use extra_slabs::text_count;
+pub use extra_slabs::{ColumnCosts, ExtraSlabs};
+pub use fill_row::FillRow;
 pub(crate) use joined_row::column_or_year;
 pub use joined_row::{HeldColumn, JoinedRow, RelationSet};
 pub use keep_all::KeepAllJoins;
 pub(crate) use keep_all::keep_all;
-pub use key_changes::{KeyChangeConsumer, OptionalConsumer, RowsOfKey};
+pub use key_changes::{KeyChangeConsumer, RowsOfKey};
 pub(crate) use latest::LATEST_OPERATOR;
-pub use latest::{DeliveryStream, MarkRequest, RowCounters, latest_joins};
+pub use latest::{DeliveryStream, LatestInputs, MarkRequest, RowCounters, WalkStep, latest_joins};
 use outputs::joined_row;
 pub use outputs::{JoinOutputs, OutputFunction};
-pub use projection::{GeoProjection, PinProjection, ProjectedRow, RowTexts, UserProjection};
+pub use projection::{AnyProjection, GeoProjection, PinProjection, ProjectedRow, RowTexts, UserProjection};
 
 use timely::dataflow::StreamVec;
 

@@ -16,7 +16,7 @@ pub type RowTexts<T> = [Option<T>; ROW_TEXTS_MAX];
 const ROW_TEXTS_MAX: usize = 2;
 
 /// A projected row. It is made in two steps, so that the texts of many rows can be looked up as symbols in one batch.
-pub trait ProjectedRow: Copy {
+pub trait ProjectedRow: Copy + Into<AnyProjection> {
     /// The whole row.
     type Row<'a>: CatalogRow;
 
@@ -35,6 +35,57 @@ pub trait ProjectedRow: Copy {
     /// Sets the texts.
     #[must_use]
     fn with_texts(self, texts: RowTexts<Symbol>) -> Self;
+}
+
+/// A projected row of any relation.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum AnyProjection {
+    /// A pin.
+    Pin(PinProjection),
+    /// A geo post.
+    Geo(GeoProjection),
+    /// A user.
+    User(UserProjection),
+}
+
+impl AnyProjection {
+    /// The relation of the row.
+    #[must_use]
+    pub fn relation(&self) -> RelationSet {
+        match self {
+            AnyProjection::Pin(_) => RelationSet::PIN,
+            AnyProjection::Geo(_) => RelationSet::GEO,
+            AnyProjection::User(_) => RelationSet::USER,
+        }
+    }
+
+    /// The row as a joined row without others.
+    #[must_use]
+    pub fn as_joined(&self) -> JoinedRow<'_> {
+        match self {
+            AnyProjection::Pin(row) => row.as_joined(),
+            AnyProjection::Geo(row) => row.as_joined(),
+            AnyProjection::User(row) => row.as_joined(),
+        }
+    }
+}
+
+impl From<PinProjection> for AnyProjection {
+    fn from(row: PinProjection) -> AnyProjection {
+        AnyProjection::Pin(row)
+    }
+}
+
+impl From<GeoProjection> for AnyProjection {
+    fn from(row: GeoProjection) -> AnyProjection {
+        AnyProjection::Geo(row)
+    }
+}
+
+impl From<UserProjection> for AnyProjection {
+    fn from(row: UserProjection) -> AnyProjection {
+        AnyProjection::User(row)
+    }
 }
 
 /// The columns of a pin that questions read: 16 bytes.

@@ -6,12 +6,10 @@
 //! questions may use them, too.
 
 mod question_name;
-mod question_progress;
 mod question_set;
 mod read_columns;
 
 pub use question_name::{InvalidName, QuestionName};
-pub use question_progress::{FillProgress, QuestionUsage};
 pub use question_set::{DuplicateQuestion, QuestionSet};
 pub use read_columns::ReadColumns;
 
@@ -29,7 +27,7 @@ use crate::answer::{AnswerColumn, AnswerSchema, InvalidSchema, LiveAnswer};
 use crate::compact::CompactQuestion;
 use crate::options::GraphOptions;
 
-pub use crate::answer::QuestionId;
+pub use crate::answer::{FillProgress, QuestionId, QuestionUsage};
 
 include!(concat!(env!("OUT_DIR"), "/questions.rs"));
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod live;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -34,7 +36,7 @@ pub(crate) enum StreamPost {
 
 #[derive(Debug, Clone)]
 pub(crate) struct RowArrival {
-    worker: usize,
+    pub(crate) worker: usize,
     pub(crate) epoch: u64,
     pub(crate) lineage: Lineage,
     pub(crate) post: StreamPost,
@@ -86,6 +88,7 @@ const TAG_LISTS: &[&str] = &["a,b", "b, b,c", "", "tree", "a,b,c,a"];
 const MEDIA_KINDS: &[&str] = &["image", "video", "multi-video(story page format)"];
 const DEGREES: [f64; 5] = [0.5, -12.25, 48.0, 0.1, -0.0];
 
+/// The number of epochs of a history.
 pub(crate) const EPOCHS: u64 = 6;
 
 // Small domains, so that ties, repeats, joins, retractions, empty groups and nulls are frequent.

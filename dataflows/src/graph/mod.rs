@@ -10,17 +10,17 @@
 //! There are two exchanges, and two operators that wait until an epoch is complete on all workers: the joins (with
 //! `duplicates = "latest"`) and the aggregates. Everything between them streams.
 
+mod question_programs;
+mod running_questions;
+mod state_sizes;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::trace::ExertionLogic;
-use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION, POSTS, USER_RELATION};
-use pinflow_sql::eval::FaultCounter;
-use serde::Serialize;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
-use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::worker::Worker;
 
@@ -28,97 +28,29 @@ pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, Unkn
 pub use crate::answer::AnswerChange;
 pub use crate::options::{DuplicatePolicy, GraphOptions};
 pub use crate::questions::{FillProgress, QuestionSet, QuestionUsage};
+pub use state_sizes::{StateSize, StateSizes};
 
-use crate::aggregates::{AggregateInput, AggregateSpec, GroupCounts, maintain_answers};
+use self::question_programs::QuestionPrograms;
+use self::running_questions::RunningQuestions;
+use crate::aggregates::maintain_answers;
 use crate::general::{
-    ExtraColumns, GeneralLeaves, GeneralQuestion, GeneralState, GraphStart, evaluate_kept_rows, maintain_general,
+    FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare, evaluate_kept_rows,
+    maintain_general,
 };
-use crate::input::BatchedInput;
+use crate::input::{BatchedInput, ItemInput, KeptInputs};
 use crate::joins::{
-    self, DeliveryStream, GeoProjection, JoinOutputs, KeepAllJoins, KeyChangeConsumer, MarkRequest, PinProjection,
-    RelationSet, RowCounters, UserProjection,
+    self, DeliveryStream, FillRow, GeoProjection, KeepAllJoins, LatestInputs, MarkRequest, PinProjection, ProjectedRow,
+    RowCounters, UserProjection, WalkStep,
 };
 use crate::keys::KeyInterner;
-use crate::questions::{Question, QuestionId, QuestionPath};
-use crate::record::{Geo, Lineage, Pin, User};
+use crate::questions::{Question, QuestionId};
+use crate::record::{Geo, Ind, Lineage, Pin, User};
 use crate::symbol::{SymbolHolder, SymbolSweep};
 
-/// The size of the graph's state on one worker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StateSizes {
-    /// Distinct `ind`s.
-    pub inds: usize,
-    /// Pin rows that count.
-    pub pins: usize,
-    /// Geo rows that count.
-    pub geos: usize,
-    /// User rows that count.
-    pub users: usize,
-    /// Groups over all answers.
-    pub groups: usize,
-    /// Entries over all groups: counted labels and values.
-    pub entries: usize,
-    /// Bytes of the table of `ind`s.
-    pub ind_bytes: usize,
-    /// Operations without a result while questions were evaluated: their values are null.
-    pub faults: u64,
-    /// Bytes of the groups and rows that questions of the general path hold.
-    pub general_bytes: usize,
-    /// Bytes of the stored rows. 0 with `duplicates = "keep"`, where rows are in arrangements.
-    pub row_bytes: usize,
-}
-
-/// The size of a part of the state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct StateSize {
-    /// The number of records.
-    pub records: usize,
-    /// Their approximate size in memory, bytes.
-    pub bytes: usize,
-}
-
-/// The approximate size of a group's entry: 13 bytes in a table of counts, 28 in an ordered map of pairs.
-const ENTRY_BYTES: usize = 20;
-/// The approximate size of a group without its entries, in a hash table that is between half and seven eighths full.
-const GROUP_BYTES: usize = 110;
-
-impl StateSizes {
-    /// The distinct `ind`s.
-    #[must_use]
-    pub fn inds(&self) -> StateSize {
-        StateSize { records: self.inds, bytes: self.ind_bytes }
-    }
-
-    /// The rows that count. With `duplicates = "keep"`, `bytes` is 0.
-    #[must_use]
-    pub fn rows(&self) -> StateSize {
-        StateSize { records: self.pins + self.geos + self.users, bytes: self.row_bytes }
-    }
-
-    /// The groups of all answers.
-    #[must_use]
-    pub fn groups(&self) -> StateSize {
-        StateSize {
-            records: self.entries,
-            bytes: self.groups * GROUP_BYTES + self.entries * ENTRY_BYTES + self.general_bytes,
-        }
-    }
-}
-
-impl std::ops::AddAssign for StateSizes {
-    fn add_assign(&mut self, other: StateSizes) {
-        self.inds += other.inds;
-        self.pins += other.pins;
-        self.geos += other.geos;
-        self.users += other.users;
-        self.groups += other.groups;
-        self.entries += other.entries;
-        self.ind_bytes += other.ind_bytes;
-        self.row_bytes += other.row_bytes;
-        self.general_bytes += other.general_bytes;
-        self.faults += other.faults;
-    }
-}
+/// The number of keys for which a worker evaluates added questions in one epoch, unless
+/// [`set_keys_per_epoch`](WorkerGraph::set_keys_per_epoch) says otherwise. It takes a few milliseconds: see
+/// `benches/graph.rs`.
+const KEYS_PER_EPOCH: u32 = 8_192;
 
 /// The number of records that an idle arrangement merges per scheduling: about 0.1 ms of work.
 const IDLE_MERGE_RECORDS: usize = 1_000;
@@ -143,15 +75,47 @@ pub struct WorkerGraph {
     pins: BatchedInput<PinProjection>,
     geos: BatchedInput<GeoProjection>,
     users: BatchedInput<UserProjection>,
+    fills: FillInput,
+    commands: ItemInput<QuestionCommand>,
     probe: ProbeHandle<u64>,
     keys: Rc<RefCell<KeyInterner>>,
     held: RowCounters,
-    counts: Rc<Cell<GroupCounts>>,
-    general: GeneralState,
-    /// Those of all questions, and of the extra columns.
-    faults: Vec<Rc<FaultCounter>>,
+    questions: RunningQuestions,
+    clock: SampleClock,
+    step: WalkStep,
     row_bytes: Rc<Cell<usize>>,
     sweeps: MarkRequest,
+}
+
+/// The input of rows of the tables for questions that are added.
+enum FillInput {
+    Latest(ItemInput<FillRow>),
+    /// Rows that are delivered take this way, too, as long as there are questions of the general path.
+    Keep(KeptInputs),
+}
+
+impl FillInput {
+    fn send(&mut self, row: FillRow) {
+        match self {
+            FillInput::Latest(input) => input.send(row),
+            FillInput::Keep(input) => input.borrow_mut().send(KeptInput::Fill(row)),
+        }
+    }
+
+    fn advance_to(&mut self, epoch: u64) {
+        match self {
+            FillInput::Latest(input) => input.advance_to(epoch),
+            FillInput::Keep(input) => input.borrow_mut().advance_to(epoch),
+        }
+    }
+
+    /// Where delivered rows are also sent, where that is done.
+    fn copies(&self) -> Option<KeptInputs> {
+        match self {
+            FillInput::Latest(_) => None,
+            FillInput::Keep(input) => Some(Rc::clone(input)),
+        }
+    }
 }
 
 impl WorkerGraph {
@@ -173,55 +137,75 @@ impl WorkerGraph {
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
         fills: impl FnMut(u64, FillProgress) + 'static,
     ) -> WorkerGraph {
-        drop(fills);
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
         let held = RowCounters::default();
-        let counts = Rc::new(Cell::new(GroupCounts::default()));
         let row_bytes = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
         let sweeps = MarkRequest::default();
+        let clock = SampleClock::default();
+        let step = WalkStep::new(Cell::new(KEYS_PER_EPOCH));
         let holds_symbols = Rc::new(SymbolHolder::register());
-        let QuestionPrograms { aggregates, outputs, general } = QuestionPrograms::new(questions);
-        let usage = GeneralState::default();
-        let mut extra = ExtraColumns::default();
-        let leaves = (!general.is_empty()).then(|| GeneralLeaves::new(&general, worker.peers(), &mut extra));
-        let faults = general.iter().map(|question| Rc::clone(&question.faults)).chain(extra.fault_counters()).collect();
-        let start = GraphStart { first_epoch, worker: worker.index(), workers: worker.peers() };
-        let (pins, geos, users) = worker.dataflow::<u64, _, _>(|scope| {
+        let programs = QuestionPrograms::new(questions);
+        let running = RunningQuestions::new(options.duplicates, programs.compact_answers());
+        let QuestionPrograms { aggregates, outputs, general } = programs;
+        let leaves = GeneralLeaves::new(worker.peers(), Rc::clone(&clock), Box::new(fills));
+        let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
+        let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
-            let rows = (pin_rows, geo_rows, user_rows);
-            let (inputs, updates) = match options.duplicates {
+            let (commands, command_stream) = scope.new_input();
+            let (fills, inputs, updates) = match options.duplicates {
                 DuplicatePolicy::Latest => {
+                    let (fills, fill_rows) = scope.new_input();
+                    let (pins, geos, users) = (pin_rows, geo_rows, user_rows);
+                    let rows = LatestInputs { pins, geos, users, fills: fill_rows, commands: command_stream.clone() };
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
-                    let consumer = leaves.map(|leaves| Box::new(leaves) as Box<dyn KeyChangeConsumer<_>>);
-                    joins::latest_joins(rows, Rc::clone(&keys), figures, (outputs, consumer), marking)
+                    let (inputs, updates) = joins::latest_joins(
+                        rows,
+                        Rc::clone(&keys),
+                        figures,
+                        (outputs, leaves, Rc::clone(&step)),
+                        marking,
+                    );
+                    (FillInput::Latest(fills), inputs, updates)
                 }
                 DuplicatePolicy::Keep => {
-                    let updates = match leaves {
-                        Some(leaves) => evaluate_kept_rows(&rows, leaves),
-                        None => empty(scope),
-                    };
-                    (scope.concatenate(keep_all_joins(rows, &keys, &held).join_all(outputs)), updates)
+                    let (kept, kept_rows) = scope.new_input();
+                    let joins = keep_all_joins((pin_rows, geo_rows, user_rows), &keys, &held);
+                    let updates = evaluate_kept_rows(kept_rows, command_stream.clone(), leaves);
+                    let inputs = scope.concatenate(joins.join_all(outputs));
+                    (FillInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
                 }
             };
-            let others = match general.is_empty() {
-                true => empty(scope),
-                false => maintain_general(updates, &general, start, Rc::clone(&usage)),
-            };
-            maintain_answers(inputs, others, aggregates, Rc::clone(&counts), holds_symbols, changes).probe_with(&probe);
-            (
-                BatchedInput::new(pins, extra.of_relation(PIN_RELATION)),
-                BatchedInput::new(geos, extra.of_relation(GEO_RELATION)),
-                BatchedInput::new(users, extra.of_relation(USER_RELATION)),
-            )
+            let others = maintain_general(updates, &command_stream, share);
+            maintain_answers(inputs, others, aggregates, holds_symbols, changes).probe_with(&probe);
+            (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills, commands)
         });
-        let mut graph =
-            WorkerGraph { pins, geos, users, probe, keys, held, counts, general: usage, faults, row_bytes, sweeps };
+        let (pins, geos, users, fills, commands) = inputs;
+        let questions = running;
+        let mut graph = WorkerGraph {
+            pins,
+            geos,
+            users,
+            fills,
+            commands,
+            probe,
+            keys,
+            held,
+            questions,
+            clock,
+            step,
+            row_bytes,
+            sweeps,
+        };
         if first_epoch > 0 {
             graph.advance_to(first_epoch);
+        }
+        for (id, question) in general {
+            let command = graph.questions.add_question(id, &question, FillStart::Empty);
+            graph.send_command(command);
         }
         graph
     }
@@ -250,7 +234,15 @@ impl WorkerGraph {
     }
 
     /// Sets the clock with which one in 64 evaluations of a question is timed: nanoseconds since any fixed moment.
-    pub fn set_clock(&mut self, _clock: fn() -> u64) {}
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.clock.set(Some(clock));
+    }
+
+    /// Sets for how many keys this worker evaluates added questions in one epoch, with `duplicates = "latest"`: more make
+    /// an answer complete in fewer epochs, each of which takes longer. At least one.
+    pub fn set_keys_per_epoch(&mut self, keys: u32) {
+        self.step.set(keys.max(1));
+    }
 
     /// Adds a question in the open epoch, on the general path. Call it on all workers in the same epoch, and in the same
     /// order as other changes of the questions. `id` must never have been used in this graph.
@@ -267,44 +259,68 @@ impl WorkerGraph {
     /// # Panics
     /// If rows of the tables are needed and `with_rows` is false, or if they are and the open epoch has rows already.
     pub fn add_question(&mut self, id: QuestionId, question: &Question, with_rows: bool) {
-        let _ = (id, question, with_rows);
-        panic!("questions cannot be added yet");
+        let has_rows = self.pins.has_rows() || self.geos.has_rows() || self.users.has_rows();
+        assert!(!(with_rows && has_rows), "question {} was not added before the rows of its epoch", question.name);
+        let fill = if with_rows { FillStart::AfterRows } else { FillStart::Now };
+        let command = self.questions.add_question(id, question, fill);
+        self.send_command(command);
     }
 
     /// Adds a pin row of the tables, from an epoch before the question was added, for the question with this id. Only the
     /// columns of [`ReadColumns::to_fill`](crate::questions::ReadColumns) need values, and with `duplicates = "keep"`
     /// those that are held of every row. Rows for a question that was dropped are ignored.
     pub fn fill_pin(&mut self, id: QuestionId, lineage: Lineage, row: &Pin<'_>) {
-        let _ = (id, lineage, row);
+        self.fill_row::<PinProjection>(id, row.ind, lineage, row);
     }
 
     /// Adds a geo row of the tables: see [`fill_pin`](WorkerGraph::fill_pin).
     pub fn fill_geo(&mut self, id: QuestionId, lineage: Lineage, row: &Geo<'_>) {
-        let _ = (id, lineage, row);
+        self.fill_row::<GeoProjection>(id, row.ind, lineage, row);
     }
 
     /// Adds a user row of the tables: see [`fill_pin`](WorkerGraph::fill_pin).
     pub fn fill_user(&mut self, id: QuestionId, lineage: Lineage, row: &User<'_>) {
-        let _ = (id, lineage, row);
+        self.fill_row::<UserProjection>(id, row.ind, lineage, row);
     }
 
     /// Says that all rows of the tables that a question needs were added, on all workers, in the open epoch or earlier
     /// ones. Call it on all workers in the same epoch. The graph begins to fill the answer in this epoch.
     pub fn begin_fill(&mut self, id: QuestionId) {
-        let _ = id;
+        let command = self.questions.begin_fill(id);
+        command.into_iter().for_each(|command| self.send_command(command));
     }
 
     /// Removes a question in the open epoch, also one that is not complete. Call it on all workers in the same epoch.
     ///
     /// From this epoch on, its answer has no changes. Its rows are not retracted one by one.
     pub fn drop_question(&mut self, id: QuestionId) {
-        let _ = id;
+        let command = self.questions.drop_question(id);
+        command.into_iter().for_each(|command| self.send_command(command));
+    }
+
+    fn fill_row<R: ProjectedRow>(&mut self, id: QuestionId, ind: Ind, lineage: Lineage, row: &R::Row<'_>) {
+        if let Some(row) = self.questions.fill_plan(id).and_then(|plan| plan.fill_row::<R>(ind, lineage, row)) {
+            self.fills.send(row);
+        }
+    }
+
+    /// Gives a command to the operators, after which rows carry what the questions need.
+    fn send_command(&mut self, command: QuestionCommand) {
+        self.commands.send(command);
+        let [pins, geos, users] = self.questions.extra_columns();
+        self.pins.set_extra(pins);
+        self.geos.set_extra(geos);
+        self.users.set_extra(users);
+        let copies = self.fills.copies().filter(|_| self.questions.has_general());
+        self.pins.set_copies(copies.clone());
+        self.geos.set_copies(copies.clone());
+        self.users.set_copies(copies);
     }
 
     /// What each question costs on this worker, in the order of their ids.
     #[must_use]
     pub fn question_usage(&self) -> Vec<QuestionUsage> {
-        Vec::new()
+        self.questions.usage()
     }
 
     /// Closes all epochs below `epoch` on this worker, and opens it.
@@ -315,6 +331,8 @@ impl WorkerGraph {
         self.pins.advance_to(epoch);
         self.geos.advance_to(epoch);
         self.users.advance_to(epoch);
+        self.fills.advance_to(epoch);
+        self.commands.advance_to(epoch);
     }
 
     /// The first epoch that is not complete. All earlier epochs are complete on all workers, and their changes have
@@ -329,18 +347,17 @@ impl WorkerGraph {
     pub fn sizes(&self) -> StateSizes {
         let [pins, geos, users] = &self.held;
         let keys = self.keys.borrow();
-        StateSizes {
+        let mut sizes = StateSizes {
             inds: keys.len(),
             pins: pins.get(),
             geos: geos.get(),
             users: users.get(),
-            groups: self.counts.get().groups + self.general.get().groups,
-            entries: self.counts.get().entries + self.general.get().rows,
-            general_bytes: self.general.get().bytes,
-            faults: self.faults.iter().map(|counter| counter.count()).sum(),
             ind_bytes: keys.allocated_bytes(),
             row_bytes: self.row_bytes.get(),
-        }
+            ..StateSizes::default()
+        };
+        self.questions.add_sizes(&mut sizes);
+        sizes
     }
 
     /// Closes all epochs on this worker.
@@ -363,40 +380,4 @@ fn keep_all_joins<'s>(
         joins::keep_all(geos, Rc::clone(keys), Rc::clone(held_geos)),
         joins::keep_all(users, Rc::clone(keys), Rc::clone(held_users)),
     )
-}
-
-/// The questions of a graph, by the path on which their answers are maintained.
-struct QuestionPrograms {
-    aggregates: Vec<AggregateSpec>,
-    outputs: JoinOutputs<AggregateInput>,
-    general: Rc<[GeneralQuestion]>,
-}
-
-impl QuestionPrograms {
-    fn new(questions: &QuestionSet) -> QuestionPrograms {
-        let (mut aggregates, mut outputs, mut general) = (Vec::new(), JoinOutputs::default(), Vec::new());
-        for (id, question) in questions.iter() {
-            match &question.path {
-                QuestionPath::Compact(compact) => {
-                    let index = u16::try_from(aggregates.len()).expect("a run has fewer than 65,536 questions");
-                    let output = compact.compile(&POSTS, index).expect("a recognized question compiles");
-                    outputs.push(RelationSet::of(&compact.relations), output);
-                    aggregates.push(AggregateSpec {
-                        answer: id,
-                        name: question.name.to_string(),
-                        aggregate: compact.aggregate,
-                        options: compact.options,
-                        output: compact.output_order(),
-                    });
-                }
-                QuestionPath::General(program) => general.push(GeneralQuestion {
-                    id,
-                    name: question.name.as_str().into(),
-                    program: Arc::clone(program),
-                    faults: Rc::default(),
-                }),
-            }
-        }
-        QuestionPrograms { aggregates, outputs, general: general.into() }
-    }
 }

@@ -1,6 +1,6 @@
 //! What a worker says of its questions while it runs: how far one is filled, and what each costs.
 
-use super::QuestionId;
+use super::{AnswerChange, QuestionId};
 
 /// How far a question that was added to a running graph is filled on one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,15 @@ impl FillProgress {
     pub fn is_complete(&self) -> bool {
         self.done == self.total
     }
+}
+
+/// A change of an answer, or the end of one.
+#[derive(Debug, Clone)]
+pub enum AnswerUpdate {
+    /// A row is added or removed.
+    Change(AnswerChange),
+    /// A question is dropped: its answer has no changes in this epoch and later ones.
+    Drop(QuestionId),
 }
 
 /// What a question costs on one worker.

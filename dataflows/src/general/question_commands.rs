@@ -1,0 +1,51 @@
+//! What the operators are told of questions that come and go.
+//!
+//! Each worker gives the commands to its own operators, at the epoch in which they take effect. An operator executes
+//! those of an epoch when it applies the epoch, before the data of the epoch. Data of a question can arrive from another
+//! worker before the command of this one, but it waits until the epoch is complete on all workers, as the command does.
+
+use std::rc::Rc;
+
+use super::GeneralQuestion;
+use crate::answer::QuestionId;
+use crate::joins::ColumnCosts;
+
+/// A change of the questions of a running graph.
+#[derive(Debug, Clone)]
+pub(crate) enum QuestionCommand {
+    /// A question of the general path is added.
+    Add(Rc<AddedQuestion>),
+    /// All rows of the tables that the question needs were given: its answer is to be filled.
+    BeginFill(QuestionId),
+    /// A question of either path is dropped, and with it columns that no other question reads: each by relation and
+    /// index.
+    Drop(QuestionId, Rc<[(usize, usize)]>),
+}
+
+/// A question that is added.
+#[derive(Debug)]
+pub(crate) struct AddedQuestion {
+    pub(crate) question: GeneralQuestion,
+    /// The extra columns that no other question reads.
+    pub(crate) new_columns: Vec<NewColumn>,
+    pub(crate) fill: FillStart,
+}
+
+/// An extra column that is added with a question.
+#[derive(Debug, Clone)]
+pub(crate) struct NewColumn {
+    pub(crate) relation: usize,
+    pub(crate) index: usize,
+    pub(crate) costs: Rc<ColumnCosts>,
+}
+
+/// When the answer of an added question is filled with what the graph holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FillStart {
+    /// Never: the graph is empty.
+    Empty,
+    /// At once.
+    Now,
+    /// Once rows of the tables were given.
+    AfterRows,
+}

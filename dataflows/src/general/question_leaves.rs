@@ -1,0 +1,288 @@
+//! Evaluates one question of the general path for the changed rows of an `ind`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use pinflow_sql::catalog::POSTS;
+use pinflow_sql::datum::{Datum, Row};
+use pinflow_sql::incremental::{KeyedInput, LeafScratch, PartialGroups, ScannedRows, StateUsage};
+use pinflow_sql::split::MaintainedPlan;
+
+use super::question_commands::{AddedQuestion, FillStart};
+use super::question_costs::{CountedState, QuestionCosts, SampleClock};
+use super::scan_columns::QuestionScan;
+use super::updates::{LeafId, LeafUpdate};
+use crate::answer::{FillProgress, QuestionId};
+use crate::hash::KeyedState;
+use crate::joins::{JoinedRow, RelationSet, RowsOfKey, text_count};
+use crate::keys::KeyId;
+use crate::record::Ind;
+use crate::version::ExtraValues;
+
+/// The leaves of one question.
+pub(super) struct QuestionLeaves {
+    pub(super) id: QuestionId,
+    program: Arc<MaintainedPlan>,
+    scans: Rc<[QuestionScan]>,
+    /// The relations that the leaves read.
+    relations: RelationSet,
+    leaves: Vec<LeafOutput>,
+    before: KeyedInput,
+    after: KeyedInput,
+    pub(super) fill: FillPhase,
+    /// The extra columns, by relation, whose values are given with rows of the tables.
+    filled_columns: [Vec<usize>; POSTS.relations.len()],
+    kept: KeptRows,
+    costs: Rc<QuestionCosts>,
+}
+
+/// How much of the state an answer covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FillPhase {
+    /// No key: rows of the tables have to come first.
+    AwaitsRows,
+    /// The keys below this one. Changes of the others are not the question's business yet.
+    CoversBelow(KeyId),
+    /// All keys.
+    Complete,
+}
+
+/// What is read of all rows, where every delivery counts.
+#[derive(Default)]
+struct KeptRows {
+    by_ind: HashMap<Ind, KeyedInput, KeyedState>,
+    usage: StateUsage,
+    counted: CountedState,
+    /// How many rows came from the tables.
+    filled: u64,
+}
+
+/// What a leaf makes in the current epoch.
+struct LeafOutput {
+    id: LeafId,
+    /// The relations that it reads.
+    relations: RelationSet,
+    /// Counts and sums of groups, if that is all the leaf's groups need.
+    partial: Option<PartialGroups>,
+    /// The number of leading values of a row that are the key of its group.
+    key_len: Option<u16>,
+    rows: Vec<(Row, i64)>,
+}
+
+impl LeafOutput {
+    fn add(&mut self, row: &[Datum], diff: i64) {
+        match &mut self.partial {
+            Some(partial) => partial.update(row, diff),
+            None => self.rows.push((row.into(), diff)),
+        }
+    }
+
+    /// Gives what the changes of the epoch add up to.
+    fn emit_updates(&mut self, emit: &mut dyn FnMut(LeafUpdate)) {
+        let (leaf, key_len) = (self.id, self.key_len);
+        if let Some(partial) = &mut self.partial {
+            for group in partial.take_groups() {
+                emit(LeafUpdate::Partial { leaf, group });
+            }
+        }
+        for (row, diff) in self.rows.drain(..) {
+            emit(LeafUpdate::Row { leaf, key_len, row, diff });
+        }
+    }
+}
+
+impl QuestionLeaves {
+    pub(super) fn new(added: &AddedQuestion, workers: usize) -> QuestionLeaves {
+        let question = &added.question;
+        let (program, scans) = (Arc::clone(&question.program), Rc::clone(&question.scans));
+        let leaves: Vec<_> = (0..)
+            .zip(&program.leaves)
+            .map(|(leaf, definition)| LeafOutput {
+                id: LeafId { question: question.id.number(), leaf },
+                relations: definition
+                    .program
+                    .scans()
+                    .iter()
+                    .fold(RelationSet::default(), |set, scan| set.with(scans[*scan].relation)),
+                // Adding up on one worker would only be another hash table.
+                partial: definition
+                    .group
+                    .as_ref()
+                    .filter(|_| workers > 1)
+                    .and_then(|group| PartialGroups::new(Arc::clone(group))),
+                key_len: definition.group.as_ref().map(|group| group.key_len() as u16),
+                rows: Vec::new(),
+            })
+            .collect();
+        let added_of = |relation| added.new_columns.iter().filter(move |column| column.relation == relation);
+        QuestionLeaves {
+            id: question.id,
+            relations: leaves.iter().fold(RelationSet::default(), |set, leaf| set.with(leaf.relations)),
+            leaves,
+            before: KeyedInput::new(scans.len()),
+            after: KeyedInput::new(scans.len()),
+            fill: match added.fill {
+                FillStart::Empty => FillPhase::Complete,
+                FillStart::Now => FillPhase::CoversBelow(0),
+                FillStart::AfterRows => FillPhase::AwaitsRows,
+            },
+            filled_columns: [0, 1, 2].map(|relation| added_of(relation).map(|column| column.index).collect()),
+            kept: KeptRows::default(),
+            costs: Rc::clone(&question.costs),
+            scans,
+            program,
+        }
+    }
+
+    /// Whether a change of rows of these relations can change the answer.
+    pub(super) fn reads(&self, changed: RelationSet) -> bool {
+        self.relations.intersects(changed)
+    }
+
+    /// Whether the answer covers a key.
+    pub(super) fn covers(&self, key: KeyId) -> bool {
+        match self.fill {
+            FillPhase::Complete => true,
+            FillPhase::CoversBelow(end) => key < end,
+            FillPhase::AwaitsRows => false,
+        }
+    }
+
+    /// The extra columns of a relation that are given with rows of the tables, in their order.
+    pub(super) fn filled_columns(&self, relation: usize) -> &[usize] {
+        &self.filled_columns[relation]
+    }
+
+    /// Evaluates the leaves that read one of the changed relations.
+    pub(super) fn rows_changed(
+        &mut self,
+        changed: RelationSet,
+        (before, after): (&RowsOfKey<'_>, &RowsOfKey<'_>),
+        scratch: &LeafScratch,
+        clock: &SampleClock,
+    ) {
+        let costs = Rc::clone(&self.costs);
+        costs.sample(clock, || {
+            read_scans(&self.scans, before, &mut self.before);
+            read_scans(&self.scans, after, &mut self.after);
+            for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
+                if leaf.relations.intersects(changed) {
+                    let mut emit = |row: &[Datum], diff| leaf.add(row, diff);
+                    definition.program.changes(&self.before, &self.after, scratch, &costs.faults, &mut emit);
+                }
+            }
+        });
+    }
+
+    /// Adds a row that counts beside all others of its `ind`.
+    pub(super) fn add_kept_row(
+        &mut self,
+        (ind, relation): (Ind, RelationSet),
+        (row, extra): (&JoinedRow<'_>, &ExtraValues),
+        scratch: &LeafScratch,
+        clock: &SampleClock,
+    ) {
+        let scans = Rc::clone(&self.scans);
+        let values = |index: usize| scans[index].values(ind, row, extra).collect();
+        self.add_scanned_row(ind, relation, &values, scratch, clock);
+    }
+
+    /// Adds a row of the tables, with the values of all scans of its relation, one scan after the other.
+    pub(super) fn add_filled_row(
+        &mut self,
+        (ind, relation): (Ind, RelationSet),
+        values: &[Datum],
+        scratch: &LeafScratch,
+        clock: &SampleClock,
+    ) {
+        self.kept.filled += 1;
+        let scans = Rc::clone(&self.scans);
+        let values_of = |index: usize| {
+            let before = scans[..index].iter().filter(|scan| scan.relation == relation);
+            let start = before.map(|scan| scan.sources().len()).sum::<usize>();
+            values.iter().skip(start).take(scans[index].sources().len()).cloned().collect()
+        };
+        self.add_scanned_row(ind, relation, &values_of, scratch, clock);
+    }
+
+    /// Adds a row to those of its key: `values` gives its values by scan. A leaf whose result is a sum over the rows of
+    /// each scan needs only this row, with all of the other scans.
+    fn add_scanned_row(
+        &mut self,
+        ind: Ind,
+        relation: RelationSet,
+        values: &dyn Fn(usize) -> Vec<Datum>,
+        scratch: &LeafScratch,
+        clock: &SampleClock,
+    ) {
+        let costs = Rc::clone(&self.costs);
+        let KeptRows { by_ind, usage, .. } = &mut self.kept;
+        let kept = by_ind.entry(ind).or_insert_with(|| {
+            usage.bytes += size_of::<(Ind, KeyedInput)>() + self.scans.len() * size_of::<ScannedRows>();
+            KeyedInput::new(self.scans.len())
+        });
+        costs.sample(clock, || {
+            let before = self.program.leaves.iter().any(|leaf| !leaf.program.is_multilinear()).then(|| kept.clone());
+            for (index, _) in self.scans.iter().enumerate().filter(|(_, scan)| scan.relation == relation) {
+                let values = values(index);
+                usage.rows += 1;
+                usage.bytes += size_of::<i64>() + values.iter().map(Datum::allocated_bytes).sum::<usize>();
+                usage.texts += values.iter().map(text_count).sum::<usize>();
+                let mut added = ScannedRows::default();
+                added.push(values, 1);
+                let others = std::mem::replace(&mut kept.scans[index], added);
+                for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
+                    if definition.program.is_multilinear() && definition.program.scans().contains(&index) {
+                        definition.program.evaluate(kept, scratch, &costs.faults, &mut |row, diff| leaf.add(row, diff));
+                    }
+                }
+                let added = std::mem::replace(&mut kept.scans[index], others);
+                for (row, count) in added.iter() {
+                    kept.scans[index].push(row.iter().cloned(), count);
+                }
+            }
+            let Some(before) = before else { return };
+            for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
+                if !definition.program.is_multilinear() && leaf.relations.intersects(relation) {
+                    let mut emit = |row: &[Datum], diff| leaf.add(row, diff);
+                    definition.program.changes(&before, kept, scratch, &costs.faults, &mut emit);
+                }
+            }
+        });
+    }
+
+    /// Gives what the changes of the epoch add up to.
+    pub(super) fn emit_updates(&mut self, emit: &mut dyn FnMut(LeafUpdate)) {
+        self.leaves.iter_mut().for_each(|leaf| leaf.emit_updates(emit));
+        let KeptRows { usage, counted, .. } = &mut self.kept;
+        counted.count(&self.costs, *usage);
+    }
+
+    /// Ends an epoch of a fill by a walk over `keys` keys. Returns how far it is.
+    pub(super) fn progress_among(&mut self, keys: usize) -> Option<FillProgress> {
+        let FillPhase::CoversBelow(end) = self.fill else { return None };
+        let (done, total) = (u64::from(end), keys as u64);
+        if done == total {
+            self.fill = FillPhase::Complete;
+        }
+        Some(FillProgress { question: self.id, done, total })
+    }
+
+    /// Completes a fill by rows of the tables.
+    pub(super) fn complete_rows(&mut self) -> FillProgress {
+        self.fill = FillPhase::Complete;
+        FillProgress { question: self.id, done: self.kept.filled, total: self.kept.filled }
+    }
+}
+
+/// Reads the rows of all scans.
+fn read_scans(scans: &[QuestionScan], rows: &RowsOfKey<'_>, into: &mut KeyedInput) {
+    into.clear();
+    for (scan, scanned) in scans.iter().zip(&mut into.scans) {
+        if rows.present.contains(scan.relation) {
+            let extra = rows.extra[scan.relation_index()];
+            scanned.push(scan.values(rows.ind, &rows.row, extra), 1);
+        }
+    }
+}
