@@ -56,7 +56,7 @@ impl fmt::Display for QuestionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
         write!(f, "{}: {count} problem{}", self.question, if count == 1 { "" } else { "s" })?;
-        for QuestionProblem { span, message } in &self.problems {
+        for QuestionProblem { span, message } in self.problems.iter().take(SHOWN_PROBLEMS) {
             let Some(TextSpan { line, column, width }) = *span else {
                 write!(f, "\n  {message}")?;
                 continue;
@@ -64,15 +64,37 @@ impl fmt::Display for QuestionError {
             let place = format!("{line}:{column}");
             write!(f, "\n  {place:<5} {message}")?;
             if let Some(text) = self.text.lines().nth(line - 1) {
-                // A tab would move the marks.
-                let text = text.replace('\t', " ");
+                let (text, column, width) = shown_part(text, column, width);
                 let number = line.to_string();
                 let indent = " ".repeat(9 + number.len().saturating_sub(1) + column);
                 write!(f, "\n      {number} | {text}\n{indent}{}", "^".repeat(width))?;
             }
         }
-        Ok(())
+        match count.saturating_sub(SHOWN_PROBLEMS) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
+}
+
+/// How many problems are shown.
+const SHOWN_PROBLEMS: usize = 50;
+/// How many characters of a line are shown.
+const SHOWN_WIDTH: usize = 400;
+
+/// The line, or the part of a long one around a place, with the place within it.
+fn shown_part(line: &str, column: usize, width: usize) -> (String, usize, usize) {
+    let count = line.chars().count();
+    // A tab would move the marks.
+    let shown = |letter: char| if letter == '\t' { ' ' } else { letter };
+    if count <= SHOWN_WIDTH {
+        return (line.chars().map(shown).collect(), column, width);
+    }
+    let first = (column - 1).saturating_sub(SHOWN_WIDTH / 4).min(count - SHOWN_WIDTH);
+    let part: String = line.chars().skip(first).take(SHOWN_WIDTH).map(shown).collect();
+    let (before, after) = (if first > 0 { "…" } else { "" }, if first + SHOWN_WIDTH < count { "…" } else { "" });
+    let column = column - first + before.chars().count();
+    (format!("{before}{part}{after}"), column, width.min(SHOWN_WIDTH + 2 - column.min(SHOWN_WIDTH + 1)))
 }
 
 impl std::error::Error for QuestionError {}
@@ -80,6 +102,27 @@ impl std::error::Error for QuestionError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_part_of_a_long_line_around_the_place_is_shown() {
+        let text = format!("{}here{}", "a".repeat(5_000), "b".repeat(5_000));
+        let span = Some(TextSpan { line: 1, column: 5_001, width: 4 });
+        let message = QuestionError::new("long", &text, vec![QuestionProblem { span, message: "no".to_owned() }]);
+        let message = message.to_string();
+        let lines: Vec<&str> = message.lines().collect();
+        assert!(message.len() < 1_000 && lines[2].ends_with('…'), "{message}");
+        let place = lines[3].find('^').expect("a mark");
+        assert_eq!(lines[2].chars().skip(place).take(4).collect::<String>(), "here");
+        assert!(lines[3].ends_with("    ^^^^"));
+    }
+
+    #[test]
+    fn many_problems_are_counted_and_not_all_shown() {
+        let problem =
+            |column| QuestionProblem { span: Some(TextSpan { line: 1, column, width: 1 }), message: "no".into() };
+        let error = QuestionError::new("many", "SELECT", (1..=1_000).map(problem).collect());
+        assert!(error.to_string().starts_with("many: 1000 problems") && error.to_string().ends_with("and 950 more"));
+    }
 
     #[test]
     fn problems_are_marked_under_the_word_that_caused_them() {

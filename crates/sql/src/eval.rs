@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use crate::datum::Datum;
 use crate::expr::{ArithmeticOp, CompareOp, ExprKind, ScalarExpr};
 use crate::functions::{FunctionResult, NoResult, ScalarFunction, cast_value};
-use crate::like::matches_like;
+use crate::like::{is_comparable, matches_like};
 
 /// The greatest depth of an expression that is evaluated: see [`ScalarExpr::depth`].
 pub const MAX_EXPR_DEPTH: usize = 250;
@@ -98,6 +98,10 @@ impl ScalarExpr {
             ExprKind::Like(like) => {
                 let (text, pattern) = (like.text.eval(row, faults), like.pattern.eval(row, faults));
                 match (&*text, &*pattern) {
+                    (Datum::Text(text), Datum::Text(pattern)) if !is_comparable(text, pattern, like.escape) => {
+                        faults.value_of(Err(NoResult));
+                        None
+                    }
                     (Datum::Text(text), Datum::Text(pattern)) => {
                         Some(matches_like(text, pattern, like.escape, like.ignore_case))
                     }
@@ -121,7 +125,7 @@ impl ScalarExpr {
 
     /// The same expression, with all constant parts evaluated.
     ///
-    /// A part that has no result stays as it is, so that each evaluation counts the fault. Branches that are never
+    /// A part that has no result stays as it is, so that each evaluation counts the fault; so does one with a large result. Branches that are never
     /// taken, and conditions that settle a chain, are cut.
     #[must_use]
     pub fn fold(mut self) -> ScalarExpr {
@@ -136,7 +140,16 @@ impl ScalarExpr {
         }
         let faults = FaultCounter::default();
         let value = self.eval(&[], &faults).into_owned();
-        if faults.count() > 0 { self } else { ScalarExpr { kind: ExprKind::Literal(value), ty: self.ty } }
+        let is_large = value.allocated_bytes() > self.largest_constant();
+        if is_large || faults.count() > 0 { self } else { ScalarExpr { kind: ExprKind::Literal(value), ty: self.ty } }
+    }
+
+    /// The greatest size of a constant that takes the place of this expression of constants, bytes. `repeat('a', 1000000)`
+    /// is short and its value is not: a plan is not to be much larger than the text of its question.
+    fn largest_constant(&self) -> usize {
+        const SMALL_CONSTANT: usize = 4096;
+        let operands = self.operands().into_iter().filter_map(ScalarExpr::constant);
+        SMALL_CONSTANT.max(2 * operands.map(Datum::allocated_bytes).sum::<usize>())
     }
 
     fn constant(&self) -> Option<&Datum> {

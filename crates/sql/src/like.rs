@@ -5,6 +5,15 @@
 
 use std::borrow::Cow;
 
+/// The most pairs of characters that are compared.
+const MAX_STEPS: usize = 1 << 28;
+
+/// Whether a text and a pattern are short enough to be compared. Patterns without `_` and escape can have any length.
+#[must_use]
+pub fn is_comparable(text: &str, pattern: &str, escape: Option<char>) -> bool {
+    text.len().saturating_mul(pattern.len()) <= MAX_STEPS || !pattern.contains('_') && escape.is_none()
+}
+
 /// Whether a text matches a pattern. An escape character at the end of a pattern stands for itself.
 ///
 /// Case is ignored letter by letter, by Unicode's lower case.

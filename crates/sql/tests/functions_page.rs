@@ -25,7 +25,7 @@ these systems disagree, the description says which meaning counts: mostly DuckDB
 - All moments are in UTC. A date is the moment at which the day begins.
 - A constant text is read as a moment where a function takes one: `year('2024-03-10')`.
 - Positions in texts and lists are from 1.
-- A text that a function makes has at most 1 MiB. A longer one is null, and counted.
+- A text that a function makes has at most 1 MiB, and a list takes at most 4 MiB. A greater one is null, and counted.
 
 The examples are run as tests.
 ";

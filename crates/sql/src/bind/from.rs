@@ -15,6 +15,9 @@ use super::query::QueryRole;
 use super::scope::{NameScope, QueryColumn, ScopeColumn, closest_name, join_words};
 use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
 
+/// How many tables, subqueries and lists one SELECT can join.
+const MAX_FROM_ITEMS: usize = 50;
+
 /// A part of FROM: rows, and the names of their columns.
 #[derive(Debug)]
 pub(super) struct FromItem {
@@ -44,6 +47,15 @@ impl<'a> QuestionBinder<'a> {
     /// Binds FROM, and makes its columns those of the SELECT.
     pub(super) fn bind_from(&mut self, from: &'a [TableWithJoins], views: &'a [ast::LateralView]) {
         let problems = self.problems.len();
+        let count = from.iter().map(|part| 1 + part.joins.len()).sum::<usize>() + views.len();
+        if count > MAX_FROM_ITEMS {
+            let message = format!("FROM joins {count} tables, and at most {MAX_FROM_ITEMS} are possible in one SELECT");
+            self.report(from.first().map_or(Span::empty(), |part| part.relation.span()), message);
+            let frame = self.frame();
+            frame.broken_join = true;
+            frame.scope = FromItem::open("").scope;
+            return;
+        }
         let mut all: Option<FromItem> = None;
         for part in from {
             all = Some(self.bind_from_part(part, all));

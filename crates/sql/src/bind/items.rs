@@ -1,5 +1,7 @@
 //! The SELECT list: expressions with their names, and `*`.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlparser::ast::{self, Expr as Ast, Select, SelectItem as AstItem};
 use sqlparser::tokenizer::Span;
 
@@ -15,6 +17,8 @@ use super::{BindResult, ClauseKind, ColumnMention, QuestionBinder, ReportedProbl
 #[derive(Debug)]
 pub(super) struct SelectItem {
     pub(super) name: String,
+    /// Whether the name is made of the expression's text, and not one that the question gives.
+    pub(super) is_made_up: bool,
     pub(super) span: Span,
     pub(super) draft: BindResult<DraftExpr>,
 }
@@ -43,6 +47,7 @@ impl<'a> QuestionBinder<'a> {
         if select.projection.is_empty() {
             self.expand_star(None, &NO_OPTIONS, &mut items)?;
         }
+        number_equal_names(&mut items);
         Ok(items)
     }
 
@@ -57,7 +62,8 @@ impl<'a> QuestionBinder<'a> {
             (None, other) => snake_name(&other.to_string()),
         };
         let span = span_or(ast, alias.map_or(Span::empty(), |alias| alias.span));
-        SelectItem { name, span: alias.map_or(span, |alias| alias.span), draft }
+        let is_made_up = alias.is_none() && !matches!(ast, Ast::Identifier(_) | Ast::CompoundIdentifier(_));
+        SelectItem { name, is_made_up, span: alias.map_or(span, |alias| alias.span), draft }
     }
 
     fn expand_star(
@@ -102,7 +108,7 @@ impl<'a> QuestionBinder<'a> {
                 Some(item) => self.bind_draft(&item.expr, ClauseKind::Select),
                 None => self.star_column(column.expr.as_ref(), &column.name, span),
             };
-            items.push(SelectItem { name: renamed(options, &column.name), span, draft });
+            items.push(SelectItem { name: renamed(options, &column.name), is_made_up: false, span, draft });
         }
         Ok(())
     }
@@ -114,6 +120,21 @@ impl<'a> QuestionBinder<'a> {
             self.frame().mentions.push(ColumnMention { position, name: name.to_owned(), span });
         }
         Ok(DraftExpr { expr, first_mention, span })
+    }
+}
+
+/// Gives columns without a name of their own different names: `age_7`, `age_7_2`.
+fn number_equal_names(items: &mut [SelectItem]) {
+    let given = items.iter().filter(|item| !item.is_made_up);
+    let mut used: HashSet<String> = given.map(|item| item.name.to_lowercase()).collect();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    for item in items.iter_mut().filter(|item| item.is_made_up) {
+        let first = item.name.clone();
+        while !used.insert(item.name.to_lowercase()) {
+            let number = numbers.entry(first.clone()).or_insert(1);
+            *number += 1;
+            item.name = format!("{first}_{number}");
+        }
     }
 }
 

@@ -27,7 +27,7 @@ mod select;
 mod subqueries;
 mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sqlparser::ast::{self};
 use sqlparser::tokenizer::Span;
@@ -43,6 +43,7 @@ use crate::parse::{TextLines, parse_question};
 use crate::places::LocatedNode;
 use crate::plan::{AggregateCall, BoundQuestion, OutputColumn, QueryPlan};
 use crate::prune::prune_columns;
+use crate::rewrite::plan_size;
 
 use query::{BoundQuery, QueryRole};
 use scope::{NameScope, QueryColumn};
@@ -63,8 +64,10 @@ const OUTER_BASE: usize = 4 << 32;
 
 /// How many expressions a question can have, with those of the WITH queries counted as often as they are used.
 const MAX_EXPRESSIONS: usize = 20_000;
-/// How many operators a plan can have.
+/// How many operators a query that another one reads can have.
 const MAX_OPERATORS: usize = 300;
+/// How many operators the whole plan can have.
+const MAX_PLAN_OPERATORS: usize = 1_000;
 
 /// A problem has been recorded.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +138,8 @@ struct SelectFrame<'a> {
     /// Subqueries that are joined after grouping, and the number of their columns.
     attached: Vec<AttachedJoin>,
     attached_width: usize,
+    /// How many subqueries its expressions have.
+    subqueries: usize,
     /// Columns of the query around this one, over that query's columns.
     outer: Vec<ScalarExpr>,
     /// Whether names can be those of the query around this one.
@@ -162,6 +167,7 @@ impl SelectFrame<'_> {
             windows: Vec::new(),
             attached: Vec::new(),
             attached_width: 0,
+            subqueries: 0,
             outer: Vec::new(),
             correlates,
             aliases: Vec::new(),
@@ -300,6 +306,7 @@ impl<'a> QuestionBinder<'a> {
         casts.extend((columns.len()..types.len()).map(|position| ScalarExpr::column(position, types[position])));
         let plan = QueryPlan::Project { input: Box::new(bound.plan), columns: casts };
         let plan = prune_columns(optimize_plan(plan));
+        self.check_whole_size(&plan, query)?;
         if !is_consistent(&plan) {
             let message =
                 "the parts of this question do not fit together; name what subqueries read with WITH, and join it";
@@ -311,6 +318,19 @@ impl<'a> QuestionBinder<'a> {
         }
         let notes = std::mem::take(&mut self.notes);
         Ok(BoundQuestion { plan, columns, listing: bound.listing, notes })
+    }
+
+    /// Groupings and subqueries repeat what they read.
+    fn check_whole_size(&mut self, plan: &QueryPlan, query: &ast::Query) -> BindResult<()> {
+        let operators = plan_size(plan);
+        if operators <= MAX_PLAN_OPERATORS {
+            return Ok(());
+        }
+        let message = format!(
+            "the question is too large: its plan has {operators} operators, with those of the WITH queries as often as \
+             they are read, and at most {MAX_PLAN_OPERATORS} are possible"
+        );
+        Err(self.report_at(query, message))
     }
 
     fn output_type(&mut self, ty: SqlType, name: &str, span: Span) -> SqlType {
@@ -330,11 +350,9 @@ impl<'a> QuestionBinder<'a> {
 
     /// Answers have columns with different names.
     fn check_output_names(&mut self, bound: &BoundQuery, query: &ast::Query) {
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         for column in &bound.columns {
-            let name = column.name.to_lowercase();
-            if !seen.contains(&name) {
-                seen.push(name);
+            if seen.insert(column.name.to_lowercase()) {
                 continue;
             }
             let message = format!(

@@ -12,7 +12,10 @@ use super::coerce::{coerce_to, common_type};
 use super::from::null_row;
 use super::resolve::identity_columns;
 use super::scope::QueryColumn;
-use super::{BindResult, ClauseKind, CteBinding, QuestionBinder};
+use super::{BindResult, ClauseKind, CteBinding, QuestionBinder, ReportedProblem};
+
+/// How many subqueries the expressions of one SELECT can have.
+const MAX_SUBQUERIES: usize = 50;
 
 /// What a query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,9 @@ impl QueryTail<'_> {
 impl<'a> QuestionBinder<'a> {
     pub(super) fn bind_query(&mut self, query: &'a Query, role: QueryRole) -> BindResult<BoundQuery> {
         self.check_query_parts(query);
+        if role == QueryRole::Subquery {
+            self.count_subquery(query)?;
+        }
         let visible = self.ctes.len();
         if let Some(with) = &query.with {
             self.bind_with(with);
@@ -106,6 +112,18 @@ impl<'a> QuestionBinder<'a> {
         let bound = self.bind_tail(query).and_then(|tail| self.bind_body(&query.body, tail, role));
         self.ctes.truncate(visible);
         bound
+    }
+
+    /// Each subquery is joined to the rows of the SELECT around it: many of them make a deep plan.
+    fn count_subquery(&mut self, query: &'a Query) -> BindResult<()> {
+        let frame = self.frame();
+        frame.subqueries += 1;
+        if frame.subqueries <= MAX_SUBQUERIES {
+            return Ok(());
+        }
+        let message = format!("a SELECT can have at most {MAX_SUBQUERIES} subqueries beside those in FROM");
+        // Once is enough.
+        Err(if frame.subqueries == MAX_SUBQUERIES + 1 { self.report_at(query, message) } else { ReportedProblem })
     }
 
     fn bind_body(&mut self, body: &'a SetExpr, tail: QueryTail<'a>, role: QueryRole) -> BindResult<BoundQuery> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::datum::Datum;
-use crate::functions::{CallArguments, FunctionResult, NoResult};
+use crate::functions::{CallArguments, FunctionResult, MAX_LIST_BYTES, NoResult};
 
 /// The index of a position: from 1, or from the end by a negative one. `None` for 0, and outside the list.
 fn index_of(list: &[Datum], position: i64) -> Option<usize> {
@@ -16,8 +16,14 @@ fn element_or_null(list: &[Datum], index: Option<usize>) -> FunctionResult {
     Ok(index.and_then(|index| list.get(index)).cloned().unwrap_or(Datum::Null))
 }
 
-fn make(list: impl IntoIterator<Item = Datum>) -> FunctionResult {
-    Ok(Datum::List(list.into_iter().collect()))
+/// A list of these elements, unless it is too large.
+pub(super) fn make(list: impl IntoIterator<Item = Datum>) -> FunctionResult {
+    let mut bytes = 0;
+    let counted = list.into_iter().map(|element| {
+        bytes += element.allocated_bytes();
+        (bytes <= MAX_LIST_BYTES).then_some(element).ok_or(NoResult)
+    });
+    counted.collect::<Result<Box<[Datum]>, NoResult>>().map(Datum::List)
 }
 
 pub(super) fn element(arguments: CallArguments<'_>) -> FunctionResult {
@@ -88,13 +94,11 @@ pub(super) fn reverse(arguments: CallArguments<'_>) -> FunctionResult {
 }
 
 pub(super) fn concat(arguments: CallArguments<'_>) -> FunctionResult {
-    let mut all = Vec::new();
-    for argument in arguments.all() {
-        if let Datum::List(list) = argument {
-            all.extend_from_slice(list);
-        }
-    }
-    make(all)
+    let lists = arguments.all().filter_map(|argument| match argument {
+        Datum::List(list) => Some(list),
+        _ => None,
+    });
+    make(lists.flatten().cloned())
 }
 
 /// From a position to another, both included, from 1 or from the end.

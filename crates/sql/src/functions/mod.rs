@@ -35,6 +35,9 @@ pub use signature::{FunctionSpec, ParameterType, ResultType};
 /// use up the memory by repeating texts.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
+/// The most that a list which a function makes takes in memory, bytes. A greater one gives null, and is counted.
+pub const MAX_LIST_BYTES: usize = 1 << 22;
+
 /// A scalar function: an entry of [`catalog()`].
 #[derive(Clone, Copy)]
 pub struct ScalarFunction(pub(crate) &'static FunctionSpec);

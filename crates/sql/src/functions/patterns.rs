@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use regex::{Captures, Regex, RegexBuilder};
 
 use crate::datum::Datum;
-use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult};
+use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult, lists};
 
 /// The size of a compiled expression, bytes: enough for a few thousand characters with Unicode classes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
@@ -122,7 +122,7 @@ pub(super) fn extract_all(arguments: CallArguments<'_>) -> FunctionResult {
             return Err(NoResult);
         }
         let found = |captures: Captures<'_>| Datum::text(captures.get(group).map_or("", |found| found.as_str()));
-        Ok(Datum::List(regex.captures_iter(text).map(found).collect()))
+        lists::make(regex.captures_iter(text).map(found))
     })
 }
 
@@ -135,7 +135,7 @@ pub(super) fn count_matches(arguments: CallArguments<'_>) -> FunctionResult {
 
 pub(super) fn split_by_regex(arguments: CallArguments<'_>) -> FunctionResult {
     let text = arguments.text(0)?;
-    with_regex(arguments.text(1)?, "", |regex| Ok(Datum::List(regex.split(text).map(Datum::text).collect())))
+    with_regex(arguments.text(1)?, "", |regex| lists::make(regex.split(text).map(Datum::text)))
 }
 
 /// Replaces the first place, or with the flag `g` all places.

@@ -1,9 +1,11 @@
 //! Functions of texts. Positions and lengths are in characters (Unicode scalar values), from 1.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use compact_str::CompactString;
 
 use crate::datum::Datum;
-use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult, cast};
+use crate::functions::{CallArguments, FunctionResult, MAX_TEXT_BYTES, NoResult, cast, lists};
 
 fn text(value: impl AsRef<str>) -> FunctionResult {
     Ok(Datum::Text(CompactString::new(value)))
@@ -69,24 +71,24 @@ pub(super) fn bit_length(arguments: CallArguments<'_>) -> FunctionResult {
     count(arguments.text(0)?.len() * 8)
 }
 
-/// Whether a character is to be trimmed: a space, or one of the second argument.
-fn trimmed_chars<'a>(arguments: CallArguments<'a>) -> Result<&'a str, NoResult> {
-    if arguments.len() > 1 { arguments.text(1) } else { Ok(" ") }
+/// The characters that are trimmed: spaces, or those of the second argument.
+fn trimmed_chars(arguments: CallArguments<'_>) -> Result<BTreeSet<char>, NoResult> {
+    Ok(if arguments.len() > 1 { arguments.text(1)?.chars().collect() } else { BTreeSet::from([' ']) })
 }
 
 pub(super) fn trim(arguments: CallArguments<'_>) -> FunctionResult {
     let chars = trimmed_chars(arguments)?;
-    text(arguments.text(0)?.trim_matches(|letter| chars.contains(letter)))
+    text(arguments.text(0)?.trim_matches(|letter| chars.contains(&letter)))
 }
 
 pub(super) fn trim_start(arguments: CallArguments<'_>) -> FunctionResult {
     let chars = trimmed_chars(arguments)?;
-    text(arguments.text(0)?.trim_start_matches(|letter| chars.contains(letter)))
+    text(arguments.text(0)?.trim_start_matches(|letter| chars.contains(&letter)))
 }
 
 pub(super) fn trim_end(arguments: CallArguments<'_>) -> FunctionResult {
     let chars = trimmed_chars(arguments)?;
-    text(arguments.text(0)?.trim_end_matches(|letter| chars.contains(letter)))
+    text(arguments.text(0)?.trim_end_matches(|letter| chars.contains(&letter)))
 }
 
 /// The part from a position, over a number of characters. As in SQLite: a position below 0 counts from the end, a
@@ -251,12 +253,10 @@ pub(super) fn locate(arguments: CallArguments<'_>) -> FunctionResult {
 
 pub(super) fn split(arguments: CallArguments<'_>) -> FunctionResult {
     let (value, separator) = (arguments.text(0)?, arguments.text(1)?);
-    let parts: Box<[Datum]> = if separator.is_empty() {
-        value.chars().map(|letter| Datum::text(letter.encode_utf8(&mut [0; 4]))).collect()
-    } else {
-        value.split(separator).map(Datum::text).collect()
-    };
-    Ok(Datum::List(parts))
+    if separator.is_empty() {
+        return lists::make(value.chars().map(|letter| Datum::text(letter.encode_utf8(&mut [0; 4]))));
+    }
+    lists::make(value.split(separator).map(Datum::text))
 }
 
 /// A part by its number from 1, or from the end by a negative one; an empty text if there are fewer.
@@ -305,9 +305,10 @@ pub(super) fn char_of_code(arguments: CallArguments<'_>) -> FunctionResult {
 pub(super) fn translate(arguments: CallArguments<'_>) -> FunctionResult {
     let (from, to): (Vec<char>, Vec<char>) =
         (arguments.text(1)?.chars().collect(), arguments.text(2)?.chars().collect());
-    let replaced = |letter: char| match from.iter().position(|one| *one == letter) {
-        Some(index) => to.get(index).copied(),
-        None => Some(letter),
-    };
+    let mut replacements = BTreeMap::new();
+    for (index, letter) in from.into_iter().enumerate() {
+        replacements.entry(letter).or_insert(to.get(index).copied());
+    }
+    let replaced = |letter: char| replacements.get(&letter).copied().unwrap_or(Some(letter));
     text(arguments.text(0)?.chars().filter_map(replaced).collect::<String>())
 }

@@ -274,3 +274,27 @@ fn repeated_openings_do_not_take_long() {
         }
     }
 }
+
+#[test]
+fn too_large_questions_are_refused_with_the_limit() {
+    let many = |text: &str, count: usize, separator: &str| vec![text; count].join(separator);
+    let wide =
+        (0..12).map(|level| format!("t{} AS (SELECT ind FROM t{level} UNION ALL SELECT ind FROM t{level})", level + 1));
+    let wide = format!("WITH t0 AS (SELECT ind FROM pin), {} SELECT ind FROM t12", wide.collect::<Vec<_>>().join(", "));
+    let cases = [
+        (
+            format!("SELECT 1 AS x FROM pin {}", many("JOIN geo USING (ind)", 60, " ")),
+            "FROM joins 61 tables, and at most 50",
+        ),
+        (
+            format!("SELECT ind FROM pin WHERE {}", many("ind IN (SELECT ind FROM geo)", 60, " AND ")),
+            "at most 50 subqueries",
+        ),
+        (wide, "the question is too large"),
+        (format!("SELECT 1 AS x{}", " ".repeat(70_000)), "at most 65536 bytes of text"),
+    ];
+    for (text, words) in cases {
+        let message = bind(&text).expect_err("it is too large").to_string();
+        assert!(message.contains(words), "{message}");
+    }
+}
