@@ -4,7 +4,9 @@ import { short } from "../text/format.js";
 import { accessiblePlot, describeRows } from "./plot.js";
 import { timeGaps, timeStep, withTimeGaps } from "./time_gaps.js";
 
-const MARGIN = { marginTop: 12, marginBottom: 24, marginLeft: 48, marginRight: 16 };
+const MARGIN = { marginTop: 12, marginLeft: 48, marginRight: 16 };
+/** Room for the ticks of whole numbers, and for those of moments, which have two lines. */
+const [ONE_LINE, TWO_LINES] = [24, 38];
 /** Most missing values that are marked on the axis. The words count all of them. */
 const MARKED_MAX = 24;
 
@@ -43,6 +45,7 @@ export function linePanel(points, { time, value, width, height, title, xDomain, 
     height,
     margin: 0,
     ...MARGIN,
+    marginBottom: isMoment ? TWO_LINES : ONE_LINE,
     x: timeAxis(xDomain ?? extent(points.map(({ x }) => x)), { isMoment, width }),
     y: { domain: yDomain ?? valueDomain(known.map((point) => point.value)), nice: true, ticks: height > 140 ? 4 : 2, tickSize: 0, tickFormat: short, label: null },
     marks: [
@@ -60,13 +63,14 @@ function timeAxis([first, last], { isMoment, width }) {
   const common = { tickSize: 0, label: null };
   const ticks = Math.max(2, Math.round(width / 110));
   if (isMoment) return { ...common, type: "utc", domain: [new Date(first), new Date(last)], ticks };
-  const whole = Array.from({ length: Math.min(200, last - first + 1) }, (_, at) => first + at);
-  return { ...common, type: "linear", domain: first === last ? [first - 1, last + 1] : [first, last], ticks: everyNth(whole, Math.max(2, Math.floor(width / 52))), tickFormat: String };
+  const domain = first === last ? [first - 1, last + 1] : [first, last];
+  return { ...common, type: "linear", domain, ticks: wholeTicks(first, last, Math.max(2, Math.floor(width / 52))), tickFormat: String };
 }
 
-function everyNth(values, most) {
-  const step = Math.ceil(values.length / most);
-  return values.filter((_, at) => at % step === 0);
+/** Whole numbers at equal distances, because there is nothing between two of them. */
+function wholeTicks(first, last, most) {
+  const step = Math.ceil((last - first + 1) / most);
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, at) => first + at * step);
 }
 
 const extent = (values) => [Math.min(...values), Math.max(...values)];

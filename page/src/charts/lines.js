@@ -16,9 +16,9 @@ const HEIGHT_OF_SEVERAL = 112;
  */
 export function lineChart(time, numbers) {
   const drawn = numbers.slice(0, NUMBERS_MAX);
-  const names = drawn.map(({ name }) => readableName(name)).join(", ");
   const rest = numbers.length - drawn.length;
-  const words = `${names}${rest > 0 ? ` and ${rest} more in the table` : ""}, by ${readableName(time.name).toLowerCase()}`;
+  const names = [...drawn.map(({ name }, at) => (at === 0 ? readableName(name) : readableName(name).toLowerCase())), ...(rest > 0 ? [`${rest} more in the table`] : [])];
+  const words = `${names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0]}, by ${readableName(time.name).toLowerCase()}`;
   return { kind: "line", words, draw: (rows, _columns, width, isFresh) => draw(rows, time, drawn, width, isFresh) };
 }
 
@@ -42,5 +42,5 @@ export function withoutTime(rows, time, numbers) {
   if (rows.length === 0) return null;
   const name = readableName(time.name).toLowerCase();
   const values = rows.length === 1 ? `: ${numbers.map((value) => `${readableName(value.name).toLowerCase()} ${cellText(rows[0][value.name], value)}`).join(", ")}` : "";
-  return h("p", { class: "chart-note" }, `${withCount(rows.length, "row")} without a ${name}${values}`);
+  return h("p", { class: "chart-note" }, `${withCount(rows.length, "row")} ${rows.length === 1 ? "has" : "have"} no ${name}${values}`);
 }

@@ -10,12 +10,12 @@ export const fetchQuestions = () => fetchJson("/questions");
  * Sends a question's SQL.
  *
  * @param {"check" | "try" | "add" | "replace"} what
- * @param {{name: string, sql: string, limit?: number}} question
+ * @param {{name: string, sql: string, limit?: number}} question `name`: can be empty for a check and a try
  * @param {string} [token] instead of the stored one
  */
 export function sendQuestion(what, { name, sql, limit }, token) {
   const flags = { check: { dry_run: "true" }, try: { try: "true", limit: String(limit) }, add: {}, replace: { replace: "true" } };
-  const query = new URLSearchParams({ name, ...flags[what] });
+  const query = new URLSearchParams({ ...(name ? { name } : {}), ...flags[what] });
   const headers = { "content-type": "application/sql" };
   return fetchJson(`/questions?${query}`, { method: "POST", body: sql, headers, token, ...(what === "try" ? { timeout: TRY_TIMEOUT_MS } : {}) });
 }

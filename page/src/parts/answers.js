@@ -39,13 +39,21 @@ export function answerCards(answers, questions) {
     let changed = false;
     for (const name of [...cards.keys()].filter((name) => !wanted.has(name))) changed = cards.delete(name);
     for (const [name, columns] of wanted) {
-      if (cards.get(name)?.shape === JSON.stringify(columns)) continue;
+      if (fits(cards.get(name), columns)) continue;
       cards.set(name, new Card(name, columns));
       cards.get(name).updateQuestion(questions.entries.get(name));
       due.add(name);
       changed = true;
     }
     if (changed) place.replaceChildren(...orderAnswers([...wanted.keys()]).map((name) => cards.get(name).element));
+  }
+
+  const fits = (card, columns) => card?.shape === JSON.stringify(columns);
+
+  /** Whether there is a card for each question already, and no other. */
+  function isArranged() {
+    const wanted = columnsByName();
+    return wanted.size === cards.size && [...wanted].every(([name, columns]) => fits(cards.get(name), columns));
   }
 
   /** The columns of all answers, and of the questions that are not live. */
@@ -68,7 +76,7 @@ export function answerCards(answers, questions) {
     /** Shows the questions as last reported. `gone` are the answers that are no longer held. */
     updateQuestions(gone) {
       for (const [name, card] of cards) card.updateQuestion(questions.entries.get(name));
-      draw(gone);
+      if (gone.length > 0 || !isArranged()) draw(gone);
     },
     /** Shows the options of the run. */
     options({ duplicates, ties, top, median }) {

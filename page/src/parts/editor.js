@@ -31,11 +31,18 @@ export function questionEditor(questions, { permitted, changed }) {
 
   buttons.check.addEventListener("click", () => send("check"));
   buttons.try.addEventListener("click", () => send("try"));
+  buttons.save.addEventListener("click", () => send(isReplacement() ? "replace" : "add"));
+  // Enter in the name changes nothing in the run.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(isReplacement() ? "replace" : "add");
+    send("check");
   });
   name.addEventListener("input", show);
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    send("check");
+  });
 
   const isReplacement = () => questions.entries.get(name.value.trim())?.question.editable === true;
 
@@ -47,21 +54,18 @@ export function questionEditor(questions, { permitted, changed }) {
   }
 
   async function send(what) {
+    // A check and a try need no name.
+    name.required = what === "add" || what === "replace";
     if (busy || !name.reportValidity()) return;
     clear();
     field.mark([]);
     setBusy(true);
     setText(said, DOING[what]);
     const question = { name: name.value.trim(), sql: field.value, limit: TRIED_ROWS };
-    try {
-      const reply = await permitted((token) => sendQuestion(what, question, token));
-      if (reply === null) setText(said, "Not done: no token was given.");
-      else done(what, question, reply);
-    } catch (error) {
-      failed(error);
-    } finally {
-      setBusy(false);
-    }
+    const reply = await permitted((token) => sendQuestion(what, question, token)).catch(failed);
+    setBusy(false);
+    if (reply === null) setText(said, "Not done: no token was given.");
+    else if (reply !== undefined) done(what, question, reply);
   }
 
   function done(what, question, reply) {
@@ -144,8 +148,11 @@ export function questionEditor(questions, { permitted, changed }) {
   };
 }
 
-/** A failed request has no reason of its own, and each browser has another text for it. */
-const reasonOf = (error) => (error instanceof TypeError ? "the server cannot be reached" : error.message);
+/** Browsers have different texts for requests that failed. */
+function reasonOf(error) {
+  if (error instanceof TypeError) return "the server cannot be reached";
+  return error.name === "TimeoutError" ? "the server did not answer in time" : error.message;
+}
 
 function tried({ rows, rows_total: total, faults }) {
   const shown = rows.length < total ? `The first ${number(rows.length)} of ${withCount(total, "row", number(total))}` : withCount(total, "row", number(total));

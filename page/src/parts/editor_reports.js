@@ -6,22 +6,24 @@ import { codeBlock } from "./question_details.js";
 import { sortableTable } from "./table.js";
 
 /**
- * What a check found: columns, memory, notes and plan.
+ * What a check found: columns, order of the rows, memory, notes and plan.
  *
- * @param {{columns: {name: string, type: string}[], plan: string, memory: any, notes: string[]}} reply
+ * @param {{columns: {name: string, type: string, nullable: boolean}[], order: string[], plan: string[], memory: any, notes: string[]}} reply
  */
-export function checkReport({ columns, plan, memory, notes }) {
+export function checkReport({ columns, order, plan, memory, notes }) {
   const list = sortableTable("Columns", [
     { key: "name", title: "Column" },
     { key: "type", title: "Type" },
+    { key: "nullable", title: "Nulls", shown: (value) => (value ? "possible" : "never") },
   ]);
   list.update(columns);
   const code = codeBlock("Plan");
-  code.textContent = Array.isArray(plan) ? plan.join("\n") : plan.trimEnd();
+  code.textContent = plan.join("\n");
   return h(
     "div",
     { class: "report" },
     list.element,
+    h("p", {}, `Rows are listed by ${[...order, "all columns"].join(", then ")}.`),
     h("h4", {}, "Memory"),
     ...memoryWords(memory).map((line) => h("p", {}, line)),
     notes.length > 0 ? h("h4", {}, "Notes") : null,
@@ -42,8 +44,8 @@ function memoryWords({ held_anyway: anyway, held_for_it: extra, bytes_per_ind: p
 
 /** The rows of a try. */
 export function tryReport(name, { columns, rows }) {
-  if (rows.length === 0) return h("p", { class: "empty" }, "No rows.");
-  const table = answerTable(`Rows of ${name}`, columns);
+  if (rows.length === 0) return h("p", { class: "empty" }, "There are no rows to show.");
+  const table = answerTable(name ? `Rows of ${name}` : "Rows", columns);
   table.update(rows);
   return table.element;
 }

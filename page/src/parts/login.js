@@ -60,7 +60,10 @@ export function login() {
           if (token !== undefined) storeToken(token);
           return reply;
         } catch (error) {
-          if (!isAboutToken(error)) throw error;
+          if (!isAboutToken(error)) {
+            if (token !== undefined && isPermitted(error)) storeToken(token);
+            throw error;
+          }
           const words = token === undefined ? "Changing questions needs an admin token. It is kept in this tab only." : "The server refuses that token for this. Try another one.";
           const given = await ask(words, true);
           if (given === null) return null;
@@ -73,3 +76,6 @@ export function login() {
 
 /** Whether another token could help. A 403 can also say that the configuration does not allow changes at all. */
 const isAboutToken = (error) => error instanceof RequestError && (error.status === 401 || (error.status === 403 && error.fields.error === "forbidden"));
+
+/** Whether an error is about what was sent, so that the token was accepted. 429 can say that tokens are not looked at. */
+const isPermitted = (error) => error instanceof RequestError && error.status < 500 && error.status !== 429;

@@ -38,16 +38,16 @@ function factsOf(question) {
   const facts = [
     ["State", stateWords(question), since === null ? "" : `since epoch ${number(since)}`],
     ["Origin", ORIGINS[origin] ?? origin],
-    ...COSTS.map(({ title, of, shown }) => [title, of(question) === null ? null : shown(of(question))]),
+    ...COSTS.map(({ title, of, shown, means }) => [title, of(question) === null ? null : shown(of(question)), of(question) ? means : ""]),
   ];
   return facts.filter(([, value]) => value !== null);
 }
 
-/** The costs of a question: title, value (null if not reported), text. */
+/** The costs of a question: title, value (null if not reported), text, and what the value means unless it is 0. */
 export const COSTS = [
   { key: "rows", title: "Rows", of: ({ rows }) => rows ?? null, shown: number },
   { key: "groups", title: "Groups", of: ({ groups }) => groups ?? null, shown: number },
   { key: "bytes", title: "Memory", of: (question) => question.bytes ?? null, shown: bytes },
   { key: "ns_per_ind", title: "Time per ind", of: ({ ns_per_ind: nanos }) => nanos ?? null, shown: nanoseconds },
-  { key: "faults", title: "Faults", of: ({ faults }) => faults ?? null, shown: number },
+  { key: "faults", title: "Faults", of: ({ faults }) => faults ?? null, shown: number, means: "operations without a result, which gave null" },
 ];

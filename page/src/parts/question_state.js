@@ -25,7 +25,7 @@ export function questionState(title) {
       setText(words, replaces ? `Replacement: ${stateWords(shown)}` : sentenceStart(stateWords(shown)));
       bar.update(shown);
       setText(reason, text.reason && sentence(text.reason));
-      setText(means, replaces ? "The question as it was answers until the replacement is complete." : text.means);
+      setText(means, replaces && entry.question.state === "live" ? "The answer below is that of the question as it was. The two are exchanged when the replacement is complete." : text.means);
     },
   };
 }

@@ -345,6 +345,19 @@ fn page_asks_for_a_token_if_the_server_requires_one() {
 }
 
 #[test]
+fn question_is_checked_tried_added_replaced_and_dropped_on_the_page() {
+    if skipped() {
+        return;
+    }
+    let place = create_temp_dir();
+    let serve =
+        "[serve]\nlisten = \"127.0.0.1:0\"\nquestions = true\ntokens = { read = \"env:READ\", admin = \"env:ADMIN\" }";
+    let (serving, _) = posts(place.path(), serve);
+    browse("editor.mjs", &[&url(&serving), "r-canary", "a-canary"]);
+    serving.stop();
+}
+
+#[test]
 fn built_page_equals_a_build_of_its_sources() {
     if skipped() {
         return;
