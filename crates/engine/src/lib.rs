@@ -8,10 +8,13 @@
 //!                            └──┼──── EpochRead, AnswersChanged, FrontierAdvanced ◀───────┘
 //!                               ├──── CommitRequest ──▶ committer ──▶ WindowDurable
 //!                               └──── EpochFrame ──▶ serving
+//!
+//!  QuestionControl ── requests ──▶ driver ── AddQuestion, FillRows, BeginFill, DropQuestion ──▶ all workers
 //! ```
 //!
 //! The `scheduler` decides: when to close an epoch, cut a window, take a block and stop. It is a pure state machine, and
-//! a simulation checks its invariants. The `driver` does the I/O around it. `protocol` defines the threads' messages.
+//! a simulation checks its invariants. So it is with the registry in `questions`, which decides how the questions of a run
+//! change. The `driver` does the I/O around both. `protocol` defines the threads' messages.
 //!
 //! Only the scheduler closes epochs. It gives each block of the open epoch to the worker with the fewest bytes of it. Then it tells all
 //! workers to close the epoch. So several workers may read one partition at once, and yet an epoch covers a whole prefix of

@@ -71,6 +71,8 @@ pub(crate) struct RunOptions {
     pub(crate) limits: QuestionLimits,
     /// SQL texts of configured questions, by name.
     pub(crate) configured: Vec<(&'static str, &'static str)>,
+    /// SQL texts of questions that were added to an earlier run.
+    pub(crate) stored: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for RunOptions {
@@ -80,6 +82,7 @@ impl Default for RunOptions {
             duplicates: DuplicatePolicy::Latest,
             limits: QuestionLimits::default(),
             configured: Vec::new(),
+            stored: Vec::new(),
         }
     }
 }
@@ -107,9 +110,10 @@ impl CheckedRun {
     pub(crate) async fn start<S: WindowSink>(sink: S, options: RunOptions) -> CheckedRun {
         let graph_options = GraphOptions { duplicates: options.duplicates, ..GraphOptions::default() };
         let mut questions = QuestionSet::default();
-        for (name, sql) in &options.configured {
-            let configured = question(name, sql, graph_options, QuestionOrigin::Configured);
-            (questions, _) = questions.with_question(configured).expect("another name");
+        let configured = options.configured.iter().map(|text| (text, QuestionOrigin::Configured));
+        for ((name, sql), origin) in configured.chain(options.stored.iter().map(|text| (text, QuestionOrigin::Added))) {
+            let added = question(name, sql, graph_options, origin);
+            (questions, _) = questions.with_question(added).expect("another name");
         }
         let (control, question_requests) = QuestionControl::channel();
         let (events, source_events) = mpsc::channel(4);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pinflow_connect::sink::NoTables;
 use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::questions::QuestionPath;
 use pinflow_engine::{QuestionLimits, QuestionPhase, QuestionRefusal};
 use tokio::time::sleep;
 
@@ -16,6 +17,8 @@ use memory_sink::{MemorySink, SnapshotFault};
 
 /// Reads columns that are held of every row.
 const HELD: &str = "SELECT category, count(*) AS posts, sum(follower_count) AS followers FROM pin GROUP BY category";
+/// Takes the fast path if the run starts with it.
+const FAST: &str = "SELECT age, count(*) AS users FROM \"user\" WHERE age > 1 GROUP BY age";
 /// Joins, and reads columns that are held.
 const JOINED: &str =
     "SELECT country, max(follower_count) AS most FROM pin JOIN geo USING (ind) GROUP BY country ORDER BY most DESC";
@@ -150,6 +153,27 @@ async fn dropped_question_is_gone_and_its_name_is_free() {
     }
     let compared = run.finish().await;
     assert_eq!(compared.ids["mine"].len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn question_of_an_earlier_run_is_replaced_and_dropped_whatever_its_path() {
+    let stored = vec![("fast", FAST), ("slow", MISSING)];
+    for options in [RunOptions { stored: stored.clone(), ..RunOptions::default() }, RunOptions { stored, ..keep() }] {
+        let (mut posts, mut run) = (PostStream(12), CheckedRun::start(MemorySink::default(), options).await);
+        assert!(matches!(run.added("fast", FAST).path, QuestionPath::Compact(_)));
+        posts.send_blocks(&mut run, 30).await;
+        for name in ["fast", "slow"] {
+            run.control.replace(run.added(name, HELD)).await.expect("is accepted");
+        }
+        posts.send_blocks(&mut run, 30).await;
+        let are_replaced = |seen: &checked_run::SeenQuestions| seen.live.len() == 2 && seen.states.is_empty();
+        run.wait_until("replaced", are_replaced).await;
+        posts.send_blocks(&mut run, 30).await;
+        run.control.drop("fast".parse().expect("a name")).await.expect("is accepted");
+        posts.send_blocks(&mut run, 30).await;
+        let compared = run.finish().await;
+        assert_eq!((compared.ids["fast"].len(), compared.ids["slow"].len()), (2, 2));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
