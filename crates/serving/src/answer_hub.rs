@@ -15,8 +15,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
-use pinflow_dataflows::answer::AnswerChange;
-use pinflow_dataflows::questions::{QuestionId, QuestionSet};
+use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionName, QuestionSet};
 use serde::Deserialize;
 use tokio::sync::broadcast;
 
@@ -51,25 +51,53 @@ pub struct EpochChanges {
     pub as_of: Timestamp,
     /// The questions at the end of the epoch.
     pub questions: QuestionSet,
+    /// Questions that the epoch before did not have. Their changes are all their rows.
+    pub added: Box<[QuestionId]>,
+    /// Questions that the epoch before had, with their names.
+    pub removed: Box<[(QuestionId, QuestionName)]>,
+    durable_epoch: Option<Epoch>,
     changes: Arc<Vec<AnswerChange>>,
     /// Rendered as JSON when the first subscriber needs it, in the order of `questions`.
     json: Box<[OnceLock<Option<Bytes>>]>,
 }
 
 impl EpochChanges {
-    fn from_frame(frame: &EpochFrame) -> EpochChanges {
+    /// The changes of a frame after an epoch with the questions `before`. `None` if nothing changed.
+    fn from_frame(frame: &EpochFrame, before: &QuestionSet) -> Option<EpochChanges> {
+        if frame.changes.is_empty() && frame.questions.has_same_ids(before) {
+            return None;
+        }
         let json = frame.questions.iter().map(|_| OnceLock::new()).collect();
         let (questions, changes) = (frame.questions.clone(), Arc::clone(&frame.changes));
-        EpochChanges { epoch: frame.epoch, as_of: frame.as_of, questions, changes, json }
+        let added = questions.iter().map(|(id, _)| id).filter(|id| before.get(*id).is_none()).collect();
+        let removed = before.iter().filter(|(id, _)| questions.get(*id).is_none());
+        let removed = removed.map(|(id, question)| (id, question.name.clone())).collect();
+        let EpochFrame { epoch, as_of, durable_epoch, .. } = *frame;
+        Some(EpochChanges { epoch, as_of, questions, added, removed, durable_epoch, changes, json })
+    }
+
+    /// The answer to a question that the epoch before did not have: all its rows, and the last committed epoch.
+    pub(super) fn first_answer(&self, id: QuestionId) -> Option<(&Arc<Question>, LiveAnswer, Option<Epoch>)> {
+        let question = self.questions.get(id).filter(|_| self.added.contains(&id))?;
+        let mut table = question.empty_table();
+        let changes = self.changes.iter().filter(|change| change.answer == id);
+        // The view has applied the same changes to an empty table.
+        table.apply(changes.map(|change| (&change.row, change.diff))).ok()?;
+        Some((question, table, self.durable_epoch))
     }
 
     /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change, or there
     /// is no such question in this epoch.
     pub fn answer_json(&self, id: QuestionId) -> Option<&Bytes> {
-        let (index, question) = (self.questions.index_of(id)?, self.questions.get(id)?);
-        let render =
-            || render::change_json(self.epoch, Some(self.as_of), &self.changes, (id, question)).map(Bytes::from);
-        self.json[index].get_or_init(render).as_ref()
+        let question = self.questions.get(id)?;
+        self.render_once(id, || {
+            render::change_json(self.epoch, Some(self.as_of), &self.changes, (id, question)).map(Bytes::from)
+        })
+    }
+
+    /// What is sent of one answer, rendered once for all subscribers: every caller must render the same.
+    pub(super) fn render_once(&self, id: QuestionId, render: impl FnOnce() -> Option<Bytes>) -> Option<&Bytes> {
+        self.json[self.questions.index_of(id)?].get_or_init(render).as_ref()
     }
 }
 
@@ -149,7 +177,7 @@ impl AnswerHub {
     pub fn publish_frame(&self, frame: &EpochFrame) {
         let mut state = self.lock_state();
         let HubState { live, durable, not_durable, window_ends } = &mut *state;
-        let epoch_changes = (!frame.changes.is_empty()).then(|| Arc::new(EpochChanges::from_frame(frame)));
+        let epoch_changes = EpochChanges::from_frame(frame, live.view.questions()).map(Arc::new);
         live.view.apply(frame);
         if let Some(epoch_changes) = &epoch_changes {
             live.retain_changes(Arc::clone(epoch_changes));
@@ -262,7 +290,6 @@ impl AnswerFeed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use pinflow_dataflows::answer::{AnswerCell, AnswerRow};
-    use pinflow_dataflows::questions::Question;
 
     use pinflow_dataflows::graph::GraphOptions;
 
@@ -305,8 +332,12 @@ mod tests {
         hub.publish_frame(&frame(&more, 2, 2, Vec::new()));
         assert_eq!(rows(ReadConsistency::Durable), Some(1));
 
+        assert_eq!((&*changes.added, changes.first_answer(mine).unwrap().1.row_count()), (&[mine][..], 1));
+
         let without = more.without_question(mine);
         hub.publish_frame(&frame(&without, 3, 2, Vec::new()));
+        let gone = following.try_recv().unwrap();
+        assert_eq!((&*gone.removed, gone.added.len()), (&[(mine, "mine".parse().unwrap())][..], 0));
         assert_eq!((rows(ReadConsistency::Live), rows(ReadConsistency::Durable)), (None, Some(1)));
         hub.publish_frame(&frame(&without, 3, 3, Vec::new()));
         assert_eq!(rows(ReadConsistency::Durable), None);

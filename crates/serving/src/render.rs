@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::AnswerView;
 use super::screen::answer_grid;
 use pinflow_core::position::Epoch;
-use pinflow_engine::SourceStatus;
+use pinflow_engine::{QuestionPhase, QuestionState, SourceStatus};
 use pinflow_terminal::sanitize_line;
 
 /// Formats a timestamp as `2026-01-31T12:00:00.100Z`.
@@ -156,6 +156,7 @@ pub(super) fn write_tables(view: &AnswerView, out: &mut impl Write) -> io::Resul
         grid.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))?;
         writeln!(out)?;
     }
+    question_lines(view).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     writeln!(out, "{}", position_line(view))?;
     for source in view.sources.iter() {
         writeln!(
@@ -169,6 +170,19 @@ pub(super) fn write_tables(view: &AnswerView, out: &mut impl Write) -> io::Resul
         )?;
     }
     Ok(())
+}
+
+/// One line for each question that has no answer to show.
+pub(super) fn question_lines(view: &AnswerView) -> Vec<String> {
+    let line = |QuestionState { name, phase, .. }: &QuestionState| match phase {
+        QuestionPhase::Waiting => format!("question {name} waits for another one"),
+        QuestionPhase::Filling { done, total: 0 } => format!("question {name} is filling: {done} rows"),
+        QuestionPhase::Filling { done, total } => {
+            format!("question {name} is filling: {:.0} %", 100.0 * *done as f64 / *total as f64)
+        }
+        QuestionPhase::Stopped { reason, .. } => format!("question {name} was stopped: {}", sanitize_line(reason)),
+    };
+    view.question_states.iter().map(line).collect()
 }
 
 /// The epoch and time that answers are as of, as one line.

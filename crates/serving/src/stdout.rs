@@ -203,6 +203,7 @@ impl StdoutWriter {
         let mut footer: Vec<_> = terminal::held_logs(MAX_LOG_LINES).iter().map(|line| sanitize_line(line)).collect();
         let read: u64 = self.view.sources.iter().map(|source| source.read).sum();
         let rejected: u64 = self.view.sources.iter().map(|source| source.rejected).sum();
+        footer.extend(render::question_lines(&self.view));
         footer.push(format!("{read} read, {rejected} rejected, {}", render::position_line(&self.view)));
         let lines = layout_screen(&self.view, &footer, size);
         // Cursor home, overwrite each line to its end, clear what is below.

@@ -71,6 +71,28 @@ impl HttpClient {
         self.get_with_headers(path, &[])
     }
 
+    /// Sends a request with a body on a new connection.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> HttpReply {
+        self.raw(&self.request_with_body(method, path, headers, body))
+    }
+
+    /// As [`HttpClient::send`]. `None` if the connection is lost before the status has arrived.
+    pub fn try_send(&self, method: &str, path: &str, body: &[u8]) -> Option<u16> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT)).ok()?;
+        stream.write_all(&self.request_with_body(method, path, &[], body)).ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.parse().ok()
+    }
+
+    fn request_with_body(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+        let mut text =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.address, body.len());
+        headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+        [text.as_bytes(), b"\r\n", body].concat()
+    }
+
     /// The JSON of a reply. Panics if the status is not 200.
     pub fn json(&self, path: &str) -> Value {
         let reply = self.get(path);

@@ -10,6 +10,9 @@
 //! data: {"answer":"users_joined_by_year","epoch":82,"as_of":"…","insert":[…],"delete":[…]}
 //! ```
 //!
+//! A question that is added or replaced meanwhile begins with a snapshot. `removed` says that one is gone. It is the last
+//! event of a stream of that answer alone.
+//!
 //! A client that reconnects with `Last-Event-ID` gets the changes since that epoch. If they are no longer kept it gets a
 //! new snapshot, whose field `anew` says why.
 //!
@@ -27,7 +30,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::unfold;
 use jiff::Timestamp;
-use pinflow_dataflows::questions::{QuestionId, QuestionSet};
+use pinflow_dataflows::questions::{QuestionId, QuestionName, QuestionSet};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -107,7 +110,16 @@ async fn stream_changes(
         }
     };
     let shutdown = shared.shutdown.clone();
-    let reader = ChangeSubscriber { run, answer, missed, next: following.next, shutdown, dropped: false, shared };
+    let reader = ChangeSubscriber {
+        run,
+        answer,
+        missed,
+        next: following.next,
+        shutdown,
+        dropped: false,
+        is_over: false,
+        shared,
+    };
     let stream = unfold((first, reader), |(mut ready, mut reader)| async {
         if ready.is_empty() {
             ready = reader.read_events().await?;
@@ -122,6 +134,7 @@ async fn stream_changes(
 struct ChangeSubscriber {
     run: u64,
     /// The only answer whose changes it gets. `None` for those of all questions, also of questions that are added later.
+    /// A question that replaces it takes its place.
     answer: Option<QuestionId>,
     /// Epochs that completed while the client was disconnected.
     missed: VecDeque<Arc<EpochChanges>>,
@@ -129,6 +142,8 @@ struct ChangeSubscriber {
     /// Turns `true` at shutdown.
     shutdown: watch::Receiver<bool>,
     dropped: bool,
+    /// Whether the only answer that it gets is gone.
+    is_over: bool,
     shared: SharedServingState,
 }
 
@@ -138,7 +153,7 @@ impl ChangeSubscriber {
         let mut events = EventBuffer::default();
         self.add_missed(&mut events);
         while events.is_empty() {
-            if self.dropped {
+            if self.dropped || self.is_over {
                 return None;
             }
             let passed = tokio::select! {
@@ -158,6 +173,7 @@ impl ChangeSubscriber {
 
     fn add_missed(&mut self, events: &mut EventBuffer) {
         while events.bytes < TARGET_CHUNK_BYTES
+            && !self.is_over
             && let Some(passed) = self.missed.pop_front()
         {
             self.add_changes(events, &passed);
@@ -166,7 +182,7 @@ impl ChangeSubscriber {
 
     /// Adds epochs that are ready, without waiting.
     fn add_ready(&mut self, events: &mut EventBuffer) {
-        while events.bytes < TARGET_CHUNK_BYTES && self.missed.is_empty() && !self.dropped {
+        while events.bytes < TARGET_CHUNK_BYTES && self.missed.is_empty() && !self.dropped && !self.is_over {
             match self.next.try_recv() {
                 Ok(passed) => self.add_changes(events, &passed),
                 // If closed, the next `recv` ends the stream.
@@ -176,11 +192,27 @@ impl ChangeSubscriber {
         }
     }
 
-    fn add_changes(&self, events: &mut EventBuffer, passed: &EpochChanges) {
-        let mut changes =
-            asked_ids(&passed.questions, self.answer).into_iter().filter_map(|id| passed.answer_json(id)).peekable();
-        while let Some(json) = changes.next() {
-            events.add_event(changes.peek().is_none().then_some((self.run, passed.epoch)), "change", json);
+    fn add_changes(&mut self, events: &mut EventBuffer, passed: &EpochChanges) {
+        let mut changes = Vec::new();
+        let names = |id: QuestionId| passed.questions.get(id).map(|question| &question.name);
+        let is_replaced = |name: &QuestionName| passed.added.iter().any(|id| names(*id) == Some(name));
+        for (id, name) in &passed.removed {
+            if self.answer == Some(*id) {
+                // It goes on with the question that takes the name over, if there is one.
+                let replacing = passed.added.iter().copied().find(|added| names(*added) == Some(name));
+                self.is_over = replacing.is_none();
+                self.answer = Some(replacing.unwrap_or(*id));
+            }
+            if !is_replaced(name) && self.answer.is_none_or(|answer| answer == *id) {
+                changes.push(("removed", removed_json(name, passed.epoch)));
+            }
+        }
+        for id in asked_ids(&passed.questions, self.answer) {
+            changes.extend(answer_event(passed, id));
+        }
+        let count = changes.len();
+        for (at, (kind, json)) in changes.into_iter().enumerate() {
+            events.add_event((at + 1 == count).then_some((self.run, passed.epoch)), kind, &json);
         }
     }
 
@@ -196,6 +228,34 @@ impl ChangeSubscriber {
             &Bytes::from(format!("{{\"why\":\"{why}; reconnect to start from a snapshot\"}}")),
         );
     }
+}
+
+/// What an epoch has of an answer: all rows of a new one, or the changes.
+fn answer_event(passed: &EpochChanges, id: QuestionId) -> Option<(&'static str, Bytes)> {
+    if !passed.added.contains(&id) {
+        return Some(("change", passed.answer_json(id)?.clone()));
+    }
+    let json = passed.render_once(id, || {
+        let (question, table, durable_epoch) = passed.first_answer(id)?;
+        let rows = NamedRows { columns: question.columns(), rows: table.rows().collect() };
+        let event = SnapshotEvent {
+            answer: &question.name,
+            epoch: passed.epoch,
+            as_of: passed.as_of,
+            durable_epoch,
+            anew: None,
+            columns: column_bodies(question),
+            order: order_bodies(question),
+            rows,
+        };
+        serde_json::to_vec(&event).ok().map(Bytes::from)
+    });
+    Some(("snapshot", json?.clone()))
+}
+
+/// Data of the event that says that an answer is gone. Names need no escaping.
+fn removed_json(name: &QuestionName, epoch: Epoch) -> Bytes {
+    Bytes::from(format!("{{\"answer\":\"{name}\",\"epoch\":{epoch}}}"))
 }
 
 /// The questions that a subscriber asked for.

@@ -13,6 +13,7 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
 
+use super::question_metrics::write_question_metrics;
 use super::status::{self, RunPhase};
 use super::{SharedServingState, graph, reply};
 use crate::answer_hub::ReadConsistency;
@@ -45,6 +46,7 @@ pub(super) async fn get_metrics(State(shared): State<SharedServingState>) -> Res
     let mut page = MetricsPage::default();
     write_run_metrics(&mut page, &shared);
     write_source_metrics(&mut page, &shared);
+    write_question_metrics(&mut page, &shared);
     write_table_metrics(&mut page, &shared);
     write_serving_metrics(&mut page, &shared);
     reply::typed_response(reply::PROMETHEUS_TYPE, reply::NO_STORE, page.into_text())

@@ -14,6 +14,7 @@ mod page;
 mod params;
 mod permissions;
 mod question_edits;
+mod question_metrics;
 mod question_schemas;
 mod questions;
 mod reply;

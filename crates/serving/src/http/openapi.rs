@@ -6,7 +6,7 @@ use pinflow_dataflows::answer::{AnswerColumn, ColumnType};
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
-use super::question_schemas::{add_question_paths, draft_problem_schema, question_schema};
+use super::question_schemas::{add_question_paths, draft_problem_schema, question_schema, question_status_schema};
 use super::{SharedServingState, params, reply};
 use crate::answer_hub::ReadConsistency;
 use crate::history::MAX_SAMPLES;
@@ -365,6 +365,7 @@ fn status_schema() -> Value {
         ("sources", array_schema(&partition)),
         ("tables", array_schema(&table)),
         ("answers", array_schema(&answer)),
+        ("questions", with_description(array_schema(&question_status_schema()), "Those that have no answer to show")),
         ("state_sizes", object_schema([("inds", held.clone()), ("rows", held.clone()), ("groups", held)])),
         ("memory", memory_schema()),
     ];

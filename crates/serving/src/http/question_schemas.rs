@@ -36,6 +36,17 @@ pub(super) fn question_schema() -> Value {
     ])
 }
 
+/// Schema of a question that has no answer to show, in `/status`.
+pub(super) fn question_status_schema() -> Value {
+    let progress = json!({ "type": ["number", "null"], "minimum": 0, "maximum": 1 });
+    object_schema([
+        ("name", text_schema()),
+        ("state", json!({ "enum": ["filling", "waiting", "stopped"] })),
+        ("progress", with_description(progress, "How much of it is filled; null unless it fills")),
+        ("reason", with_description(optional_text_schema(), "Why it was stopped")),
+    ])
+}
+
 /// Schema of a problem of a question's text.
 pub(super) fn draft_problem_schema() -> Value {
     let place = |what: &str| with_description(optional_count_schema(), what);

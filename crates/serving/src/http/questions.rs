@@ -1,8 +1,11 @@
 //! `GET /questions` and `GET /questions/{name}`: the questions of the run with their SQL, plan, state and costs.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use pinflow_dataflows::graph::QuestionUsage;
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin};
 use serde::Serialize;
 
@@ -13,7 +16,7 @@ use crate::answer_hub::ReadConsistency;
 use crate::answer_view::AnswerView;
 use crate::question_editor::InvalidQuestion;
 use pinflow_core::position::Epoch;
-use pinflow_engine::{QuestionPhase, QuestionState};
+use pinflow_engine::{EngineMetrics, QuestionPhase, QuestionState};
 
 /// JSON body of `/questions`.
 #[derive(Serialize)]
@@ -68,6 +71,26 @@ pub(super) enum QuestionStateName {
     Invalid,
 }
 
+/// A question that waits, fills or was stopped, as `/status` shows it.
+#[derive(Serialize)]
+pub(super) struct QuestionStatus<'a> {
+    name: &'a str,
+    state: QuestionStateName,
+    progress: Option<f64>,
+    reason: Option<&'a str>,
+}
+
+impl QuestionStatus<'_> {
+    pub(super) fn new(state: &QuestionState) -> QuestionStatus<'_> {
+        let (progress, reason) = match &state.phase {
+            QuestionPhase::Waiting => (None, None),
+            QuestionPhase::Filling { done, total } => (Some(fill_progress(*done, *total)), None),
+            QuestionPhase::Stopped { reason, .. } => (None, Some(&**reason)),
+        };
+        QuestionStatus { name: &state.name, state: phase_name(&state.phase), progress, reason }
+    }
+}
+
 /// The state of the question with this id in a view.
 pub(super) fn state_of_question(view: &AnswerView, id: QuestionId) -> Option<QuestionStateName> {
     if view.questions().get(id).is_some() {
@@ -117,14 +140,46 @@ impl QuestionBody<'_> {
     }
 }
 
+/// What each question holds on all workers.
+#[derive(Default)]
+struct QuestionCosts(BTreeMap<QuestionId, QuestionUsage>);
+
+impl QuestionCosts {
+    fn current(metrics: &EngineMetrics) -> QuestionCosts {
+        QuestionCosts(metrics.question_usage().into_iter().map(|usage| (usage.question, usage)).collect())
+    }
+
+    /// Adds what is known of a question.
+    fn fill_in<'a>(&self, id: QuestionId, body: QuestionBody<'a>) -> QuestionBody<'a> {
+        let Some(usage) = self.0.get(&id) else { return body };
+        QuestionBody {
+            groups: Some(usage.groups),
+            bytes: Some(usage.bytes),
+            texts: Some(usage.texts),
+            faults: Some(usage.faults),
+            ns_per_ind: nanos_per_evaluation(usage),
+            ..body
+        }
+    }
+}
+
+/// The mean time of an evaluation, nanoseconds. `None` if it is not measured.
+pub(super) fn nanos_per_evaluation(usage: &QuestionUsage) -> Option<f64> {
+    (usage.evaluated > 0 && usage.nanos > 0).then(|| usage.nanos as f64 / usage.evaluated as f64)
+}
+
 /// All questions of a view: those with an answer, then those without, then those that are stored and invalid.
-fn question_bodies<'a>(view: &'a AnswerView, invalid: &'a [InvalidQuestion], edits: bool) -> Vec<QuestionBody<'a>> {
-    let live = view.questions().iter().map(|(id, question)| QuestionBody {
-        since_epoch: view.live_since(id),
-        rows: Some(view.row_count(Some(id)) as u64),
-        ..QuestionBody::new(question, QuestionStateName::Live, edits)
+fn question_bodies<'a>(
+    view: &'a AnswerView,
+    invalid: &'a [InvalidQuestion],
+    costs: &QuestionCosts,
+    edits: bool,
+) -> Vec<QuestionBody<'a>> {
+    let live = view.questions().iter().map(|(id, question)| {
+        let body = costs.fill_in(id, QuestionBody::new(question, QuestionStateName::Live, edits));
+        QuestionBody { since_epoch: view.live_since(id), rows: Some(view.row_count(Some(id)) as u64), ..body }
     });
-    let others = view.question_states.iter().map(|state| without_answer(state, edits));
+    let others = view.question_states.iter().map(|state| costs.fill_in(state.id, without_answer(state, edits)));
     let invalid = invalid.iter().map(|stored| invalid_body(stored, edits));
     live.chain(others).chain(invalid).collect()
 }
@@ -141,7 +196,7 @@ fn without_answer(state: &QuestionState, edits: bool) -> QuestionBody<'_> {
 }
 
 /// The part of a fill that is done, from 0 to 1.
-fn fill_progress(done: u64, total: u64) -> f64 {
+pub(super) fn fill_progress(done: u64, total: u64) -> f64 {
     if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) }
 }
 
@@ -171,6 +226,7 @@ fn invalid_body(stored: &InvalidQuestion, edits: bool) -> QuestionBody<'_> {
 struct QuestionsView {
     view: AnswerView,
     invalid: Vec<InvalidQuestion>,
+    costs: QuestionCosts,
     edits: bool,
 }
 
@@ -178,11 +234,12 @@ impl QuestionsView {
     fn current(shared: &ServingState) -> Result<QuestionsView, ApiError> {
         let view = shared.answer_hub.current_view(ReadConsistency::Live).ok_or_else(answers::not_ready)?;
         let invalid = shared.editor.as_ref().map(|editor| editor.invalid_questions()).unwrap_or_default();
-        Ok(QuestionsView { view, invalid, edits: shared.edits_questions && shared.editor.is_some() })
+        let costs = QuestionCosts::current(&shared.engine_metrics);
+        Ok(QuestionsView { view, invalid, costs, edits: shared.edits_questions && shared.editor.is_some() })
     }
 
     fn bodies(&self) -> Vec<QuestionBody<'_>> {
-        question_bodies(&self.view, &self.invalid, self.edits)
+        question_bodies(&self.view, &self.invalid, &self.costs, self.edits)
     }
 }
 

@@ -14,6 +14,7 @@ use pinflow_dataflows::rejection::RejectionReason;
 use serde::Serialize;
 
 use super::graph::total_state_sizes;
+use super::questions::QuestionStatus;
 use super::reply::{self, ApiError};
 use super::{SharedServingState, answers, params};
 use crate::answer_hub::ReadConsistency;
@@ -55,6 +56,8 @@ struct StatusBody<'a> {
     sources: Vec<PartitionStatus<'a>>,
     tables: Vec<TableStatus>,
     answers: Vec<AnswerStatus<'a>>,
+    /// Questions that have no answer to show.
+    questions: Vec<QuestionStatus<'a>>,
     state_sizes: StateSizesBody,
     memory: MemoryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,6 +275,7 @@ pub(super) async fn get_status(
         sources: view.sources.iter().zip(rates).map(partition).collect(),
         tables: engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         answers: of.collect(),
+        questions: view.question_states.iter().map(QuestionStatus::new).collect(),
         state_sizes: total_state_sizes(&shared.engine_metrics).into(),
         memory: memory_status(&shared),
         history: samples.map(|limit| HistoryBody {
