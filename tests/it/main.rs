@@ -27,6 +27,7 @@ mod kafka;
 mod kill;
 mod kinesis;
 mod library;
+mod live_questions;
 mod locations;
 mod maintenance;
 mod memory;

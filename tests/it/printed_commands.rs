@@ -60,6 +60,11 @@ impl PrintedCommand {
         self.words.iter().any(|given| given == word)
     }
 
+    /// Whether it changes or lists the questions of a run.
+    fn changes_questions(&self) -> bool {
+        self.has("question") && ["add", "replace", "drop", "list"].iter().any(|word| self.has(word))
+    }
+
     /// The arguments to run it with.
     fn arguments(&self) -> Vec<&str> {
         let replaced =
@@ -149,6 +154,10 @@ fn prepare_folder(folder: &Path) {
     std::os::unix::fs::symlink(root().join("examples/questions"), folder.join("examples/questions")).unwrap();
     let posts = "[[source]]\nkind = \"recording\"\npath = \"examples/recordings\"\n\n[tables]\nurl = \"posts\"\n";
     fs::write(folder.join("posts.toml"), posts).unwrap();
+    // The configuration of the guide about questions.
+    let source = "[[source]]\nkind = \"recording\"\npath = \"examples/recordings\"\nfollow = true\n";
+    let live = format!("{source}[tables]\nurl = \"live\"\n[serve]\nlisten = \"127.0.0.1:0\"\nquestions = true\n");
+    fs::write(folder.join("live.toml"), live).unwrap();
     // `scripts/quickstart.sh` is printed first and creates these tables.
     succeed(pinflow(["run", "examples/quickstart.toml", "--output", "none"]).current_dir(folder));
     // The tables of the pages about operations.
@@ -197,7 +206,7 @@ fn every_printed_command_that_needs_nothing_else_runs() {
         } else {
             let mut process = pinflow(command.arguments());
             process.current_dir(folder);
-            if command.has("query") {
+            if command.has("query") || command.changes_questions() {
                 let run = serving.as_ref().unwrap_or_else(|| panic!("{page}: nothing serves before `{line}`"));
                 process.env("PINFLOW_AT", run.http.address.to_string());
             }
