@@ -98,7 +98,7 @@ fn tables_of_answers_follow_added_questions_and_keep_their_columns() {
     let replaced = post("name=mine&replace=true", BY_COUNTRY);
     assert_eq!((replaced.status, &replaced.json()["error"]), (409, &json!("refused")));
     assert!(replaced.json()["message"].as_str().unwrap().contains("move its folder away"), "{}", replaced.text());
-    let unnamed = post("name=other", "SELECT count(*) FROM pin");
+    let unnamed = post("name=other", "SELECT count(*) AS \"a b\" FROM pin");
     assert_eq!((unnamed.status, &unnamed.json()["error"]), (409, &json!("refused")), "{}", unnamed.text());
     let same = "SELECT category, count(*) AS pins FROM pin WHERE follower_count > 100 GROUP BY category";
     assert_eq!(post("name=mine&replace=true", same).status, 202);
