@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::memory_sink::{MemoryEncoder, OwnedRow};
 
-const PATIENCE_LIMIT: Duration = Duration::from_secs(60);
+const PATIENCE_LIMIT: Duration = Duration::from_secs(20);
 const PARTITIONS: u32 = 2;
 
 /// The questions after an epoch, as a client sees them.
@@ -189,7 +189,8 @@ impl CheckedRun {
             lag_ms: None,
             remaining_bytes: None,
         };
-        self.events.send(SourceEvent::Block(block)).await.expect("the engine runs");
+        let sent = timeout(PATIENCE_LIMIT, self.events.send(SourceEvent::Block(block))).await;
+        sent.expect("the engine takes blocks").expect("the engine runs");
     }
 
     /// Waits until a frame shows this.

@@ -163,7 +163,8 @@ impl WindowSink for MemorySink {
         self.read(None)
     }
     fn snapshot(&self, _: DuplicatePolicy, _: &ReadColumns) -> StoredSnapshot {
-        StoredSnapshot { rows: self.committed.lock().len() as u64, chunks: self.read(self.fault) }
+        let rows = self.committed.lock().len() as u64;
+        StoredSnapshot { rows, chunks: self.read(self.fault) }
     }
     fn paused(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
