@@ -189,7 +189,7 @@ impl OperatorGraph {
         // Timely names each input `Input`. The graph makes them in this order.
         let inputs = operators.iter_mut().filter(|operator| operator.name == "Input");
         let names = Stream::ALL.map(|stream| format!("{stream} input")).into_iter();
-        let names = names.chain(["Question commands", "Rows to fill answers"].map(str::to_owned));
+        let names = names.chain(["Rows to fill answers".to_owned()]);
         for (input, name) in inputs.zip(names) {
             input.name = name;
         }

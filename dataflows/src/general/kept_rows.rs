@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::GeneralLeaves;
-use super::question_commands::QuestionCommand;
 use super::updates::LeafUpdate;
-use crate::joins::{AnyProjection, FillRow};
+use crate::joins::{AnyProjection, FillInput};
 use crate::keys::route_ind;
 use crate::record::Ind;
 use crate::version::ExtraValues;
@@ -31,62 +30,50 @@ pub(crate) enum KeptInput {
         /// The values of its extra columns.
         extra: ExtraValues,
     },
-    /// A row of the tables, for a question that was added later.
-    Fill(FillRow),
+    /// A row of the tables, for a question that was added later, or a notice.
+    Other(FillInput),
 }
 
 impl KeptInput {
-    fn ind(&self) -> Ind {
+    fn route(&self) -> u64 {
         match self {
-            KeptInput::Row { ind, .. } => *ind,
-            KeptInput::Fill(fill) => fill.ind,
+            KeptInput::Row { ind, .. } => route_ind(*ind),
+            KeptInput::Other(other) => other.route(),
         }
     }
 }
 
-/// What belongs to an epoch that is not complete yet.
-struct PendingRows {
-    capability: Capability<u64>,
-    rows: Vec<Vec<KeptInput>>,
-    commands: Vec<QuestionCommand>,
-}
-
-impl PendingRows {
-    fn new(capability: Capability<u64>) -> PendingRows {
-        PendingRows { capability, rows: Vec::new(), commands: Vec::new() }
-    }
-}
+/// The input of epochs that are not complete yet, in the containers it arrived in.
+type PendingRows = BTreeMap<u64, (Capability<u64>, Vec<Vec<KeptInput>>)>;
 
 /// Stores what the questions read of every row, and evaluates them for the `ind`s that get more rows.
 pub(crate) fn evaluate_kept_rows<'s>(
     rows: StreamVec<'s, u64, KeptInput>,
-    commands: StreamVec<'s, u64, QuestionCommand>,
     mut leaves: GeneralLeaves,
 ) -> StreamVec<'s, u64, LeafUpdate> {
-    let by_ind = Exchange::new(|input: &KeptInput| route_ind(input.ind()));
-    rows.binary_frontier(commands, by_ind, Pipeline, "Kept rows", move |_, _| {
-        let mut pending: BTreeMap<u64, PendingRows> = BTreeMap::new();
+    let scope = rows.scope();
+    rows.unary_frontier(Exchange::new(KeptInput::route), "Kept rows", move |_, info| {
+        let activator = scope.activator_for(info.address);
+        let mut pending = PendingRows::new();
         move |(rows, frontier),
-              (commands, command_frontier),
               output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<LeafUpdate>>>| {
             rows.for_each(|time, data| {
-                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingRows::new(time.retain(0)));
-                waiting.rows.push(std::mem::take(data));
-            });
-            commands.for_each(|time, data| {
-                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingRows::new(time.retain(0)));
-                waiting.commands.append(data);
+                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
+                waiting.push(std::mem::take(data));
             });
             while let Some(entry) = pending.first_entry() {
                 let epoch = *entry.key();
-                if frontier.less_equal(&epoch) || command_frontier.less_equal(&epoch) {
+                if frontier.less_equal(&epoch) {
                     break;
                 }
-                let PendingRows { capability, rows, commands } = entry.remove();
-                commands.iter().for_each(|command| leaves.execute_for_kept(command));
+                let (capability, rows) = entry.remove();
+                leaves.begin_kept_epoch(epoch);
                 rows.iter().flatten().for_each(|row| leaves.add_kept_row(row));
                 let mut session = output.session(&capability);
                 leaves.finish_kept_epoch(epoch, &mut |update| session.give(update));
+            }
+            if leaves.free_some() {
+                activator.activate();
             }
         }
     })

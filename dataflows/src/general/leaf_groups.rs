@@ -8,17 +8,23 @@ use pinflow_sql::hash::row_hash;
 use pinflow_sql::incremental::GroupTable;
 
 use super::GeneralQuestion;
-use super::operators::{EpochState, LeafResult, WorkerShare, refuse_wrong_state};
-use super::question_commands::QuestionCommand;
+use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
+use super::question_commands::{CommandLog, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
-use super::updates::{LeafId, LeafUpdate};
+use super::updates::{LeafId, LeafResult, LeafUpdate};
 
 /// The groups of all leaves on one worker.
 pub(super) struct LeafGroups {
     tables: HashMap<LeafId, LeafTable>,
     touched: Vec<LeafId>,
+    /// The groups of questions that were dropped.
+    freed: Vec<GroupTable>,
     share: WorkerShare,
+    commands: CommandLog,
 }
+
+/// The most groups that are freed at once: in about a millisecond.
+const GROUPS_FREED_AT_ONCE: usize = 1_024;
 
 /// The groups of one leaf.
 struct LeafTable {
@@ -36,8 +42,8 @@ impl LeafTable {
 }
 
 impl LeafGroups {
-    pub(super) fn new(share: WorkerShare) -> LeafGroups {
-        LeafGroups { tables: HashMap::new(), touched: Vec::new(), share }
+    pub(super) fn new(share: WorkerShare, commands: CommandLog) -> LeafGroups {
+        LeafGroups { tables: HashMap::new(), touched: Vec::new(), freed: Vec::new(), share, commands }
     }
 
     /// Adds the groups of a question. A group that exists without rows has a row from now on, on the worker that
@@ -55,10 +61,23 @@ impl LeafGroups {
             };
             if group.has_single_group() && self.share.owns(row_hash(&[])) {
                 let rows = held.table.initial_rows(&held.costs.faults);
-                output.extend(rows.into_iter().map(|(row, diff)| (id, row, diff)));
+                output.extend(rows.into_iter().map(|(row, diff)| LeafResult::Row(id, row, diff)));
                 held.count_costs();
             }
             self.tables.insert(id, held);
+        }
+    }
+}
+
+impl LeafGroups {
+    fn execute(&mut self, command: &QuestionCommand, output: &mut Vec<LeafResult>) {
+        match command {
+            QuestionCommand::Add(added) => self.add_question(&added.question, output),
+            QuestionCommand::BeginFill(_) => {}
+            QuestionCommand::Drop(id, _) => {
+                let dropped = self.tables.extract_if(|leaf, _| leaf.question == id.number());
+                self.freed.extend(dropped.map(|(_, held)| held.table));
+            }
         }
     }
 }
@@ -67,21 +86,20 @@ impl EpochState for LeafGroups {
     type Input = LeafUpdate;
     type Output = LeafResult;
 
-    fn execute(&mut self, _: u64, command: &QuestionCommand, output: &mut Vec<LeafResult>) {
-        match command {
-            QuestionCommand::Add(added) => self.add_question(&added.question, output),
-            QuestionCommand::BeginFill(_) => {}
-            QuestionCommand::Drop(id, _) => self.tables.retain(|leaf, _| leaf.question != id.number()),
+    fn apply(&mut self, epoch: u64, input: Vec<Vec<LeafUpdate>>) -> Vec<LeafResult> {
+        let mut output = Vec::new();
+        for command in &*self.commands.of_epoch(epoch) {
+            self.execute(command, &mut output);
         }
-    }
-
-    fn apply(&mut self, epoch: u64, input: Vec<Vec<LeafUpdate>>, output: &mut Vec<LeafResult>) {
         for update in input.into_iter().flatten() {
-            let leaf = update.leaf();
+            let Some(leaf) = update.leaf() else {
+                output.push(LeafResult::Notice { worker: self.share.worker as u64 });
+                continue;
+            };
             // A leaf without groups has no table.
             let Some(held) = self.tables.get_mut(&leaf) else {
                 if let LeafUpdate::Row { row, diff, .. } = update {
-                    output.push((leaf, row, diff));
+                    output.push(LeafResult::Row(leaf, row, diff));
                 }
                 continue;
             };
@@ -92,17 +110,29 @@ impl EpochState for LeafGroups {
             match update {
                 LeafUpdate::Row { row, diff, .. } => held.table.update(&row, diff),
                 LeafUpdate::Partial { group, .. } => held.table.merge(&group),
+                LeafUpdate::Notice { .. } => {}
             }
         }
         for leaf in self.touched.drain(..) {
             let Some(held) = self.tables.get_mut(&leaf) else { continue };
             held.touched = false;
             let faults = &held.costs.faults;
-            let finished = held.table.finish_epoch(faults, &mut |row, diff| output.push((leaf, row, diff)));
+            let finished =
+                held.table.finish_epoch(faults, &mut |row, diff| output.push(LeafResult::Row(leaf, row, diff)));
             if let Err(error) = finished {
                 refuse_wrong_state(&held.name, epoch, error);
             }
             held.count_costs();
         }
+        output
+    }
+
+    fn free_some(&mut self) -> bool {
+        if let Some(table) = self.freed.last_mut()
+            && !table.free_groups(GROUPS_FREED_AT_ONCE)
+        {
+            self.freed.pop();
+        }
+        !self.freed.is_empty()
     }
 }

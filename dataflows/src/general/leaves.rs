@@ -10,45 +10,85 @@ use std::rc::Rc;
 use pinflow_sql::incremental::LeafScratch;
 
 use super::kept_rows::KeptInput;
-use super::question_commands::{NewColumn, QuestionCommand};
+use super::operators::WorkerShare;
+use super::question_commands::{CommandLog, NewColumn, QuestionCommand};
 use super::question_costs::SampleClock;
-use super::question_leaves::{FillPhase, QuestionLeaves};
+use super::question_leaves::{FillPhase, FreedRows, QuestionLeaves};
 use super::updates::LeafUpdate;
 use crate::answer::FillProgress;
-use crate::joins::{ExtraSlabs, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey};
+use crate::joins::{ExtraSlabs, FillInput, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey};
 use crate::keys::KeyId;
 
 /// What is told of the progress of fills: the epoch, and how far a question is at its end.
 pub(crate) type FillListener = Box<dyn FnMut(u64, FillProgress)>;
 
+/// The most keys whose kept rows are freed at once: in about a millisecond.
+const KEYS_FREED_AT_ONCE: usize = 1_024;
+
 /// The leaves of all questions of the general path, on one worker.
 pub(crate) struct GeneralLeaves {
     questions: Vec<QuestionLeaves>,
+    /// The rows that were kept for questions that were dropped.
+    freed: Vec<FreedRows>,
     scratch: LeafScratch,
-    workers: usize,
+    share: WorkerShare,
+    commands: CommandLog,
     clock: SampleClock,
     fills: FillListener,
 }
 
 impl GeneralLeaves {
     /// No questions yet. `fills` is told of the progress of those that are filled.
-    pub(crate) fn new(workers: usize, clock: SampleClock, fills: FillListener) -> GeneralLeaves {
-        GeneralLeaves { questions: Vec::new(), scratch: LeafScratch::default(), workers, clock, fills }
+    pub(crate) fn new(
+        share: WorkerShare,
+        commands: CommandLog,
+        clock: SampleClock,
+        fills: FillListener,
+    ) -> GeneralLeaves {
+        GeneralLeaves {
+            questions: Vec::new(),
+            freed: Vec::new(),
+            scratch: LeafScratch::default(),
+            share,
+            commands,
+            clock,
+            fills,
+        }
     }
 
-    /// Executes a command where every delivery counts. A question covers all rows from the epoch of its command on.
-    pub(super) fn execute_for_kept(&mut self, command: &QuestionCommand) {
-        self.change_questions(command);
+    /// Begins to apply an epoch where every delivery counts. A question covers all rows from the epoch on in which it is
+    /// added.
+    pub(super) fn begin_kept_epoch(&mut self, epoch: u64) {
+        self.commands.of_epoch(epoch).iter().for_each(|command| self.change_questions(command));
+    }
+
+    /// Frees some of the rows that were kept for dropped questions. Returns whether some are left.
+    pub(super) fn free_some(&mut self) -> bool {
+        if let Some(rows) = self.freed.last_mut() {
+            rows.take(KEYS_FREED_AT_ONCE).for_each(drop);
+        }
+        self.freed.retain(|rows| rows.len() > 0);
+        !self.freed.is_empty()
+    }
+
+    /// Gives notice of the commands of an epoch to the next operators.
+    fn emit_notice(&self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) {
+        if !self.commands.of_epoch(epoch).is_empty() {
+            emit(LeafUpdate::Notice { worker: self.share.worker as u64 });
+        }
     }
 
     fn change_questions(&mut self, command: &QuestionCommand) {
         match command {
-            QuestionCommand::Add(added) => self.questions.push(QuestionLeaves::new(added, self.workers)),
+            QuestionCommand::Add(added) => self.questions.push(QuestionLeaves::new(added, self.share.workers)),
             QuestionCommand::BeginFill(id) => {
                 let begins = self.questions.iter_mut().filter(|it| it.id == *id && it.fill == FillPhase::AwaitsRows);
                 begins.for_each(|question| question.fill = FillPhase::CoversBelow(0));
             }
-            QuestionCommand::Drop(id, _) => self.questions.retain(|question| question.id != *id),
+            QuestionCommand::Drop(id, _) => {
+                let dropped = self.questions.extract_if(.., |question| question.id == *id);
+                self.freed.extend(dropped.map(QuestionLeaves::into_kept_rows).filter(|rows| rows.len() > 0));
+            }
         }
     }
 
@@ -62,7 +102,8 @@ impl GeneralLeaves {
                     question.add_kept_row((*ind, relation), (&row, extra), scratch, clock);
                 }
             }
-            KeptInput::Fill(fill) => {
+            KeptInput::Other(FillInput::Notice { .. }) => {}
+            KeptInput::Other(FillInput::Row(fill)) => {
                 let relation = RelationSet::of(&[fill.relation.into()]);
                 for question in self.questions.iter_mut().filter(|it| it.id.number() == fill.question) {
                     question.add_filled_row((fill.ind, relation), &fill.values, scratch, clock);
@@ -73,6 +114,7 @@ impl GeneralLeaves {
 
     /// Ends an epoch where every delivery counts: a fill is complete as soon as all rows of the tables were given.
     pub(super) fn finish_kept_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) {
+        self.emit_notice(epoch, emit);
         for question in &mut self.questions {
             question.emit_updates(emit);
             if let FillPhase::CoversBelow(_) = question.fill {
@@ -84,25 +126,26 @@ impl GeneralLeaves {
 
 impl KeyChangeConsumer for GeneralLeaves {
     type Update = LeafUpdate;
-    type Command = QuestionCommand;
 
     fn is_active(&self) -> bool {
         !self.questions.is_empty()
     }
 
-    fn execute(&mut self, command: QuestionCommand, extra: &mut ExtraSlabs) {
-        match &command {
-            QuestionCommand::Add(added) => {
-                for NewColumn { relation, index, costs } in &added.new_columns {
-                    extra.add_column(*relation, *index, Rc::clone(costs));
+    fn begin_epoch(&mut self, epoch: u64, extra: &mut ExtraSlabs) {
+        for command in &*self.commands.of_epoch(epoch) {
+            match command {
+                QuestionCommand::Add(added) => {
+                    for NewColumn { relation, index, costs } in &added.new_columns {
+                        extra.add_column(*relation, *index, Rc::clone(costs));
+                    }
                 }
+                QuestionCommand::Drop(_, columns) => {
+                    columns.iter().for_each(|(relation, index)| extra.free_column(*relation, *index));
+                }
+                QuestionCommand::BeginFill(_) => {}
             }
-            QuestionCommand::Drop(_, columns) => {
-                columns.iter().for_each(|(relation, index)| extra.free_column(*relation, *index));
-            }
-            QuestionCommand::BeginFill(_) => {}
+            self.change_questions(command);
         }
-        self.change_questions(&command);
     }
 
     fn rows_changed(&mut self, changed: RelationSet, before: &RowsOfKey<'_>, after: &RowsOfKey<'_>) {
@@ -136,6 +179,7 @@ impl KeyChangeConsumer for GeneralLeaves {
     }
 
     fn finish_epoch(&mut self, epoch: u64, keys: usize, emit: &mut dyn FnMut(LeafUpdate)) -> bool {
+        self.emit_notice(epoch, emit);
         let mut is_walking = false;
         for question in &mut self.questions {
             question.emit_updates(emit);

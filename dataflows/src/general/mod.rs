@@ -38,7 +38,7 @@ pub(crate) use fill_plan::FillPlan;
 pub(crate) use kept_rows::{KeptInput, evaluate_kept_rows};
 pub(crate) use leaves::GeneralLeaves;
 pub(crate) use operators::{WorkerShare, maintain_general};
-pub(crate) use question_commands::{AddedQuestion, FillStart, QuestionCommand};
+pub(crate) use question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 pub(crate) use question_costs::{QuestionCosts, SampleClock};
 pub(crate) use scan_columns::extra_exprs_of;
 

@@ -5,23 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use pinflow_sql::datum::Row;
 use pinflow_sql::incremental::StateError;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::leaf_groups::LeafGroups;
-use super::question_commands::QuestionCommand;
-use super::updates::{LeafId, LeafUpdate, question_hash};
+use super::question_commands::CommandLog;
+use super::updates::{LeafResult, LeafUpdate};
 use super::upper_plans::UpperPlans;
 use crate::answer::AnswerUpdate;
-
-/// A change of a leaf's result: a row of the leaf or of its groups.
-pub(crate) type LeafResult = (LeafId, Row, i64);
 
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
@@ -32,13 +28,12 @@ type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerB
 /// If more rows are removed than were added: no answer is better than a wrong one.
 pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
-    commands: &StreamVec<'s, u64, QuestionCommand>,
+    commands: &CommandLog,
     share: WorkerShare,
 ) -> StreamVec<'s, u64, AnswerUpdate> {
-    let groups = LeafGroups::new(share);
-    let results = apply_epochs(updates, commands, ("Groups", LeafUpdate::exchange_hash), groups);
-    let by_question = |(leaf, ..): &LeafResult| question_hash(leaf.question);
-    apply_epochs(results, commands, ("Upper plans", by_question), UpperPlans::new(share))
+    let groups = LeafGroups::new(share, commands.clone());
+    let results = apply_epochs(updates, ("Groups", LeafUpdate::exchange_hash), groups);
+    apply_epochs(results, ("Upper plans", LeafResult::exchange_hash), UpperPlans::new(share, commands.clone()))
 }
 
 /// A state that turns the input of whole epochs into output.
@@ -46,54 +41,42 @@ pub(super) trait EpochState {
     type Input: ExchangeData;
     type Output: Clone + 'static;
 
-    /// Executes a command of an epoch, before its input is applied.
-    fn execute(&mut self, epoch: u64, command: &QuestionCommand, output: &mut Vec<Self::Output>);
+    /// Executes the commands of an epoch, and applies its whole input, in any order.
+    fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>) -> Vec<Self::Output>;
 
-    /// Applies the whole input of an epoch, in any order.
-    fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>, output: &mut Vec<Self::Output>);
+    /// Frees some of what dropped questions held. Returns whether some of it is left.
+    fn free_some(&mut self) -> bool;
 }
 
-/// What belongs to an epoch that is not complete yet. Input is in the containers it arrived in.
-struct PendingInput<T> {
-    capability: Capability<u64>,
-    commands: Vec<QuestionCommand>,
-    input: Vec<Vec<T>>,
-}
-
-impl<T> PendingInput<T> {
-    fn new(capability: Capability<u64>) -> PendingInput<T> {
-        PendingInput { capability, commands: Vec::new(), input: Vec::new() }
-    }
-}
+/// The input of epochs that are not complete yet, in the containers it arrived in.
+type PendingInput<T> = BTreeMap<u64, (Capability<u64>, Vec<Vec<T>>)>;
 
 /// Installs an operator that holds its input until an epoch is complete on all workers, and then applies it to `state`.
 fn apply_epochs<'s, S: EpochState + 'static>(
     input: StreamVec<'s, u64, S::Input>,
-    commands: &StreamVec<'s, u64, QuestionCommand>,
     (name, route): (&str, impl Fn(&S::Input) -> u64 + 'static),
     mut state: S,
 ) -> StreamVec<'s, u64, S::Output> {
-    input.binary_frontier(commands.clone(), Exchange::new(route), Pipeline, name, move |_, _| {
-        let mut pending: BTreeMap<u64, PendingInput<S::Input>> = BTreeMap::new();
-        move |(input, frontier), (commands, command_frontier), output: &mut ResultSession<'_, '_, S::Output>| {
+    let scope = input.scope();
+    input.unary_frontier(Exchange::new(route), name, move |_, info| {
+        let activator = scope.activator_for(info.address);
+        let mut pending: PendingInput<S::Input> = BTreeMap::new();
+        move |(input, frontier), output: &mut ResultSession<'_, '_, S::Output>| {
             input.for_each(|time, data| {
-                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingInput::new(time.retain(0)));
-                waiting.input.push(std::mem::take(data));
-            });
-            commands.for_each(|time, data| {
-                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingInput::new(time.retain(0)));
-                waiting.commands.append(data);
+                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
+                waiting.push(std::mem::take(data));
             });
             while let Some(entry) = pending.first_entry() {
                 let epoch = *entry.key();
-                if frontier.less_equal(&epoch) || command_frontier.less_equal(&epoch) {
+                if frontier.less_equal(&epoch) {
                     break;
                 }
-                let PendingInput { capability, commands, input } = entry.remove();
-                let mut results = Vec::new();
-                commands.iter().for_each(|command| state.execute(epoch, command, &mut results));
-                state.apply(epoch, input, &mut results);
+                let (capability, waiting) = entry.remove();
+                let mut results = state.apply(epoch, waiting);
                 output.session(&capability).give_container(&mut results);
+            }
+            if state.free_some() {
+                activator.activate();
             }
         }
     })

@@ -58,6 +58,9 @@ struct KeptRows {
     filled: u64,
 }
 
+/// Rows that were kept, by `ind`.
+pub(super) type FreedRows = hashbrown::hash_map::IntoIter<Ind, KeyedInput>;
+
 /// What a leaf makes in the current epoch.
 struct LeafOutput {
     id: LeafId,
@@ -267,6 +270,11 @@ impl QuestionLeaves {
             self.fill = FillPhase::Complete;
         }
         Some(FillProgress { question: self.id, done, total })
+    }
+
+    /// The rows that are kept, to be freed one after the other.
+    pub(super) fn into_kept_rows(self) -> FreedRows {
+        self.kept.by_ind.into_iter()
     }
 
     /// Completes a fill by rows of the tables.

@@ -39,13 +39,19 @@ pub(crate) enum LeafUpdate {
         /// What is added to the group.
         group: PartialGroup,
     },
+    /// The epoch has commands for this worker, by index.
+    Notice {
+        /// The index of the worker.
+        worker: u64,
+    },
 }
 
 impl LeafUpdate {
-    /// The leaf.
-    pub(super) fn leaf(&self) -> LeafId {
+    /// The leaf. `None` for a notice.
+    pub(super) fn leaf(&self) -> Option<LeafId> {
         match self {
-            LeafUpdate::Row { leaf, .. } | LeafUpdate::Partial { leaf, .. } => *leaf,
+            LeafUpdate::Row { leaf, .. } | LeafUpdate::Partial { leaf, .. } => Some(*leaf),
+            LeafUpdate::Notice { .. } => None,
         }
     }
 
@@ -58,6 +64,29 @@ impl LeafUpdate {
                 row_hash(key)
             }
             LeafUpdate::Partial { group, .. } => row_hash(&group.key),
+            LeafUpdate::Notice { worker } => *worker,
+        }
+    }
+}
+
+/// A change of a leaf's result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum LeafResult {
+    /// A row of the leaf or of its groups is added, or removed.
+    Row(LeafId, Row, i64),
+    /// The epoch has commands for this worker, by index.
+    Notice {
+        /// The index of the worker.
+        worker: u64,
+    },
+}
+
+impl LeafResult {
+    /// The hash by which results are exchanged to workers: by question.
+    pub(super) fn exchange_hash(&self) -> u64 {
+        match self {
+            LeafResult::Row(leaf, ..) => question_hash(leaf.question),
+            LeafResult::Notice { worker } => *worker,
         }
     }
 }

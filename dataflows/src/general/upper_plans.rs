@@ -8,16 +8,17 @@ use pinflow_sql::datum::Row;
 use pinflow_sql::incremental::{StateError, UpperState};
 
 use super::GeneralQuestion;
-use super::operators::{EpochState, LeafResult, WorkerShare, refuse_wrong_state};
-use super::question_commands::QuestionCommand;
+use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
+use super::question_commands::{CommandLog, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
-use super::updates::{LeafId, question_hash};
+use super::updates::{LeafId, LeafResult, question_hash};
 use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId};
 
 /// The upper plans of the questions on one worker. Only the worker that owns a question has rows of it.
 pub(super) struct UpperPlans {
     plans: HashMap<u32, HeldPlan>,
     share: WorkerShare,
+    commands: CommandLog,
 }
 
 /// The upper plan of one question.
@@ -30,8 +31,8 @@ struct HeldPlan {
 }
 
 impl UpperPlans {
-    pub(super) fn new(share: WorkerShare) -> UpperPlans {
-        UpperPlans { plans: HashMap::new(), share }
+    pub(super) fn new(share: WorkerShare, commands: CommandLog) -> UpperPlans {
+        UpperPlans { plans: HashMap::new(), share, commands }
     }
 
     /// Adds a question. The worker that owns it gives the rows that its answer has without rows of the leaves.
@@ -65,10 +66,7 @@ impl HeldPlan {
     }
 }
 
-impl EpochState for UpperPlans {
-    type Input = LeafResult;
-    type Output = AnswerUpdate;
-
+impl UpperPlans {
     fn execute(&mut self, epoch: u64, command: &QuestionCommand, output: &mut Vec<AnswerUpdate>) {
         match command {
             QuestionCommand::Add(added) => self.add_question(epoch, &added.question, output),
@@ -79,16 +77,34 @@ impl EpochState for UpperPlans {
             }
         }
     }
+}
 
-    fn apply(&mut self, epoch: u64, input: Vec<Vec<LeafResult>>, output: &mut Vec<AnswerUpdate>) {
+impl EpochState for UpperPlans {
+    type Input = LeafResult;
+    type Output = AnswerUpdate;
+
+    fn apply(&mut self, epoch: u64, input: Vec<Vec<LeafResult>>) -> Vec<AnswerUpdate> {
+        let mut output = Vec::new();
+        for command in &*self.commands.of_epoch(epoch) {
+            self.execute(epoch, command, &mut output);
+        }
+        // This is the last operator that has commands.
+        self.commands.remove(epoch);
         let mut by_question: BTreeMap<u32, Vec<(usize, Row, i64)>> = BTreeMap::new();
-        for (LeafId { question, leaf }, row, diff) in input.into_iter().flatten() {
-            by_question.entry(question).or_default().push((leaf.into(), row, diff));
+        for result in input.into_iter().flatten() {
+            if let LeafResult::Row(LeafId { question, leaf }, row, diff) = result {
+                by_question.entry(question).or_default().push((leaf.into(), row, diff));
+            }
         }
         for (question, updates) in by_question {
             let Some(held) = self.plans.get_mut(&question) else { continue };
             let rows = held.state.apply(updates, &held.costs.faults);
-            held.emit_changes(epoch, rows, output);
+            held.emit_changes(epoch, rows, &mut output);
         }
+        output
+    }
+
+    fn free_some(&mut self) -> bool {
+        false
     }
 }

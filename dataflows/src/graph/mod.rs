@@ -34,13 +34,13 @@ use self::question_programs::QuestionPrograms;
 use self::running_questions::RunningQuestions;
 use crate::aggregates::maintain_answers;
 use crate::general::{
-    FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare, evaluate_kept_rows,
+    CommandLog, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare, evaluate_kept_rows,
     maintain_general,
 };
 use crate::input::{BatchedInput, ItemInput, KeptInputs};
 use crate::joins::{
-    self, DeliveryStream, FillRow, GeoProjection, KeepAllJoins, LatestInputs, MarkRequest, PinProjection, ProjectedRow,
-    RowCounters, UserProjection, WalkStep,
+    self, DeliveryStream, FillInput, GeoProjection, KeepAllJoins, LatestInputs, MarkRequest, PinProjection,
+    ProjectedRow, RowCounters, UserProjection, WalkStep,
 };
 use crate::keys::KeyInterner;
 use crate::questions::{Question, QuestionId};
@@ -49,8 +49,8 @@ use crate::symbol::{SymbolHolder, SymbolSweep};
 
 /// The number of keys for which a worker evaluates added questions in one epoch, unless
 /// [`set_keys_per_epoch`](WorkerGraph::set_keys_per_epoch) says otherwise. It takes a few milliseconds: see
-/// `benches/graph.rs`.
-const KEYS_PER_EPOCH: u32 = 8_192;
+/// `benches/live_questions.rs`.
+const KEYS_PER_EPOCH: u32 = 2_048;
 
 /// The number of records that an idle arrangement merges per scheduling: about 0.1 ms of work.
 const IDLE_MERGE_RECORDS: usize = 1_000;
@@ -75,8 +75,11 @@ pub struct WorkerGraph {
     pins: BatchedInput<PinProjection>,
     geos: BatchedInput<GeoProjection>,
     users: BatchedInput<UserProjection>,
-    fills: FillInput,
-    commands: ItemInput<QuestionCommand>,
+    fills: GeneralInput,
+    commands: CommandLog,
+    /// The open epoch.
+    epoch: u64,
+    worker: u64,
     probe: ProbeHandle<u64>,
     keys: Rc<RefCell<KeyInterner>>,
     held: RowCounters,
@@ -88,32 +91,32 @@ pub struct WorkerGraph {
 }
 
 /// The input of rows of the tables for questions that are added.
-enum FillInput {
-    Latest(ItemInput<FillRow>),
+enum GeneralInput {
+    Latest(ItemInput<FillInput>),
     /// Rows that are delivered take this way, too, as long as there are questions of the general path.
     Keep(KeptInputs),
 }
 
-impl FillInput {
-    fn send(&mut self, row: FillRow) {
+impl GeneralInput {
+    fn send(&mut self, item: FillInput) {
         match self {
-            FillInput::Latest(input) => input.send(row),
-            FillInput::Keep(input) => input.borrow_mut().send(KeptInput::Fill(row)),
+            GeneralInput::Latest(input) => input.send(item),
+            GeneralInput::Keep(input) => input.borrow_mut().send(KeptInput::Other(item)),
         }
     }
 
     fn advance_to(&mut self, epoch: u64) {
         match self {
-            FillInput::Latest(input) => input.advance_to(epoch),
-            FillInput::Keep(input) => input.borrow_mut().advance_to(epoch),
+            GeneralInput::Latest(input) => input.advance_to(epoch),
+            GeneralInput::Keep(input) => input.borrow_mut().advance_to(epoch),
         }
     }
 
     /// Where delivered rows are also sent, where that is done.
     fn copies(&self) -> Option<KeptInputs> {
         match self {
-            FillInput::Latest(_) => None,
-            FillInput::Keep(input) => Some(Rc::clone(input)),
+            GeneralInput::Latest(_) => None,
+            GeneralInput::Keep(input) => Some(Rc::clone(input)),
         }
     }
 }
@@ -148,18 +151,18 @@ impl WorkerGraph {
         let programs = QuestionPrograms::new(questions);
         let running = RunningQuestions::new(options.duplicates, programs.compact_answers());
         let QuestionPrograms { aggregates, outputs, general } = programs;
-        let leaves = GeneralLeaves::new(worker.peers(), Rc::clone(&clock), Box::new(fills));
+        let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
+        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), Box::new(fills));
         let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
-            let (commands, command_stream) = scope.new_input();
             let (fills, inputs, updates) = match options.duplicates {
                 DuplicatePolicy::Latest => {
                     let (fills, fill_rows) = scope.new_input();
                     let (pins, geos, users) = (pin_rows, geo_rows, user_rows);
-                    let rows = LatestInputs { pins, geos, users, fills: fill_rows, commands: command_stream.clone() };
+                    let rows = LatestInputs { pins, geos, users, fills: fill_rows };
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
                     let (inputs, updates) = joins::latest_joins(
@@ -169,21 +172,21 @@ impl WorkerGraph {
                         (outputs, leaves, Rc::clone(&step)),
                         marking,
                     );
-                    (FillInput::Latest(fills), inputs, updates)
+                    (GeneralInput::Latest(fills), inputs, updates)
                 }
                 DuplicatePolicy::Keep => {
                     let (kept, kept_rows) = scope.new_input();
                     let joins = keep_all_joins((pin_rows, geo_rows, user_rows), &keys, &held);
-                    let updates = evaluate_kept_rows(kept_rows, command_stream.clone(), leaves);
+                    let updates = evaluate_kept_rows(kept_rows, leaves);
                     let inputs = scope.concatenate(joins.join_all(outputs));
-                    (FillInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
+                    (GeneralInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
                 }
             };
-            let others = maintain_general(updates, &command_stream, share);
+            let others = maintain_general(updates, &commands, share);
             maintain_answers(inputs, others, aggregates, holds_symbols, changes).probe_with(&probe);
-            (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills, commands)
+            (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills)
         });
-        let (pins, geos, users, fills, commands) = inputs;
+        let (pins, geos, users, fills) = inputs;
         let questions = running;
         let mut graph = WorkerGraph {
             pins,
@@ -191,6 +194,8 @@ impl WorkerGraph {
             users,
             fills,
             commands,
+            epoch: 0,
+            worker: share.worker as u64,
             probe,
             keys,
             held,
@@ -300,13 +305,14 @@ impl WorkerGraph {
 
     fn fill_row<R: ProjectedRow>(&mut self, id: QuestionId, ind: Ind, lineage: Lineage, row: &R::Row<'_>) {
         if let Some(row) = self.questions.fill_plan(id).and_then(|plan| plan.fill_row::<R>(ind, lineage, row)) {
-            self.fills.send(row);
+            self.fills.send(FillInput::Row(row));
         }
     }
 
     /// Gives a command to the operators, after which rows carry what the questions need.
     fn send_command(&mut self, command: QuestionCommand) {
-        self.commands.send(command);
+        self.commands.push(self.epoch, command);
+        self.fills.send(FillInput::Notice { worker: self.worker });
         let [pins, geos, users] = self.questions.extra_columns();
         self.pins.set_extra(pins);
         self.geos.set_extra(geos);
@@ -332,7 +338,7 @@ impl WorkerGraph {
         self.geos.advance_to(epoch);
         self.users.advance_to(epoch);
         self.fills.advance_to(epoch);
-        self.commands.advance_to(epoch);
+        self.epoch = epoch;
     }
 
     /// The first epoch that is not complete. All earlier epochs are complete on all workers, and their changes have

@@ -27,14 +27,12 @@ pub struct RowsOfKey<'a> {
 pub trait KeyChangeConsumer: 'static {
     /// What it makes of the changes.
     type Update: Clone + 'static;
-    /// A command for it.
-    type Command: Clone + 'static;
 
     /// Whether it needs to know the changes of rows.
     fn is_active(&self) -> bool;
 
-    /// Executes a command of an epoch, before any change of the epoch.
-    fn execute(&mut self, command: Self::Command, extra: &mut ExtraSlabs);
+    /// Begins to apply an epoch, before any change of it.
+    fn begin_epoch(&mut self, epoch: u64, extra: &mut ExtraSlabs);
 
     /// The row of one relation changes. `before` and `after` differ in nothing else.
     fn rows_changed(&mut self, changed: RelationSet, before: &RowsOfKey<'_>, after: &RowsOfKey<'_>);

@@ -19,16 +19,16 @@ use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{
-    ExtraSlabs, FillRow, GeoProjection, JoinOutputs, JoinedRow, KeyChangeConsumer, PinProjection, ProjectedRow,
-    RelationSet, RowsOfKey, UpdateStream, UserProjection, joined_row,
+    ExtraSlabs, FillInput, FillRow, GeoProjection, JoinOutputs, JoinedRow, KeyChangeConsumer, PinProjection,
+    ProjectedRow, RelationSet, RowsOfKey, UpdateStream, UserProjection, joined_row,
 };
-use crate::keys::{KeyId, KeyInterner, route_by_ind, route_ind};
+use crate::keys::{KeyId, KeyInterner, route_by_ind};
 use crate::record::Ind;
 use crate::slab::ChunkedVec;
 use crate::symbol::{SymbolHolder, SymbolSweep};
@@ -50,14 +50,12 @@ pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<SymbolSweep>)>>>;
 /// The most keys that walks pass in one epoch. Can be changed at any time.
 pub type WalkStep = Rc<Cell<KeyId>>;
 
-/// The inputs of the operator: rows of the three streams, rows of the tables for questions that are added, and commands
-/// for the consumer.
-pub struct LatestInputs<'s, C> {
+/// The inputs of the operator: rows of the three streams, and rows of the tables for questions that are added.
+pub struct LatestInputs<'s> {
     pub(crate) pins: DeliveryStream<'s, PinProjection>,
     pub(crate) geos: DeliveryStream<'s, GeoProjection>,
     pub(crate) users: DeliveryStream<'s, UserProjection>,
-    pub(crate) fills: StreamVec<'s, u64, FillRow>,
-    pub(crate) commands: StreamVec<'s, u64, C>,
+    pub(crate) fills: StreamVec<'s, u64, FillInput>,
 }
 
 /// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`, and what
@@ -65,7 +63,7 @@ pub struct LatestInputs<'s, C> {
 ///
 /// `held` is kept at the number of stored rows, and `bytes` at their size in memory.
 pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
-    inputs: LatestInputs<'s, K::Command>,
+    inputs: LatestInputs<'s>,
     keys: Rc<RefCell<KeyInterner>>,
     (held, bytes): (RowCounters, Rc<Cell<usize>>),
     (outputs, consumer, step): (JoinOutputs<D>, K, WalkStep),
@@ -75,8 +73,7 @@ pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
     let mut pins = builder.new_input(inputs.pins, Exchange::new(route_by_ind));
     let mut geos = builder.new_input(inputs.geos, Exchange::new(route_by_ind));
     let mut users = builder.new_input(inputs.users, Exchange::new(route_by_ind));
-    let mut fills = builder.new_input(inputs.fills, Exchange::new(|row: &FillRow| route_ind(row.ind)));
-    let mut commands = builder.new_input(inputs.commands, Pipeline);
+    let mut fills = builder.new_input(inputs.fills, Exchange::new(FillInput::route));
     let (output, changes) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(D, u64, i64)>>>::from(output);
     let (consumed, consumed_updates) = builder.new_output();
@@ -92,7 +89,6 @@ pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
             geos.for_each(|time, data| pending.deliveries_at(&time).geos.push(std::mem::take(data)));
             users.for_each(|time, data| pending.deliveries_at(&time).users.push(std::mem::take(data)));
             fills.for_each(|time, data| pending.deliveries_at(&time).fills.append(data));
-            commands.for_each(|time, data| pending.deliveries_at(&time).commands.append(data));
             let mut output = output.activate();
             let mut consumed = consumed.activate();
             let is_complete = |epoch: u64| !frontiers.iter().any(|frontier| frontier.less_equal(&epoch));
@@ -124,35 +120,23 @@ pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
 }
 
 /// The deliveries of one epoch, in the containers they arrived in.
-struct EpochDeliveries<C> {
+#[derive(Default)]
+struct EpochDeliveries {
     pins: Vec<Vec<VersionedRow<PinProjection>>>,
     geos: Vec<Vec<VersionedRow<GeoProjection>>>,
     users: Vec<Vec<VersionedRow<UserProjection>>>,
-    fills: Vec<FillRow>,
-    commands: Vec<C>,
-}
-
-impl<C> Default for EpochDeliveries<C> {
-    fn default() -> EpochDeliveries<C> {
-        let (pins, geos, users) = (Vec::new(), Vec::new(), Vec::new());
-        EpochDeliveries { pins, geos, users, fills: Vec::new(), commands: Vec::new() }
-    }
+    fills: Vec<FillInput>,
 }
 
 /// Deliveries of epochs that are not complete yet.
-struct PendingDeliveries<C>(BTreeMap<u64, (OutputCapabilities, EpochDeliveries<C>)>);
+#[derive(Default)]
+struct PendingDeliveries(BTreeMap<u64, (OutputCapabilities, EpochDeliveries)>);
 
 /// The capabilities for both outputs.
 type OutputCapabilities = (Capability<u64>, Capability<u64>);
 
-impl<C> Default for PendingDeliveries<C> {
-    fn default() -> PendingDeliveries<C> {
-        PendingDeliveries(BTreeMap::new())
-    }
-}
-
-impl<C> PendingDeliveries<C> {
-    fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries<C> {
+impl PendingDeliveries {
+    fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries {
         let capabilities = || (time.retain(0), time.retain(1));
         &mut self.0.entry(*time.time()).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
     }
@@ -265,22 +249,23 @@ impl<D, K: KeyChangeConsumer> LatestJoin<D, K> {
     /// Applies a complete epoch. Returns whether a walk is under way, which needs the next epoch.
     fn apply_epoch(
         &mut self,
-        (epoch, deliveries): (u64, EpochDeliveries<K::Command>),
+        (epoch, deliveries): (u64, EpochDeliveries),
         [held_pins, held_geos, held_users]: &RowCounters,
         emit: &mut impl FnMut(D, i64),
         emit_update: &mut dyn FnMut(K::Update),
     ) -> bool {
-        let EpochDeliveries { pins, geos, users, fills, commands } = deliveries;
-        commands.into_iter().for_each(|command| self.consumer.execute(command, &mut self.extra));
+        let EpochDeliveries { pins, geos, users, fills } = deliveries;
+        self.consumer.begin_epoch(epoch, &mut self.extra);
         pins.into_iter().for_each(|pins| self.apply_deliveries(pins, held_pins, emit));
         geos.into_iter().for_each(|geos| self.apply_deliveries(geos, held_geos, emit));
         users.into_iter().for_each(|users| self.apply_deliveries(users, held_users, emit));
-        fills.into_iter().for_each(|fill| self.fill_row(fill));
+        for fill in fills {
+            if let FillInput::Row(row) = fill {
+                self.fill_row(row);
+            }
+        }
         let left = self.walk_keys();
         let is_freeing = self.extra.walk_freed(left);
-        if !self.consumer.is_active() {
-            return is_freeing;
-        }
         let keys = self.keys.borrow().len();
         self.consumer.finish_epoch(epoch, keys, emit_update) || is_freeing
     }

@@ -18,7 +18,7 @@ mod trace_layout;
 
 pub(crate) use extra_slabs::text_count;
 pub use extra_slabs::{ColumnCosts, ExtraSlabs};
-pub use fill_row::FillRow;
+pub use fill_row::{FillInput, FillRow};
 pub(crate) use joined_row::column_or_year;
 pub use joined_row::{HeldColumn, JoinedRow, RelationSet};
 pub use keep_all::KeepAllJoins;
