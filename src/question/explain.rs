@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::memory_estimate::{MemoryEstimate, estimate_memory};
+use super::memory_estimate::{MemoryEstimate, estimate_memory, estimate_state};
 use super::render::type_name;
 use pinflow_dataflows::questions::{Question, QuestionPath};
 use pinflow_sql::catalog::POSTS;
@@ -21,7 +21,7 @@ pub(crate) struct QuestionExplanation {
     pub(super) plan: Vec<String>,
     /// How a run keeps the answer up to date.
     pub(super) path: MaintenancePath,
-    /// What is held in memory for each `ind`.
+    /// What is held in memory.
     pub(super) memory: MemoryEstimate,
     /// What a reader should know.
     pub(super) notes: Vec<String>,
@@ -55,6 +55,10 @@ pub(crate) fn explain_question(question: &Question) -> QuestionExplanation {
         QuestionPath::Compact(_) => MaintenancePath::Fast,
         QuestionPath::General(_) => MaintenancePath::General,
     };
+    let mut memory = estimate_memory(&maintained.scans, &POSTS);
+    if path == MaintenancePath::General {
+        memory.state = estimate_state(&maintained, &POSTS);
+    }
     let columns = bound.columns.iter().map(|column| ExplainedColumn {
         name: column.name.clone(),
         ty: type_name(column.ty),
@@ -67,7 +71,7 @@ pub(crate) fn explain_question(question: &Question) -> QuestionExplanation {
         order: order.map(|order| order.split(", ").map(str::to_owned).collect()).unwrap_or_default(),
         plan: question.explain_plan(),
         path,
-        memory: estimate_memory(&maintained.scans, &POSTS),
+        memory,
         notes: bound.notes.clone(),
     }
 }

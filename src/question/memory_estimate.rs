@@ -1,4 +1,5 @@
-//! What a run holds in memory for each `ind` so that a question can be answered. An estimate.
+//! What a run holds in memory so that a question can be answered: of columns for each `ind`, and of groups and rows. An
+//! estimate.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use serde::Serialize;
 use pinflow_sql::catalog::{CatalogRelation, RelationCatalog};
 use pinflow_sql::datum::{Datum, SqlType};
 use pinflow_sql::expr::{ExprKind, ScalarExpr};
-use pinflow_sql::split::ScanSpec;
+use pinflow_sql::split::{MaintainedPlan, ScanSpec};
 
 /// The length of texts that a value holds itself, bytes. Longer ones are stored beside it.
 const INLINE_TEXT_BYTES: u64 = 24;
@@ -33,6 +34,41 @@ pub(super) struct MemoryEstimate {
     pub(super) held_for_it: Vec<ExtraColumn>,
     /// The estimated size of these, bytes for each `ind`.
     pub(super) bytes_per_ind: u64,
+    /// What operators hold besides: for a question on the general path.
+    pub(super) state: Vec<StatePart>,
+}
+
+/// What one operator holds: `groups · bytes_per_group + rows · bytes_per_row`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct StatePart {
+    /// What it holds.
+    pub(super) holds: &'static str,
+    /// The estimated size of a group, of a partition of a window, or of a key of a join, bytes.
+    pub(super) bytes_per_group: u64,
+    /// The estimated size of a row, or of the different values that aggregates such as `median` and `count(DISTINCT …)`
+    /// hold of one, bytes. Zero if a group is all that is held.
+    pub(super) bytes_per_row: u64,
+}
+
+/// Estimates what the operators of a question hold.
+pub(super) fn estimate_state(plan: &MaintainedPlan, catalog: &RelationCatalog) -> Vec<StatePart> {
+    let owned_bytes = |relation: usize, expr: &ScalarExpr| {
+        let columns = catalog.relations.get(relation).map_or(&[][..], |known| known.columns);
+        let text = match &expr.kind {
+            ExprKind::Column(index) => columns.get(*index).map_or(0, |column| usual_text_bytes(column.name)),
+            _ => COMPUTED_TEXT_BYTES,
+        };
+        usize::try_from(value_bytes(expr.ty, text) - VALUE_BYTES).unwrap_or(usize::MAX)
+    };
+    let parts = plan.estimate_state(&owned_bytes).parts.into_iter();
+    let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    parts
+        .map(|part| StatePart {
+            holds: part.operator,
+            bytes_per_group: size(part.group_bytes),
+            bytes_per_row: size(part.row_bytes()),
+        })
+        .collect()
 }
 
 /// A column, or what is computed of columns, that is held for a question.

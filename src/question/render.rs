@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{ExplainFormat, QuestionFormat};
 use super::explain::{ExplainedColumn, MaintenancePath, QuestionExplanation};
-use super::memory_estimate::ExtraColumn;
+use super::memory_estimate::{ExtraColumn, StatePart};
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
@@ -80,7 +80,21 @@ fn write_memory(explanation: &QuestionExplanation, out: &mut dyn Write) -> io::R
         writeln!(out, "  held for it    {computed}{column}: {bytes} bytes")?;
     }
     let bytes = memory.bytes_per_ind;
-    writeln!(out, "  in all         about {bytes} bytes more, without groups and index (an estimate)")
+    writeln!(out, "  in all         about {bytes} bytes more, without groups and index (an estimate)")?;
+    if !memory.state.is_empty() {
+        writeln!(out, "\nmemory for groups and rows (an estimate)")?;
+    }
+    memory.state.iter().try_for_each(|part| write_state(part, out))
+}
+
+fn write_state(part: &StatePart, out: &mut dyn Write) -> io::Result<()> {
+    let StatePart { holds, bytes_per_group, bytes_per_row } = part;
+    write!(out, "  {holds:14}")?;
+    match (bytes_per_group, bytes_per_row) {
+        (group, 0) => writeln!(out, " {group} bytes for each group"),
+        (0, row) => writeln!(out, " {row} bytes for each row"),
+        (group, row) => writeln!(out, " {group} bytes for each group, and {row} for each different row in it"),
+    }
 }
 
 /// Prints an answer; at most `limit` rows of it.

@@ -12,8 +12,8 @@ use crate::datum::Datum;
 use crate::derive::derive_columns;
 use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::incremental::{
-    GroupSpec, JoinSpec, LeafJoin, LeafNode, LeafProgram, RowOrder, TopSpec, UpperOperator, UpperPlan, WindowSpec,
-    filter_node, project_node,
+    GroupSpec, JoinSpec, LeafJoin, LeafNode, LeafProgram, RowOrder, StateEstimate, TopSpec, UpperOperator, UpperPlan,
+    WindowSpec, estimate_state, filter_node, project_node,
 };
 use crate::key_columns::{KeyColumn, key_columns, key_of_expr};
 use crate::plan::QueryPlan;
@@ -28,6 +28,17 @@ pub struct MaintainedPlan {
     pub leaves: Vec<QuestionLeaf>,
     /// The plan above them.
     pub upper: UpperPlan,
+}
+
+impl MaintainedPlan {
+    /// Estimates what the operators hold. `owned_bytes` says what a value that is read of a relation owns on the heap: of
+    /// a text its length if it has more than 24 bytes.
+    #[must_use]
+    pub fn estimate_state(&self, owned_bytes: &dyn Fn(usize, &ScalarExpr) -> usize) -> StateEstimate {
+        let scans = self.scans.iter().map(|scan| scan.columns.iter().map(|column| owned_bytes(scan.relation, column)));
+        let scans: Vec<Vec<usize>> = scans.map(Iterator::collect).collect();
+        estimate_state(&scans, self.leaves.iter().map(|leaf| (&leaf.program, leaf.group.as_deref())), &self.upper)
+    }
 }
 
 /// What is read of the rows of a relation.

@@ -99,7 +99,7 @@ pub struct GroupTable {
 const KEPT_TOUCHED: usize = 1024;
 
 #[derive(Debug)]
-struct HeldGroup {
+pub(super) struct HeldGroup {
     key: Row,
     cells: GroupCells,
     touched: bool,
@@ -272,6 +272,10 @@ impl GroupTable {
             self.held.add(group.usage());
         }
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.groups.len() == self.groups.capacity() {
+                // Doubling would leave up to half of a large table unused.
+                self.groups.reserve_exact((self.groups.len() / 8).max(4));
+            }
             self.groups.push(None);
             (self.groups.len() - 1) as u32
         });

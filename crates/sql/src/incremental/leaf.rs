@@ -259,6 +259,11 @@ pub struct LeafProgram {
 }
 
 impl LeafProgram {
+    /// The operator whose rows are those of the leaf.
+    pub(super) fn root(&self) -> &LeafNode {
+        &self.root
+    }
+
     pub(crate) fn new(root: LeafNode) -> LeafProgram {
         let mut scans = Vec::new();
         let mut repeated = false;

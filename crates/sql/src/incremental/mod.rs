@@ -34,6 +34,7 @@ mod results;
 mod row_bag;
 mod sorted;
 mod sorted_counts;
+mod state_estimate;
 mod state_usage;
 mod top_rows;
 mod upper;
@@ -49,6 +50,7 @@ pub use group_table::{GroupSpec, GroupTable};
 pub use join_state::JoinSpec;
 pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
 pub use partial_groups::{PartialGroup, PartialGroups};
+pub use state_estimate::{PartEstimate, StateEstimate};
 pub use state_usage::StateUsage;
 pub use top_rows::{RowOrder, TopSpec};
 pub use upper::{UpperOperator, UpperPlan, UpperState};
@@ -57,6 +59,7 @@ pub use window_partitions::WindowSpec;
 pub(crate) use leaf::LeafNode;
 pub(crate) use leaf_join::LeafJoin;
 pub(crate) use leaf_nodes::{filter_node, project_node};
+pub(crate) use state_estimate::estimate_state;
 
 use crate::datum::Row;
 

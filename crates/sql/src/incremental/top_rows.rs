@@ -19,6 +19,11 @@ impl RowOrder {
         RowOrder { keys: keys.iter().map(|key| (key.expr.clone(), SortDirection::of_key(key))).collect() }
     }
 
+    /// The number of values that rows are ordered by first.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// A row with its place in the order.
     pub(super) fn sorted_row(&self, row: Row, faults: &FaultCounter) -> SortedRow {
         let keys = self

@@ -100,7 +100,7 @@ impl PresenceChange {
 }
 
 /// Values in the order of their frequency, then their own.
-type FrequencySet = BTreeSet<(Reverse<i64>, Datum)>;
+pub(super) type FrequencySet = BTreeSet<(Reverse<i64>, Datum)>;
 
 /// The values of a group: a counted map with what percentiles and the mode need besides.
 ///
@@ -117,7 +117,7 @@ pub(super) struct ValueMap {
 
 /// A place in the sorted values. It moves by neighbours: one update moves a percentile by at most one element.
 #[derive(Debug, Clone)]
-struct PlaceCursor {
+pub(super) struct PlaceCursor {
     /// The value at the place. While an epoch is applied, any value.
     value: Datum,
     /// The number of elements smaller than `value`.

@@ -1,5 +1,6 @@
 //! Random plans over random histories: after each epoch the answer is that of the naive evaluator.
 
+mod estimates;
 mod expressions;
 mod histories;
 mod operators;
