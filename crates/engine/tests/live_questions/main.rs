@@ -1,6 +1,8 @@
 //! Questions that are added, replaced and dropped while an engine runs. Every answer that the engine shows is compared with
 //! the batch evaluation over the rows that count, at every epoch.
 
+#![allow(clippy::print_stdout, reason = "a test says which seed fails")]
+
 mod checked_run;
 mod memory_sink;
 
@@ -174,6 +176,45 @@ async fn question_of_an_earlier_run_is_replaced_and_dropped_whatever_its_path() 
         let compared = run.finish().await;
         assert_eq!((compared.ids["fast"].len(), compared.ids["slow"].len()), (2, 2));
     }
+}
+
+/// Adds, replaces and drops questions at random moments. Returns how many answers at an epoch were compared.
+async fn change_questions_at_random(seed: u64) -> usize {
+    let mut posts = PostStream(seed);
+    let duplicates = if posts.below(2) == 0 { DuplicatePolicy::Latest } else { DuplicatePolicy::Keep };
+    let workers = 1 + usize::try_from(posts.below(3)).expect("a small number");
+    let stored = vec![("one", FAST), ("two", MISSING)];
+    let sink = MemorySink { commit_time: Duration::from_millis(posts.below(8)), ..MemorySink::default() };
+    let mut run = CheckedRun::start(sink, RunOptions { workers, duplicates, stored, ..RunOptions::default() }).await;
+    for _ in 0..30 {
+        let blocks = posts.below(8);
+        posts.send_blocks(&mut run, blocks).await;
+        let name = ["one", "two", "three"][posts.below(3) as usize];
+        let sql = [FAST, HELD, JOINED, MISSING][posts.below(4) as usize];
+        // Some are refused, for example because the name is in use.
+        let _ = match posts.below(5) {
+            0 | 1 => run.control.add(run.added(name, sql)).await,
+            2 | 3 => run.control.replace(run.added(name, sql)).await,
+            _ => run.control.drop(name.parse().expect("a name")).await,
+        };
+    }
+    run.control.replace(run.added("one", MISSING)).await.ok();
+    posts.send_blocks(&mut run, 5).await;
+    run.wait_until("all are complete", |seen| seen.states.is_empty()).await;
+    posts.send_blocks(&mut run, 5).await;
+    run.finish().await.answers.values().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_equal_batch_while_questions_change_at_random() {
+    let first = std::env::var("PINFLOW_LIVE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(100);
+    let rounds = std::env::var("PINFLOW_LIVE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(12);
+    let mut compared = 0;
+    for seed in first..first + rounds {
+        println!("seed {seed}");
+        compared += change_questions_at_random(seed).await;
+    }
+    assert!(compared as u64 > 100 * rounds, "only {compared} answers were compared");
 }
 
 #[tokio::test(flavor = "multi_thread")]
