@@ -66,10 +66,21 @@ fn refused_aggregate(name: &str) -> Option<String> {
         "collect_list" | "collect_set" | "array_agg" | "list" | "array_concat_agg" => {
             format!("{name} makes a list, and an answer has single values; string_agg(x, ', ') joins texts")
         }
-        "corr" | "covar_pop" | "covar_samp" | "regr_slope" | "regr_intercept" | "regr_r2" | "regr_count"
-        | "kurtosis" | "skewness" | "entropy" | "product" | "geomean" | "geometric_mean" | "mad" | "histogram"
-        | "histogram_numeric" | "bit_and" | "bit_or" | "bit_xor" | "checksum" | "approx_top_k"
-        | "reservoir_quantile" => {
+        "corr" => format!(
+            "{name} is not maintained; over rows that have both it is \
+             (avg(x * y) - avg(x) * avg(y)) / (stddev_pop(x) * stddev_pop(y))"
+        ),
+        "covar_pop" => format!("{name} is not maintained; over rows that have both it is avg(x * y) - avg(x) * avg(y)"),
+        "regr_slope" => format!(
+            "{name}(y, x) is not maintained; over rows that have both it is (avg(x * y) - avg(x) * avg(y)) / var_pop(x)"
+        ),
+        "product" => format!("{name} is not maintained; of positive numbers it is exp(sum(ln(x)))"),
+        "geomean" | "geometric_mean" => format!("{name} is not maintained; it is exp(avg(ln(x)))"),
+        "histogram" | "histogram_numeric" | "approx_top_k" => format!(
+            "{name} makes a list, and an answer has single values; count rows by value: SELECT x, count(*) … GROUP BY x"
+        ),
+        "covar_samp" | "regr_intercept" | "regr_r2" | "regr_count" | "kurtosis" | "skewness" | "entropy" | "mad"
+        | "bit_and" | "bit_or" | "bit_xor" | "checksum" | "reservoir_quantile" => {
             format!(
                 "{name} is not maintained; there are count, sum, avg, min, max, median, percentile_cont, mode, stddev and variance"
             )

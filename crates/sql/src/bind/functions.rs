@@ -243,7 +243,8 @@ fn refused_function(name: &str) -> Option<String> {
         "posexplode" | "posexplode_outer" | "generate_subscripts" => {
             format!("{name} is not possible, because positions are not kept; use explode")
         }
-        "unix_timestamp" => format!("{name} is not possible; extract(epoch FROM t) gives the seconds since 1970"),
+        "stack" => format!("{name} is not possible; write one SELECT for each row, with UNION ALL"),
+        "columns" => format!("{name} is not possible; name the columns, or leave some out with * EXCLUDE (…)"),
         _ => return None,
     };
     Some(message)

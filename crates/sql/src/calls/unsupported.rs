@@ -5,7 +5,11 @@ const CHANCE: &str = "has another value at every call, and an answer must be the
 const SESSION: &str = "depends on the session, and a question has none; leave it out";
 
 /// Names with the reason why they are refused, and what works instead.
-const UNSUPPORTED: [(&[&str], &str); 19] = [
+const UNSUPPORTED: [(&[&str], &str); 20] = [
+    (
+        &["age"],
+        "is not supported: an interval has no place in an answer; date_diff('year', earlier, later) counts years",
+    ),
     (
         &[
             "now",
@@ -23,7 +27,6 @@ const UNSUPPORTED: [(&[&str], &str); 19] = [
             "clock_timestamp",
             "current_localtimestamp",
             "get_current_timestamp",
-            "age",
             "julianday",
             "datetime",
         ],

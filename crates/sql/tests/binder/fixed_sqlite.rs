@@ -5,7 +5,14 @@ use proptest::prelude::*;
 use super::sqlite::{arb_tables, case_count, compare};
 
 /// Texts that SQLite takes as they are, and means as we do.
-const TEXTS: [&str; 42] = [
+const TEXTS: [&str; 49] = [
+    "SELECT p.ind FROM pin p WHERE EXISTS (SELECT 1 FROM pin q WHERE q.category = p.category AND q.ind <> p.ind AND q.follower_count > p.follower_count)",
+    "SELECT ind FROM user WHERE age > (SELECT avg(age) FROM user) AND ind NOT IN (SELECT ind FROM pin WHERE category IS NULL)",
+    "SELECT ind FROM geo WHERE (country, ind) IN (SELECT country, max(ind) FROM geo GROUP BY country)",
+    "SELECT a.country AS c1, b.country AS c2, count(*) AS n FROM geo a LEFT JOIN geo b ON a.ind = b.ind + 1 GROUP BY 1, 2",
+    "SELECT g.country, p.category, count(*) AS n, rank() OVER (PARTITION BY g.country ORDER BY count(*) DESC) AS r FROM pin p JOIN geo g ON g.ind = p.ind GROUP BY g.country, p.category",
+    "SELECT u.ind, (SELECT count(*) FROM pin p WHERE p.ind = u.ind) + (SELECT count(*) FROM geo g WHERE g.ind = u.ind) AS n FROM user u",
+    "SELECT x.k AS k1, y.k AS k2 FROM (SELECT DISTINCT age % 5 AS k FROM user) AS x FULL JOIN (SELECT DISTINCT follower_count % 5 AS k FROM pin) AS y ON x.k = y.k",
     "SELECT category, (SELECT count(*) FROM geo WHERE geo.ind = pin.ind) AS n FROM pin",
     "SELECT category, (SELECT max(age) + count(*) FROM user u WHERE u.ind = pin.ind) AS n FROM pin",
     "SELECT category, (SELECT coalesce(sum(age), -1) FROM user u WHERE u.ind = pin.ind AND u.age > 1) AS n FROM pin",

@@ -4,7 +4,7 @@ use pinflow_sql::bind::{QuestionParameters, bind_question};
 use pinflow_sql::catalog::POSTS;
 use pinflow_sql::datum::{Datum, SqlType};
 
-use super::bound;
+use super::{bind, bound};
 
 const CASES: &str = include_str!("plans.txt");
 
@@ -134,4 +134,23 @@ fn hidden_columns_hold_what_only_the_order_reads() {
     assert_eq!(question.plan.types(), [SqlType::Text, SqlType::Long, SqlType::Text]);
     let keys: Vec<(usize, bool)> = question.listing.iter().map(|key| (key.column, key.descending)).collect();
     assert_eq!(keys, [(1, true), (2, false)]);
+}
+
+#[test]
+fn columns_without_a_name_of_their_own_have_different_names() {
+    let names = |text: &str| -> Vec<String> { bound(text).columns.into_iter().map(|column| column.name).collect() };
+    let text = "SELECT age % 7, age // 7, age / 7, age AS age_7_2, upper(user_name), UPPER(user_name) FROM user";
+    assert_eq!(names(text), ["age_7", "age_7_3", "age_7_4", "age_7_2", "upper_user_name", "upper_user_name_2"]);
+    assert!(bind("SELECT ind, ind FROM user").is_err());
+}
+
+#[test]
+fn every_example_of_the_functions_page_is_a_question() {
+    let functions = pinflow_sql::functions::catalog().iter().flat_map(|group| group.functions).map(|spec| spec.example);
+    let forms = pinflow_sql::calls::special_forms().iter().map(|form| form.example);
+    let refused = functions.chain(forms).filter_map(|(call, _)| {
+        let text = format!("SELECT ({call}) IS NULL AS x FROM pin");
+        bind(&text).err().map(|error| error.to_string())
+    });
+    assert_eq!(refused.collect::<Vec<_>>(), Vec::<String>::new());
 }
