@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Answers } from "../src/state/answers.js";
 import { Questions, compareWithHeld } from "../src/state/questions.js";
-import { countStates, stateWords } from "../src/text/question_state.js";
+import { countStates, stateReason, stateWords } from "../src/text/question_state.js";
 import { problemRanges, problemWords } from "../src/text/problems.js";
 
 const COLUMNS = [{ name: "n", type: "long" }];
@@ -51,6 +51,12 @@ test("added_or_replaced_question_needs_a_snapshot_once_the_stream_has_come_to_it
 test("states_are_counted_unless_live", () => {
   assert.equal(countStates(["live", "filling", "stopped", "filling"]), "2 filling, 1 stopped");
   assert.equal(countStates(["live"]), "");
+});
+
+test("reason_of_one_line_is_a_sentence_and_a_report_keeps_its_lines", () => {
+  assert.deepEqual(stateReason({ reason: "it holds 1849 groups" }), { words: "It holds 1,849 groups.", report: "" });
+  assert.deepEqual(stateReason({ reason: "a: 1 problem\n  1:8" }), { words: "", report: "a: 1 problem\n  1:8" });
+  assert.deepEqual(stateReason({ reason: null }), { words: "", report: "" });
 });
 
 test("problem_is_marked_by_characters_also_behind_wide_ones", () => {

@@ -30,6 +30,7 @@ run(async (browser, [url, token, admin]) => {
   demand((await other.page.locator(`${ANSWER} tbody tr`).count()) === tried, "the answer is what was tried");
   await replace(page, other.page);
   await drop(page, other.page);
+  await stopped(page, other.page);
   await nothingElse([other, here]);
   return { problems, tried };
 });
@@ -118,6 +119,20 @@ async function drop(page, otherPage) {
   await said(page, `${NAME} is dropped.`);
   for (const each of [page, otherPage]) await each.waitForFunction((card) => !document.querySelector(card), ANSWER);
   await otherPage.waitForFunction(() => document.querySelectorAll("#questions-list tbody tr").length === 11);
+}
+
+/** A question above a limit has no answer, but a card with the reason. */
+async function stopped(page, otherPage) {
+  await page.getByLabel("Name of the answer").fill("pins_by_title");
+  await fill(page, "SELECT title, count(*) AS pins FROM pin GROUP BY title");
+  await press(page, "Add");
+  for (const each of [page, otherPage]) {
+    const state = each.locator('[data-answer="pins_by_title"] .question-state');
+    await state.getByText("Stopped", { exact: true }).waitFor();
+    const reason = await state.locator(".question-reason").textContent();
+    demand(/groups_max is 100;/.test(reason), reason);
+  }
+  await page.waitForFunction(() => document.querySelector("#questions-note").textContent === "12 questions, 1 stopped");
 }
 
 /** Only the refused requests are reported by the browser. */

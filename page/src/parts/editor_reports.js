@@ -2,7 +2,7 @@ import { h } from "../dom.js";
 import { bytes } from "../text/format.js";
 import { sentence } from "../text/words.js";
 import { answerTable } from "./answer_table.js";
-import { codeBlock } from "./question_details.js";
+import { codeBlock } from "./code.js";
 import { sortableTable } from "./table.js";
 
 /**

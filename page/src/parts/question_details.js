@@ -1,6 +1,7 @@
 import { h, setText } from "../dom.js";
 import { bytes, nanoseconds, number } from "../text/format.js";
 import { stateWords } from "../text/question_state.js";
+import { codeBlock } from "./code.js";
 import { keyValues } from "./key_values.js";
 
 const ORIGINS = { builtin: "built in", configured: "from the configuration", added: "added while running" };
@@ -28,9 +29,6 @@ export function questionDetails(title) {
     },
   };
 }
-
-/** Code that can be scrolled by keyboard. */
-export const codeBlock = (label) => h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": label });
 
 /** State and costs. What was not reported is left out. */
 function factsOf(question) {

@@ -1,6 +1,6 @@
 import { h, setText } from "../dom.js";
-import { sentence } from "../text/words.js";
-import { stateMeaning, stateWords } from "../text/question_state.js";
+import { stateMeaning, stateReason, stateWords } from "../text/question_state.js";
+import { codeBlock } from "./code.js";
 
 /**
  * The state of a question that is not live, or whose replacement is not: in words, with progress and reason. Hidden otherwise.
@@ -9,8 +9,8 @@ import { stateMeaning, stateWords } from "../text/question_state.js";
  */
 export function questionState(title) {
   const [mark, words, bar] = [stateMark(), h("span", {}), progressBar(title)];
-  const [means, reason] = [h("p", { class: "question-means" }), h("p", { class: "question-reason" })];
-  const element = h("div", { class: "question-state" }, h("p", { class: "question-words" }, mark.element, words, bar.element), reason, means);
+  const [means, reason, report] = [h("p", { class: "question-means" }), h("p", { class: "question-reason" }), codeBlock(`Problems of ${title}`)];
+  const element = h("div", { class: "question-state" }, h("p", { class: "question-words" }, mark.element, words, bar.element), reason, report, means);
   element.hidden = true;
   return {
     element,
@@ -20,12 +20,14 @@ export function questionState(title) {
       element.hidden = !shown;
       if (!shown) return;
       const replaces = entry.replacement !== null;
-      const text = stateMeaning(shown);
+      const why = stateReason(shown);
       mark.update(shown.state);
       setText(words, replaces ? `Replacement: ${stateWords(shown)}` : sentenceStart(stateWords(shown)));
       bar.update(shown);
-      setText(reason, text.reason && sentence(text.reason));
-      setText(means, replaces && entry.question.state === "live" ? "The answer below is that of the question as it was. The two are exchanged when the replacement is complete." : text.means);
+      setText(reason, why.words);
+      setText(report, why.report);
+      report.hidden = why.report === "";
+      setText(means, replaces && entry.question.state === "live" ? "The answer below is that of the question as it was. The two are exchanged when the replacement is complete." : stateMeaning(shown));
     },
   };
 }

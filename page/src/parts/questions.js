@@ -1,7 +1,7 @@
 import { byId, h, setText } from "../dom.js";
 import { number } from "../text/format.js";
-import { countStates, stateMeaning, stateWords } from "../text/question_state.js";
-import { sentence, withCount } from "../text/words.js";
+import { countStates, stateMeaning, stateReason, stateWords } from "../text/question_state.js";
+import { withCount } from "../text/words.js";
 import { COSTS } from "./question_details.js";
 import { progressBar, sentenceStart, stateMark } from "./question_state.js";
 import { sortableTable } from "./table.js";
@@ -59,7 +59,8 @@ function rowCells(name, actions) {
       mark.update(shown.state);
       setText(words, row.replacement ? `Live, replacement ${stateWords(shown)}` : sentenceStart(stateWords(shown)));
       bar.update(shown);
-      setText(reason, shown.reason ? sentence(stateMeaning(shown).reason) : "");
+      // A report of several lines is in the card.
+      setText(reason, stateReason(shown).report ? stateMeaning(shown) : stateReason(shown).words);
       setText(edit, row.editable ? "Edit" : "Copy");
       edit.setAttribute("aria-label", row.editable ? `Edit ${name}` : `Copy ${name} into the editor`);
       drop.hidden = !row.editable;

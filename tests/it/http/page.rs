@@ -350,8 +350,15 @@ fn question_is_checked_tried_added_replaced_and_dropped_on_the_page() {
         return;
     }
     let place = create_temp_dir();
-    let serve =
-        "[serve]\nlisten = \"127.0.0.1:0\"\nquestions = true\ntokens = { read = \"env:READ\", admin = \"env:ADMIN\" }";
+    let serve = r#"
+        [serve]
+        listen = "127.0.0.1:0"
+        questions = true
+        tokens = { read = "env:READ", admin = "env:ADMIN" }
+
+        [questions]
+        groups_max = 100
+    "#;
     let (serving, _) = posts(place.path(), serve);
     browse("editor.mjs", &[&url(&serving), "r-canary", "a-canary"]);
     serving.stop();
