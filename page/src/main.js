@@ -45,10 +45,9 @@ sections();
 const stream = followChanges({
   epoch(events) {
     page.heardAt = now();
-    const changed = [...answers.take(events, now())];
-    cards.draw(changed);
-    // Only the list of questions tells what an answer that is not held is.
-    if (changed.some((name) => !answers.held.has(name))) pollQuestionsSoon();
+    cards.draw([...answers.take(events, now())]);
+    // A question came or went: its SQL and state are polled.
+    if (events.some(({ kind }) => kind !== "change")) pollQuestionsSoon();
   },
   state(connection) {
     page.connection = connection;
@@ -78,6 +77,7 @@ async function showStatus() {
   try {
     const status = await fetchJson(`/status?history=${past.wanted(now())}`, { timeout: STATUS_TIMEOUT_MS });
     page.heardAt = now();
+    if (JSON.stringify(status.questions) !== JSON.stringify(page.status?.questions)) pollQuestionsSoon();
     page.status = status;
     server.set(status.server_time, now());
     past.add(status.history, now());

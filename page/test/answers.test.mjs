@@ -30,6 +30,15 @@ test("changes make of a snapshot what the server has", () => {
   assert.deepEqual([...answers.take([{ kind: "change", data: { answer: "b", epoch: 6, insert: [], delete: [] } }], 8)], ["b"]);
 });
 
+test("removed answer is no longer held, and a snapshot replaces an answer", () => {
+  const answers = held(COLUMNS, ORDER, [row(2018, "art", 2)]);
+  const columns = [{ name: "n", type: "long", group: false }];
+  answers.take([{ kind: "snapshot", data: { answer: "a", epoch: 4, columns, order: [], rows: [{ n: 1 }] } }], 9);
+  assert.deepEqual([listRows(answers.held.get("a")), answers.held.get("a").snapshotEpoch], [[{ n: 1 }], 4]);
+  assert.deepEqual([...answers.take([{ kind: "removed", data: { answer: "a", epoch: 5 } }], 10)], ["a"]);
+  assert.deepEqual([answers.held.size, answers.epoch], [0, 5]);
+});
+
 test("rows are listed in the order of the answer", () => {
   const answers = held(COLUMNS, ORDER, [row(2019, "b", 1), row(2018, "z", 5), row(2018, "a", 5), row(2018, "m", 9)]);
   assert.deepEqual(

@@ -13,6 +13,7 @@ const FOLLOWERS = "SELECT category, max(follower_count) AS followers, min(follow
 run(async (browser, [url, token, admin]) => {
   const [other, here] = [await enter(browser, url, token), await enter(browser, url, token)];
   const { page } = here;
+  const streams = countStreams(other.page);
   await page.getByLabel("Name of the answer").fill(NAME);
   const problems = await wrongText(page, admin);
   await accessible(page);
@@ -31,6 +32,7 @@ run(async (browser, [url, token, admin]) => {
   await replace(page, other.page);
   await drop(page, other.page);
   await stopped(page, other.page);
+  demand(streams.count === 0, "the stream that the page had has told it all");
   await nothingElse([other, here]);
   return { problems, tried };
 });
@@ -44,6 +46,13 @@ async function enter(browser, url, token) {
   await untilDrawn(opened.page);
   await opened.page.locator("#editor").waitFor();
   return opened;
+}
+
+/** Counts the streams of changes that a page opens from now on. */
+function countStreams(page) {
+  const streams = { count: 0 };
+  page.on("request", (request) => (streams.count += new URL(request.url()).pathname === "/changes"));
+  return streams;
 }
 
 const fill = (page, sql) => page.locator("#editor-sql").fill(sql);

@@ -3,22 +3,28 @@
  *
  * @param {number | (() => number)} every milliseconds between the end of a call and the next one
  * @param {() => Promise<void>} what must handle its own errors
- * @returns {() => void} ends the present wait
+ * @returns {() => void} calls it as soon as the present call has ended, because that one may have come too early
  */
 export function pollWhileVisible(every, what) {
-  let soon = () => {};
+  const wait = { isOver: false, end: () => {} };
   const poll = async () => {
     for (;;) {
+      wait.isOver = false;
       await what();
-      await new Promise((resolve) => {
-        soon = resolve;
-        setTimeout(resolve, typeof every === "function" ? every() : every);
-      });
+      if (!wait.isOver) {
+        await new Promise((resolve) => {
+          wait.end = resolve;
+          setTimeout(resolve, typeof every === "function" ? every() : every);
+        });
+      }
       await untilVisible();
     }
   };
   poll();
-  return () => soon();
+  return () => {
+    wait.isOver = true;
+    wait.end();
+  };
 }
 
 /** Resolves when the page is visible. */

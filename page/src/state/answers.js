@@ -23,6 +23,7 @@ export class Answers {
     for (const { kind, data } of events) {
       if (kind === "snapshot") this.#snapshot(data, now);
       else if (kind === "change") this.#change(data, now);
+      else if (kind === "removed") this.held.delete(data.answer);
       else continue;
       this.epoch = data.epoch;
       this.asOf = data.as_of ?? this.asOf;
