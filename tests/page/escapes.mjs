@@ -33,10 +33,10 @@ run(async (browser, [url]) => {
 async function sqlIsText(page, hostile) {
   const card = page.locator('[data-answer="hostile"]');
   await card.locator(".question summary").click();
-  const sql = await card.locator(".code").first().textContent();
+  const sql = await card.locator(".question .code").first().textContent();
   const missing = hostile.filter((text) => !sql.includes(`-- ${text}`));
   demand(missing.length === 0, `not in the SQL: ${missing.join(" | ")}`);
-  demand((await card.locator(".code").nth(1).textContent()).includes(hostile[0]), "the plan has the text of the condition");
+  demand((await card.locator(".question .code").nth(1).textContent()).includes(hostile[0]), "the plan has the text of the condition");
   await card.getByText(hostile[0], { exact: false }).first().waitFor();
 }
 

@@ -34,7 +34,7 @@ async function details(page) {
   const card = page.locator('[data-answer="totals"]');
   await card.locator(".question summary").focus();
   await page.keyboard.press("Enter");
-  const [sql, plan] = await card.locator(".code").allTextContents();
+  const [sql, plan] = await card.locator(".question .code").allTextContents();
   demand(sql.startsWith("SELECT count(*) AS posts") && /Scan pin/.test(plan), `${sql} ${plan}`);
   const costs = await card.locator(".costs").textContent();
   demand(/Statelive/.test(costs) && /Originfrom the configuration/.test(costs) && /Rows1/.test(costs), costs);
