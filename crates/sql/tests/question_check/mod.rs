@@ -77,7 +77,7 @@ fn count_operators(plan: &QueryPlan, operators: &mut usize, multiplying: &mut us
 /// The answer after each of a few epochs in which rows come, change and go.
 fn compare_answers(plan: &QueryPlan, maintained: MaintainedPlan, text: &str) {
     let epochs: [fn(i64) -> bool; 4] = [|ind| ind < 3, |ind| ind != 1, |_| true, |ind| ind == 4];
-    let mut run = CheckedRun::start(maintained).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let mut run = FuzzedQuestion::start(maintained).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut before: TableRows = Default::default();
     for (epoch, is_there) in epochs.into_iter().enumerate() {
         let after: TableRows = [0, 1, 2].map(|relation| rows_of(&POSTS.relations[relation], relation, is_there));
@@ -112,7 +112,7 @@ fn rows_of(relation: &CatalogRelation, number: usize, is_there: fn(i64) -> bool)
 }
 
 /// A question as a worker maintains it.
-struct CheckedRun {
+struct FuzzedQuestion {
     maintained: MaintainedPlan,
     groups: Vec<Option<GroupTable>>,
     upper: UpperState,
@@ -120,12 +120,12 @@ struct CheckedRun {
     answer: BTreeMap<Row, i64>,
 }
 
-impl CheckedRun {
-    fn start(maintained: MaintainedPlan) -> Result<CheckedRun, StateError> {
+impl FuzzedQuestion {
+    fn start(maintained: MaintainedPlan) -> Result<FuzzedQuestion, StateError> {
         let groups = maintained.leaves.iter().map(|leaf| leaf.group.clone().map(GroupTable::new)).collect();
         let upper = UpperState::new(&maintained.upper);
         let mut run =
-            CheckedRun { maintained, groups, upper, faults: FaultCounter::default(), answer: BTreeMap::new() };
+            FuzzedQuestion { maintained, groups, upper, faults: FaultCounter::default(), answer: BTreeMap::new() };
         let first = run.upper.start(&run.faults)?;
         run.add(first);
         let mut initial = Vec::new();
