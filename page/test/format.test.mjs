@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ago, bytes, milliseconds, number, position, rate, span } from "../src/text/format.js";
+import { memoryWords } from "../src/text/memory.js";
 import { rowCount } from "../src/text/words.js";
 
 test("figures_are_written_so_that_they_can_be_read", () => {
@@ -21,4 +22,18 @@ test("a_list_that_is_cut_says_so", () => {
   assert.equal(rows(44, 3, 3, true), "3 of 44 rows match");
   assert.equal(rows(1_044, 20, 10, true), "20 of 1,044 rows match, 10 shown");
   assert.equal(rows(7, 0, 0, true), "0 of 7 rows match");
+});
+
+test("memory_is_told_by_columns_groups_and_rows", () => {
+  const state = [["groups", 96, 24], ["rows", 0, 40], ["partitions", 96, 0]].map(([holds, bytes_per_group, bytes_per_row]) => ({ holds, bytes_per_group, bytes_per_row }));
+  const memory = { held_anyway: ["pin.ind"], held_for_it: [{ column: "pin.title", is_computed: false, bytes: 75 }], bytes_per_ind: 75, state };
+  assert.deepEqual(memoryWords(memory), [
+    "Columns: about 75 B more for each ind.",
+    "Held for this question: pin.title (75 B).",
+    "Held anyway: pin.ind.",
+    "Groups: about 96 B for each group, and 24 B for each different row in it.",
+    "Rows: about 40 B for each row.",
+    "Partitions: about 96 B for each group.",
+  ]);
+  assert.deepEqual(memoryWords({ held_anyway: [], held_for_it: [], bytes_per_ind: 0, state: [] }), ["Columns: about 0 B more for each ind."]);
 });

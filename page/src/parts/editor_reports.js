@@ -1,5 +1,5 @@
 import { h } from "../dom.js";
-import { bytes } from "../text/format.js";
+import { memoryWords } from "../text/memory.js";
 import { sentence } from "../text/words.js";
 import { answerTable } from "./answer_table.js";
 import { codeBlock } from "./code.js";
@@ -31,15 +31,6 @@ export function checkReport({ columns, order, plan, memory, notes }) {
     h("h4", {}, "Plan"),
     code,
   );
-}
-
-function memoryWords({ held_anyway: anyway, held_for_it: extra, bytes_per_ind: perInd }) {
-  const extras = extra.map(({ column, is_computed, bytes: size }) => `${is_computed ? "computed of " : ""}${column} (${bytes(size)})`);
-  return [
-    `About ${bytes(perInd)} more for each ind, without groups and index: an estimate.`,
-    extras.length > 0 ? `Held for this question: ${extras.join(", ")}.` : "",
-    anyway.length > 0 ? `Held anyway: ${anyway.join(", ")}.` : "",
-  ].filter(Boolean);
 }
 
 /** The rows of a try. */
