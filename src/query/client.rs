@@ -73,7 +73,8 @@ impl QueryClient {
         params: &[(String, String)],
         text: String,
     ) -> Result<Value, QueryError> {
-        let request = self.http.post(self.url(path, params)).header("content-type", "application/sql").body(text);
+        let request =
+            self.http.post(self.url(path, params)).header("content-type", "text/plain; charset=utf-8").body(text);
         parse_reply(self.send(request).await?).await
     }
 

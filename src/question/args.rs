@@ -12,25 +12,25 @@ use crate::query::RunAddress;
 #[derive(Debug, Clone, clap::Args)]
 pub struct QuestionArgs {
     #[command(subcommand)]
-    pub(super) command: QuestionCommand,
+    pub(super) command: QuestionSubcommand,
 }
 
 impl QuestionArgs {
     /// Whether the output is for programs.
     pub(crate) fn is_data(&self) -> bool {
         match &self.command {
-            QuestionCommand::Explain(args) => args.format == ExplainFormat::Json,
-            QuestionCommand::Try(args) => args.output_format() != QuestionFormat::Table,
-            QuestionCommand::List(args) => args.output_format() != QuestionFormat::Table,
-            QuestionCommand::Builtin(_) => true,
-            QuestionCommand::Add(_) | QuestionCommand::Replace(_) | QuestionCommand::Drop(_) => false,
+            QuestionSubcommand::Explain(args) => args.format == ExplainFormat::Json,
+            QuestionSubcommand::Try(args) => args.output_format() != QuestionFormat::Table,
+            QuestionSubcommand::List(args) => args.output_format() != QuestionFormat::Table,
+            QuestionSubcommand::Builtin(_) => true,
+            QuestionSubcommand::Add(_) | QuestionSubcommand::Replace(_) | QuestionSubcommand::Drop(_) => false,
         }
     }
 }
 
 /// The subcommand with its arguments.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub(super) enum QuestionCommand {
+pub(super) enum QuestionSubcommand {
     /// Show the columns of an answer, its plan, and what a run holds in memory for it. Needs neither a run nor tables
     Explain(ExplainArgs),
     /// Answer a question once, over the rows that tables hold now. A run may be writing to them
@@ -132,7 +132,7 @@ pub(super) struct AddArgs {
     #[arg(value_name = "FILE.sql")]
     pub(super) file: PathBuf,
     /// The name of the answer [default: the name of the file without its extension]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "ANSWER")]
     pub(super) name: Option<String>,
     /// Return once the run has accepted the question, without waiting for its answer
     #[arg(long)]

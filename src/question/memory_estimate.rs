@@ -31,7 +31,7 @@ pub(super) struct MemoryEstimate {
     /// Columns that every run holds, as `table.column`.
     pub(super) held_anyway: Vec<String>,
     /// Columns that are held for this question.
-    pub(super) held_for_it: Vec<ExtraColumn>,
+    pub(super) held_for_it: Vec<EstimatedColumn>,
     /// The estimated size of these, bytes for each `ind`.
     pub(super) bytes_per_ind: u64,
     /// What operators hold besides: for a question on the general path.
@@ -73,7 +73,7 @@ pub(super) fn estimate_state(plan: &MaintainedPlan, catalog: &RelationCatalog) -
 
 /// A column, or what is computed of columns, that is held for a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct ExtraColumn {
+pub(super) struct EstimatedColumn {
     /// The column as `table.column`. If it is computed, the columns that it is computed of.
     pub(super) column: String,
     /// Whether the value is computed when a row arrives, and only the result is held.
@@ -124,7 +124,7 @@ impl MemoryEstimate {
             ExprKind::Column(index) => usual(*index),
             _ => COMPUTED_TEXT_BYTES,
         };
-        self.held_for_it.push(ExtraColumn { column, is_computed, bytes: value_bytes(expr.ty, text_bytes) });
+        self.held_for_it.push(EstimatedColumn { column, is_computed, bytes: value_bytes(expr.ty, text_bytes) });
     }
 }
 

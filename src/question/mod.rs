@@ -20,7 +20,7 @@ pub(crate) use flags::{RankingFlags, duplicate_policies};
 pub(crate) use render::answer_json;
 pub(crate) use try_question::{answer_question, count_rows_to_read, inspect_whole_tables};
 
-use args::QuestionCommand;
+use args::QuestionSubcommand;
 
 use crate::config::{QuestionText, compile_text, read_named_question, read_question_text};
 use pinflow_dataflows::graph::GraphOptions;
@@ -32,16 +32,16 @@ use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 /// If a question cannot be read or is wrong, tables cannot be read, or the output cannot be written.
 pub async fn run(args: QuestionArgs, out: &mut (dyn Write + Send)) -> Result<(), QuestionCommandError> {
     match args.command {
-        QuestionCommand::Explain(args) => explain_files(&args, out),
-        QuestionCommand::Try(args) => {
+        QuestionSubcommand::Explain(args) => explain_files(&args, out),
+        QuestionSubcommand::Try(args) => {
             let text = read_question(&args.file)?;
             try_question::run(text, args, out).await
         }
-        QuestionCommand::Add(args) => live::add_question(&args, false, out).await,
-        QuestionCommand::Replace(args) => live::add_question(&args, true, out).await,
-        QuestionCommand::Drop(args) => live::drop_question(&args, out).await,
-        QuestionCommand::List(args) => live::list_questions(&args, out).await,
-        QuestionCommand::Builtin(args) => print_built_in(args.name.as_deref(), out),
+        QuestionSubcommand::Add(args) => live::add_question(&args, false, out).await,
+        QuestionSubcommand::Replace(args) => live::add_question(&args, true, out).await,
+        QuestionSubcommand::Drop(args) => live::drop_question(&args, out).await,
+        QuestionSubcommand::List(args) => live::list_questions(&args, out).await,
+        QuestionSubcommand::Builtin(args) => print_built_in(args.name.as_deref(), out),
     }
 }
 

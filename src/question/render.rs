@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{ExplainFormat, QuestionFormat};
 use super::explain::{ExplainedColumn, MaintenancePath, QuestionExplanation};
-use super::memory_estimate::{ExtraColumn, StatePart};
+use super::memory_estimate::{EstimatedColumn, StatePart};
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
@@ -75,7 +75,7 @@ fn write_memory(explanation: &QuestionExplanation, out: &mut dyn Write) -> io::R
     if !memory.held_anyway.is_empty() {
         writeln!(out, "  held anyway    {}", memory.held_anyway.join(", "))?;
     }
-    for ExtraColumn { column, is_computed, bytes } in &memory.held_for_it {
+    for EstimatedColumn { column, is_computed, bytes } in &memory.held_for_it {
         let computed = if *is_computed { "computed of " } else { "" };
         writeln!(out, "  held for it    {computed}{column}: {bytes} bytes")?;
     }

@@ -196,10 +196,15 @@ impl AnswerHub {
                 durable.retain_changes(epoch_changes);
             }
             let view = &mut durable.view;
-            // Commits end at window ends, so the last of these covers all changes that were just applied.
-            while let Some(cut) = window_ends.pop_front_if(|cut| cut.epoch <= committed) {
-                view.adopt_questions(&cut.questions, cut.epoch);
-                (view.epoch, view.as_of, view.sources) = (cut.epoch, cut.as_of, cut.sources);
+            let mut committed_end = None;
+            while let Some(window_end) = window_ends.pop_front_if(|window_end| window_end.epoch <= committed) {
+                committed_end = Some(window_end);
+            }
+            // Commits end at window ends, so the last of these covers all changes that were just applied. An earlier one
+            // may not have questions that were added since.
+            if let Some(WindowEnd { epoch, as_of, questions, sources }) = committed_end {
+                view.adopt_questions(&questions, epoch);
+                (view.epoch, view.as_of, view.sources) = (epoch, as_of, sources);
             }
             (view.durable_epoch, view.open) = (frame.durable_epoch, frame.open);
         }
@@ -310,6 +315,27 @@ mod tests {
             complete: true,
             last: false,
         }
+    }
+
+    #[test]
+    fn durable_view_keeps_a_question_that_was_added_between_two_windows_that_are_committed_at_once() {
+        let built_in = QuestionSet::built_in(GraphOptions::default());
+        let (_, question) = built_in.iter().next().unwrap();
+        let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
+        let (more, mine) = built_in.with_question(copy).unwrap();
+        let change = |count, diff| AnswerChange {
+            answer: mine,
+            row: AnswerRow::new([AnswerCell::text("fr"), AnswerCell::Long(count)]),
+            diff,
+        };
+        let hub = AnswerHub::new(&built_in);
+        hub.publish_frame(&frame(&built_in, 1, 0, Vec::new()));
+        hub.publish_frame(&frame(&more, 2, 0, vec![change(7, 1)]));
+        hub.publish_frame(&frame(&more, 2, 2, Vec::new()));
+        hub.publish_frame(&frame(&more, 3, 2, vec![change(7, -1), change(8, 1)]));
+        hub.publish_frame(&frame(&more, 3, 3, Vec::new()));
+        let view = hub.current_view(ReadConsistency::Durable).unwrap();
+        assert_eq!((view.epoch, view.as_changes()), (3, vec![change(8, 1)]));
     }
 
     #[test]

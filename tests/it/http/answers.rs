@@ -71,7 +71,8 @@ fn every_route_returns_the_run_it_serves() {
     assert_metrics_are_of(&status, http);
     let document = http.json("/openapi.json");
     for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/changes")) {
-        assert_eq!(http.get(path).status, 200, "{path}");
+        let path = path.replace("{name}", "users_joined_by_year");
+        assert_eq!(http.get(&path).status, 200, "{path}");
     }
     serving.stop();
 }

@@ -31,7 +31,8 @@ fn server_answers_as_its_openapi_document_says() {
     let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
-    let more = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1";
+    let more =
+        "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 1\n[serve]\nlisten = \"127.0.0.1:0\"\nquestions = true";
     let serving = ServingRun::start(place.path(), &configure_followed_recording(place.path(), &recording, more), &[]);
     serving.wait_until_read(900);
     let url = format!("http://{}", serving.http.address);

@@ -101,6 +101,6 @@ fn post_operation() -> Value {
     let what = "Add, replace, explain or try a question (admin)";
     let mut operation = operation_object(what, &parameters, &[("200", &shown), ("202", &accepted)]);
     let text = json!({ "type": "string", "description": "One SELECT, at most 64 KiB" });
-    operation["requestBody"] = json!({ "required": true, "content": { "application/sql": { "schema": text } } });
+    operation["requestBody"] = json!({ "required": true, "content": { "text/plain": { "schema": text } } });
     operation
 }

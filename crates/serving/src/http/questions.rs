@@ -142,11 +142,11 @@ impl QuestionBody<'_> {
 
 /// What each question holds on all workers.
 #[derive(Default)]
-struct QuestionCosts(BTreeMap<QuestionId, QuestionUsage>);
+struct CostsByQuestion(BTreeMap<QuestionId, QuestionUsage>);
 
-impl QuestionCosts {
-    fn current(metrics: &EngineMetrics) -> QuestionCosts {
-        QuestionCosts(metrics.question_usage().into_iter().map(|usage| (usage.question, usage)).collect())
+impl CostsByQuestion {
+    fn current(metrics: &EngineMetrics) -> CostsByQuestion {
+        CostsByQuestion(metrics.question_usage().into_iter().map(|usage| (usage.question, usage)).collect())
     }
 
     /// Adds what is known of a question.
@@ -172,7 +172,7 @@ pub(super) fn nanos_per_evaluation(usage: &QuestionUsage) -> Option<f64> {
 fn question_bodies<'a>(
     view: &'a AnswerView,
     invalid: &'a [InvalidQuestion],
-    costs: &QuestionCosts,
+    costs: &CostsByQuestion,
     edits: bool,
 ) -> Vec<QuestionBody<'a>> {
     let live = view.questions().iter().map(|(id, question)| {
@@ -226,7 +226,7 @@ fn invalid_body(stored: &InvalidQuestion, edits: bool) -> QuestionBody<'_> {
 struct QuestionsView {
     view: AnswerView,
     invalid: Vec<InvalidQuestion>,
-    costs: QuestionCosts,
+    costs: CostsByQuestion,
     edits: bool,
 }
 
@@ -234,7 +234,7 @@ impl QuestionsView {
     fn current(shared: &ServingState) -> Result<QuestionsView, ApiError> {
         let view = shared.answer_hub.current_view(ReadConsistency::Live).ok_or_else(answers::not_ready)?;
         let invalid = shared.editor.as_ref().map(|editor| editor.invalid_questions()).unwrap_or_default();
-        let costs = QuestionCosts::current(&shared.engine_metrics);
+        let costs = CostsByQuestion::current(&shared.engine_metrics);
         Ok(QuestionsView { view, invalid, costs, edits: shared.edits_questions && shared.editor.is_some() })
     }
 
