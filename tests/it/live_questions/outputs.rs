@@ -104,7 +104,6 @@ fn tables_of_answers_follow_added_questions_and_keep_their_columns() {
     assert_eq!(post("name=mine&replace=true", same).status, 202);
     serving.stop();
     let again = ServingRun::start(site.path(), &config, &[]);
-    again.wait_until_ready();
-    assert_eq!(again.http.get("/answers/mine").status, 200);
+    wait_until("it answers", || again.http.get("/answers/mine").status == 200);
     again.stop();
 }
