@@ -94,7 +94,7 @@ fn any_live_arrivals() -> impl Strategy<Value = Vec<RowArrival>> {
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, Default)]
-struct ComparedAnswers {
+struct ComparedLiveAnswers {
     /// Answers at an epoch.
     answers: usize,
     /// Those with rows.
@@ -106,9 +106,9 @@ struct ComparedAnswers {
     in_steps: usize,
 }
 
-impl ComparedAnswers {
-    fn add(self, other: ComparedAnswers) -> ComparedAnswers {
-        ComparedAnswers {
+impl ComparedLiveAnswers {
+    fn add(self, other: ComparedLiveAnswers) -> ComparedLiveAnswers {
+        ComparedLiveAnswers {
             answers: self.answers + other.answers,
             with_rows: self.with_rows + other.with_rows,
             added: self.added + other.added,
@@ -124,8 +124,8 @@ fn check_live_answers(
     options: GraphOptions,
     plan: &LivePlan,
     (log, workers): (&LiveLog, usize),
-) -> Result<ComparedAnswers, TestCaseError> {
-    let mut compared = ComparedAnswers::default();
+) -> Result<ComparedLiveAnswers, TestCaseError> {
+    let mut compared = ComparedLiveAnswers::default();
     let mut tables_by_epoch = BTreeMap::new();
     for (id, question, added, dropped) in &plan.questions {
         let is_first = plan.first.get(*id).is_some();
@@ -199,7 +199,7 @@ fn check_live_histories(duplicates: DuplicatePolicy) {
         max_shrink_time: 30_000,
         ..ProptestConfig::default()
     };
-    let sum = Cell::new(ComparedAnswers::default());
+    let sum = Cell::new(ComparedLiveAnswers::default());
     let checked = TestRunner::new(config).run(&histories, |(arrivals, drafts, options, pace)| {
         let options = GraphOptions { duplicates, ..options };
         let plan = Arc::new(LivePlan::new(&compile_drafts(&drafts, options), &arrivals, duplicates));
