@@ -15,6 +15,7 @@ use crate::answer::{QuestionId, QuestionUsage};
 use crate::general::{
     AddedQuestion, ColumnLease, ExtraColumns, FillPlan, FillStart, GeneralQuestion, QuestionCommand, RelationColumns,
 };
+use crate::joins::ColumnCosts;
 use crate::questions::Question;
 
 /// The questions of a graph on one worker.
@@ -143,7 +144,7 @@ impl RunningQuestions {
         sizes.groups += compact.groups + general.groups;
         sizes.entries += compact.entries + general.rows;
         sizes.group_bytes += compact.bytes();
-        sizes.general_bytes += general.bytes + self.extra.costs().map(|costs| costs.bytes()).sum::<usize>();
+        sizes.general_bytes += general.bytes + self.extra.costs().map(ColumnCosts::bytes).sum::<usize>();
         sizes.faults += faults;
     }
 }
