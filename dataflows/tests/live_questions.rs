@@ -145,7 +145,7 @@ fn check_live_answers(
                 question.sql
             );
             answer.apply(changes.iter().map(|change| (&change.row, change.diff))).expect("changes fit");
-            if !complete.is_some_and(|complete| complete <= epoch) || epoch >= end {
+            if complete.is_none_or(|complete| complete > epoch) || epoch >= end {
                 continue;
             }
             let tables =

@@ -1,18 +1,21 @@
 //! Texts that no row uses are freed while the graph runs, and no answer changes.
 
+mod batch_answers;
 mod histories;
 mod oracle;
 
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use batch_answers::{batch_answer, counting_rows};
+use histories::live::{LIVE_EPOCHS, LivePace, LivePlan, PlannedQuestion, run_live_history};
 use histories::{HistoryTexts, any_arrivals, any_options, any_pace, asked_questions, check_answers, run_history};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
-use pinflow_dataflows::questions::QuestionSet;
+use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionSet};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
 use proptest::collection::btree_set;
-use proptest::prelude::ProptestConfig;
+use proptest::prelude::{ProptestConfig, prop_assert_eq};
 use proptest::test_runner::TestRunner;
 
 /// Enough texts that most are freed and interned again. Some are too long to be stored inline.
@@ -64,6 +67,59 @@ fn sweep_frees_no_symbol_that_is_used_later() {
 #[test]
 fn answers_equal_sql_while_sweeps_reuse_places() {
     check_histories_with_sweeps(false);
+}
+
+/// Questions whose groups and rows have texts of rows.
+const TEXT_QUESTIONS: [&str; 4] = [
+    "SELECT poster_name, count(*) AS posts FROM pin GROUP BY poster_name",
+    "SELECT country, category, max(poster_name) AS poster FROM pin JOIN geo USING (ind) GROUP BY country, category",
+    "SELECT ind, user_name, title FROM user LEFT JOIN pin USING (ind) ORDER BY user_name LIMIT 3",
+    "SELECT category, string_agg(poster_name, ',' ORDER BY poster_name) AS posters FROM pin GROUP BY category",
+];
+
+/// Questions are added, filled step by step from stored rows and dropped, while sweeps free the texts of other rows.
+#[test]
+fn sweep_frees_no_text_that_an_added_question_reads_later() {
+    let _alone = lock_texts(true);
+    let freed = Cell::new(0);
+    let added = proptest::collection::vec((0..9_u64, proptest::option::of(1..8_u64)), TEXT_QUESTIONS.len());
+    let sweeps = btree_set(0..LIVE_EPOCHS, 2..8);
+    let histories = (any_arrivals(MANY_TEXTS), any_pace(), added, sweeps, 1..3_u32);
+    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    let checked = TestRunner::new(config).run(&histories, |(mut arrivals, pace, added, sweeps, keys)| {
+        arrivals.iter_mut().for_each(|arrival| arrival.epoch *= 2);
+        let options = GraphOptions::default();
+        let planned = TEXT_QUESTIONS.iter().zip(added).enumerate().map(|(number, (sql, (added, stays)))| {
+            let name = format!("question_{number}").parse().expect("a valid name");
+            let question = Question::compile(name, sql, options, QuestionOrigin::Configured).expect("compiles");
+            let dropped = stays.map(|stays| added + stays);
+            PlannedQuestion { question, added: Some(added), dropped, is_late: false, fills: vec![(0, 1), (1, 0)] }
+        });
+        let plan = Arc::new(LivePlan::new(&planned.collect::<Vec<_>>(), &arrivals, options.duplicates));
+        let sweeps = sweeps.into_iter().collect();
+        let workers = pace.workers;
+        let pace = LivePace { pace, keys_per_epoch: vec![keys], is_first_late: false, sweeps };
+        let log = run_live_history(&arrivals, options, &plan, &pace);
+        freed.set(freed.get() + log.freed_texts);
+        for (id, question, _, dropped) in &plan.questions {
+            let Some(complete) = log.completed(*id, workers) else { continue };
+            let mut answer = question.empty_table();
+            for epoch in 0..dropped.unwrap_or(LIVE_EPOCHS) {
+                let changes = log.changes.get(&epoch).into_iter().flatten().filter(|it| it.answer == *id);
+                answer.apply(changes.map(|change| (&change.row, change.diff))).expect("changes fit");
+                let rows: Vec<_> = answer.rows().map(|row| row.visible(question.columns()).to_vec()).collect();
+                let tables = counting_rows(&arrivals, options.duplicates, epoch);
+                if epoch >= complete {
+                    prop_assert_eq!(rows, batch_answer(question, &tables), "{} at epoch {}", question.sql, epoch);
+                }
+            }
+        }
+        Ok(())
+    });
+    if let Err(failure) = checked {
+        panic!("{failure}");
+    }
+    assert!(freed.get() >= 300, "{} texts were freed", freed.get());
 }
 
 /// Sends a pin and the geo post with the same key.

@@ -37,6 +37,9 @@ pub(crate) enum QuestionEvent {
     Drop(QuestionId),
 }
 
+/// A row of the tables for a question, by the index of its arrival, and the columns that the question needs.
+type PlannedFill = (QuestionId, usize, ReadColumns);
+
 /// What happens to the questions of a history.
 #[derive(Debug, Default)]
 pub(crate) struct LivePlan {
@@ -47,7 +50,7 @@ pub(crate) struct LivePlan {
     /// By epoch and whether they come after its rows.
     events: BTreeMap<(u64, bool), Vec<QuestionEvent>>,
     /// By worker and epoch: the question, and the index of the arrival.
-    fills: BTreeMap<(usize, u64), Vec<(QuestionId, usize, ReadColumns)>>,
+    fills: BTreeMap<(usize, u64), Vec<PlannedFill>>,
 }
 
 impl LivePlan {
@@ -84,7 +87,7 @@ impl LivePlan {
                     events.push(QuestionEvent::Add { id, question, needed });
                 }
                 let drops_now = |it: &&(QuestionId, Arc<Question>, u64, Option<u64>)| {
-                    it.3 == Some(epoch) && late == (it.0.number() % 2 == 0 || it.2 == epoch)
+                    it.3 == Some(epoch) && late == (it.0.number().is_multiple_of(2) || it.2 == epoch)
                 };
                 for (id, ..) in plan.questions.iter().filter(drops_now) {
                     events.push(QuestionEvent::Drop(*id));
@@ -276,7 +279,7 @@ fn send_row(graph: &mut WorkerGraph, RowArrival { lineage, post, .. }: &RowArriv
 }
 
 /// Gives a row of the tables, with no other columns than those that are needed.
-fn give_fill(graph: &mut WorkerGraph, fill: Option<&(QuestionId, usize, ReadColumns)>, run: &SharedRun) {
+fn give_fill(graph: &mut WorkerGraph, fill: Option<&PlannedFill>, run: &SharedRun) {
     let Some((id, arrival, needed)) = fill else { return };
     let RowArrival { lineage, post, .. } = &run.arrivals[*arrival];
     let all_held = run.options.duplicates == DuplicatePolicy::Keep;
