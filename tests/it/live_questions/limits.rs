@@ -28,15 +28,18 @@ fn question_over_a_limit_is_stopped_with_its_reason_and_others_go_on() {
         ("texts", "SELECT max(title) AS title FROM pin GROUP BY ind % 3", "texts_max"),
     ] {
         let file = site.write_sql(name, sql);
-        let (code, stdout, stderr) = question(&serving, &["add", file.to_str().unwrap()]);
-        // It is shown for a moment if only its last step exceeds the limit.
-        let is_told = stderr.contains(&format!("question `{name}` was stopped")) && stderr.contains(key);
-        assert!(if code == 0 { stdout.contains("is answered") } else { is_told }, "{stdout}{stderr}");
-        wait_until("it is stopped", || listed(&serving, name).iter().any(|of| of["state"] == "stopped"));
+        let (code, _, stderr) = question(&serving, &["add", file.to_str().unwrap()]);
+        assert!(code == 1 && stderr.contains(&format!("question `{name}` was stopped")), "{stderr}");
+        assert!(stderr.contains(key), "{stderr}");
         let body = &listed(&serving, name)[0];
         assert_eq!(body["state"], "stopped");
         assert!(body["since_epoch"].is_u64() && body["reason"].as_str().unwrap().contains(key), "{body}");
         assert_eq!(serving.http.get(&format!("/answers/{name}")).status, 404);
+        // What it would replace stays.
+        let file = site.write_sql("small", sql);
+        let (code, _, stderr) = question(&serving, &["replace", file.to_str().unwrap()]);
+        assert!(code == 1 && stderr.contains(key), "{stderr}");
+        assert_eq!(serving.http.json("/answers/small")["rows"], site.tried_rows(few, "latest"), "{name}");
     }
     let metrics = serving.http.get("/metrics");
     for line in [

@@ -120,10 +120,15 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.questions.is_walking() {
             run_failpoint("question::filling");
         }
-        let changes = self.questions.show_epoch(epoch, changes);
-        if self.questions.has_limits() {
-            self.questions.check_limits(&self.metrics.question_usage(), self.scheduler.open_epoch());
+        if !self.questions.has_limits() {
+            return self.questions.show_epoch(epoch, changes);
         }
+        let (usage, open_epoch) = (self.metrics.question_usage(), self.scheduler.open_epoch());
+        // First, so that a question that exceeds a limit as it is completed is never shown, and the one that it would
+        // replace stays.
+        self.questions.check_limits(&usage, open_epoch);
+        let changes = self.questions.show_epoch(epoch, changes);
+        self.questions.check_limits(&usage, open_epoch);
         changes
     }
 

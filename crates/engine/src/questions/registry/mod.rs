@@ -329,12 +329,21 @@ impl QuestionRegistry {
         if let Some(Err(error)) = self.fill.as_mut().map(|fill| fill.apply_changes(&hidden)) {
             self.stop_filling(epoch + 1, format!("{error}. This is a bug in pinflow").into());
         }
+        self.stop_long_fill(epoch);
         let all_rows = self.complete_fill(epoch);
         // Now that the questions are those at the end of the epoch.
         shown.retain(|change| self.live.get(change.answer).is_some());
         shown.extend(all_rows);
         self.count_rows(&shown);
         shown
+    }
+
+    /// Stops the question that fills if its answer has too many rows, before it can be shown.
+    fn stop_long_fill(&mut self, epoch: Epoch) {
+        let rows = self.fill.as_ref().map_or(0, QuestionFill::answer_rows);
+        if rows > self.policy.limits.rows_max {
+            self.stop_filling(epoch + 1, exceeded_rows(rows, &self.policy.limits).into());
+        }
     }
 
     /// Counts the rows of the answers that have limits.
