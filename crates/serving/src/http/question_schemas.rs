@@ -69,12 +69,17 @@ pub(super) fn add_question_paths(paths: &mut Map<String, Value>) {
     let mut questions = get_operation("All questions", &[], &all);
     questions["post"] = post_operation();
     paths.insert("/questions".to_owned(), questions);
-    let name = parameter_object("name", "path", "The name of the question", &text_schema());
+    let name = parameter_object("name", "path", "The name of the question", &name_schema());
     let one = json_content_object("The question", component_ref("Question"));
     let mut question = get_operation("A question", std::slice::from_ref(&name), &one);
     let dropped = json_content_object("It is dropped", object_schema([("name", text_schema())]));
     question["delete"] = operation_object("Drop an added question (admin)", &[name], &[("202", &dropped)]);
     paths.insert("/questions/{name}".to_owned(), question);
+}
+
+/// Schema of the name of a question.
+fn name_schema() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$" })
 }
 
 /// `POST /questions`
@@ -85,7 +90,7 @@ fn post_operation() -> Value {
             "name",
             "query",
             "The name of its answer; needed unless it is tried or explained",
-            &text_schema(),
+            &name_schema(),
         ),
         parameter_object("replace", "query", "Replace the added question of this name", &flag),
         parameter_object("dry_run", "query", "Explain the question, and change nothing", &flag),
