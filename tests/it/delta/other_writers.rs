@@ -229,7 +229,8 @@ async fn pinflow_stops_compacting_a_table_that_another_engine_optimizes() {
             let Some(window) = engine.window(records, step, epoch) else { break };
             epoch += 1;
             engine.tables.commit(window).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // Longer and longer: where commits follow each other too quickly, a compaction never gets its turn.
+            tokio::time::sleep(std::time::Duration::from_millis(10 * epoch)).await;
         }
         engine.tables.finish().await.unwrap();
         assert_eq!(operations(root.path(), "pin") == 0, other_optimizes);
