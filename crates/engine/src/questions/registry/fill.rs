@@ -91,7 +91,8 @@ impl QuestionFill {
 
     /// Whether all workers have completed it at the end of this epoch, which has passed.
     pub(super) fn is_complete_at(&mut self, epoch: Epoch) -> bool {
-        self.workers.iter_mut().fold(true, |is_complete, worker| worker.is_complete_at(epoch) && is_complete)
+        self.workers.iter_mut().for_each(|worker| worker.advance_to(epoch));
+        self.workers.iter().all(WorkerFill::is_complete)
     }
 
     pub(super) fn answer_rows(&self) -> u64 {
@@ -122,10 +123,13 @@ impl QuestionFill {
 }
 
 impl WorkerFill {
-    fn is_complete_at(&mut self, epoch: Epoch) -> bool {
+    fn advance_to(&mut self, epoch: Epoch) {
         while let Some((_, progress)) = self.reports.pop_front_if(|(reported, _)| *reported <= epoch) {
             self.reached = Some(progress);
         }
+    }
+
+    fn is_complete(&self) -> bool {
         self.reached.is_some_and(|progress| progress.done >= progress.total)
     }
 }

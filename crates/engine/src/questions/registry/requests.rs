@@ -32,7 +32,7 @@ impl QuestionRegistry {
             return Err(QuestionRefusal::NameInUse(question.name));
         }
         self.check_fillable(&question)?;
-        Ok(self.enqueue(question, None, now))
+        Ok(self.enqueue(&question, None, now))
     }
 
     fn request_replacement(&mut self, question: Question, now: Instant) -> Result<QuestionId, QuestionRefusal> {
@@ -43,7 +43,7 @@ impl QuestionRegistry {
         self.check_fillable(&question)?;
         // What was to replace it before, or could not, is of no use any more.
         self.forget_hidden(&question.name);
-        Ok(self.enqueue(question, replaces, now))
+        Ok(self.enqueue(&question, replaces, now))
     }
 
     fn request_drop(&mut self, name: &QuestionName) -> Result<QuestionId, QuestionRefusal> {
@@ -115,7 +115,7 @@ impl QuestionRegistry {
         }
     }
 
-    fn enqueue(&mut self, question: Question, replaces: Option<QuestionId>, requested_at: Instant) -> QuestionId {
+    fn enqueue(&mut self, question: &Question, replaces: Option<QuestionId>, requested_at: Instant) -> QuestionId {
         let (live, id) = self.live.with_reserved_id();
         self.live = live;
         // The operators of the other path have fixed lists of questions.
