@@ -223,7 +223,7 @@ pub(super) fn parse_edit_params(query: Option<&str>) -> Result<EditParams, ApiEr
     for (key, value) in query_pairs(query) {
         match key.as_str() {
             "name" => {
-                name = Some(QuestionName::parse(&value).map_err(|error| ApiError::bad_request(error.to_string()))?)
+                name = Some(QuestionName::parse(&value).map_err(|error| ApiError::bad_request(error.to_string()))?);
             }
             "replace" => replaces = parse_flag(&key, &value)?,
             "dry_run" => is_dry_run = parse_flag(&key, &value)?,

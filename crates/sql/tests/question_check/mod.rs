@@ -26,7 +26,7 @@ const MAX_MESSAGE: usize = 100_000;
 const MAX_MULTIPLYING: usize = 5;
 
 /// The rows of all relations.
-type RelationRows = [Vec<Row>; 3];
+type CheckedRows = [Vec<Row>; 3];
 
 /// What became of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +78,9 @@ fn count_operators(plan: &QueryPlan, operators: &mut usize, multiplying: &mut us
 fn compare_answers(plan: &QueryPlan, maintained: MaintainedPlan, text: &str) {
     let epochs: [fn(i64) -> bool; 4] = [|ind| ind < 3, |ind| ind != 1, |_| true, |ind| ind == 4];
     let mut run = FuzzedQuestion::start(maintained).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let mut before: RelationRows = Default::default();
+    let mut before: CheckedRows = Default::default();
     for (epoch, is_there) in epochs.into_iter().enumerate() {
-        let after: RelationRows = [0, 1, 2].map(|relation| rows_of(&POSTS.relations[relation], relation, is_there));
+        let after: CheckedRows = [0, 1, 2].map(|relation| rows_of(&POSTS.relations[relation], relation, is_there));
         run.apply(&before, &after).unwrap_or_else(|error| panic!("{error}: {text}"));
         let mut expected: BTreeMap<Row, i64> = BTreeMap::new();
         for row in evaluate(plan, &after, &FaultCounter::default()) {
@@ -138,7 +138,7 @@ impl FuzzedQuestion {
         Ok(run)
     }
 
-    fn apply(&mut self, before: &RelationRows, after: &RelationRows) -> Result<(), StateError> {
+    fn apply(&mut self, before: &CheckedRows, after: &CheckedRows) -> Result<(), StateError> {
         let (mut updates, scratch) = (Vec::new(), LeafScratch::default());
         for (index, leaf) in self.maintained.leaves.iter().enumerate() {
             for ind in 0..5 {
@@ -158,7 +158,7 @@ impl FuzzedQuestion {
         Ok(())
     }
 
-    fn input_of(&self, tables: &RelationRows, ind: i64) -> KeyedInput {
+    fn input_of(&self, tables: &CheckedRows, ind: i64) -> KeyedInput {
         let mut input = KeyedInput::new(self.maintained.scans.len());
         for (scan, rows) in self.maintained.scans.iter().zip(&mut input.scans) {
             for row in tables[scan.relation].iter().filter(|row| row[0] == Datum::Long(ind)) {
