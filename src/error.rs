@@ -185,8 +185,12 @@ mod tests {
         let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
         let read = || SourceError::Read { partition: String::new(), cause: missing() };
         let engine = |error| CommandError::Run(RunError::Engine(error));
-        let rejected =
-            |status| QueryError::Rejected { at: at.clone(), status, name: String::new(), message: String::new() };
+        let rejected = |status| QueryError::Rejected {
+            at: Box::new(at.clone()),
+            status,
+            name: String::new(),
+            message: String::new(),
+        };
         let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
         let taken = "another pinflow has taken over the tables";
         vec![
@@ -234,7 +238,7 @@ mod tests {
             (QueryError::Usage(usage()).into(), value),
             (QueryError::Token(secret()).into(), "missing secret"),
             (QueryError::CaFile(no_ca_file()).into(), file),
-            (QueryError::Unreachable { at: at.clone(), reason: String::new() }.into(), failed),
+            (QueryError::Unreachable { at: Box::new(at.clone()), reason: String::new() }.into(), failed),
             (rejected(reqwest::StatusCode::NOT_FOUND).into(), failed),
             (QueryError::Output(missing()).into(), failed),
             (QuestionCommandError::File(QuestionFileError::Empty { what: String::new() }).into(), file),
@@ -288,7 +292,7 @@ mod tests {
     #[test]
     fn query_errors_say_what_to_do_after_the_message() {
         let at = url::Url::parse("http://localhost").unwrap();
-        let error = QueryError::Unreachable { at, reason: "connection refused".to_owned() };
+        let error = QueryError::Unreachable { at: Box::new(at), reason: "connection refused".to_owned() };
         let text = pinflow_core::user_error::user_error_text(&CommandError::from(error));
         assert!(
             text.starts_with("cannot reach http://localhost/: connection refused; does a run serve there"),

@@ -87,9 +87,9 @@ impl LiveQuestionEditor {
         let fixed = self.fixed.iter().find(|(_, other)| other.name.eq_ignore_ascii_case(name));
         let Some((_, other)) = fixed else { return Ok(()) };
         Err(match other.origin {
-            _ if !changes => refusal(QuestionRefusal::NameInUse(other.name.clone())),
-            QuestionOrigin::BuiltIn => refusal(QuestionRefusal::BuiltIn(other.name.clone())),
-            _ => refusal(QuestionRefusal::Configured(other.name.clone())),
+            _ if !changes => refusal(&QuestionRefusal::NameInUse(other.name.clone())),
+            QuestionOrigin::BuiltIn => refusal(&QuestionRefusal::BuiltIn(other.name.clone())),
+            _ => refusal(&QuestionRefusal::Configured(other.name.clone())),
         })
     }
 
@@ -163,7 +163,7 @@ impl QuestionEditor for LiveQuestionEditor {
         if let Some(store) = &self.store
             && !store.create(&draft.name, &draft.sql).await.map_err(|error| not_stored(&error))?
         {
-            return Err(refusal(QuestionRefusal::NameInUse(draft.name)));
+            return Err(refusal(&QuestionRefusal::NameInUse(draft.name)));
         }
         let accepted = self.accept(question, false, false).await;
         if accepted.is_err()
@@ -171,7 +171,7 @@ impl QuestionEditor for LiveQuestionEditor {
         {
             undo(&draft.name, store.delete(&draft.name).await);
         }
-        accepted.map_err(refusal)
+        accepted.map_err(|refused| refusal(&refused))
     }
 
     async fn replace_question(&self, draft: QuestionDraft) -> Result<AcceptedQuestion, QuestionEditError> {
@@ -196,7 +196,7 @@ impl QuestionEditor for LiveQuestionEditor {
                 undo(&draft.name, undone);
             }
         }
-        accepted.map_err(refusal)
+        accepted.map_err(|refused| refusal(&refused))
     }
 
     async fn drop_question(&self, name: &QuestionName) -> Result<(), QuestionEditError> {
@@ -215,7 +215,7 @@ impl QuestionEditor for LiveQuestionEditor {
                 if let (Some(store), Some(contents)) = (&self.store, &before) {
                     undo(name, store.replace_bytes(name, contents).await);
                 }
-                return Err(refusal(refused));
+                return Err(refusal(&refused));
             }
         }
         self.forget_invalid(name);
@@ -265,7 +265,7 @@ fn not_stored(error: &StorageError) -> QuestionEditError {
     ))
 }
 
-fn refusal(refused: QuestionRefusal) -> QuestionEditError {
+fn refusal(refused: &QuestionRefusal) -> QuestionEditError {
     let text = refused.to_string();
     match refused {
         QuestionRefusal::NameInUse(_) => QuestionEditError::NameInUse(text),

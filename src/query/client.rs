@@ -99,7 +99,7 @@ impl QueryClient {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
-        let unreachable = |error| QueryError::Unreachable { at: self.at.clone(), reason: error_text(&error) };
+        let unreachable = |error| QueryError::Unreachable { at: Box::new(self.at.clone()), reason: error_text(&error) };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status.is_success() {
@@ -110,7 +110,7 @@ impl QueryClient {
         let field = |name: &str| error.as_ref().and_then(|error| error[name].as_str()).map(str::to_owned);
         let (name, message) = (field("error"), field("message"));
         let message = message.unwrap_or_else(|| "no error message".to_owned());
-        Err(QueryError::Rejected { at: self.at.clone(), status, name: name.unwrap_or_default(), message })
+        Err(QueryError::Rejected { at: Box::new(self.at.clone()), status, name: name.unwrap_or_default(), message })
     }
 
     pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> Result<Vec<u8>, QueryError> {

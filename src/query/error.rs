@@ -28,7 +28,7 @@ pub enum QueryError {
     #[error("cannot reach {at}: {reason}")]
     Unreachable {
         /// Its address.
-        at: Url,
+        at: Box<Url>,
         /// Why.
         reason: String,
     },
@@ -36,7 +36,7 @@ pub enum QueryError {
     #[error("{at} answers {status}: {message}")]
     Rejected {
         /// Its address.
-        at: Url,
+        at: Box<Url>,
         /// The status.
         status: StatusCode,
         /// The server's name for the error.
