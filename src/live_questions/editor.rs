@@ -106,6 +106,16 @@ impl LiveQuestionEditor {
         config.check_existing_tables(question, root, pipeline).await.map_err(refused)
     }
 
+    /// Stores a question of a new name. `false` if one of this name is stored already.
+    async fn create_file(store: &QuestionStore, draft: &QuestionDraft) -> Result<bool, QuestionEditError> {
+        let created = store.create(&draft.name, &draft.sql).await;
+        if created.is_err() {
+            // It may be stored nevertheless.
+            undo(&draft.name, store.delete(&draft.name).await);
+        }
+        created.map_err(|error| not_stored(&error))
+    }
+
     /// Adds a question to the engine, which may know one of this name or not.
     async fn accept(
         &self,
@@ -160,10 +170,12 @@ impl QuestionEditor for LiveQuestionEditor {
         self.check_is_not_fixed(&draft.name, false)?;
         self.check_answer_tables(&question).await?;
         let _turn = self.turn.lock().await;
-        if let Some(store) = &self.store
-            && !store.create(&draft.name, &draft.sql).await.map_err(|error| not_stored(&error))?
-        {
-            return Err(refusal(&QuestionRefusal::NameInUse(draft.name)));
+        if let Some(store) = &self.store {
+            // A bucket cannot tell the file of another question from its own, if they are equal.
+            let is_in_use = store.read(&draft.name).await.map_err(|error| not_stored(&error))?.is_some();
+            if is_in_use || !Self::create_file(store, &draft).await? {
+                return Err(refusal(&QuestionRefusal::NameInUse(draft.name)));
+            }
         }
         let accepted = self.accept(question, false, false).await;
         if accepted.is_err()
@@ -182,18 +194,18 @@ impl QuestionEditor for LiveQuestionEditor {
         let mut before = None;
         if let Some(store) = &self.store {
             before = store.read(&draft.name).await.map_err(|error| not_stored(&error))?;
-            store.replace(&draft.name, &draft.sql).await.map_err(|error| not_stored(&error))?;
+            if let Err(error) = store.replace(&draft.name, &draft.sql).await {
+                // It may be stored nevertheless.
+                undo(&draft.name, restore(store, &draft.name, before.as_deref()).await);
+                return Err(not_stored(&error));
+            }
         }
         let accepted = self.accept(question, true, before.is_some()).await;
         match (&accepted, &self.store) {
             (Ok(_), _) => self.forget_invalid(&draft.name),
             (Err(_), None) => {}
             (Err(_), Some(store)) => {
-                let undone = match &before {
-                    Some(contents) => store.replace_bytes(&draft.name, contents).await,
-                    None => store.delete(&draft.name).await,
-                };
-                undo(&draft.name, undone);
+                undo(&draft.name, restore(store, &draft.name, before.as_deref()).await);
             }
         }
         accepted.map_err(|refused| refusal(&refused))
@@ -212,8 +224,8 @@ impl QuestionEditor for LiveQuestionEditor {
             // The engine does not know a stored question that it could not answer.
             Err(QuestionRefusal::UnknownName(_)) if before.is_some() => {}
             Err(refused) => {
-                if let (Some(store), Some(contents)) = (&self.store, &before) {
-                    undo(name, store.replace_bytes(name, contents).await);
+                if let Some(store) = &self.store {
+                    undo(name, restore(store, name, before.as_deref()).await);
                 }
                 return Err(refusal(&refused));
             }
@@ -247,13 +259,21 @@ impl QuestionEditor for LiveQuestionEditor {
     }
 }
 
-/// Logs that a change could not be undone after the engine had refused it.
+/// Puts the file of a question back as it was before a change. `None`: there was none.
+async fn restore(store: &QuestionStore, name: &QuestionName, before: Option<&[u8]>) -> Result<(), StorageError> {
+    match before {
+        Some(contents) => store.replace_bytes(name, contents).await,
+        None => store.delete(name).await,
+    }
+}
+
+/// Logs that a change of the stored question could not be undone.
 fn undo(name: &QuestionName, undone: Result<(), StorageError>) {
     if let Err(error) = undone {
         tracing::error!(
             question = %name,
             reason = error_text(&error),
-            "the stored question could not be put back as it was; the next start takes it up as it is stored"
+            "the stored question could not be put back as it was before a change that failed; the next start takes it up as it is stored"
         );
     }
 }

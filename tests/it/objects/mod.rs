@@ -5,4 +5,5 @@ mod archive;
 mod errors;
 mod kill;
 mod maintenance;
+mod questions;
 mod tls;

@@ -59,16 +59,17 @@ pub(super) async fn post_question(
     let EditParams { name, action } = parse_edit_params(query.as_deref()).map_err(ApiError::into_response)?;
     let sql = read_question(body).await.map_err(ApiError::into_response)?;
     let draft = QuestionDraft { name, sql };
-    let name = draft.name.clone();
+    let (name, editor) = (draft.name.clone(), Arc::clone(editor));
     let accepted = match action {
         EditAction::DryRun => {
             return editor.explain_question(&draft).map(|body| reply::json_response(&body)).map_err(edit_error);
         }
         EditAction::Try { limit } => {
-            return editor.try_question(draft, limit).await.map(|body| reply::json_response(&body)).map_err(edit_error);
+            let tried = run_to_end(async move { editor.try_question(draft, limit).await }).await?;
+            return tried.map(|body| reply::json_response(&body)).map_err(edit_error);
         }
-        EditAction::Add => editor.add_question(draft).await,
-        EditAction::Replace => editor.replace_question(draft).await,
+        EditAction::Add => run_to_end(async move { editor.add_question(draft).await }).await?,
+        EditAction::Replace => run_to_end(async move { editor.replace_question(draft).await }).await?,
     };
     let accepted = accepted.map_err(edit_error)?;
     let state = wait_until_visible(&shared, accepted.id).await;
@@ -86,8 +87,17 @@ pub(super) async fn delete_question(
     require_no_params(query.as_deref()).map_err(ApiError::into_response)?;
     let unknown = |_| edit_error(QuestionEditError::Unknown(format!("there is no question named {name:?}")));
     let parsed = QuestionName::parse(&name).map_err(unknown)?;
-    editor.drop_question(&parsed).await.map_err(edit_error)?;
+    let (editor, dropped) = (Arc::clone(editor), parsed.clone());
+    run_to_end(async move { editor.drop_question(&dropped).await }).await?.map_err(edit_error)?;
     Ok(reply::json_with_status(StatusCode::ACCEPTED, &DroppedBody { name: &parsed }))
+}
+
+/// Runs a change in a task of its own: it must not end halfway because its client hangs up.
+async fn run_to_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Response> {
+    tokio::spawn(work).await.map_err(|panic| {
+        let message = format!("the change panicked: {panic}. This is a bug in pinflow");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message).into_response()
+    })
 }
 
 /// The editor, if `[serve] questions` allows changes.
