@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
+use futures::future::OptionFuture;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::symbol::SymbolSweep;
 use tokio::task::JoinHandle;
 
 use super::EngineMetrics;
 use pinflow_core::position::Epoch;
+
+/// How long the end of a run waits until all workers have marked their rows. Much longer than it takes.
+const MARKING_TIMEOUT: Duration = Duration::from_secs(5);
+const MARKING_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The current sweep, if there is one.
 pub(super) struct TextSweeps {
@@ -41,6 +47,20 @@ impl TextSweeps {
     /// free what came after it began, or until the last worker has started.
     pub(super) fn can_begin(&self) -> bool {
         !self.is_under_way() && (!self.is_possible || SymbolSweep::can_begin(self.workers))
+    }
+
+    /// Ends the sweep that is under way, if its epoch has passed, at the end of a run: nothing would free the texts later.
+    pub(super) async fn finish(&mut self, frontier: Epoch) {
+        let start = Instant::now();
+        self.on_frontier(frontier);
+        // A worker may mark its rows shortly after their epoch has passed.
+        while self.marking.is_some() && start.elapsed() < MARKING_TIMEOUT {
+            tokio::time::sleep(MARKING_CHECK_INTERVAL).await;
+            self.on_frontier(frontier);
+        }
+        if let Some(Err(error)) = OptionFuture::from(self.freeing.take()).await {
+            tracing::warn!(%error, "texts that no row refers to could not be freed");
+        }
     }
 
     fn is_under_way(&self) -> bool {

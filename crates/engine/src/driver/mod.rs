@@ -91,7 +91,7 @@ impl<S: WindowSink> EngineDriver<S> {
     ) -> Result<(RunOutcome, Option<EngineError>), EngineError> {
         let (mut is_stop_known, mut may_request) = (false, true);
         loop {
-            let (allowed_input, deadline) = (self.scheduler.allowed_input(), self.scheduler.next_deadline());
+            let (allowed_input, deadline) = (self.allowed_input(), self.scheduler.next_deadline());
             let may_fill = self.scheduler.may_take_fill_rows();
             let handled = tokio::select! {
                 biased;
@@ -125,6 +125,13 @@ impl<S: WindowSink> EngineDriver<S> {
                 return Ok(self.finish_run(&mut inputs.engine_events).await);
             }
         }
+    }
+
+    /// What may be taken now: nothing before all workers have started. A short run could otherwise close its last epoch
+    /// earlier, and then no sweep of unused texts could begin in it.
+    fn allowed_input(&self) -> AllowedInput {
+        let have_started = self.workers.iter().all(|worker| worker.thread.is_some());
+        if have_started { self.scheduler.allowed_input() } else { AllowedInput::Nothing }
     }
 
     fn schedule_event(&mut self, event: SchedulerEvent<WorkerCommand>) {
@@ -254,6 +261,9 @@ impl<S: WindowSink> EngineDriver<S> {
         let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
         for thread in threads {
             thread.unpark();
+        }
+        if self.failure.is_none() {
+            self.sweeps.finish(self.scheduler.frontier()).await;
         }
         engine_events.close();
         let counts = self.metrics.counts.lock().clone();
