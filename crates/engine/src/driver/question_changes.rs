@@ -133,18 +133,17 @@ impl<S: WindowSink> EngineDriver<S> {
     }
 
     fn log_notices(&mut self) {
-        let epoch = self.scheduler.shown_epoch();
         for notice in self.questions.take_notices() {
             match notice {
                 RegistryNotice::Accepted { name, replaces } => {
                     tracing::info!(question = %name, replaces, "question added");
                 }
-                RegistryNotice::Completed { name, rows, requested_at } => {
+                RegistryNotice::Completed { name, epoch, rows, requested_at } => {
                     let seconds = requested_at.elapsed().as_secs_f64();
                     tracing::info!(question = %name, epoch, rows, seconds, "question complete");
                 }
                 RegistryNotice::Dropped { name } => tracing::info!(question = %name, "question dropped"),
-                RegistryNotice::Stopped { name, reason } => {
+                RegistryNotice::Stopped { name, epoch, reason } => {
                     tracing::warn!(question = %name, epoch, %reason, "question stopped");
                 }
             }

@@ -69,12 +69,12 @@ pub(crate) enum RegistryCommand {
 pub(crate) enum RegistryNotice {
     /// A question was accepted.
     Accepted { name: QuestionName, replaces: bool },
-    /// A question is complete, and its answer is shown.
-    Completed { name: QuestionName, rows: usize, requested_at: Instant },
+    /// A question is complete, and its answer is shown since this epoch.
+    Completed { name: QuestionName, epoch: Epoch, rows: usize, requested_at: Instant },
     /// Dropping a question was accepted.
     Dropped { name: QuestionName },
-    /// A question was stopped.
-    Stopped { name: QuestionName, reason: Arc<str> },
+    /// A question was stopped. `epoch`: the first one without it.
+    Stopped { name: QuestionName, epoch: Epoch, reason: Arc<str> },
 }
 
 /// Rows of the tables that the question that fills needs.
@@ -399,7 +399,7 @@ impl QuestionRegistry {
         self.answer_rows.insert(id, 0);
         self.stopped.retain(|state| !state.name.eq_ignore_ascii_case(&question.name));
         let (name, rows) = (question.name.clone(), answer.row_count());
-        self.notices.push(RegistryNotice::Completed { name, rows, requested_at });
+        self.notices.push(RegistryNotice::Completed { name, epoch, rows, requested_at });
         answer.counted_rows().map(|(row, diff)| AnswerChange { answer: id, row: row.clone(), diff }).collect()
     }
 
@@ -478,7 +478,7 @@ impl QuestionRegistry {
     }
 
     fn push_stopped(&mut self, state: QuestionState, epoch: Epoch, reason: Arc<str>) {
-        self.notices.push(RegistryNotice::Stopped { name: state.name.clone(), reason: Arc::clone(&reason) });
+        self.notices.push(RegistryNotice::Stopped { name: state.name.clone(), epoch, reason: Arc::clone(&reason) });
         let state = QuestionState { phase: QuestionPhase::Stopped { epoch, reason }, ..state };
         self.stopped.retain(|other| !other.name.eq_ignore_ascii_case(&state.name));
         self.stopped.push(state);
