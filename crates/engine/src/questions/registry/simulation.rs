@@ -303,6 +303,18 @@ impl RegistrySimulation {
         let shown = self.registry.show_epoch(epoch, changes);
         self.shown = epoch;
         self.check_frame(&before, epoch, &shown);
+        self.check_notices(&before, epoch);
+    }
+
+    /// Whatever is logged as complete is shown for the first time in the epoch that the log names.
+    fn check_notices(&mut self, before: &QuestionSet, epoch: Epoch) {
+        for notice in self.registry.take_notices() {
+            if let RegistryNotice::Completed { name, epoch: logged, .. } = notice {
+                assert_eq!(logged, epoch, "{name} is logged in another epoch");
+                let (id, _) = self.registry.live.find(&name).expect("a complete question is live");
+                assert!(before.get(id).is_none(), "{name} was live before");
+            }
+        }
     }
 
     fn take_snapshot(&mut self, window_end: Epoch) {
