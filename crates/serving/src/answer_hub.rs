@@ -234,6 +234,11 @@ impl AnswerHub {
         Some(self.lock_state().feed_for(read)?.view.clone())
     }
 
+    /// Whether the answers can be read: they are not being rebuilt from the tables.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock_state().live.view.open
+    }
+
     /// Random id of this run, part of event ids.
     #[must_use]
     pub fn run_id(&self) -> u64 {
@@ -314,6 +319,20 @@ mod tests {
             open: true,
             complete: true,
             last: false,
+        }
+    }
+
+    #[test]
+    fn answers_can_be_read_once_the_first_frame_after_a_rebuild_is_published() {
+        let questions = QuestionSet::built_in(GraphOptions::default());
+        let hub = AnswerHub::new(&questions);
+        assert!(!hub.is_open());
+        hub.publish_frame(&EpochFrame { open: false, ..frame(&questions, 1, 1, Vec::new()) });
+        assert!(!hub.is_open());
+        hub.publish_frame(&frame(&questions, 2, 1, Vec::new()));
+        assert!(hub.is_open());
+        for read in [ReadConsistency::Live, ReadConsistency::Durable] {
+            assert!(hub.current_view(read).unwrap().open, "{read:?}");
         }
     }
 
