@@ -1,7 +1,8 @@
 //! Questions that are added to a graph of a million `ind`s, and dropped again, while updates go on.
 //!
 //! Prints for each question: the time until its answer is complete, the number of epochs and how long these took, the
-//! time of the epoch in which it is dropped, and what it holds. `KEYS_PER_EPOCH` sets the step of the fill, `INDS` the
+//! time of the epoch in which it is dropped, and what it holds. Then how long a lone update takes, with the built-in
+//! questions and with twenty more. `KEYS_PER_EPOCH` sets the step of the fill, `INDS` the
 //! number of `ind`s.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a bench prints what it measures")]
@@ -73,7 +74,44 @@ fn main() {
                 millis(drop),
             );
         }
+        measure_lone_updates(&mut run, worker, questions);
     });
+}
+
+/// Prints how long an epoch with one update takes with the built-in questions, and with twenty more.
+fn measure_lone_updates(run: &mut LiveRun, worker: &mut Worker, mut questions: QuestionSet) {
+    let print = |run: &mut LiveRun, worker: &mut Worker, what: &str| {
+        let mut epochs: Vec<_> = (0..5_000).map(|_| run.epoch(worker)).collect();
+        epochs.sort();
+        let micros = |share: f64| epochs[((epochs.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+        println!("lone update with {what}: p50 {:.1} µs, p99 {:.1} µs", micros(0.5), micros(0.99));
+    };
+    print(run, worker, "11 questions");
+    for number in 0..20 {
+        let text = match number % 4 {
+            0 => format!("SELECT age % {} AS rest, count(*) AS users FROM user GROUP BY 1", number + 2),
+            1 => format!(
+                "SELECT category, age % {} AS rest, avg(follower_count) AS mean FROM pin JOIN user USING (ind) GROUP BY 1, 2",
+                number + 2
+            ),
+            2 => format!("SELECT country, median(age + {number}) AS middle FROM geo JOIN user USING (ind) GROUP BY 1"),
+            _ => format!(
+                "SELECT year(date_joined) AS joined, max(age) AS oldest, count(*) FILTER (WHERE age > {number}) AS n
+                 FROM user GROUP BY 1"
+            ),
+        };
+        let name = format!("more_{number}").parse().expect("a valid name");
+        let question = Question::compile(name, &text, GraphOptions::default(), QuestionOrigin::Configured);
+        let question = question.unwrap_or_else(|error| panic!("{error}"));
+        let (set, id) = questions.with_question(question.clone()).expect("another name");
+        questions = set;
+        run.graph.add_question(id, &question, false);
+        run.is_complete.set(false);
+        while !run.is_complete.get() {
+            run.epoch(worker);
+        }
+    }
+    print(run, worker, "31 questions");
 }
 
 /// Nanoseconds since the first call.
