@@ -21,7 +21,8 @@ mod top_k_buffer;
 
 pub use aggregate_input::{AggregateInput, GROUP_COLUMNS_MAX, GroupKey, GroupKeyPart};
 pub(crate) use operator::AGGREGATES_OPERATOR;
-pub use operator::{AggregateSpec, GroupCounts, maintain_answers};
+pub use operator::{AggregateSpec, GroupCounts};
+pub(crate) use operator::{ChangesReceiver, maintain_answers};
 pub use query_options::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
 
 use crate::answer::AnswerCell;

@@ -65,6 +65,9 @@ impl std::ops::AddAssign for GroupCounts {
     }
 }
 
+/// Receives the answer changes of an epoch.
+pub(crate) type ChangesReceiver = Box<dyn FnMut(u64, Vec<AnswerChange>)>;
+
 /// The operator's name, as `GET /graph` shows it.
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 
@@ -83,12 +86,12 @@ pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
 ///
 /// # Panics
 /// If more inputs are retracted than were inserted: no answer is better than a wrong one.
-pub fn maintain_answers<'s>(
+pub(crate) fn maintain_answers<'s>(
     inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
     others: StreamVec<'s, u64, AnswerUpdate>,
     asked: Vec<AggregateSpec>,
     holds_symbols: Rc<SymbolHolder>,
-    mut changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
+    mut changes: ChangesReceiver,
 ) -> StreamVec<'s, u64, ()> {
     let summed = asked.iter().map(|it| it.aggregate.is_count_only()).collect();
     let inputs = combine_counts(inputs, summed);

@@ -36,7 +36,7 @@ mod upper_plans;
 pub(crate) use extra_columns::{ColumnLease, ExtraColumns, RelationColumns};
 pub(crate) use fill_plan::FillPlan;
 pub(crate) use kept_rows::{KeptInput, evaluate_kept_rows};
-pub(crate) use leaves::GeneralLeaves;
+pub(crate) use leaves::{FillListener, GeneralLeaves};
 pub(crate) use operators::{WorkerShare, maintain_general};
 pub(crate) use question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 pub(crate) use question_costs::{QuestionCosts, SampleClock};

@@ -32,10 +32,10 @@ pub use state_sizes::{StateSize, StateSizes};
 
 use self::question_programs::QuestionPrograms;
 use self::running_questions::RunningQuestions;
-use crate::aggregates::maintain_answers;
+use crate::aggregates::{ChangesReceiver, maintain_answers};
 use crate::general::{
-    CommandLog, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare, evaluate_kept_rows,
-    maintain_general,
+    CommandLog, FillListener, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare,
+    evaluate_kept_rows, maintain_general,
 };
 use crate::input::{BatchedInput, ItemInput, KeptInputs};
 use crate::joins::{
@@ -140,6 +140,18 @@ impl WorkerGraph {
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
         fills: impl FnMut(u64, FillProgress) + 'static,
     ) -> WorkerGraph {
+        WorkerGraph::install_boxed(worker, first_epoch, options, questions, (Box::new(changes), Box::new(fills)))
+    }
+
+    /// Not generic, so that the operators are compiled once, with this crate, and not again in each crate that installs a
+    /// graph.
+    fn install_boxed(
+        worker: &mut Worker,
+        first_epoch: u64,
+        options: GraphOptions,
+        questions: &QuestionSet,
+        (changes, fills): (ChangesReceiver, FillListener),
+    ) -> WorkerGraph {
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
         let held = RowCounters::default();
         let row_bytes = Rc::new(Cell::new(0));
@@ -153,7 +165,7 @@ impl WorkerGraph {
         let QuestionPrograms { aggregates, outputs, general } = programs;
         let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
-        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), Box::new(fills));
+        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), fills);
         let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
