@@ -14,7 +14,7 @@ use pinflow_dataflows::questions::QuestionPath;
 use pinflow_engine::{QuestionLimits, QuestionPhase, QuestionRefusal};
 use tokio::time::sleep;
 
-use checked_run::{CheckedRun, ComparedFrames, RunOptions};
+use checked_run::{CheckedRun, ComparedFrames, RunOptions, SeenQuestions};
 use memory_sink::{MemorySink, SnapshotFault};
 
 /// Reads columns that are held of every row.
@@ -226,9 +226,12 @@ async fn several_questions_are_filled_one_after_the_other() {
     }
     run.control.drop("three".parse().expect("a name")).await.expect("is accepted");
     posts.send_blocks(&mut run, 40).await;
-    run.wait_until("all live", |seen| ["one", "two", "four"].iter().all(|name| seen.is_live(name))).await;
+    // The third one can be complete before it is dropped.
+    let is_settled =
+        |seen: &SeenQuestions| ["one", "two", "four"].iter().all(|name| seen.is_live(name)) && !seen.is_live("three");
+    run.wait_until("all live", is_settled).await;
     posts.send_blocks(&mut run, 20).await;
-    assert!(!run.finish().await.answers.contains_key("three"));
+    run.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
