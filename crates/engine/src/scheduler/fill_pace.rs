@@ -108,15 +108,21 @@ mod tests {
         }
     }
 
+    impl SimGraph {
+        fn pass_epochs(&mut self, count: u32) {
+            for _ in 0..count {
+                self.pass_epoch();
+            }
+        }
+    }
+
     #[test]
     fn epochs_take_about_the_budget_after_a_few_of_them() {
         for seed in 0..200 {
             let mut rng = SimRng(seed);
             let (fixed, per_row) = (rng.between(50_000, 1_000_000), rng.between(100, 10_000));
             let mut graph = SimGraph::new(seed, fixed, per_row);
-            for _ in 0..12 {
-                graph.pass_epoch();
-            }
+            graph.pass_epochs(12);
             let epochs: Vec<_> = (0..200).map(|_| graph.pass_epoch()).collect();
             let mean = epochs.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>() / 200.0;
             assert!((0.0035..0.0065).contains(&mean), "{mean} s with {fixed} ns and {per_row} ns/row");
@@ -128,10 +134,10 @@ mod tests {
     #[test]
     fn busy_graph_gets_the_least_step_and_idle_one_recovers() {
         let mut graph = SimGraph::new(7, 30_000_000, 1_000);
-        (0..20).for_each(|_| drop(graph.pass_epoch()));
+        graph.pass_epochs(20);
         assert!(graph.pace.step() < 2 * MIN_STEP, "{}", graph.pace.step());
         (graph.fixed_nanos, graph.nanos_per_row) = (100_000, 10);
-        (0..40).for_each(|_| drop(graph.pass_epoch()));
+        graph.pass_epochs(40);
         assert_eq!(graph.pace.step(), MAX_STEP);
     }
 
