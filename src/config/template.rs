@@ -3,7 +3,7 @@
 //! `pinflow init` prints them. The examples are tested, so what it prints works.
 
 use super::json_schema::KeyDescriptions;
-use super::schema::{LISTS, QUESTION, TABLES};
+use super::schema::{QUESTION, TABLES};
 use super::value_type::ConfigKey;
 use crate::sources::source_kind;
 
@@ -101,8 +101,7 @@ fn split_sections(text: &str) -> Vec<ConfigSection> {
     let mut sections = vec![ConfigSection { header: String::new(), text: String::new() }];
     for line in text.split_inclusive('\n') {
         if line.starts_with('[') {
-            let end = line.rfind(']').map_or(line.trim_end().len(), |at| at + 1);
-            let header = line.split('#').next().unwrap_or(&line[..end]).trim().to_owned();
+            let header = line.split('#').next().unwrap_or_default().trim().to_owned();
             sections.push(ConfigSection { header, text: String::new() });
         }
         if let Some(section) = sections.last_mut() {
@@ -116,7 +115,7 @@ impl ConfigSection {
     /// The path of the table, as in `source.kafka`, and its keys.
     fn table_and_keys(&self) -> (String, &'static [ConfigKey]) {
         let name = self.header.trim_matches(['[', ']']);
-        if LISTS.contains(&name) && name == "source" {
+        if name == "source" {
             let kind = self.text.lines().find_map(|line| line.strip_prefix("kind = \"")?.split('"').next());
             let keys = kind.and_then(source_kind).map_or(&[][..], |kind| kind.keys);
             return (format!("source.{}", kind.unwrap_or_default()), keys);
@@ -127,8 +126,8 @@ impl ConfigSection {
 
     /// Whether a key is set, or is there as a comment.
     fn mentions(&self, key: &str) -> bool {
-        let plain = self.text.lines().map(|line| line.trim_start_matches(['#', ' ']));
-        plain.into_iter().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
+        let mut plain = self.text.lines().map(|line| line.trim_start_matches(['#', ' ']));
+        plain.any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
     }
 
     /// Adds lines before the empty ones at the end.

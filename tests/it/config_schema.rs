@@ -32,7 +32,9 @@ fn validator() -> Option<PathBuf> {
 fn schema_errors(python: &Path, texts: &[String]) -> Vec<Vec<String>> {
     let place = create_temp_dir();
     let mut command = Command::new(python);
-    command.args(["-c", VALIDATE]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/pinflow.schema.json"));
+    command
+        .args(["-c", VALIDATE])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/pinflow.schema.json"));
     for (index, text) in texts.iter().enumerate() {
         let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
         let path = place.path().join(format!("{index}.json"));
