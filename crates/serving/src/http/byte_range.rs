@@ -54,11 +54,11 @@ fn parse_range(text: &str, len: usize) -> Option<Range<usize>> {
         return Some(len.saturating_sub(suffix)..len);
     }
     let first = parse_position(first)?;
-    let end = if last.is_empty() { usize::MAX } else { parse_position(last)?.saturating_add(1) };
-    if end <= first {
+    let last = if last.is_empty() { usize::MAX } else { parse_position(last)? };
+    if last < first {
         return None;
     }
-    let end = end.min(len);
+    let end = last.saturating_add(1).min(len);
     Some(first.min(end)..end)
 }
 
