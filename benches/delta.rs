@@ -162,7 +162,7 @@ fn main() {
             let (tables, resume) = CpuTimes::on(&mut opening, DeltaTables::open(settings)).await.unwrap();
             let mut sum = SumColumn::default();
             let read = CpuTimes::on(&mut reading, async {
-                let (mut chunks, mut read) = (tables.read_back(DuplicatePolicy::Keep, &ReadColumns::default()), 0);
+                let (mut chunks, mut read) = (tables.read_back(DuplicatePolicy::Keep, &ReadColumns::held()), 0);
                 while let Some(chunk) = chunks.recv().await {
                     let chunk = chunk.unwrap();
                     read += chunk.len() as u64;

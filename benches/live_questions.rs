@@ -64,7 +64,7 @@ fn main() {
     let (first, updates) = (recording(&place, inds, 1), recording(&place, inds, 2));
     for duplicates in ["latest", "keep"] {
         println!("\nduplicates = \"{duplicates}\", {inds} ind");
-        let site = Site::start(&place, &first, duplicates);
+        let site = LoadedRun::start(&place, &first, duplicates);
         add_and_drop(&site, &HELD, "idle, held columns");
         add_and_drop(&site, &READ, "idle, columns read from the tables");
         if duplicates == "latest" {
@@ -96,14 +96,14 @@ fn recording(place: &Path, inds: u64, seed: u64) -> PathBuf {
 }
 
 /// A run with tables that follows a recording.
-struct Site {
+struct LoadedRun {
     folder: PathBuf,
     serving: ServingRun,
 }
 
-impl Site {
+impl LoadedRun {
     /// Returns when all of the recording is committed.
-    fn start(place: &Path, recording: &Path, duplicates: &str) -> Site {
+    fn start(place: &Path, recording: &Path, duplicates: &str) -> LoadedRun {
         let folder = place.join("run");
         let _ = std::fs::remove_dir_all(&folder);
         let posts = folder.join("posts");
@@ -125,7 +125,7 @@ impl Site {
             let tables = status["tables"].as_array().unwrap().iter();
             status["all_time"]["read"] == rows && tables.map(|of| of["rows"].as_u64().unwrap()).sum::<u64>() >= rows
         });
-        Site { folder, serving }
+        LoadedRun { folder, serving }
     }
 
     /// Adds a question and waits for its answer.
@@ -155,7 +155,7 @@ struct Flow {
 }
 
 impl Flow {
-    fn start(site: &Site, updates: &Path) -> Flow {
+    fn start(site: &LoadedRun, updates: &Path) -> Flow {
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
         let mut streams = STREAMS
@@ -188,7 +188,7 @@ impl Flow {
 }
 
 /// Prints how long each question takes from its addition to its answer.
-fn add_and_drop(site: &Site, questions: &[(&str, &str)], what: &str) {
+fn add_and_drop(site: &LoadedRun, questions: &[(&str, &str)], what: &str) {
     for (name, sql) in questions {
         let start = Instant::now();
         site.add(name, sql);
@@ -199,7 +199,7 @@ fn add_and_drop(site: &Site, questions: &[(&str, &str)], what: &str) {
 }
 
 /// Prints the latencies from record to answer without changes of questions, and while a question always fills.
-fn measure_epochs(site: &Site) {
+fn measure_epochs(site: &LoadedRun) {
     let print = |what: &str| {
         let latency = site.serving.http.json("/status")["latency"].clone();
         println!("from record to answer, {what}: {latency}");
@@ -218,7 +218,7 @@ fn measure_epochs(site: &Site) {
 }
 
 /// Prints how much a question adds to the resident memory, and what its explanation says.
-fn measure_memory(site: &Site, inds: u64) {
+fn measure_memory(site: &LoadedRun, inds: u64) {
     let questions = [
         ("by_ind", "SELECT ind, category, follower_count FROM pin WHERE follower_count > 0"),
         (

@@ -2,7 +2,7 @@
 
 mod examples;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,8 +17,12 @@ use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, Qu
 use pinflow_http::parse_listen_address;
 
 use crate::check;
+use crate::completions;
 use crate::config;
+use crate::demo;
 use crate::error::CommandError;
+use crate::init;
+use crate::man_pages;
 use crate::query;
 use crate::question::{self, RankingFlags, duplicate_policies};
 use crate::run;
@@ -33,7 +37,7 @@ use pinflow_gateway as gateway;
 use pinflow_serving::{HttpConfig, StdoutFormat};
 use pinflow_storage::LocationSpec;
 use pinflow_terminal as terminal;
-use pinflow_terminal::output::CommandOutput;
+use pinflow_terminal::output::{CommandOutput, OutputError};
 use pinflow_terminal::panics;
 use pinflow_terminal::shutdown::{SHUTDOWN_DEADLINE, ShutdownPolicy, stop_on_signals};
 use pinflow_terminal::{WhenClosed, write_error_line};
@@ -62,6 +66,10 @@ struct CommandLine {
 enum PinflowCommand {
     /// Run a pipeline: read the sources, keep the answers up to date, append cleaned rows to Delta Lake
     Run(RunArgs),
+    /// Show pinflow at work: a live feed of generated posts, a page with their answers, and Delta tables
+    Demo(demo::DemoArgs),
+    /// Print a configuration to start from
+    Init(init::InitArgs),
     /// Check a configuration and reach every source and table, without writing anything
     Check(CheckArgs),
     /// Show what tables hold: rows, files, positions and history. --verify proves that no row is lost or repeated
@@ -78,6 +86,15 @@ enum PinflowCommand {
     Topics(topics::TopicsArgs),
     /// Create, list, describe, split, merge and delete streams of Amazon Kinesis
     Streams(streams::StreamsArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Print a script that lets a shell complete commands, flags, values and the names of answers
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(man_pages::ManArgs),
+    /// Print the names of a run's answers, for the scripts of `pinflow completions`
+    #[command(hide = true)]
+    AnswerNames(query::RunAddress),
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +140,9 @@ struct RunOverrides {
     /// Which rows of one `ind` count in the answers [default: latest]
     #[arg(long, value_name = "latest|keep", value_parser = duplicate_policies())]
     duplicates: Option<DuplicatePolicy>,
+    /// Keep reading as files of the recording grow and appear, until a signal: as `follow = true` in a configuration
+    #[arg(long)]
+    follow: bool,
     #[command(flatten)]
     rankings: RankingFlags,
     /// A further question: a file with one SELECT over pin, geo and user. Its answer is named after the file. Can be
@@ -144,6 +164,9 @@ struct RunOverrides {
 impl RunOverrides {
     /// Overrides a configuration with these flags, and records which keys they set.
     fn apply(self, file: &mut ConfigFile) {
+        if self.follow {
+            file.follow_recording();
+        }
         let config = &mut file.config;
         let mut set = Vec::new();
         if let Some(url) = self.tables {
@@ -246,6 +269,16 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
     match command {
         PinflowCommand::Emit(args) => Ok(emit::run(*args, &CONNECTION_READERS).map(|()| ExitStatus::Success)?),
         PinflowCommand::Run(args) => in_runtime(run_command(args)),
+        PinflowCommand::Demo(args) => in_runtime(demo_command(args)),
+        PinflowCommand::Init(args) => print_with(|out| init::run(args, out).map_err(CommandError::from)),
+        PinflowCommand::Schema => print_text(config::CONFIG_JSON_SCHEMA),
+        PinflowCommand::Completions(args) => {
+            print_with(
+                |out| Ok(completions::write_script(args.shell, &command_line(), out).map_err(OutputError::from)?),
+            )
+        }
+        PinflowCommand::Man(args) => man_command(&args.to),
+        PinflowCommand::AnswerNames(address) => in_runtime(answer_names_command(address)),
         PinflowCommand::Gateway(args) => in_runtime(gateway_command(args)),
         PinflowCommand::Check(args) => in_runtime(check_command(args)),
         PinflowCommand::Table(args) => in_runtime(table_command(args)),
@@ -264,6 +297,35 @@ fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
     // A blocking read that hangs must not keep a finished process alive.
     runtime.shutdown_background();
     done
+}
+
+/// Prints a text that is for a file or another program.
+fn print_text(text: &str) -> CommandResult {
+    print_with(|out| Ok(out.write_all(text.as_bytes()).map_err(OutputError::from)?))
+}
+
+/// Runs a command that only prints.
+fn print_with(print: impl FnOnce(&mut CommandOutput) -> Result<(), CommandError>) -> CommandResult {
+    let mut out = CommandOutput::default();
+    let printed = print(&mut out);
+    out.finish(printed.map(|()| ExitStatus::Success))
+}
+
+fn man_command(folder: &Path) -> CommandResult {
+    let pages = man_pages::write_pages(folder, command_line())?;
+    print_text(&terminal::sanitize(&format!("{pages} manual pages are in {}\n", folder.display())))
+}
+
+async fn demo_command(args: demo::DemoArgs) -> CommandResult {
+    let mut out = CommandOutput::new(terminal::stdout(false, WhenClosed::Discard));
+    let done = demo::run(args, &mut out).await;
+    out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
+}
+
+async fn answer_names_command(address: query::RunAddress) -> CommandResult {
+    let mut out = CommandOutput::default();
+    let printed = query::write_answer_names(&address, &mut out).await;
+    out.finish(printed.map(|()| ExitStatus::Success).map_err(CommandError::from))
 }
 
 async fn run_command(args: RunArgs) -> CommandResult {

@@ -4,6 +4,9 @@ use std::io;
 
 use crate::check::CheckError;
 use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::init::InitError;
+use crate::man_pages::ManPageError;
 use crate::query::QueryError;
 use crate::question::QuestionCommandError;
 use crate::run::RunError;
@@ -43,6 +46,15 @@ pub enum CommandError {
     /// `pinflow run` failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// `pinflow demo` failed.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// `pinflow init` failed.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// `pinflow man` failed.
+    #[error(transparent)]
+    ManPages(#[from] ManPageError),
     /// `pinflow gateway` failed.
     #[error(transparent)]
     Gateway(#[from] GatewayStartError),
@@ -83,6 +95,9 @@ impl CommandError {
             CommandError::Config(error) => error,
             CommandError::Telemetry(error) => error,
             CommandError::Run(error) => error,
+            CommandError::Demo(error) => error,
+            CommandError::Init(error) => error,
+            CommandError::ManPages(error) => error,
             CommandError::Gateway(error) => error,
             CommandError::Check(error) => error,
             CommandError::Table(error) => &**error,
@@ -221,6 +236,16 @@ mod tests {
             (engine(EngineError::Source(SourceError::Misconfigured(String::new()))), "missing secret"),
             (engine(EngineError::Source(read())), failed),
             (engine(EngineError::Rebuild(Box::new(missing()))), failed),
+            (DemoError::NotADemo(PathBuf::new()).into(), value),
+            (DemoError::Io { what: String::new(), cause: missing() }.into(), failed),
+            (DemoError::Listen { address: ([127, 0, 0, 1], 1).into(), cause: missing() }.into(), failed),
+            (DemoError::Signals(missing()).into(), failed),
+            (DemoError::Config(config()).into(), value),
+            (DemoError::Feed(EmitError::EmptyTables).into(), failed),
+            (DemoError::Run(RunError::Delta(fenced())).into(), taken),
+            (InitError::FileExists(PathBuf::new()).into(), value),
+            (InitError::Write { path: PathBuf::new(), cause: missing() }.into(), failed),
+            (InitError::Output(missing()).into(), failed),
             (GatewayStartError::Token(secret()).into(), "missing secret"),
             (GatewayStartError::FolderName(String::new()).into(), value),
             (GatewayStartError::KafkaConnection(secret_of_kafka()).into(), "missing secret"),

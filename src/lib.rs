@@ -37,11 +37,19 @@ pub mod check;
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
+pub mod completions;
+#[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
+pub mod demo;
 #[doc(hidden)]
 pub mod error;
 #[doc(hidden)]
+pub mod init;
+#[doc(hidden)]
 pub mod live_questions;
+#[doc(hidden)]
+pub mod man_pages;
 mod pipeline;
 #[doc(hidden)]
 pub mod publish;

@@ -18,14 +18,13 @@ use std::sync::Arc;
 
 use batch_answers::{batch_answer, counting_rows};
 use histories::live::{LIVE_EPOCHS, LiveLog, LivePace, LivePlan, PlannedQuestion, run_live_history};
-use histories::{HistoryTexts, RowArrival, any_arrivals, any_options, any_pace};
+use histories::{HistoryTexts, RowArrival, any_arrivals, any_options, any_pace, check_random_histories};
 use pinflow_dataflows::graph::{DuplicatePolicy, FillProgress, GraphOptions};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::TestRunner;
 use query_generator::{RandomChoices, random_query};
 use sql_questions::QUESTIONS;
 
@@ -200,7 +199,7 @@ fn check_live_histories(duplicates: DuplicatePolicy) {
         ..ProptestConfig::default()
     };
     let sum = Cell::new(ComparedLiveAnswers::default());
-    let checked = TestRunner::new(config).run(&histories, |(arrivals, drafts, options, pace)| {
+    check_random_histories(config, &histories, |(arrivals, drafts, options, pace)| {
         let options = GraphOptions { duplicates, ..options };
         let plan = Arc::new(LivePlan::new(&compile_drafts(&drafts, options), &arrivals, duplicates));
         let log = run_live_history(&arrivals, options, &plan, &pace);
@@ -208,9 +207,6 @@ fn check_live_histories(duplicates: DuplicatePolicy) {
         sum.set(sum.get().add(check_live_answers(&arrivals, options, &plan, (&log, workers))?));
         Ok(())
     });
-    if let Err(failure) = checked {
-        panic!("{failure}");
-    }
     let compared = sum.get();
     println!("{duplicates}: {} histories, {compared:?}", history_count());
     assert!(compared.with_rows > compared.answers / 4 && compared.completed > compared.added / 2, "{compared:?}");

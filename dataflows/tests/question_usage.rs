@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pinflow_dataflows::graph::{
     DuplicatePolicy, FillProgress, GraphOptions, QuestionSet, QuestionUsage, StateSizes, WorkerGraph,
@@ -191,6 +191,26 @@ fn state_of_dropped_questions_is_freed() {
 #[test]
 fn state_of_dropped_questions_is_freed_where_every_delivery_counts() {
     run_usage(DuplicatePolicy::Keep, QuestionSet::default(), check_that_all_is_freed);
+}
+
+/// The groups, the upper plan, and the rows that are kept where every delivery counts: freeing them can take seconds.
+#[test]
+fn state_of_dropped_question_is_handed_over() {
+    static HANDED_OVER: AtomicUsize = AtomicUsize::new(0);
+    for (duplicates, states) in [(DuplicatePolicy::Latest, 2), (DuplicatePolicy::Keep, 3)] {
+        HANDED_OVER.store(0, Ordering::Relaxed);
+        run_usage(duplicates, QuestionSet::default(), |mut run| {
+            run.graph.set_disposal(|state| {
+                drop(state);
+                HANDED_OVER.fetch_add(1, Ordering::Relaxed);
+            });
+            run.send_posts(None);
+            run.close_epoch();
+            let id = run.add("by_title", BY_TITLE);
+            run.drop(id);
+        });
+        assert_eq!(HANDED_OVER.load(Ordering::Relaxed), states, "{duplicates}");
+    }
 }
 
 #[test]

@@ -15,13 +15,12 @@ use std::cell::Cell;
 
 use batch_answers::{batch_answer, counting_rows};
 use histories::{HistoryTexts, RowArrival, WorkerPace};
-use histories::{answers_by_epoch, any_arrivals, any_options, any_pace, run_history};
+use histories::{answers_by_epoch, any_arrivals, any_options, any_pace, check_random_histories, run_history};
 use pinflow_dataflows::graph::{GraphOptions, QuestionSet};
 use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionPath};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
-use proptest::test_runner::TestRunner;
 use query_generator::{RandomChoices, random_query};
 use sql_questions::QUESTIONS;
 
@@ -111,7 +110,7 @@ fn check_histories(name: &str, texts: impl Strategy<Value = Vec<String>>) {
         ..ProptestConfig::default()
     };
     let sum = Cell::new(ComparedAnswers::default());
-    let checked = TestRunner::new(config).run(&histories, |(arrivals, texts, options, pace)| {
+    check_random_histories(config, &histories, |(arrivals, texts, options, pace)| {
         let (before, more) = (sum.get(), compare_answers(&arrivals, &texts, options, pace)?);
         sum.set(ComparedAnswers {
             answers: before.answers + more.answers,
@@ -120,9 +119,6 @@ fn check_histories(name: &str, texts: impl Strategy<Value = Vec<String>>) {
         });
         Ok(())
     });
-    if let Err(failure) = checked {
-        panic!("{failure}");
-    }
     let compared = sum.get();
     println!("{name}: {} histories, {compared:?}", history_count());
     let few = compared.answers / 4;

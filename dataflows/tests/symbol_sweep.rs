@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use batch_answers::{batch_answer, counting_rows};
 use histories::live::{LIVE_EPOCHS, LivePace, LivePlan, PlannedQuestion, run_live_history};
-use histories::{HistoryTexts, any_arrivals, any_options, any_pace, asked_questions, check_answers, run_history};
+use histories::{
+    HistoryTexts, any_arrivals, any_options, any_pace, asked_questions, check_answers, check_random_histories,
+    run_history,
+};
 use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
 use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionSet};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
 use proptest::collection::btree_set;
 use proptest::prelude::{ProptestConfig, prop_assert_eq};
-use proptest::test_runner::TestRunner;
 
 /// Enough texts that most are freed and interned again. Some are too long to be stored inline.
 const MANY_TEXTS: HistoryTexts = HistoryTexts {
@@ -41,7 +43,7 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
     let begins = btree_set(0..histories::EPOCHS, 1..5);
     let histories = (any_arrivals(MANY_TEXTS), any_options(), any_pace(), begins);
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
-    let checked = TestRunner::new(config).run(&histories, |(arrivals, options, pace, begins)| {
+    check_random_histories(config, &histories, |(arrivals, options, pace, begins)| {
         // Under `keep` every row counts for good: there is nothing to free.
         let options = GraphOptions { duplicates: DuplicatePolicy::Latest, ..options };
         let log =
@@ -50,9 +52,6 @@ fn check_histories_with_sweeps(keeps_freed_places: bool) {
         freed.set(freed.get() + log.freed);
         check_answers(&arrivals, options, &log)
     });
-    if let Err(failure) = checked {
-        panic!("{failure}");
-    }
     assert!(sweeps.get() >= 150 && freed.get() >= 300, "{} sweeps freed {} texts", sweeps.get(), freed.get());
 }
 
@@ -86,7 +85,7 @@ fn sweep_frees_no_text_that_an_added_question_reads_later() {
     let sweeps = btree_set(0..LIVE_EPOCHS, 2..8);
     let histories = (any_arrivals(MANY_TEXTS), any_pace(), added, sweeps, 1..3_u32);
     let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
-    let checked = TestRunner::new(config).run(&histories, |(mut arrivals, pace, added, sweeps, keys)| {
+    check_random_histories(config, &histories, |(mut arrivals, pace, added, sweeps, keys)| {
         arrivals.iter_mut().for_each(|arrival| arrival.epoch *= 2);
         let options = GraphOptions::default();
         let planned = TEXT_QUESTIONS.iter().zip(added).enumerate().map(|(number, (sql, (added, stays)))| {
@@ -116,9 +115,6 @@ fn sweep_frees_no_text_that_an_added_question_reads_later() {
         }
         Ok(())
     });
-    if let Err(failure) = checked {
-        panic!("{failure}");
-    }
     assert!(freed.get() >= 300, "{} texts were freed", freed.get());
 }
 

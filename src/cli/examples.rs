@@ -3,6 +3,8 @@
 /// Examples by command, with the words that select it.
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("run", RUN),
+    ("demo", DEMO),
+    ("init", INIT),
     ("check", CHECK),
     ("table", TABLE),
     ("table optimize", TABLE_OPTIMIZE),
@@ -33,6 +35,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("streams merge", STREAMS_MERGE),
     ("streams scale", STREAMS_SCALE),
     ("streams delete", STREAMS_DELETE),
+    ("schema", SCHEMA),
+    ("completions", COMPLETIONS),
+    ("man", MAN),
+    ("answer-names", ANSWER_NAMES),
 ];
 
 const RUN: &str = "\
@@ -45,12 +51,68 @@ Examples:
           Run a configuration; serve the page and the HTTP API at http://127.0.0.1:7461
   pinflow run examples/recordings --question examples/questions/pins_by_category.sql
           Keep the answer to a question of your own up to date, too
+  pinflow run recordings --follow
+          Go on as the files of the folder grow, until Ctrl-C
   pinflow run posts.toml --until-caught-up
           Read what exists now, commit it and exit: for cron and Airflow
   pinflow run posts.toml --accept-loss kafka/12ab.pin/3:4200-4799
           Continue after records expired before they were read
 
 Exit status: 0 done; 1 failed; 2 wrong command line or configuration; 75 another run has taken over the tables";
+
+const DEMO: &str = "\
+Examples:
+  pinflow demo
+          Generate posts, and serve their answers on a page until Ctrl-C
+  pinflow demo --rate 2000 --inds 1M --listen 8000
+          More posts, and another port
+  pinflow demo --keep demo --for 60
+          End after a minute, and keep the recording and the tables
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration";
+
+const INIT: &str = "\
+Examples:
+  pinflow init recording
+          Print a configuration for a folder of recorded posts
+  pinflow init kafka --to posts.toml
+          Write one for three topics to a new file
+  pinflow init kinesis --all-keys
+          Print every key that there is, with its default and meaning
+
+Exit status: 0 done; 1 failed; 2 wrong command line, or the file exists";
+
+const SCHEMA: &str = "\
+Examples:
+  pinflow schema
+          Print the JSON Schema of the configuration, for editors that complete and check TOML files
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const COMPLETIONS: &str = "\
+Examples:
+  pinflow completions bash
+          Print the script for bash: in ~/.bashrc write  source <(pinflow completions bash)
+  pinflow completions zsh
+          Print the script for zsh: save it as _pinflow in a folder of $fpath
+  pinflow completions fish
+          Print the script for fish: save it as ~/.config/fish/completions/pinflow.fish
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const MAN: &str = "\
+Examples:
+  pinflow man --to /usr/local/share/man/man1
+          Write pinflow.1, pinflow-run.1 and so on, for `man pinflow` and `man pinflow-run`
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const ANSWER_NAMES: &str = "\
+Examples:
+  pinflow answer-names
+          Print the names of the answers of the run on this machine
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
 
 const CHECK: &str = "\
 Examples:

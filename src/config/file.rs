@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -14,6 +15,7 @@ use super::question::{QuestionConfig, load_questions};
 use super::question_options::QuestionOptions;
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_files::RecordingConfig;
 use pinflow_storage::LocationSpec;
 
 /// The purpose of a configuration, which determines the required tables.
@@ -146,6 +148,19 @@ impl ConfigFile {
         }
     }
 
+    /// Lets the recording that the command line names be followed, as `follow = true` in a `[[source]]` does. A file of
+    /// settings says so itself: there the flag is a problem.
+    pub fn follow_recording(&mut self) {
+        if self.is_file {
+            let what =
+                "--follow: is for a recording that the command line names; write follow = true in its [[source]]";
+            self.problems.push(ConfigProblem { place: None, what: what.to_owned() });
+        } else {
+            self.config.sources =
+                vec![Arc::new(RecordingConfig { follow: true, ..RecordingConfig::with_path(&self.path) })];
+        }
+    }
+
     /// Reads a configuration text; `path` is the file that it is from.
     #[must_use]
     pub fn parse(text: &str, path: &Path) -> ConfigFile {
@@ -264,6 +279,10 @@ fn read_config<'a>(
     };
     (config, indices)
 }
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod reference_tests;
 
 #[cfg(test)]
 #[path = "file_tests.rs"]

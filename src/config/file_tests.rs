@@ -181,7 +181,7 @@ fn schema_has_exactly_the_keys_of_the_structs() {
     let source = |name: &str| source_kind(name).unwrap().keys;
     let (kafka, kinesis, serve, gateway) = (source("kafka"), source("kinesis"), table("serve"), table("gateway"));
     for (keys, fields) in [
-        (source("recording"), fields::<pinflow_files::RecordingConfig>()),
+        (source("recording"), fields::<RecordingConfig>()),
         (kafka, fields::<pinflow_kafka::source::KafkaConfig>()),
         (kinesis, fields::<pinflow_kinesis::source::KinesisConfig>()),
         (KAFKA_CONNECTION, fields::<pinflow_kafka::KafkaConnection>()),
@@ -205,27 +205,6 @@ fn schema_has_exactly_the_keys_of_the_structs() {
     ] {
         assert_eq!(keys.iter().map(|key| key.name).collect::<BTreeSet<_>>(), fields);
     }
-}
-
-#[test]
-fn every_key_is_in_the_reference_of_the_configuration() {
-    let page = include_str!("../../docs/reference/configuration.md");
-    let sources = SOURCES.iter().map(|kind| (kind.name, kind.keys));
-    let tables = TABLES
-        .iter()
-        .copied()
-        .chain(sources)
-        .chain([("question", QUESTION)])
-        .flat_map(|(table, keys)| keys.iter().map(move |key| (table, key)));
-    // A row of a table begins with the key, or with several in a row.
-    let has_row = |name: &str| {
-        page.lines().filter(|line| line.starts_with('|')).any(|line| {
-            let cell = line.split('|').nth(1).unwrap_or_default();
-            cell.split(',').any(|key| key.trim() == format!("`{name}`"))
-        }) || page.contains(&format!(".{name}]`"))
-    };
-    let missing: Vec<_> = tables.filter(|(_, key)| !has_row(key.name)).map(|(table, key)| (table, key.name)).collect();
-    assert!(missing.is_empty(), "keys that docs/reference/configuration.md does not have: {missing:?}");
 }
 
 #[test]

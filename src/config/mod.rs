@@ -7,6 +7,7 @@
 mod connection;
 mod document;
 mod file;
+mod json_schema;
 mod memory;
 mod other_format;
 mod problem;
@@ -14,6 +15,7 @@ mod question;
 mod question_options;
 mod schema;
 mod suggestion;
+mod template;
 mod value_repair;
 mod value_type;
 
@@ -28,6 +30,7 @@ use serde::Deserialize;
 
 pub use connection::{kafka_connection, kinesis_connection, storage_connection};
 pub use file::{ConfigError, ConfigFile, ConfigUse};
+pub use json_schema::CONFIG_JSON_SCHEMA;
 pub use memory::ByteSize;
 use memory::default_memory_max;
 pub use other_format::OtherFormat;
@@ -37,6 +40,7 @@ pub use question::{
     read_question_file, read_question_text,
 };
 pub use question_options::QuestionOptions;
+pub use template::ConfigTemplate;
 
 pub use pinflow_connect::source::AcceptedLoss;
 

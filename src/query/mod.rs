@@ -8,6 +8,7 @@ mod events;
 mod render;
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -53,6 +54,30 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), QueryError
         }
     }
     Ok(out.flush()?)
+}
+
+/// How long a shell may wait for the names of the answers.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Writes the names of a run's answers to `out`, a line each, for the completion of shells.
+///
+/// Shells expand what they complete, so a name with anything but letters, digits and underscores is left out. No run of
+/// pinflow has one.
+///
+/// # Errors
+/// If the server cannot be reached within two seconds or returns an error.
+pub async fn write_answer_names(address: &RunAddress, out: &mut impl Write) -> Result<(), QueryError> {
+    let client = QueryClient::new(address)?;
+    let asked = tokio::time::timeout(NAMES_TIMEOUT, client.get_json("/status", &[])).await;
+    let status = asked.unwrap_or_else(|_| {
+        Err(QueryError::Unreachable { at: Box::new(address.at.clone()), reason: "no reply".to_owned() })
+    })?;
+    let is_plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let answers = status["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for name in answers.iter().filter_map(|answer| answer["answer"].as_str()).filter(is_plain) {
+        writeln!(out, "{name}")?;
+    }
+    Ok(())
 }
 
 /// Prints changes until interrupted. After a lost connection it reconnects and resumes.

@@ -16,6 +16,10 @@ use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, succeed};
 const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/quickstart.sh", "builds the program and installs packages; the commands in it are run by other tests"),
     ("scripts/test.sh", "runs all tests"),
+    ("scripts/package.sh", "builds the program again; tests of the module packages run it"),
+    ("pinflow demo", "runs until it is interrupted; tests of the module demo run it"),
+    ("pinflow run recordings --follow", "follows a folder of the reader; tests of the module first_steps run it"),
+    ("source <(pinflow completions", "changes the shell; tests of the module first_steps run it"),
     ("cargo install", "builds the program again"),
     ("pinflow check examples/kafka.toml", "needs Kafka; tests of the module kafka run it"),
     ("pinflow topics ", "needs Kafka; tests of the module kafka run them"),

@@ -119,6 +119,16 @@ impl ValueType {
         }
     }
 
+    /// The keys of a table; `None` for other types.
+    #[must_use]
+    pub fn table_keys(self) -> Option<&'static [ConfigKey]> {
+        match self {
+            ValueType::Table(keys) => Some(keys),
+            ValueType::OneOf(types, _) => types.iter().find_map(|one| one.table_keys()),
+            _ => None,
+        }
+    }
+
     /// Whether a value in its place may be a secret, which errors must not show.
     #[must_use]
     pub fn is_secret(self) -> bool {

@@ -1,6 +1,7 @@
 //! Positions, settings, secrets and error texts that all crates of pinflow share.
 
 pub mod backoff;
+pub mod duration_histogram;
 pub mod error_text;
 pub mod file_limit;
 pub mod finding;

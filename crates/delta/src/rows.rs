@@ -1,6 +1,7 @@
 //! Reads rows back from data files, on background threads.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +30,8 @@ use pinflow_connect::sink::{RowId, StoredChunk};
 
 /// The number of rows of a chunk.
 const CHUNK_ROWS: usize = 16_384;
+/// The number of rows of a chunk that fills a question in a running pipeline: few, so that an epoch is short.
+const FILL_CHUNK_ROWS: usize = 2_048;
 /// The most decoded chunks that wait for the receiver.
 const MAX_CHUNKS_AHEAD: usize = 4;
 /// The number of decoder threads. More than two are faster than the dataflow graph.
@@ -76,16 +79,39 @@ impl StoredChunk for StoredRows {
     }
 }
 
-/// The columns that are read back: those that the graph always holds, and those that questions read besides.
-fn question_columns(table: Table, columns: &ReadColumns) -> Vec<&'static str> {
-    let (held, stream): (&[&'static str], _) = match table {
-        Table::Pin => (&["ind", "poster_name", "follower_count", "category"], Stream::Pin),
-        Table::Geo => (&["ind", "country", "timestamp"], Stream::Geo),
-        Table::User => (&["ind", "user_name", "age", "date_joined"], Stream::User),
-        Table::Rejected => return Vec::new(),
+/// The columns of a table that are read, besides its lineage. `None` if no row of it is.
+fn table_columns(table: Table, columns: &ReadColumns) -> Option<Vec<&'static str>> {
+    let stream = match table {
+        Table::Pin => Stream::Pin,
+        Table::Geo => Stream::Geo,
+        Table::User => Stream::User,
+        Table::Rejected => return None,
     };
-    let others = columns.of_stream(stream).iter().filter(|column| !held.contains(column) && !LINEAGE.contains(column));
-    held.iter().chain(others).copied().collect()
+    let own = columns.of_stream(stream)?.iter().copied().filter(|column| !LINEAGE.contains(column));
+    Some(iter::once("ind").chain(own).collect())
+}
+
+/// Whether rows of a table are read.
+pub(crate) fn reads_table(table: Table, columns: &ReadColumns) -> bool {
+    table_columns(table, columns).is_some()
+}
+
+/// What rows are read back for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadPurpose {
+    /// To rebuild all answers, before any record is read.
+    Rebuild,
+    /// To fill a question while records flow.
+    Fill,
+}
+
+impl ReadPurpose {
+    fn chunk_rows(self) -> usize {
+        match self {
+            ReadPurpose::Rebuild => CHUNK_ROWS,
+            ReadPurpose::Fill => FILL_CHUNK_ROWS,
+        }
+    }
 }
 
 /// The files in the order in which they are read back: of each table those with the newest rows first.
@@ -107,6 +133,7 @@ pub(crate) fn read_back(
     files: Vec<(Table, FileAt)>,
     duplicates: DuplicatePolicy,
     columns: &ReadColumns,
+    purpose: ReadPurpose,
 ) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
     let (sender, receiver) = mpsc::channel(MAX_CHUNKS_AHEAD);
     let threads = DECODER_THREADS.min(files.len());
@@ -126,7 +153,7 @@ pub(crate) fn read_back(
                     gone = sender.blocking_send(Ok(rows)).is_err();
                     !gone
                 };
-                if let Err(error) = read_file(table, &file, &columns, each) {
+                if let Err(error) = read_file(table, &file, &columns, purpose.chunk_rows(), each) {
                     gone |= sender.blocking_send(Err(error)).is_err();
                 }
                 if gone {
@@ -148,11 +175,12 @@ fn read_file(
     table: Table,
     file: &FileAt,
     columns: &ReadColumns,
+    chunk_rows: usize,
     mut each: impl FnMut(StoredRows) -> bool,
 ) -> Result<(), DeltaError> {
     let (path, mut sources) = (&file.path, SourceSymbols::default());
-    let wanted = question_columns(table, columns);
-    for batch in read_batches(file, wanted.iter().chain(&LINEAGE))? {
+    let wanted = table_columns(table, columns).unwrap_or_default();
+    for batch in read_batches_of(file, wanted.iter().chain(&LINEAGE), chunk_rows)? {
         let batch = batch.map_err(|cause| DeltaError::File { path: path.to_owned(), cause })?;
         if !each(decode_rows((table, &wanted), &batch, path, &mut sources)?) {
             return Ok(());
@@ -168,12 +196,20 @@ pub(super) fn read_batches<'a>(
     file: &FileAt,
     columns: impl Iterator<Item = &'a &'static str>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
+    read_batches_of(file, columns, CHUNK_ROWS)
+}
+
+fn read_batches_of<'a>(
+    file: &FileAt,
+    columns: impl Iterator<Item = &'a &'static str>,
+    batch_rows: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ParquetError>>, DeltaError> {
     let failed = |cause| DeltaError::File { path: file.path.clone(), cause };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.open()?).map_err(failed)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.copied());
     // The last row groups first: they hold the newest rows, which supersede others.
     let groups = (0..builder.metadata().num_row_groups()).rev().collect();
-    let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(CHUNK_ROWS);
+    let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows);
     let reader = reader.build().map_err(failed)?;
     Ok(reader.map(|batch| batch.map_err(from_arrow)))
 }

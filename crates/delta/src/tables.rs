@@ -19,7 +19,7 @@ use super::law::{self, LedgerLaw};
 use super::maintenance;
 use super::open;
 use super::resume_state::{ledger_law, resume_state};
-use super::rows::{self, StoredRows};
+use super::rows::{self, ReadPurpose, StoredRows};
 use super::schema::Table;
 use super::table_state::TableState;
 use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window};
@@ -190,10 +190,11 @@ impl DeltaTables {
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
         let files = self.files_at_open.clone();
-        law::check_while_reading(rows::read_back(files, duplicates, columns), self.law.clone())
+        let chunks = rows::read_back(files, duplicates, columns, ReadPurpose::Rebuild);
+        law::check_while_reading(chunks, self.law.clone())
     }
 
-    /// Every row that the cleaned tables contain after the last commit, and how many there are, otherwise as
+    /// Every row of the cleaned tables in `columns` after the last commit, and how many there are, otherwise as
     /// [`DeltaTables::read_back`]. Call it between commits.
     ///
     /// A compaction that is committed later does not matter: the files that it replaces are read, and a vacuum keeps them for
@@ -206,12 +207,13 @@ impl DeltaTables {
         columns: &ReadColumns,
     ) -> (u64, mpsc::Receiver<Result<StoredRows, DeltaError>>) {
         let (mut files, mut rows) = (Vec::new(), 0);
-        for writer in self.states.iter().map(|state| &state.writer).filter(|writer| writer.table != Table::Rejected) {
+        let writers = self.states.iter().map(|state| &state.writer);
+        for writer in writers.filter(|writer| rows::reads_table(writer.table, columns)) {
             let active = writer.active_files();
             rows += active.iter().map(|(_, rows)| rows).sum::<u64>();
             files.extend(active.into_iter().map(|(file, _)| (writer.table, file)));
         }
-        (rows, rows::read_back(files, duplicates, columns))
+        (rows, rows::read_back(files, duplicates, columns, ReadPurpose::Fill))
     }
 
     /// Makes a window durable in all tables. Transient storage errors are retried.

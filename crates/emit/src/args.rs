@@ -320,7 +320,10 @@ impl EmitArgs {
 }
 
 /// Parses a whole number, such as `1500`, `1_500`, `10k` or `2M`.
-fn parse_number(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_number(text: &str) -> Result<u64, String> {
     let plain = text.replace('_', "");
     let (digits, unit) = match plain.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1000),
@@ -341,7 +344,11 @@ fn parse_share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "a share from 0 to 1 is wanted, such as 0.01".to_owned())
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+/// Parses messages per second: a number above 0, such as `200`, `0.5` or `10k`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().or_else(|| parse_number(text).ok().map(|rate| rate as f64));
     rate.filter(|rate: &f64| *rate >= 0.001 && rate.is_finite()).ok_or_else(|| "a number above 0 is wanted".to_owned())
 }

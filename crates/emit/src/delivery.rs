@@ -79,11 +79,9 @@ impl DeliveryTracker {
         Ok(DeliveryTracker { stop: StopRequest::listen(request, abandon)?, continuation, state })
     }
 
-    /// Without signal handling: for tests.
-    #[cfg(test)]
-    pub(crate) fn without_signals() -> DeliveryTracker {
-        let state = Arc::default();
-        DeliveryTracker { stop: StopRequest::never(), continuation: ResumeMode::None, state }
+    /// Without signal handling: another part of the process requests the stop.
+    pub(crate) fn without_signals(stop: StopRequest) -> DeliveryTracker {
+        DeliveryTracker { stop, continuation: ResumeMode::None, state: Arc::default() }
     }
 
     /// Adds a destination for the draws from `first_draw` to `end_draw`.

@@ -11,6 +11,7 @@
 //! - `generate`: posts as a pure function of the configuration and the number of the draw (`rng`, `json`).
 //! - `replay`, with `from_delta`: recorded messages, or rows of Delta tables, instead of generated ones.
 //! - `emulator`, with `python_random`: rows drawn from a MySQL database, as the posting emulator draws them.
+//! - `feed`: an endless recording of generated posts, for a pipeline in the same process.
 //! - `senders`, `progress`: one thread for each destination, at the requested rate.
 //! - `routes`: which streams go to which destination.
 //! - `destinations`: files, Kafka, Kinesis and gateways.
@@ -22,6 +23,7 @@ mod delivery;
 mod destinations;
 mod emulator;
 mod error;
+mod feed;
 mod from_delta;
 mod generate;
 mod json;
@@ -43,11 +45,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use args::EmitArgs;
+pub use args::{EmitArgs, parse_number, parse_rate};
 pub use destinations::OutputCompression;
 pub use destinations::gateway::GatewayProtocol;
 pub use emulator::{DrawMethod, TimeFormat};
 pub use error::{ConnectionFileError, EmitError};
+pub use feed::{FeedSettings, PostFeed};
 pub use generate::{DrawOrder, WrapMode};
 pub use routes::ConnectionReaders;
 

@@ -37,6 +37,28 @@ pub(crate) fn run_senders(
     rate: Option<f64>,
     delivery: &DeliveryTracker,
 ) -> Result<Vec<(Stream, StreamStats)>, EmitError> {
+    run_threads(senders, rate, delivery, |draws, ended| progress::watch_delivery(delivery, Some(draws), ended))
+}
+
+/// As [`run_senders`], without showing progress.
+///
+/// # Errors
+/// As [`run_senders`].
+pub(crate) fn run_senders_unwatched(
+    senders: Vec<DestinationSender<'_>>,
+    rate: f64,
+    delivery: &DeliveryTracker,
+) -> Result<Vec<(Stream, StreamStats)>, EmitError> {
+    run_threads(senders, Some(rate), delivery, |_, _| {})
+}
+
+/// Runs a thread for each sender. `watch` gets the number of draws, and a function that tells whether all have ended.
+fn run_threads(
+    senders: Vec<DestinationSender<'_>>,
+    rate: Option<f64>,
+    delivery: &DeliveryTracker,
+    watch: impl FnOnce(u64, &dyn Fn() -> bool),
+) -> Result<Vec<(Stream, StreamStats)>, EmitError> {
     let draws = senders.iter().flat_map(|sender| &sender.composers).map(MessageComposer::remaining_draws).sum();
     let streams: usize = senders.iter().map(|sender| sender.composers.len()).sum();
     std::thread::scope(|scope| {
@@ -47,8 +69,7 @@ pub(crate) fn run_senders(
                 scope.spawn(move || run_sender(sender, rate, delivery))
             })
             .collect();
-        let ended = || threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
-        progress::watch_delivery(delivery, Some(draws), ended);
+        watch(draws, &|| threads.iter().all(std::thread::ScopedJoinHandle::is_finished));
         let results =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         results.collect::<Result<Vec<_>, EmitError>>().map(|all_stats| all_stats.into_iter().flatten().collect())

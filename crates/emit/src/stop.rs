@@ -27,6 +27,12 @@ impl StopRequest {
         StopRequest(watch::channel(None).1)
     }
 
+    /// A request that comes once the sender sends a time.
+    pub(crate) fn manual() -> (watch::Sender<Option<Instant>>, StopRequest) {
+        let (requested, is_requested) = watch::channel(None);
+        (requested, StopRequest(is_requested))
+    }
+
     /// Listens for signals from now on. `on_request` gets the name of the first one. `on_abandon` runs just before the
     /// process ends: at a second request, or when [`SHUTDOWN_GRACE`] is over.
     ///

@@ -56,7 +56,7 @@ async fn commit_windows<S: WindowSink>(
             let took = begun.elapsed();
             commits.last = took;
             commits.last_at = Some(Timestamp::now());
-            commits.total += took;
+            metrics.commit_times.observe(took);
             tracing::info!(target: COMMIT_LOG_TARGET, epoch, rows, seconds = took.as_secs_f64(), "committed");
         }
         if let Some(SnapshotOrder { question, duplicates, columns }) = order.filter(|_| !failed && !is_last) {

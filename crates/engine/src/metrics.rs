@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::rejection_log::RejectionLog;
 use pinflow_connect::sink::{PriorCounts, TableStatus};
+use pinflow_core::duration_histogram::DurationHistogram;
 
 /// Metrics of a running engine, for progress, `/status` and `/metrics`.
 #[derive(Debug, Default)]
@@ -61,6 +62,8 @@ pub struct EngineMetrics {
     pub counts: Mutex<IngestCounts>,
     /// The commits of this run.
     pub commits: Mutex<CommitStats>,
+    /// How long the commits of this run took, waiting included.
+    pub commit_times: DurationHistogram,
     /// Rows read by earlier runs. Set once, before the first record.
     pub prior: OnceLock<PriorCounts>,
     /// The last rejections of this run, if the run is inspected.
@@ -138,8 +141,6 @@ impl EngineMetrics {
 pub struct CommitStats {
     /// How many.
     pub count: u64,
-    /// All of them together.
-    pub total: Duration,
     /// The last one.
     pub last: Duration,
     /// When the last one was durable; `None` before the first.

@@ -33,8 +33,8 @@ pub(super) enum WorkerCommand {
     /// Remove this question in the open epoch.
     DropQuestion { id: QuestionId },
     /// The epoch is complete; `ends_window`: it is the last of its window.
-    /// `sweep`: mark the texts of the rows that are held at its end.
-    CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>> },
+    /// `sweep`: mark the texts of the rows that are held at its end. `fill_step`: for how many `ind`s a question is filled.
+    CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>>, fill_step: u32 },
 }
 
 /// An event of a worker or the committer. `B` is the sink's type of encoded rows.

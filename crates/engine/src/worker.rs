@@ -94,6 +94,7 @@ impl<E: RowEncoder> EngineWorker<E> {
             },
         );
         graph.set_clock(elapsed_nanos);
+        graph.set_disposal(free_in_background);
         let thread = std::thread::current();
         let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
@@ -129,7 +130,8 @@ impl<E: RowEncoder> EngineWorker<E> {
             WorkerCommand::FillRows { id, rows } => self.fill_rows(id, rows.as_ref()),
             WorkerCommand::BeginFill { id } => self.graph.begin_fill(id),
             WorkerCommand::DropQuestion { id } => self.graph.drop_question(id),
-            WorkerCommand::CloseEpoch { epoch, ends_window, sweep } => {
+            WorkerCommand::CloseEpoch { epoch, ends_window, sweep, fill_step } => {
+                self.graph.set_keys_per_epoch(fill_step);
                 if let Some(sweep) = sweep {
                     self.graph.mark_after(epoch, sweep);
                 }
@@ -316,6 +318,12 @@ impl RowSink for QuestionRows<'_> {
         self.texts.bound_user(row, |row| self.graph.fill_user(self.id, lineage, row));
     }
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
+}
+
+/// Frees the state of a dropped question on a thread of its own: of millions of groups or values that takes seconds.
+fn free_in_background(state: Box<dyn Send>) {
+    // If no thread can be started, the closure is dropped here, and the state with it.
+    let _ = std::thread::Builder::new().name("free question".to_owned()).spawn(move || drop(state));
 }
 
 /// Nanoseconds since this function was first called: the clock that times evaluations of questions.

@@ -11,9 +11,7 @@ use axum::response::Response;
 use parking_lot::Mutex;
 
 use super::SharedGatewayState;
-use pinflow_http::{
-    ConnectionCounts, MetricsPage, NO_STORE, PROMETHEUS_TYPE, cpu_seconds, resident_bytes, typed_response,
-};
+use pinflow_http::{ConnectionCounts, MetricsPage, NO_STORE, PROMETHEUS_TYPE, typed_response, write_process_metrics};
 
 /// Counters of the gateway.
 #[derive(Debug, Default)]
@@ -88,12 +86,6 @@ pub(super) async fn get_metrics(State(state): State<SharedGatewayState>) -> Resp
     let (count, took) = requests.values().fold((0, Duration::ZERO), |all, one| (all.0 + one.0, all.1 + one.1));
     page.start_metric("pinflow_http_request_seconds", "summary", "What requests took.")
         .write_summary(took.as_secs_f64(), count);
-    if let Some(bytes) = resident_bytes() {
-        page.start_metric("process_resident_memory_bytes", "gauge", "Resident memory.").write_single(bytes as f64);
-    }
-    if let Some(seconds) = cpu_seconds() {
-        page.start_metric("process_cpu_seconds_total", "counter", "Processor time, user and system.")
-            .write_single(seconds);
-    }
+    write_process_metrics(&mut page);
     typed_response(PROMETHEUS_TYPE, NO_STORE, page.into_text())
 }

@@ -22,6 +22,6 @@ pub use listen::{deserialize_listen_address, parse_listen_address};
 pub use metrics_text::MetricsPage;
 pub use port::{ListenSettings, ServerPort};
 pub use port::{PortError, ServerTls};
-pub use process::{cpu_seconds, resident_bytes};
+pub use process::{cpu_seconds, resident_bytes, write_process_metrics};
 pub use reply::{JSON_TYPE, NO_STORE, PROMETHEUS_TYPE, json_response, set_security_headers, typed_response};
 pub use token_failures::TokenFailures;

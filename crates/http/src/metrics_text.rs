@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use pinflow_core::duration_histogram::{HISTOGRAM_BOUNDS, HistogramCounts};
+
 /// The text of a `/metrics` reply.
 #[derive(Default)]
 pub struct MetricsPage(String);
@@ -42,6 +44,16 @@ impl MetricWriter<'_> {
         let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}", name = self.name);
     }
 
+    /// Writes a histogram: the buckets, sum and count.
+    pub fn write_histogram(&mut self, counts: &HistogramCounts) {
+        let HistogramCounts { at_most, count, sum } = counts;
+        let name = self.name;
+        for (bound, below) in HISTOGRAM_BOUNDS.iter().zip(at_most) {
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        let _ = writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+    }
+
     /// Writes a value without labels.
     pub fn write_single(&mut self, value: f64) {
         self.write_value(&[], value);
@@ -51,6 +63,21 @@ impl MetricWriter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histogram_has_cumulative_buckets_and_ends_with_all() {
+        let histogram = pinflow_core::duration_histogram::DurationHistogram::default();
+        histogram.observe(std::time::Duration::from_millis(20));
+        histogram.observe(std::time::Duration::from_secs(100));
+        let mut page = MetricsPage::default();
+        page.start_metric("m", "histogram", "Help.").write_histogram(&histogram.counts());
+        for line in
+            ["m_bucket{le=\"0.01\"} 0", "m_bucket{le=\"0.025\"} 1", "m_bucket{le=\"60\"} 1", "m_bucket{le=\"+Inf\"} 2"]
+        {
+            assert!(page.0.lines().any(|one| one == line), "{line}: {}", page.0);
+        }
+        assert!(page.0.ends_with("m_sum 100.02\nm_count 2\n"), "{}", page.0);
+    }
 
     #[test]
     fn label_values_are_escaped() {

@@ -22,6 +22,7 @@ use tokio::sync::broadcast;
 
 use super::latency::{EpochLatencies, LATENCY_WINDOW, LatencySummary};
 use super::{AnswerView, render};
+use pinflow_core::duration_histogram::{DurationHistogram, HistogramCounts};
 use pinflow_core::position::Epoch;
 use pinflow_engine::{EpochFrame, SourceStatus};
 
@@ -107,6 +108,7 @@ pub struct AnswerHub {
     run: u64,
     state: Mutex<HubState>,
     latencies: Mutex<EpochLatencies>,
+    epoch_times: DurationHistogram,
 }
 
 struct HubState {
@@ -170,7 +172,12 @@ impl AnswerHub {
         };
         let state =
             HubState { live: feed(), durable: feed(), not_durable: VecDeque::new(), window_ends: VecDeque::new() };
-        AnswerHub { run, state: Mutex::new(state), latencies: Mutex::default() }
+        AnswerHub {
+            run,
+            state: Mutex::new(state),
+            latencies: Mutex::default(),
+            epoch_times: DurationHistogram::default(),
+        }
     }
 
     /// Advances to the frame's epoch and sends its changes to the subscribers.
@@ -210,7 +217,9 @@ impl AnswerHub {
         }
         drop(state);
         if let Some(first_record_at) = frame.first_record_at.filter(|_| frame.open) {
-            self.lock_latencies().record_epoch(first_record_at, Instant::now());
+            let shown_at = Instant::now();
+            self.epoch_times.observe(shown_at.saturating_duration_since(first_record_at));
+            self.lock_latencies().record_epoch(first_record_at, shown_at);
         }
     }
 
@@ -222,6 +231,11 @@ impl AnswerHub {
     /// The latencies of the epochs published after `since`, or of all that are kept.
     pub(super) fn latency_since(&self, since: Option<Instant>) -> LatencySummary {
         self.lock_latencies().summarize_since(since)
+    }
+
+    /// How long the epochs of this run took from their first record to their answers.
+    pub(super) fn epoch_times(&self) -> HistogramCounts {
+        self.epoch_times.counts()
     }
 
     fn lock_latencies(&self) -> MutexGuard<'_, EpochLatencies> {

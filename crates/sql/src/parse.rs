@@ -159,6 +159,19 @@ fn split_location(text: &str) -> (&str, Option<Location>) {
     }
 }
 
+/// What to write instead of a statement that is no SELECT.
+fn other_statement(keyword: &str) -> Option<&'static str> {
+    match keyword.to_ascii_uppercase().as_str() {
+        "PIVOT" => Some(
+            "PIVOT is not possible; write one aggregate with FILTER for each column, such as \
+             count(*) FILTER (WHERE category = 'art') AS art",
+        ),
+        "UNPIVOT" => Some("UNPIVOT is not possible; write one SELECT for each column, with UNION ALL"),
+        "SUMMARIZE" => Some("SUMMARIZE is not possible; select min(x), max(x), avg(x) and count(DISTINCT x)"),
+        _ => None,
+    }
+}
+
 fn syntax_message(message: &str) -> String {
     let Some(rest) = message.strip_prefix("Expected: ") else { return lower_first(message) };
     let Some((expected, found)) = rest.split_once(", found: ") else { return lower_first(message) };
@@ -169,6 +182,11 @@ fn syntax_message(message: &str) -> String {
         "identifier" => "a name",
         expected => expected,
     };
+    if expected == "SELECT or WITH"
+        && let Some(hint) = other_statement(found)
+    {
+        return hint.to_owned();
+    }
     match found {
         "EOF" => format!("the question ends where {expected} is expected"),
         found => format!("{expected} is expected here, not `{found}`"),

@@ -264,8 +264,9 @@ pub enum WindowFunction {
 /// frame whose end is before its start has no rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowFrame {
-    /// Whether bounds count rows. Otherwise only [`FrameBound::Unbounded`] and [`FrameBound::Current`] are used, and
-    /// the current row stands for all its peers (`RANGE`).
+    /// Whether bounds count rows. Otherwise the current row stands for all its peers, and other bounds are distances
+    /// between values of the order's only key, which is of longs or times: `RANGE`. Rows whose key is null are at no
+    /// distance from others: these bounds are then the first and the last of them.
     pub rows: bool,
     /// The first row.
     pub start: FrameBound,
@@ -289,9 +290,9 @@ pub enum FrameBound {
     Unbounded,
     /// The current row.
     Current,
-    /// This many rows before the current one.
+    /// This many rows before the current one, or rows at most so far before it, with values of the key.
     Preceding(u64),
-    /// This many rows after the current one.
+    /// This many rows after the current one, or rows at most so far after it, with values of the key.
     Following(u64),
 }
 

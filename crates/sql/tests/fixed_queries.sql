@@ -258,3 +258,33 @@ SELECT ind, sum(age) OVER w AS running, count(*) OVER w AS rows FROM user WINDOW
 ⟦SELECT ind, unnest(string_split(tag_list, ',')) AS tag FROM pin¦SELECT ind, value AS tag FROM pin JOIN json_each('["' || replace(tag_list, ',', '","') || '"]')⟧
 
 ⟦SELECT trim(tag) AS tag, count(*) AS posts FROM (SELECT explode(split(tag_list, ',')) AS tag FROM pin) d GROUP BY 1¦SELECT trim(value) AS tag, count(*) AS posts FROM pin JOIN json_each('["' || replace(tag_list, ',', '","') || '"]') GROUP BY 1⟧
+
+-- Frames whose bounds are distances of values.
+
+SELECT ind, count(*) OVER (ORDER BY age ~ RANGE BETWEEN 2 PRECEDING AND CURRENT ROW) AS n FROM user
+
+SELECT ind, sum(age) OVER (PARTITION BY user_name ORDER BY ind DESC ~ RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s FROM user
+
+SELECT ind, count(*) OVER (ORDER BY age NULLS FIRST RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS n FROM user
+
+SELECT ind, min(age) OVER (ORDER BY age DESC NULLS FIRST RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS m FROM user
+
+-- Several values counted as one.
+
+SELECT ⟦count(DISTINCT category, is_image_or_video)¦count(DISTINCT category || '~' || is_image_or_video)⟧ AS n FROM pin
+
+SELECT poster_name, ⟦count(DISTINCT (category, follower_count))¦count(DISTINCT coalesce(category, '!') || '~' || coalesce(follower_count, '!'))⟧ AS n FROM pin GROUP BY poster_name
+
+SELECT ⟦count(DISTINCT category, follower_count) FILTER (WHERE ind > 2)¦count(DISTINCT category || '~' || follower_count) FILTER (WHERE ind > 2)⟧ AS n FROM pin
+
+-- Rows joined with constant ones.
+
+SELECT b.label, count(*) AS n FROM user u JOIN (⟦VALUES (0, 1, 'few'), (2, 9, 'many')¦SELECT 0 AS lo, 1 AS hi, 'few' AS label UNION ALL SELECT 2, 9, 'many'⟧) AS b⟦(lo, hi, label)¦⟧ ON u.age BETWEEN b.lo AND b.hi GROUP BY b.label
+
+SELECT b.label, u.ind FROM user u LEFT JOIN (⟦VALUES (0, 1, 'few'), (1, 9, 'many')¦SELECT 0 AS lo, 1 AS hi, 'few' AS label UNION ALL SELECT 1, 9, 'many'⟧) AS b⟦(lo, hi, label)¦⟧ ON u.age BETWEEN b.lo AND b.hi
+
+-- Which expressions a row is grouped by. SQLite has no sets of groupings.
+
+SELECT ⟦category, is_image_or_video, count(*) AS n, grouping(category) AS c, grouping_id(category, is_image_or_video) AS id FROM pin GROUP BY ROLLUP (category, is_image_or_video)¦category, is_image_or_video, count(*) AS n, 0 AS c, 0 AS id FROM pin GROUP BY 1, 2 UNION ALL SELECT category, NULL, count(*), 0, 1 FROM pin GROUP BY category UNION ALL SELECT NULL, NULL, count(*), 1, 3 FROM pin⟧
+
+SELECT ⟦coalesce(category, CASE WHEN grouping(category) = 1 THEN 'all' END) AS c, count(*) AS n FROM pin GROUP BY CUBE (category) HAVING grouping_id() < 2¦category AS c, count(*) AS n FROM pin GROUP BY category UNION ALL SELECT 'all', count(*) FROM pin⟧

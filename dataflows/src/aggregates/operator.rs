@@ -13,7 +13,7 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::combine::combine_counts;
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
-use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId};
+use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
 use crate::hash::KeyedState;
 use crate::symbol::{Symbol, SymbolHolder};
 
@@ -90,17 +90,15 @@ pub(crate) fn maintain_answers<'s>(
     inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
     others: StreamVec<'s, u64, AnswerUpdate>,
     asked: Vec<AggregateSpec>,
-    holds_symbols: Rc<SymbolHolder>,
+    (holds_symbols, disposal): (Rc<SymbolHolder>, StateDisposal),
     mut changes: ChangesReceiver,
 ) -> StreamVec<'s, u64, ()> {
     let summed = asked.iter().map(|it| it.aggregate.is_count_only()).collect();
     let inputs = combine_counts(inputs, summed);
     let by_group = Exchange::new(|(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash());
-    let scope = inputs.scope();
-    inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, info| {
-        let activator = scope.activator_for(info.address);
+    inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, _| {
         let mut pending: PendingEpochs = BTreeMap::new();
-        let mut answers = AnswerGroups::new(asked);
+        let mut answers = AnswerGroups::new(asked, disposal);
         move |(input, frontier),
               (other, other_frontier),
               _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
@@ -130,9 +128,6 @@ pub(crate) fn maintain_answers<'s>(
                 if !changed.is_empty() {
                     changes(epoch, changed);
                 }
-            }
-            if answers.free_some() {
-                activator.activate();
             }
         }
     })
@@ -169,9 +164,6 @@ impl PendingEpoch {
 
 type PendingEpochs = BTreeMap<u64, PendingEpoch>;
 
-/// The most groups of dropped questions that are freed at once: in about a millisecond.
-const GROUPS_FREED_AT_ONCE: usize = 1_024;
-
 /// Limits of the emptied update lists that are kept for reuse: how many, and the capacity of each (12 MB together).
 const SPARE_LISTS_MAX: usize = 1024;
 const SPARE_LIST_UPDATES_MAX: usize = 512;
@@ -183,8 +175,7 @@ struct AnswerGroups {
     touched: Vec<(u16, GroupKey)>,
     /// Emptied lists for pending updates, reused from epoch to epoch.
     spare: Vec<Vec<GroupUpdate>>,
-    /// The groups of questions that were dropped.
-    freed: Vec<hashbrown::hash_map::IntoIter<GroupKey, GroupEntry>>,
+    disposal: StateDisposal,
 }
 
 /// A group, and the updates of the current epoch that are not applied to it yet.
@@ -194,9 +185,9 @@ struct GroupEntry {
 }
 
 impl AnswerGroups {
-    fn new(asked: Vec<AggregateSpec>) -> AnswerGroups {
+    fn new(asked: Vec<AggregateSpec>, disposal: StateDisposal) -> AnswerGroups {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
-        AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new(), freed: Vec::new() }
+        AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new(), disposal }
     }
 
     /// Frees the groups of questions. All earlier epochs are applied, so no input of them counts any more.
@@ -205,19 +196,9 @@ impl AnswerGroups {
             if dropped.contains(&asked.answer) {
                 asked.is_dropped.set(true);
                 asked.counts.take();
-                self.freed.push(std::mem::take(groups).into_iter());
+                self.disposal.dispose_of(std::mem::take(groups));
             }
         }
-    }
-
-    /// Frees some groups of dropped questions. Returns whether some are left.
-    fn free_some(&mut self) -> bool {
-        if let Some(groups) = self.freed.last_mut()
-            && groups.take(GROUPS_FREED_AT_ONCE).count() == 0
-        {
-            self.freed.pop();
-        }
-        !self.freed.is_empty()
     }
 
     /// Applies all inputs of an epoch and adds the changes of the answers to `changed`.

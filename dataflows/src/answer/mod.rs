@@ -8,6 +8,7 @@ mod answer_row;
 mod answer_schema;
 mod live_answer;
 mod question_progress;
+mod state_disposal;
 
 pub use answer_cell::{AnswerCell, ColumnType};
 pub use answer_row::{AnswerChange, AnswerRow, NamedRow, QuestionId};
@@ -17,3 +18,4 @@ pub use answer_schema::{
 pub use live_answer::{InconsistentChange, LiveAnswer};
 pub use pinflow_sql::plan::ListingKey;
 pub use question_progress::{AnswerUpdate, FillProgress, QuestionUsage};
+pub use state_disposal::{DisposeState, StateDisposal};

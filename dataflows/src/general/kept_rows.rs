@@ -51,9 +51,7 @@ pub(crate) fn evaluate_kept_rows<'s>(
     rows: StreamVec<'s, u64, KeptInput>,
     mut leaves: GeneralLeaves,
 ) -> StreamVec<'s, u64, LeafUpdate> {
-    let scope = rows.scope();
-    rows.unary_frontier(Exchange::new(KeptInput::route), "Kept rows", move |_, info| {
-        let activator = scope.activator_for(info.address);
+    rows.unary_frontier(Exchange::new(KeptInput::route), "Kept rows", move |_, _| {
         let mut pending = PendingRows::new();
         move |(rows, frontier),
               output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<LeafUpdate>>>| {
@@ -71,9 +69,6 @@ pub(crate) fn evaluate_kept_rows<'s>(
                 rows.iter().flatten().for_each(|row| leaves.add_kept_row(row));
                 let mut session = output.session(&capability);
                 leaves.finish_kept_epoch(epoch, &mut |update| session.give(update));
-            }
-            if leaves.free_some() {
-                activator.activate();
             }
         }
     })

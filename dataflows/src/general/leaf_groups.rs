@@ -1,9 +1,9 @@
 //! The groups of the leaves of all questions.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use pinflow_sql::hash::row_hash;
 use pinflow_sql::incremental::GroupTable;
 
@@ -12,19 +12,17 @@ use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
 use super::question_commands::{CommandLog, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
 use super::updates::{LeafId, LeafResult, LeafUpdate};
+use crate::answer::StateDisposal;
+use crate::hash::KeyedState;
 
 /// The groups of all leaves on one worker.
 pub(super) struct LeafGroups {
-    tables: HashMap<LeafId, LeafTable>,
+    tables: HashMap<LeafId, LeafTable, KeyedState>,
     touched: Vec<LeafId>,
-    /// The groups of questions that were dropped.
-    freed: Vec<GroupTable>,
     share: WorkerShare,
     commands: CommandLog,
+    disposal: StateDisposal,
 }
-
-/// The most groups that are freed at once: in about a millisecond.
-const GROUPS_FREED_AT_ONCE: usize = 1_024;
 
 /// The groups of one leaf.
 struct LeafTable {
@@ -42,8 +40,8 @@ impl LeafTable {
 }
 
 impl LeafGroups {
-    pub(super) fn new(share: WorkerShare, commands: CommandLog) -> LeafGroups {
-        LeafGroups { tables: HashMap::new(), touched: Vec::new(), freed: Vec::new(), share, commands }
+    pub(super) fn new(share: WorkerShare, commands: CommandLog, disposal: StateDisposal) -> LeafGroups {
+        LeafGroups { tables: HashMap::default(), touched: Vec::new(), share, commands, disposal }
     }
 
     /// Adds the groups of a question. A group that exists without rows has a row from now on, on the worker that
@@ -76,7 +74,8 @@ impl LeafGroups {
             QuestionCommand::BeginFill(_) => {}
             QuestionCommand::Drop(id, _) => {
                 let dropped = self.tables.extract_if(|leaf, _| leaf.question == id.number());
-                self.freed.extend(dropped.map(|(_, held)| held.table));
+                let dropped: Vec<GroupTable> = dropped.map(|(_, held)| held.table).collect();
+                self.disposal.dispose_of(dropped);
             }
         }
     }
@@ -125,14 +124,5 @@ impl EpochState for LeafGroups {
             held.count_costs();
         }
         output
-    }
-
-    fn free_some(&mut self) -> bool {
-        if let Some(table) = self.freed.last_mut()
-            && !table.free_groups(GROUPS_FREED_AT_ONCE)
-        {
-            self.freed.pop();
-        }
-        !self.freed.is_empty()
     }
 }

@@ -13,27 +13,23 @@ use super::kept_rows::KeptInput;
 use super::operators::WorkerShare;
 use super::question_commands::{CommandLog, NewColumn, QuestionCommand};
 use super::question_costs::SampleClock;
-use super::question_leaves::{FillPhase, FreedRows, QuestionLeaves};
+use super::question_leaves::{FillPhase, QuestionLeaves};
 use super::updates::LeafUpdate;
-use crate::answer::FillProgress;
+use crate::answer::{FillProgress, StateDisposal};
 use crate::joins::{ExtraSlabs, FillInput, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey};
 use crate::keys::KeyId;
 
 /// What is told of the progress of fills: the epoch, and how far a question is at its end.
 pub(crate) type FillListener = Box<dyn FnMut(u64, FillProgress)>;
 
-/// The most keys whose kept rows are freed at once: in about a millisecond.
-const KEYS_FREED_AT_ONCE: usize = 1_024;
-
 /// The leaves of all questions of the general path, on one worker.
 pub(crate) struct GeneralLeaves {
     questions: Vec<QuestionLeaves>,
-    /// The rows that were kept for questions that were dropped.
-    freed: Vec<FreedRows>,
     scratch: LeafScratch,
     share: WorkerShare,
     commands: CommandLog,
     clock: SampleClock,
+    disposal: StateDisposal,
     fills: FillListener,
 }
 
@@ -43,32 +39,17 @@ impl GeneralLeaves {
         share: WorkerShare,
         commands: CommandLog,
         clock: SampleClock,
+        disposal: StateDisposal,
         fills: FillListener,
     ) -> GeneralLeaves {
-        GeneralLeaves {
-            questions: Vec::new(),
-            freed: Vec::new(),
-            scratch: LeafScratch::default(),
-            share,
-            commands,
-            clock,
-            fills,
-        }
+        let scratch = LeafScratch::default();
+        GeneralLeaves { questions: Vec::new(), scratch, share, commands, clock, disposal, fills }
     }
 
     /// Begins to apply an epoch where every delivery counts. A question covers all rows from the epoch on in which it is
     /// added.
     pub(super) fn begin_kept_epoch(&mut self, epoch: u64) {
         self.commands.of_epoch(epoch).iter().for_each(|command| self.change_questions(command));
-    }
-
-    /// Frees some of the rows that were kept for dropped questions. Returns whether some are left.
-    pub(super) fn free_some(&mut self) -> bool {
-        if let Some(rows) = self.freed.last_mut() {
-            rows.take(KEYS_FREED_AT_ONCE).for_each(drop);
-        }
-        self.freed.retain(|rows| rows.len() > 0);
-        !self.freed.is_empty()
     }
 
     /// Gives notice of the commands of an epoch to the next operators.
@@ -87,7 +68,7 @@ impl GeneralLeaves {
             }
             QuestionCommand::Drop(id, _) => {
                 let dropped = self.questions.extract_if(.., |question| question.id == *id);
-                self.freed.extend(dropped.map(QuestionLeaves::into_kept_rows).filter(|rows| rows.len() > 0));
+                dropped.filter_map(QuestionLeaves::into_kept_rows).for_each(|rows| self.disposal.dispose_of(rows));
             }
         }
     }

@@ -40,7 +40,7 @@ pub(crate) use leaves::{FillListener, GeneralLeaves};
 pub(crate) use operators::{WorkerShare, maintain_general};
 pub(crate) use question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 pub(crate) use question_costs::{QuestionCosts, SampleClock};
-pub(crate) use scan_columns::extra_exprs_of;
+pub(crate) use scan_columns::{extra_exprs_of, held_columns};
 
 use std::rc::Rc;
 use std::sync::Arc;

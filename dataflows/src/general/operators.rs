@@ -17,7 +17,7 @@ use super::leaf_groups::LeafGroups;
 use super::question_commands::CommandLog;
 use super::updates::{LeafResult, LeafUpdate};
 use super::upper_plans::UpperPlans;
-use crate::answer::AnswerUpdate;
+use crate::answer::{AnswerUpdate, StateDisposal};
 
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
@@ -30,10 +30,15 @@ pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
     commands: &CommandLog,
     share: WorkerShare,
+    disposal: &StateDisposal,
 ) -> StreamVec<'s, u64, AnswerUpdate> {
-    let groups = LeafGroups::new(share, commands.clone());
+    let groups = LeafGroups::new(share, commands.clone(), disposal.clone());
     let results = apply_epochs(updates, ("Groups", LeafUpdate::exchange_hash), groups);
-    apply_epochs(results, ("Upper plans", LeafResult::exchange_hash), UpperPlans::new(share, commands.clone()))
+    apply_epochs(
+        results,
+        ("Upper plans", LeafResult::exchange_hash),
+        UpperPlans::new(share, commands.clone(), disposal.clone()),
+    )
 }
 
 /// A state that turns the input of whole epochs into output.
@@ -43,9 +48,6 @@ pub(super) trait EpochState {
 
     /// Executes the commands of an epoch, and applies its whole input, in any order.
     fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>) -> Vec<Self::Output>;
-
-    /// Frees some of what dropped questions held. Returns whether some of it is left.
-    fn free_some(&mut self) -> bool;
 }
 
 /// The input of epochs that are not complete yet, in the containers it arrived in.
@@ -57,9 +59,7 @@ fn apply_epochs<'s, S: EpochState + 'static>(
     (name, route): (&str, impl Fn(&S::Input) -> u64 + 'static),
     mut state: S,
 ) -> StreamVec<'s, u64, S::Output> {
-    let scope = input.scope();
-    input.unary_frontier(Exchange::new(route), name, move |_, info| {
-        let activator = scope.activator_for(info.address);
+    input.unary_frontier(Exchange::new(route), name, move |_, _| {
         let mut pending: PendingInput<S::Input> = BTreeMap::new();
         move |(input, frontier), output: &mut ResultSession<'_, '_, S::Output>| {
             input.for_each(|time, data| {
@@ -74,9 +74,6 @@ fn apply_epochs<'s, S: EpochState + 'static>(
                 let (capability, waiting) = entry.remove();
                 let mut results = state.apply(epoch, waiting);
                 output.session(&capability).give_container(&mut results);
-            }
-            if state.free_some() {
-                activator.activate();
             }
         }
     })

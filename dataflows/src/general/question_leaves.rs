@@ -51,15 +51,42 @@ pub(super) enum FillPhase {
 /// What is read of all rows, where every delivery counts.
 #[derive(Default)]
 struct KeptRows {
-    by_ind: HashMap<Ind, KeyedInput, KeyedState>,
+    by_ind: RowsByInd,
+    /// By scan, whether its rows are kept: whether a later row of the same `ind` can be joined or compared with them.
+    is_kept: Vec<bool>,
+    /// A row that is added.
+    added: ScannedRows,
+    /// The rows of an `ind` of which none are kept.
+    nothing: KeyedInput,
     usage: StateUsage,
     counted: CountedState,
     /// How many rows came from the tables.
     filled: u64,
 }
 
-/// Rows that were kept, by `ind`.
-pub(super) type FreedRows = hashbrown::hash_map::IntoIter<Ind, KeyedInput>;
+/// Rows that are kept, by `ind`.
+type RowsByInd = HashMap<Ind, KeyedInput, KeyedState>;
+
+impl KeptRows {
+    fn of_program(program: &MaintainedPlan) -> KeptRows {
+        let needs_others = |scan: usize| {
+            let mut leaves = program.leaves.iter().map(|leaf| &leaf.program);
+            leaves.any(|leaf| leaf.scans().contains(&scan) && (!leaf.is_multilinear() || leaf.scans().len() > 1))
+        };
+        let scans = program.scans.len();
+        let (is_kept, nothing) = ((0..scans).map(needs_others).collect(), KeyedInput::new(scans));
+        KeptRows { is_kept, nothing, ..KeptRows::default() }
+    }
+}
+
+/// Adds the size of rows that are kept.
+fn count_rows(rows: &ScannedRows, usage: &mut StateUsage) {
+    for (row, _) in rows.iter() {
+        usage.rows += 1;
+        usage.bytes += size_of::<i64>() + row.iter().map(Datum::allocated_bytes).sum::<usize>();
+        usage.texts += row.iter().map(text_count).sum::<usize>();
+    }
+}
 
 /// What a leaf makes in the current epoch.
 struct LeafOutput {
@@ -131,7 +158,7 @@ impl QuestionLeaves {
                 FillStart::AfterRows => FillPhase::AwaitsRows,
             },
             filled_columns: [0, 1, 2].map(|relation| added_of(relation).map(|column| column.index).collect()),
-            kept: KeptRows::default(),
+            kept: KeptRows::of_program(&program),
             costs: Rc::clone(&question.costs),
             scans,
             program,
@@ -187,8 +214,8 @@ impl QuestionLeaves {
         clock: &SampleClock,
     ) {
         let scans = Rc::clone(&self.scans);
-        let values = |index: usize| scans[index].values(ind, row, extra).collect();
-        self.add_scanned_row(ind, relation, &values, scratch, clock);
+        let add_values = |index: usize, rows: &mut ScannedRows| rows.push(scans[index].values(ind, row, extra), 1);
+        self.add_scanned_row(ind, relation, &add_values, scratch, clock);
     }
 
     /// Adds a row of the tables, with the values of all scans of its relation, one scan after the other.
@@ -201,49 +228,53 @@ impl QuestionLeaves {
     ) {
         self.kept.filled += 1;
         let scans = Rc::clone(&self.scans);
-        let values_of = |index: usize| {
+        let add_values = |index: usize, rows: &mut ScannedRows| {
             let before = scans[..index].iter().filter(|scan| scan.relation == relation);
             let start = before.map(|scan| scan.sources().len()).sum::<usize>();
-            values.iter().skip(start).take(scans[index].sources().len()).cloned().collect()
+            rows.push(values.iter().skip(start).take(scans[index].sources().len()).cloned(), 1);
         };
-        self.add_scanned_row(ind, relation, &values_of, scratch, clock);
+        self.add_scanned_row(ind, relation, &add_values, scratch, clock);
     }
 
-    /// Adds a row to those of its key: `values` gives its values by scan. A leaf whose result is a sum over the rows of
+    /// Adds a row to those of its key: `add_values` adds its values by scan. A leaf whose result is a sum over the rows of
     /// each scan needs only this row, with all of the other scans.
     fn add_scanned_row(
         &mut self,
         ind: Ind,
         relation: RelationSet,
-        values: &dyn Fn(usize) -> Vec<Datum>,
+        add_values: &dyn Fn(usize, &mut ScannedRows),
         scratch: &LeafScratch,
         clock: &SampleClock,
     ) {
         let costs = Rc::clone(&self.costs);
-        let KeptRows { by_ind, usage, .. } = &mut self.kept;
-        let kept = by_ind.entry(ind).or_insert_with(|| {
-            usage.bytes += size_of::<(Ind, KeyedInput)>() + self.scans.len() * size_of::<ScannedRows>();
-            KeyedInput::new(self.scans.len())
-        });
+        let KeptRows { by_ind, is_kept, added, nothing, usage, .. } = &mut self.kept;
+        let read = self.scans.iter().enumerate().filter(|(_, scan)| scan.relation == relation);
+        let is_needed = read.clone().any(|(index, _)| is_kept[index]);
+        let kept = if is_needed {
+            by_ind.entry(ind).or_insert_with(|| {
+                usage.bytes += size_of::<(Ind, KeyedInput)>() + self.scans.len() * size_of::<ScannedRows>();
+                KeyedInput::new(self.scans.len())
+            })
+        } else {
+            nothing
+        };
         costs.sample(clock, || {
-            let before = self.program.leaves.iter().any(|leaf| !leaf.program.is_multilinear()).then(|| kept.clone());
-            for (index, _) in self.scans.iter().enumerate().filter(|(_, scan)| scan.relation == relation) {
-                let values = values(index);
-                usage.rows += 1;
-                usage.bytes += size_of::<i64>() + values.iter().map(Datum::allocated_bytes).sum::<usize>();
-                usage.texts += values.iter().map(text_count).sum::<usize>();
-                let mut added = ScannedRows::default();
-                added.push(values, 1);
-                let others = std::mem::replace(&mut kept.scans[index], added);
+            let is_compared = self.program.leaves.iter().any(|leaf| !leaf.program.is_multilinear());
+            let before = is_compared.then(|| kept.clone());
+            for (index, _) in read {
+                add_values(index, added);
+                std::mem::swap(&mut kept.scans[index], added);
                 for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
                     if definition.program.is_multilinear() && definition.program.scans().contains(&index) {
                         definition.program.evaluate(kept, scratch, &costs.faults, &mut |row, diff| leaf.add(row, diff));
                     }
                 }
-                let added = std::mem::replace(&mut kept.scans[index], others);
-                for (row, count) in added.iter() {
-                    kept.scans[index].push(row.iter().cloned(), count);
+                std::mem::swap(&mut kept.scans[index], added);
+                if is_kept[index] {
+                    count_rows(added, usage);
+                    kept.scans[index].append(added);
                 }
+                added.clear();
             }
             let Some(before) = before else { return };
             for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
@@ -272,9 +303,9 @@ impl QuestionLeaves {
         Some(FillProgress { question: self.id, done, total })
     }
 
-    /// The rows that are kept, to be freed one after the other.
-    pub(super) fn into_kept_rows(self) -> FreedRows {
-        self.kept.by_ind.into_iter()
+    /// The rows that are kept, to be freed. `None` if there are none.
+    pub(super) fn into_kept_rows(self) -> Option<impl Send + 'static> {
+        Some(self.kept.by_ind).filter(|rows| !rows.is_empty())
     }
 
     /// Completes a fill by rows of the tables.

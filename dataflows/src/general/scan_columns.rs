@@ -104,6 +104,12 @@ pub(crate) fn extra_exprs_of(program: &MaintainedPlan) -> impl Iterator<Item = (
     })
 }
 
+/// The columns of a relation, by name, from which something is held of every row.
+pub(crate) fn held_columns(relation: usize) -> impl Iterator<Item = &'static str> {
+    let names = POSTS.relations[relation].columns.iter().map(|column| column.name);
+    names.filter(move |name| [false, true].iter().any(|is_year| HeldColumn::find(relation, name, *is_year).is_some()))
+}
+
 /// Whether an expression reads no column.
 fn is_constant(expr: &ScalarExpr) -> bool {
     let mut reads_column = false;

@@ -12,13 +12,14 @@ use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
 use super::question_commands::{CommandLog, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
 use super::updates::{LeafId, LeafResult, question_hash};
-use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId};
+use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
 
 /// The upper plans of the questions on one worker. Only the worker that owns a question has rows of it.
 pub(super) struct UpperPlans {
     plans: HashMap<u32, HeldPlan>,
     share: WorkerShare,
     commands: CommandLog,
+    disposal: StateDisposal,
 }
 
 /// The upper plan of one question.
@@ -31,8 +32,8 @@ struct HeldPlan {
 }
 
 impl UpperPlans {
-    pub(super) fn new(share: WorkerShare, commands: CommandLog) -> UpperPlans {
-        UpperPlans { plans: HashMap::new(), share, commands }
+    pub(super) fn new(share: WorkerShare, commands: CommandLog, disposal: StateDisposal) -> UpperPlans {
+        UpperPlans { plans: HashMap::new(), share, commands, disposal }
     }
 
     /// Adds a question. The worker that owns it gives the rows that its answer has without rows of the leaves.
@@ -72,7 +73,9 @@ impl UpperPlans {
             QuestionCommand::Add(added) => self.add_question(epoch, &added.question, output),
             QuestionCommand::BeginFill(_) => {}
             QuestionCommand::Drop(id, _) => {
-                self.plans.remove(&id.number());
+                if let Some(held) = self.plans.remove(&id.number()) {
+                    self.disposal.dispose_of(held.state);
+                }
                 output.push(AnswerUpdate::Drop(*id));
             }
         }
@@ -102,9 +105,5 @@ impl EpochState for UpperPlans {
             held.emit_changes(epoch, rows, &mut output);
         }
         output
-    }
-
-    fn free_some(&mut self) -> bool {
-        false
     }
 }

@@ -25,7 +25,7 @@ use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::worker::Worker;
 
 pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
-pub use crate::answer::AnswerChange;
+pub use crate::answer::{AnswerChange, DisposeState};
 pub use crate::options::{DuplicatePolicy, GraphOptions};
 pub use crate::questions::{FillProgress, QuestionSet, QuestionUsage};
 pub use state_sizes::{StateSize, StateSizes};
@@ -33,6 +33,7 @@ pub use state_sizes::{StateSize, StateSizes};
 use self::question_programs::QuestionPrograms;
 use self::running_questions::RunningQuestions;
 use crate::aggregates::{ChangesReceiver, maintain_answers};
+use crate::answer::StateDisposal;
 use crate::general::{
     CommandLog, FillListener, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare,
     evaluate_kept_rows, maintain_general,
@@ -85,6 +86,7 @@ pub struct WorkerGraph {
     held: RowCounters,
     questions: RunningQuestions,
     clock: SampleClock,
+    disposal: StateDisposal,
     step: WalkStep,
     row_bytes: Rc<Cell<usize>>,
     sweeps: MarkRequest,
@@ -165,7 +167,8 @@ impl WorkerGraph {
         let QuestionPrograms { aggregates, outputs, general } = programs;
         let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
-        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), fills);
+        let disposal = StateDisposal::default();
+        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), disposal.clone(), fills);
         let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
@@ -194,8 +197,9 @@ impl WorkerGraph {
                     (GeneralInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
                 }
             };
-            let others = maintain_general(updates, &commands, share);
-            maintain_answers(inputs, others, aggregates, holds_symbols, changes).probe_with(&probe);
+            let others = maintain_general(updates, &commands, share, &disposal);
+            let freeing = (holds_symbols, disposal.clone());
+            maintain_answers(inputs, others, aggregates, freeing, changes).probe_with(&probe);
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills)
         });
         let (pins, geos, users, fills) = inputs;
@@ -213,6 +217,7 @@ impl WorkerGraph {
             held,
             questions,
             clock,
+            disposal,
             step,
             row_bytes,
             sweeps,
@@ -255,6 +260,12 @@ impl WorkerGraph {
         self.clock.set(Some(clock));
     }
 
+    /// Sets how the state of dropped questions is freed from now on, for example on another thread: it can take seconds.
+    /// Until then it is freed in the epoch in which a question is dropped.
+    pub fn set_disposal(&mut self, dispose: DisposeState) {
+        self.disposal.set(dispose);
+    }
+
     /// Sets for how many keys this worker evaluates added questions in one epoch, with `duplicates = "latest"`: more make
     /// an answer complete in fewer epochs, each of which takes longer. At least one.
     pub fn set_keys_per_epoch(&mut self, keys: u32) {
@@ -284,8 +295,8 @@ impl WorkerGraph {
     }
 
     /// Adds a pin row of the tables, from an epoch before the question was added, for the question with this id. Only the
-    /// columns of [`ReadColumns::to_fill`](crate::questions::ReadColumns) need values, and with `duplicates = "keep"`
-    /// those that are held of every row. Rows for a question that was dropped are ignored.
+    /// columns of [`ReadColumns::to_fill`](crate::questions::ReadColumns) need values, and rows of a stream without columns
+    /// are not needed. Rows for a question that was dropped are ignored.
     pub fn fill_pin(&mut self, id: QuestionId, lineage: Lineage, row: &Pin<'_>) {
         self.fill_row::<PinProjection>(id, row.ind, lineage, row);
     }

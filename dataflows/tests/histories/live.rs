@@ -111,7 +111,8 @@ impl LivePlan {
     ) -> u64 {
         let mut last = added;
         let mut places = planned.fills.iter().copied().cycle();
-        for (index, _) in arrivals.iter().enumerate().filter(|(_, it)| it.epoch < added) {
+        let is_needed = |arrival: &RowArrival| needed.of_stream(arrival.post.stream()).is_some();
+        for (index, _) in arrivals.iter().enumerate().filter(|(_, it)| it.epoch < added && is_needed(it)) {
             let (worker, after) = places.next().unwrap_or_default();
             let epoch = (added + after).min(LIVE_EPOCHS - 1);
             last = last.max(epoch);
@@ -282,46 +283,45 @@ fn send_row(graph: &mut WorkerGraph, RowArrival { lineage, post, .. }: &RowArriv
 fn give_fill(graph: &mut WorkerGraph, fill: Option<&PlannedFill>, run: &SharedRun) {
     let Some((id, arrival, needed)) = fill else { return };
     let RowArrival { lineage, post, .. } = &run.arrivals[*arrival];
-    let all_held = run.options.duplicates == DuplicatePolicy::Keep;
-    let keeps = |stream, name: &str, held| needed.of_stream(stream).contains(&name) || all_held && held;
+    let keeps = |stream, name: &str| needed.of_stream(stream).is_some_and(|columns| columns.contains(&name));
     match post {
         StreamPost::Pin(row) => {
-            let keeps = |name, held| keeps(Stream::Pin, name, held);
+            let keeps = |name| keeps(Stream::Pin, name);
             let row = row.clone();
             let row = Pin {
                 ind: row.ind,
-                unique_id: row.unique_id.filter(|_| keeps("unique_id", false)),
-                title: row.title.filter(|_| keeps("title", false)),
-                description: row.description.filter(|_| keeps("description", false)),
-                follower_count: row.follower_count.filter(|_| keeps("follower_count", true)),
-                poster_name: row.poster_name.filter(|_| keeps("poster_name", true)),
-                tag_list: row.tag_list.filter(|_| keeps("tag_list", false)),
-                is_image_or_video: row.is_image_or_video.filter(|_| keeps("is_image_or_video", false)),
-                image_src: row.image_src.filter(|_| keeps("image_src", false)),
-                save_location: row.save_location.filter(|_| keeps("save_location", false)),
-                category: row.category.filter(|_| keeps("category", true)),
+                unique_id: row.unique_id.filter(|_| keeps("unique_id")),
+                title: row.title.filter(|_| keeps("title")),
+                description: row.description.filter(|_| keeps("description")),
+                follower_count: row.follower_count.filter(|_| keeps("follower_count")),
+                poster_name: row.poster_name.filter(|_| keeps("poster_name")),
+                tag_list: row.tag_list.filter(|_| keeps("tag_list")),
+                is_image_or_video: row.is_image_or_video.filter(|_| keeps("is_image_or_video")),
+                image_src: row.image_src.filter(|_| keeps("image_src")),
+                save_location: row.save_location.filter(|_| keeps("save_location")),
+                category: row.category.filter(|_| keeps("category")),
             };
             graph.fill_pin(*id, *lineage, &row);
         }
         StreamPost::Geo(row) => {
-            let keeps = |name, held| keeps(Stream::Geo, name, held);
+            let keeps = |name| keeps(Stream::Geo, name);
             let row = row.clone();
             let row = Geo {
                 ind: row.ind,
-                country: row.country.filter(|_| keeps("country", true)),
-                coordinates: row.coordinates.filter(|_| keeps("coordinates", false)),
-                timestamp: row.timestamp.filter(|_| keeps("timestamp", true)),
+                country: row.country.filter(|_| keeps("country")),
+                coordinates: row.coordinates.filter(|_| keeps("coordinates")),
+                timestamp: row.timestamp.filter(|_| keeps("timestamp")),
             };
             graph.fill_geo(*id, *lineage, &row);
         }
         StreamPost::User(row) => {
-            let keeps = |name, held| keeps(Stream::User, name, held);
+            let keeps = |name| keeps(Stream::User, name);
             let row = row.clone();
             let row = User {
                 ind: row.ind,
-                user_name: row.user_name.filter(|_| keeps("user_name", true)),
-                age: row.age.filter(|_| keeps("age", true)),
-                date_joined: row.date_joined.filter(|_| keeps("date_joined", true)),
+                user_name: row.user_name.filter(|_| keeps("user_name")),
+                age: row.age.filter(|_| keeps("age")),
+                date_joined: row.date_joined.filter(|_| keeps("date_joined")),
             };
             graph.fill_user(*id, *lineage, &row);
         }

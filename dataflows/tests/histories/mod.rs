@@ -6,6 +6,7 @@ pub(crate) mod live;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,12 +18,13 @@ use pinflow_dataflows::graph::{
     AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, configure,
 };
 use pinflow_dataflows::questions::{Question, QuestionSet};
-use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
+use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
 use timely::worker::Worker;
 
 use crate::oracle::SqlOracle;
@@ -34,6 +36,16 @@ pub(crate) enum StreamPost {
     User(User<'static>),
 }
 
+impl StreamPost {
+    pub(crate) fn stream(&self) -> Stream {
+        match self {
+            StreamPost::Pin(_) => Stream::Pin,
+            StreamPost::Geo(_) => Stream::Geo,
+            StreamPost::User(_) => Stream::User,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct RowArrival {
     pub(crate) worker: usize,
@@ -42,8 +54,33 @@ pub(crate) struct RowArrival {
     pub(crate) post: StreamPost,
 }
 
-/// How long a worker waits for an epoch. A longer wait means that the graph has stopped.
-const EPOCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a worker waits for an epoch. A longer wait means that the graph has stopped. It is long, because a machine that
+/// does other work, too, may run no thread of the graph for a while.
+const EPOCH_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often a worker must have looked in vain, besides. Time in which it did not run does not count.
+const EPOCH_STEPS: u64 = 10_000;
+
+/// Checks random histories: always other ones, or those of the seed `PINFLOW_HISTORY_SEED`.
+///
+/// # Panics
+/// With the seed and the whole history, if a check fails.
+pub(crate) fn check_random_histories<S: Strategy>(
+    config: ProptestConfig,
+    histories: &S,
+    check: impl Fn(S::Value) -> TestCaseResult,
+) {
+    let set = std::env::var("PINFLOW_HISTORY_SEED").ok();
+    let seed = set.map_or_else(random_seed, |seed| seed.parse().expect("PINFLOW_HISTORY_SEED is a number"));
+    let bytes: Vec<u8> = (0..4_u64).flat_map(|part| (seed ^ part).to_le_bytes()).collect();
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    if let Err(failure) = TestRunner::new_with_rng(config, rng).run(histories, check) {
+        panic!("with PINFLOW_HISTORY_SEED={seed}: {failure}");
+    }
+}
+
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(Instant::now())
+}
 
 /// The built-in questions, and each again on the general path.
 pub(crate) fn asked_questions(options: GraphOptions) -> QuestionSet {
@@ -328,11 +365,13 @@ impl WorkerFailure {
 
     /// Waits, unless another worker has panicked or the graph has stopped.
     fn wait_while(&self, is_waiting: impl Fn() -> bool, mut step: impl FnMut()) {
-        let start = Instant::now();
+        let (start, mut steps) = (Instant::now(), 0_u64);
         while is_waiting() {
             assert!(self.message().is_none(), "another worker panicked");
-            assert!(start.elapsed() < EPOCH_TIMEOUT, "no epoch was completed for {EPOCH_TIMEOUT:?}");
+            let is_stuck = steps > EPOCH_STEPS && start.elapsed() >= EPOCH_TIMEOUT;
+            assert!(!is_stuck, "no epoch was completed in {steps} steps and {EPOCH_TIMEOUT:?}");
             step();
+            steps += 1;
         }
     }
 }

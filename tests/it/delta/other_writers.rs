@@ -34,7 +34,7 @@ async fn read_back(root: &Path) -> Result<u64, DeltaError> {
 
 async fn read_all(tables: &DeltaTables) -> Result<u64, DeltaError> {
     let (mut chunks, mut rows) =
-        (tables.read_back(DuplicatePolicy::Keep, &pinflow::dataflows::questions::ReadColumns::default()), 0);
+        (tables.read_back(DuplicatePolicy::Keep, &pinflow::dataflows::questions::ReadColumns::held()), 0);
     while let Some(chunk) = chunks.recv().await {
         rows += pinflow_connect::sink::StoredChunk::len(&chunk?) as u64;
     }

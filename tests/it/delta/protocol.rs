@@ -154,7 +154,7 @@ async fn positions_and_rejections_are_restored_at_the_next_start() {
     assert_every_row_once(root.path(), &partitions(100), 100).await;
     let (tables, resume) = open(root.path()).await.unwrap();
     let mut counted = CountedCommit::default();
-    let mut chunks = tables.read_back(DuplicatePolicy::Keep, &pinflow::dataflows::questions::ReadColumns::default());
+    let mut chunks = tables.read_back(DuplicatePolicy::Keep, &pinflow::dataflows::questions::ReadColumns::held());
     while let Some(rows) = chunks.recv().await {
         rows.unwrap().replay(&mut counted);
     }

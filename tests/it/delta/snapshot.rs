@@ -61,7 +61,7 @@ async fn collect_rows(
 }
 
 fn take_snapshot(engine: &ModelEngine) -> (u64, mpsc::Receiver<Result<StoredRows, DeltaError>>) {
-    engine.tables.snapshot(DuplicatePolicy::Keep, &ReadColumns::default())
+    engine.tables.snapshot(DuplicatePolicy::Keep, &ReadColumns::held())
 }
 
 #[tokio::test(flavor = "multi_thread")]

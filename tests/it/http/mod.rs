@@ -9,5 +9,6 @@ mod openapi;
 mod page;
 mod proxy;
 mod query;
+mod ranges;
 mod shared_replies;
 mod status;

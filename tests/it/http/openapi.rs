@@ -84,7 +84,7 @@ fn all_schemas<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
 }
 
 #[test]
-fn openapi_document_describes_every_field_of_status() {
+fn openapi_document_describes_every_field_of_status_graph_and_an_answer() {
     let place = create_temp_dir();
     let recording = place.path().join("recording");
     emit(&recording, 200, 300, 131, &["--malformed", "0.05"]);
@@ -98,5 +98,19 @@ fn openapi_document_describes_every_field_of_status() {
     let status = serving.http.json("/status?history=5");
     assert_eq!(status["memory"]["max_bytes"], 4_u64 << 30);
     assert_eq!(undescribed_fields(&document, schema, &status, "status"), Vec::<String>::new());
+    for path in ["/answers/popular_category_by_country", "/graph"] {
+        let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{path}");
+        let undescribed = undescribed_fields(&document, schema, &serving.http.json(path), path);
+        assert_eq!(undescribed, Vec::<String>::new());
+    }
+    let all = &document["components"]["schemas"]["AllAnswers"]["properties"]["answers"]["items"]["oneOf"];
+    let answers = serving.http.json("/answers")["answers"].as_array().unwrap().len();
+    assert_eq!(all.as_array().map(Vec::len), Some(answers), "each answer has a schema of its own");
+    // Generators of clients make a type of each named schema.
+    let named = document["components"]["schemas"].as_object().unwrap();
+    for name in ["Status", "Graph", "AllAnswers", "popular_category_by_country_row"] {
+        assert_eq!(named[name]["type"], "object", "{name}");
+    }
     serving.stop();
 }

@@ -148,14 +148,15 @@ pub trait WindowSink: Send + 'static {
     /// The rows that the sink held when it was opened, in chunks and in no particular order. The channel closes after
     /// the last chunk. With [`DuplicatePolicy::Latest`] a chunk may leave out rows of which a newer one exists.
     ///
-    /// The rows have the columns that the graph always holds, and `columns`.
+    /// The rows have the `columns`, and others are absent. `columns` has an entry for each stream.
     fn read_back(
         &self,
         duplicates: DuplicatePolicy,
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
 
-    /// The rows of all windows committed so far, otherwise as [`WindowSink::read_back`]. They are read in the background.
+    /// The rows of all windows committed so far, of the streams for which `columns` has an entry, otherwise as
+    /// [`WindowSink::read_back`]. They are read in the background. Chunks are small, so that an epoch has room for some.
     /// Called between two commits.
     fn snapshot(&self, duplicates: DuplicatePolicy, columns: &ReadColumns) -> StoredSnapshot;
 

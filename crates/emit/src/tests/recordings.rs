@@ -7,6 +7,7 @@ use clap::Parser;
 use super::*;
 use crate::acks::DestinationAcks;
 use crate::delivery::DeliveryTracker;
+use crate::stop::StopRequest;
 use crate::{ConnectionReaders, EmitArgs, EmitError, run};
 use pinflow_core::user_error::UsageError;
 
@@ -174,7 +175,8 @@ fn streams_of_one_destination_take_turns() {
     let destination = crate::destinations::open_file(&path, refuse, none, Arc::clone(&acks)).unwrap();
     let sender =
         crate::senders::DestinationSender { acks: Arc::clone(&acks), destination, composers: composers.into() };
-    crate::senders::run_senders(vec![sender], Some(100_000.0), &DeliveryTracker::without_signals()).unwrap();
+    crate::senders::run_senders(vec![sender], Some(100_000.0), &DeliveryTracker::without_signals(StopRequest::never()))
+        .unwrap();
     assert_eq!((acks.counts().acknowledged, acks.resume_draw()), (300, 100));
     let sent = std::fs::read(path).unwrap();
     let keys: Vec<u64> = split_lines(&sent)
@@ -204,7 +206,10 @@ fn closed_pipe_ends_a_sender_without_error() {
     let composers = vec![MessageComposer::new(&config, Stream::Pin, 0..u64::from(u32::MAX))];
     let acks = Arc::new(DestinationAcks::new("pipe".to_owned(), 0, None));
     let sender = crate::senders::DestinationSender { acks, destination: Box::new(ClosedPipe), composers };
-    assert!(crate::senders::run_senders(vec![sender], None, &DeliveryTracker::without_signals()).is_ok());
+    assert!(
+        crate::senders::run_senders(vec![sender], None, &DeliveryTracker::without_signals(StopRequest::never()))
+            .is_ok()
+    );
 }
 
 #[test]

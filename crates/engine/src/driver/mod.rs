@@ -230,8 +230,9 @@ impl<S: WindowSink> EngineDriver<S> {
     fn close_epoch(&mut self, epoch: Epoch, ends_window: bool, sweep_demanded: bool) {
         self.scheduler.in_flight_mut(epoch).1.as_of = Timestamp::now();
         let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
+        let fill_step = self.scheduler.fill_step();
         for worker in &self.workers {
-            worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone() });
+            worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone(), fill_step });
         }
         if ends_window {
             self.questions.on_window_end(epoch);

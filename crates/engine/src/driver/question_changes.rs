@@ -93,9 +93,9 @@ impl<S: WindowSink> EngineDriver<S> {
             Some(Ok(rows)) => {
                 run_failpoint("question::filling");
                 self.questions.on_rows_given(rows.len() as u64);
-                let bytes = rows.len() * STORED_ROW_BYTES + rows.text_bytes();
+                let (count, bytes) = (rows.len() as u64, rows.len() * STORED_ROW_BYTES + rows.text_bytes());
                 let work = WorkerCommand::FillRows { id, rows };
-                self.schedule_event(SchedulerEvent::FillRowsTaken { work, bytes });
+                self.schedule_event(SchedulerEvent::FillRowsTaken { work, rows: count, bytes });
             }
             Some(Err(error)) => {
                 let reason =

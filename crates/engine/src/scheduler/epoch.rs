@@ -12,8 +12,10 @@ pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Bytes handed to workers in it.
     pub(super) bytes: usize,
-    /// Chunks of rows in it that fill a question.
-    pub(super) fill_chunks: usize,
+    /// Rows of the tables in it that fill a question.
+    pub(super) fill_rows: u64,
+    /// Whether it fills a question from what the graph holds.
+    pub(super) walks: bool,
     /// When the previous epoch closed. This one is due one epoch interval later.
     opened_at: Instant,
     /// Whether there is something in it that must be shown.
@@ -28,7 +30,8 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         OpenEpoch {
             number,
             bytes: 0,
-            fill_chunks: 0,
+            fill_rows: 0,
+            walks: false,
             opened_at: now,
             has_content: false,
             moves_positions: false,

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::Instant;
+
 use super::SchedulerPayload;
 use super::epoch::OpenEpoch;
+use super::fill_pace::PassedEpochs;
 use pinflow_core::position::Epoch;
 
 /// A closed epoch that has not passed the graph.
@@ -12,6 +15,9 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     /// Whether it is the last epoch of its window.
     pub(super) ends_window: bool,
     pub(super) moves_positions: bool,
+    closed_at: Instant,
+    /// The step by which it fills a question, if it is a whole one.
+    fill_step: Option<u32>,
     /// The number of workers that have read all of it.
     pub(super) workers_done: usize,
     pub(super) rows: P::EpochRows,
@@ -32,9 +38,27 @@ impl<P: SchedulerPayload> InFlightEpochs<P> {
         self.epochs.len()
     }
 
-    pub(super) fn push(&mut self, closed: OpenEpoch<P>, ends_window: bool) {
+    pub(super) fn push(&mut self, closed: OpenEpoch<P>, ends_window: bool, fill_step: Option<u32>, closed_at: Instant) {
         let OpenEpoch { number, moves_positions, rows, answers, .. } = closed;
-        self.epochs.push_back(InFlightEpoch { number, ends_window, moves_positions, workers_done: 0, rows, answers });
+        self.epochs.push_back(InFlightEpoch {
+            number,
+            ends_window,
+            moves_positions,
+            closed_at,
+            fill_step,
+            workers_done: 0,
+            rows,
+            answers,
+        });
+    }
+
+    /// The epochs that the frontier passes as it moves. `None` if there is none.
+    pub(super) fn passed_between(&self, before: Epoch, frontier: Epoch) -> Option<PassedEpochs> {
+        let passed = || self.epochs.iter().filter(|epoch| (before..frontier).contains(&epoch.number));
+        let closed_at = passed().next()?.closed_at;
+        let steps = || passed().filter_map(|epoch| epoch.fill_step);
+        let (count, fills) = (passed().count() as u32, steps().count() as u32);
+        Some(PassedEpochs { closed_at, count, fills, steps: steps().map(u64::from).sum() })
     }
 
     /// The epoch, which must be in flight: workers report on an epoch only after it was closed and before it has passed.

@@ -46,7 +46,7 @@ pub(crate) enum SchedulerEvent<W> {
     /// Rows of the tables were read back. They are durable, so they belong to no window.
     StoredRowsTaken { work: W, bytes: usize },
     /// Rows of the tables that fill a question. They are durable, so they belong to no window.
-    FillRowsTaken { work: W, bytes: usize },
+    FillRowsTaken { work: W, rows: u64, bytes: usize },
     /// The open epoch is to be the last of its window, even if it is empty. For runs with tables.
     WindowEndDemanded,
     /// All rows of the tables were read back. `can_sweep`: as in [`SchedulerEvent::Tick`].

@@ -24,6 +24,7 @@
 //! `simulation` checks them at each step of random histories.
 
 mod epoch;
+mod fill_pace;
 mod in_flight;
 mod messages;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 pub(super) use self::messages::{AllowedInput, SchedulerCommand, SchedulerEvent, SchedulerPayload, SchedulerPolicy};
 
 use self::epoch::OpenEpoch;
+use self::fill_pace::FillPace;
 use self::in_flight::InFlightEpochs;
 use self::window::WindowQueue;
 use super::memory::{MemoryAction, MemoryGuard};
@@ -81,6 +83,7 @@ pub(super) struct EpochScheduler<P: SchedulerPayload> {
     /// The epoch that holds the last of it.
     caught_up_in: Option<Epoch>,
     memory: MemoryGuard,
+    fill_pace: FillPace,
     /// Free unused texts even if they have not grown.
     sweep_demanded: bool,
     /// Rows of the tables were read back.
@@ -106,6 +109,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             backlogs: policy.backlogs,
             caught_up_in: None,
             memory: MemoryGuard::new(policy.memory_max, policy.memory_grace, now),
+            fill_pace: FillPace::new(policy.epoch_length),
             sweep_demanded: false,
             has_stored_rows: false,
             window_end_demanded: false,
@@ -129,8 +133,8 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
                 self.has_stored_rows = true;
                 self.give_work(work, bytes);
             }
-            SchedulerEvent::FillRowsTaken { work, bytes } => {
-                self.open.fill_chunks += 1;
+            SchedulerEvent::FillRowsTaken { work, rows, bytes } => {
+                self.open.fill_rows += rows;
                 self.give_work(work, bytes);
             }
             SchedulerEvent::WindowEndDemanded => self.window_end_demanded = self.policy.has_tables,
@@ -154,7 +158,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             }
             SchedulerEvent::StopRequested => self.begin_end(true),
             SchedulerEvent::EpochRead { epoch } => self.in_flight.get_mut(epoch).workers_done += 1,
-            SchedulerEvent::FrontierAdvanced { frontier } => self.frontier = self.frontier.max(frontier),
+            SchedulerEvent::FrontierAdvanced { frontier } => self.on_frontier(frontier, now),
             SchedulerEvent::WindowDurable { epoch } => self.on_window_durable(epoch),
             SchedulerEvent::MemoryMeasured { resident } => self.on_memory_measured(resident, now),
             SchedulerEvent::Failed => self.abort_run(),
@@ -188,10 +192,19 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         if self.rebuilt_in.is_some() { AllowedInput::SourceEvents } else { AllowedInput::StoredRows }
     }
 
-    /// Whether rows may be taken that fill a question. An epoch takes a chunk for each worker at most, so that records do not
-    /// wait for them.
+    /// Whether rows may be taken that fill a question. An epoch takes a step of them, so that records do not wait for them.
     pub(super) fn may_take_fill_rows(&self) -> bool {
-        self.allowed_input() == AllowedInput::SourceEvents && self.open.fill_chunks < self.policy.workers
+        self.allowed_input() == AllowedInput::SourceEvents && !self.has_full_step()
+    }
+
+    /// For how many `ind`s a worker fills a question in the open epoch.
+    pub(super) fn fill_step(&self) -> u32 {
+        self.fill_pace.step()
+    }
+
+    /// Whether the open epoch has as many rows that fill a question as it takes.
+    fn has_full_step(&self) -> bool {
+        self.open.fill_rows >= u64::from(self.fill_pace.step()) * self.policy.workers as u64
     }
 
     /// When [`SchedulerEvent::Tick`] or the next memory measurement is due, if no event arrives earlier.
@@ -226,6 +239,13 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             self.worker_bytes.iter_mut().enumerate().min_by_key(|(_, bytes)| **bytes).expect("at least one worker");
         *worker_bytes += bytes;
         self.commands.push_back(SchedulerCommand::GiveWork { worker, work });
+    }
+
+    fn on_frontier(&mut self, frontier: Epoch, now: Instant) {
+        if let Some(passed) = self.in_flight.passed_between(self.frontier, frontier) {
+            self.fill_pace.observe_epochs(passed, now);
+        }
+        self.frontier = self.frontier.max(frontier);
     }
 
     fn on_backlog_read(&mut self) {
@@ -275,6 +295,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             }
             SchedulerPhase::Draining | SchedulerPhase::Ended => return,
         }
+        self.open.walks = fills;
         let is_demanded = self.may_end_demanded_window();
         let ends_window = self.policy.has_tables && (is_demanded || self.windows.is_cut_due(now));
         let is_cut = ends_window && (is_demanded || !self.windows.filling_is_empty());
@@ -285,7 +306,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     }
 
     fn is_epoch_due(&self, can_sweep: bool, fills: bool, now: Instant) -> bool {
-        let is_full = self.open.bytes >= self.policy.epoch_bytes_max || self.open.fill_chunks >= self.policy.workers;
+        let is_full = self.open.bytes >= self.policy.epoch_bytes_max || self.has_full_step();
         let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
         // A question that fills takes memory, and so it pauses like the sources.
         let walks = fills && !self.memory.is_over();
@@ -299,8 +320,9 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
 
     fn close_epoch(&mut self, ends_window: bool, can_sweep: bool, now: Instant) {
         let epoch = self.open.number;
+        let fill_step = (self.open.walks || self.has_full_step()).then(|| self.fill_step());
         let closed = std::mem::replace(&mut self.open, OpenEpoch::new(epoch + 1, now));
-        self.in_flight.push(closed, ends_window);
+        self.in_flight.push(closed, ends_window, fill_step, now);
         if ends_window {
             self.windows.cut_window(epoch);
             self.window_end_demanded = false;

@@ -258,16 +258,27 @@ fn memory_above_its_limit_pauses_the_filling_of_a_question() {
 }
 
 #[test]
-fn epoch_takes_one_chunk_that_fills_a_question_for_each_worker_and_then_closes() {
+fn epoch_takes_a_step_of_rows_that_fill_a_question_for_each_worker_and_then_closes() {
     let mut run = ScheduledRun::new(|_| ());
-    assert_eq!(run.take(SchedulerEvent::FillRowsTaken { work: 1, bytes: 9 }), [given(0, 1)]);
+    let rows = u64::from(run.scheduler.fill_step());
+    assert_eq!(run.take(SchedulerEvent::FillRowsTaken { work: 1, rows, bytes: 9 }), [given(0, 1)]);
     assert!(run.scheduler.may_take_fill_rows());
-    run.scheduler.handle_event(SchedulerEvent::FillRowsTaken { work: 2, bytes: 9 }, run.now);
+    run.scheduler.handle_event(SchedulerEvent::FillRowsTaken { work: 2, rows, bytes: 9 }, run.now);
     assert!(!run.scheduler.may_take_fill_rows(), "records have their turn");
     assert_eq!(run.scheduler.allowed_input(), AllowedInput::SourceEvents);
     assert_eq!(run.take(SchedulerEvent::Tick { can_sweep: true, fills: false }), [given(1, 2), closed(2, false)]);
     run.pass(2);
     assert_eq!(run.scheduler.durable_epoch(), Some(2), "the rows are durable already");
+}
+
+#[test]
+fn fill_is_slower_after_epochs_that_took_long() {
+    let mut run = ScheduledRun::new(|_| ());
+    let (before, walks) = (run.scheduler.fill_step(), SchedulerEvent::Tick { can_sweep: true, fills: true });
+    run.take(walks);
+    run.now += 10 * EPOCH_LENGTH;
+    run.pass(2);
+    assert!(run.scheduler.fill_step() < before, "it took ten times as long as it may");
 }
 
 #[test]

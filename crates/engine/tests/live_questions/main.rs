@@ -14,7 +14,7 @@ use pinflow_dataflows::questions::QuestionPath;
 use pinflow_engine::{QuestionLimits, QuestionPhase, QuestionRefusal};
 use tokio::time::sleep;
 
-use checked_run::{CheckedRun, ComparedFrames, RunOptions};
+use checked_run::{CheckedRun, ComparedFrames, RunOptions, SeenQuestions};
 use memory_sink::{MemorySink, SnapshotFault};
 
 /// Reads columns that are held of every row.
@@ -168,7 +168,7 @@ async fn question_of_an_earlier_run_is_replaced_and_dropped_whatever_its_path() 
             run.control.replace(run.added(name, HELD)).await.expect("is accepted");
         }
         posts.send_blocks(&mut run, 30).await;
-        let are_replaced = |seen: &checked_run::SeenQuestions| seen.live.len() == 2 && seen.states.is_empty();
+        let are_replaced = |seen: &SeenQuestions| seen.live.len() == 2 && seen.states.is_empty();
         run.wait_until("replaced", are_replaced).await;
         posts.send_blocks(&mut run, 30).await;
         run.control.drop("fast".parse().expect("a name")).await.expect("is accepted");
@@ -226,9 +226,12 @@ async fn several_questions_are_filled_one_after_the_other() {
     }
     run.control.drop("three".parse().expect("a name")).await.expect("is accepted");
     posts.send_blocks(&mut run, 40).await;
-    run.wait_until("all live", |seen| ["one", "two", "four"].iter().all(|name| seen.is_live(name))).await;
+    // The third one can be complete before it is dropped.
+    let is_settled =
+        |seen: &SeenQuestions| ["one", "two", "four"].iter().all(|name| seen.is_live(name)) && !seen.is_live("three");
+    run.wait_until("all live", is_settled).await;
     posts.send_blocks(&mut run, 20).await;
-    assert!(!run.finish().await.answers.contains_key("three"));
+    run.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +249,7 @@ async fn question_over_its_limit_is_stopped_and_others_go_on() {
     assert!(!seen.is_live("grows") && seen.is_live("total"));
     // Now that there are rows, it is over its limit before it is complete.
     run.control.replace(run.added("grows", MISSING)).await.expect("is accepted");
-    let is_stopped_again = |seen: &checked_run::SeenQuestions| {
+    let is_stopped_again = |seen: &SeenQuestions| {
         seen.states.iter().any(|state| state.replaces.is_none() && state.question.sql == MISSING)
             && seen.stop_reason("grows").is_some()
     };
@@ -279,7 +282,7 @@ async fn run_ends_while_a_question_fills_and_refuses_requests_after_that() {
     let (mut posts, mut run) = (PostStream(10), CheckedRun::start(sink, RunOptions::default()).await);
     posts.send_blocks(&mut run, 30).await;
     run.control.add(run.added("mine", MISSING)).await.expect("is accepted");
-    let is_filling = |seen: &checked_run::SeenQuestions| {
+    let is_filling = |seen: &SeenQuestions| {
         seen.states.iter().any(|state| matches!(state.phase, QuestionPhase::Filling { done: 1.., .. }))
     };
     run.wait_until("fills", is_filling).await;

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use jiff::Timestamp;
 use pinflow_dataflows::answer::{AnswerCell, AnswerColumn, AnswerRow, ListingKey};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionName};
 use serde::Serialize;
 
 use super::SharedServingState;
+use super::byte_range::{RequestedPart, allows_tag, requested_part};
 use super::params::{self, AnswerParams, ReplyFormat, RowFilter};
 use super::reply::{self, ApiError};
 use super::shared_replies::ReplyKey;
@@ -126,15 +128,30 @@ pub(super) fn not_ready() -> ApiError {
     ApiError::not_ready("the answers are being rebuilt from the tables; retry when /readyz returns 200")
 }
 
-/// The `ETag`: run, feed and epoch.
-fn entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
+/// The `ETag`: run, feed and epoch, and whatever else the reply says. Replies with the same tag have the same bytes, so that
+/// a client can put ranges together.
+fn entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, view: &AnswerView, format: ReplyFormat) -> String {
     let face = if read == ReadConsistency::Durable { "d" } else { "" };
-    format!("\"{:x}-{face}{epoch}\"", answer_hub.run_id())
+    let header = match format {
+        ReplyFormat::Json => {
+            let durable = view.durable_epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+            format!("-{durable}-{:x}", view.as_of.as_millisecond())
+        }
+        ReplyFormat::Ndjson | ReplyFormat::Csv(_) => String::new(),
+    };
+    format!("\"{:x}-{face}{}{header}\"", answer_hub.run_id(), view.epoch)
+}
+
+/// The `ETag` of all answers together. It is weak: the reply also has what the sources report at the moment.
+fn weak_entity_tag(answer_hub: &AnswerHub, read: ReadConsistency, epoch: Epoch) -> String {
+    let face = if read == ReadConsistency::Durable { "d" } else { "" };
+    format!("W/\"{:x}-{face}{epoch}\"", answer_hub.run_id())
 }
 
 fn matches_tag(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    given.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
+    let opaque = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    given.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || opaque(one) == opaque(tag))
 }
 
 /// `GET /answers`
@@ -145,7 +162,7 @@ pub(super) async fn get_all_answers(
 ) -> Result<Response, ApiError> {
     let AnswerParams { read, format, .. } = params::parse_answer_params(query.as_deref(), None)?;
     let view = readable_view(&shared.answer_hub, read)?;
-    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    let tag = weak_entity_tag(&shared.answer_hub, read, view.epoch);
     if matches_tag(&headers, &tag) {
         return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
@@ -160,13 +177,18 @@ pub(super) async fn get_answer(
     State(shared): State<SharedServingState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let read = params::parse_read(query.as_deref())?;
     let view = readable_view(&shared.answer_hub, read)?;
     let (id, question) = find_question(&view, &name)?;
     let AnswerParams { format, filter, .. } = params::parse_answer_params(query.as_deref(), Some(question))?;
-    let tag = entity_tag(&shared.answer_hub, read, view.epoch);
+    let tag = entity_tag(&shared.answer_hub, read, &view, format);
+    if !allows_tag(&headers, &tag) {
+        let what = "the answer has changed since the reply that If-Match names; read it again from its start";
+        return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "changed", what));
+    }
     if matches_tag(&headers, &tag) {
         return Ok(with_entity_tag(StatusCode::NOT_MODIFIED.into_response(), tag));
     }
@@ -177,7 +199,31 @@ pub(super) async fn get_answer(
     } else {
         shared_replies.render_unshared(rows, move || render_one(&view, id, format, &filter)).await?
     };
-    Ok(with_entity_tag(reply::shared_response(content_type(format), bytes), tag))
+    let part = if method == Method::GET { requested_part(&headers, &tag, bytes.len()) } else { RequestedPart::Whole };
+    Ok(with_entity_tag(part_response(content_type(format), bytes, part), tag))
+}
+
+/// A reply with a part of the bytes, which stay counted until the part is read.
+fn part_response(kind: HeaderValue, bytes: Bytes, part: RequestedPart) -> Response {
+    let len = bytes.len();
+    let (mut response, range) = match part {
+        RequestedPart::Whole => (reply::shared_response(kind, bytes), None),
+        RequestedPart::Part(range) => {
+            let mut response = reply::shared_response(kind, bytes.slice(range.clone()));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            (response, Some(format!("bytes {}-{}/{len}", range.start, range.end - 1)))
+        }
+        RequestedPart::Unsatisfiable => {
+            let what = format!("the answer has {len} bytes in this format, and the range begins after them");
+            let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", what);
+            (error.into_response(), Some(format!("bytes */{len}")))
+        }
+    };
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+        response.headers_mut().insert(CONTENT_RANGE, range);
+    }
+    response
 }
 
 fn content_type(format: ReplyFormat) -> HeaderValue {

@@ -17,7 +17,7 @@ use super::question_metrics::write_question_metrics;
 use super::status::{self, RunPhase};
 use super::{SharedServingState, graph, reply};
 use crate::answer_hub::ReadConsistency;
-use pinflow_http::{ConnectionCounts, MetricsPage, cpu_seconds, resident_bytes};
+use pinflow_http::{ConnectionCounts, MetricsPage, write_process_metrics};
 
 /// Counters of the HTTP server itself.
 #[derive(Debug, Default)]
@@ -68,13 +68,7 @@ fn write_run_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     {
         metric.write_value(&[("state", name)], flag_value(state == of));
     }
-    if let Some(bytes) = resident_bytes() {
-        page.start_metric("process_resident_memory_bytes", "gauge", "Resident memory.").write_single(bytes as f64);
-    }
-    if let Some(seconds) = cpu_seconds() {
-        page.start_metric("process_cpu_seconds_total", "counter", "Processor time, user and system.")
-            .write_single(seconds);
-    }
+    write_process_metrics(page);
     let held = graph::total_state_sizes(&shared.engine_metrics);
     let states = [("inds", held.inds()), ("rows", held.rows()), ("groups", held.groups())];
     let mut metric = page.start_metric("pinflow_state_records", "gauge", "What the graph holds, by kind.");
@@ -154,6 +148,8 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     let age = (Timestamp::now().as_millisecond() - view.as_of.as_millisecond()) as f64 / 1e3;
     page.start_metric("pinflow_epoch_age_seconds", "gauge", "Since the last epoch was closed.")
         .write_single(age.max(0.0));
+    let what = "From an epoch's first record to its answers.";
+    page.start_metric("pinflow_epoch_seconds", "histogram", what).write_histogram(&shared.answer_hub.epoch_times());
     let mut metric = page.start_metric("pinflow_answer_rows", "gauge", "Rows, by answer.");
     for (question, table) in view.answers() {
         metric.write_value(&[("answer", question.name.as_str())], table.row_count() as f64);
@@ -173,8 +169,8 @@ fn write_table_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     page.start_metric("pinflow_epoch_lag", "gauge", "Epochs that passed and are not committed.")
         .write_single(behind as f64);
     let commits = *engine_metrics.commits.lock();
-    page.start_metric("pinflow_commit_seconds", "summary", "What making a window durable took.")
-        .write_summary(commits.total.as_secs_f64(), commits.count);
+    page.start_metric("pinflow_commit_seconds", "histogram", "What making a window durable took.")
+        .write_histogram(&engine_metrics.commit_times.counts());
     let last = commits.last.as_secs_f64();
     page.start_metric("pinflow_commit_last_seconds", "gauge", "What it took the last time.").write_single(last);
     let mut metric = page.start_metric("pinflow_table_rows", "gauge", "Rows, by table.");

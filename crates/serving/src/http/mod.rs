@@ -5,6 +5,7 @@
 //! which role may read which route.
 
 mod answers;
+mod byte_range;
 mod changes;
 mod config;
 mod graph;

@@ -111,6 +111,15 @@ fn row_schema(question: &Question) -> Value {
     object_schema(question.columns().iter().map(|column| (column.name.as_str(), column_value_schema(column))))
 }
 
+/// The name of the component with the rows of an answer. No other component ends so.
+fn row_component(question: &Question) -> String {
+    format!("{}_row", question.name)
+}
+
+fn row_ref(question: &Question) -> Value {
+    component_ref(&row_component(question))
+}
+
 pub(super) fn get_operation(what: &str, parameters: &[Value], good: &Value) -> Value {
     json!({ "get": operation_object(what, parameters, &[("200", good)]) })
 }
@@ -157,7 +166,7 @@ fn answer_operation(question: &Question) -> Value {
         ("durable_epoch", optional_count_schema()),
         ("columns", array_schema(&component_ref("Column"))),
         ("order", array_schema(&component_ref("OrderKey"))),
-        ("rows", array_schema(&row_schema(question))),
+        ("rows", array_schema(&row_ref(question))),
     ];
     let types = [
         ("application/json", object_schema(fields)),
@@ -165,11 +174,11 @@ fn answer_operation(question: &Question) -> Value {
         ("application/x-ndjson", text_schema()),
         ("text/csv", text_schema()),
     ];
-    get_operation(
-        &format!("The answer {}", question.name),
-        &parameters,
-        &content_object("The answer, as of one epoch", &types),
-    )
+    let whole = content_object("The answer, as of one epoch", &types);
+    let part =
+        content_object("The bytes of the answer that `Range` names", &types.map(|(kind, _)| (kind, text_schema())));
+    let what = format!("The answer {}", question.name);
+    json!({ "get": operation_object(&what, &parameters, &[("200", &whole), ("206", &part)]) })
 }
 
 fn event_stream_content() -> Value {
@@ -187,7 +196,7 @@ fn all_answers_schema(questions: &QuestionSet) -> Value {
                 ("answer", json!({ "const": question.name.as_str() })),
                 ("columns", array_schema(&component_ref("Column"))),
                 ("order", array_schema(&component_ref("OrderKey"))),
-                ("rows", array_schema(&row_schema(question))),
+                ("rows", array_schema(&row_ref(question))),
             ])
         })
         .collect();
@@ -380,7 +389,7 @@ fn status_operation() -> Value {
     let what = "Adds the newest samples of the last ten minutes, one per second, oldest first";
     let samples = json!({ "type": "integer", "minimum": 1, "maximum": MAX_SAMPLES });
     let what_is_shown = "Freshness, counts of this run and of all time, sources, tables, memory";
-    let shown = json_content_object(what_is_shown, status_schema());
+    let shown = json_content_object(what_is_shown, component_ref("Status"));
     get_operation("How the run is doing", &[parameter_object("history", "query", what, &samples)], &shown)
 }
 
@@ -416,6 +425,22 @@ fn graph_schema() -> Value {
     ])
 }
 
+/// The named schemas: generators of clients make a type of each.
+fn component_schemas(questions: &QuestionSet) -> Map<String, Value> {
+    let fixed = [
+        ("Fault", fault_schema()),
+        ("Column", column_schema()),
+        ("OrderKey", order_key_schema()),
+        ("Question", question_schema()),
+        ("Source", source_schema()),
+        ("Status", status_schema()),
+        ("Graph", graph_schema()),
+        ("AllAnswers", all_answers_schema(questions)),
+    ];
+    let rows = questions.iter().map(|(_, question)| (row_component(question), row_schema(question)));
+    fixed.map(|(name, schema)| (name.to_owned(), schema)).into_iter().chain(rows).collect()
+}
+
 pub(super) fn json_content_object(what: &str, schema: Value) -> Value {
     content_object(what, &[("application/json", schema)])
 }
@@ -423,7 +448,7 @@ pub(super) fn json_content_object(what: &str, schema: Value) -> Value {
 fn path_items(questions: &QuestionSet) -> Map<String, Value> {
     let mut paths = Map::new();
     let mut add = |path: &str, operation: Value| drop(paths.insert(path.to_owned(), operation));
-    let types = [("application/json", all_answers_schema(questions)), ("application/x-ndjson", text_schema())];
+    let types = [("application/json", component_ref("AllAnswers")), ("application/x-ndjson", text_schema())];
     let all = content_object("All answers as of one epoch", &types);
     add("/answers", get_operation("All answers", &[read_parameter(), format_parameter(&["json", "ndjson"])], &all));
     add("/changes", get_operation("Changes of all answers", &[read_parameter()], &event_stream_content()));
@@ -441,7 +466,7 @@ fn path_items(questions: &QuestionSet) -> Map<String, Value> {
     let newest = json_content_object("Newest first", array_schema(&rejection_schema()));
     add("/rejected", get_operation("The last rejections of this run", &[limit], &newest));
     let what = "Operators and channels, with the records that went along";
-    add("/graph", get_operation("The dataflow that runs", &[], &json_content_object(what, graph_schema())));
+    add("/graph", get_operation("The dataflow that runs", &[], &json_content_object(what, component_ref("Graph"))));
     let plain = |what: &str| content_object(what, &[("text/plain", text_schema())]);
     add("/healthz", get_operation("Whether the process lives", &[], &plain("It does")));
     add("/readyz", get_operation("Whether answers can be read and rows written", &[], &plain("They can")));
@@ -455,13 +480,7 @@ fn openapi_document(questions: &QuestionSet) -> Value {
         "info": { "title": "pinflow", "version": env!("CARGO_PKG_VERSION"), "description": "Live answers over streams of posts" },
         "paths": path_items(questions),
         "components": {
-            "schemas": {
-                "Fault": fault_schema(),
-                "Column": column_schema(),
-                "OrderKey": order_key_schema(),
-                "Question": question_schema(),
-                "Source": source_schema()
-            },
+            "schemas": component_schemas(questions),
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } }
         },
         "security": [{}, { "bearer": [] }]

@@ -6,7 +6,7 @@ use crate::calls::coerce as cast_to;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ExprKind, ScalarExpr};
 use crate::plan::{AggregateCall, AggregateFunction as Function, SortKey};
-use crate::rewrite::{literal_value, make_and, make_is_not_null};
+use crate::rewrite::{literal_value, make_and, make_case, make_is_not_null};
 
 use super::coerce::coerce_to;
 use super::functions::CallParts;
@@ -108,6 +108,12 @@ impl<'a> QuestionBinder<'a> {
                 "count(DISTINCT *) is not possible; count the rows of a subquery: SELECT count(*) FROM (SELECT DISTINCT …)",
             )),
             ([], _) => Ok(Self::make_call(Function::CountRows, Vec::new(), SqlType::Long)),
+            ([Ast::Tuple(parts)], false) if call.distinct => {
+                // A row is a value of its own, also with nulls in it.
+                let parts: Vec<&'a Ast> = parts.iter().collect();
+                let row = self.bind_row_value(&parts, call, clause)?.0;
+                Ok(Self::make_call(Function::Count, vec![row], SqlType::Long))
+            }
             ([argument], false) => {
                 let argument = self.bind_expr(argument, clause)?;
                 if !call.distinct && literal_value(&argument).is_some_and(|value| !value.is_null()) {
@@ -123,11 +129,34 @@ impl<'a> QuestionBinder<'a> {
                 let bound = Self::make_call(Function::CountRows, Vec::new(), SqlType::Long);
                 Ok(AggregateCall { filter: Some(make_and(present)), ..bound })
             }
-            _ => Err(self.report(
-                call.span,
-                "count(DISTINCT a, b) is not possible; count the rows of a subquery: SELECT count(*) FROM (SELECT DISTINCT a, b …)",
-            )),
+            _ => {
+                let (row, parts) = self.bind_row_value(&call.arguments, call, clause)?;
+                let present = make_and(parts.into_iter().map(make_is_not_null).collect());
+                let row = make_case(vec![(present, row)], ScalarExpr::null(SqlType::Texts));
+                Ok(Self::make_call(Function::Count, vec![row], SqlType::Long))
+            }
         }
+    }
+
+    /// Several values as one, which equals another exactly if all values do. Also returns the values.
+    fn bind_row_value(
+        &mut self,
+        parts: &[&'a Ast],
+        call: &CallParts<'a>,
+        clause: ClauseKind,
+    ) -> BindResult<(ScalarExpr, Vec<ScalarExpr>)> {
+        let mut values = Vec::new();
+        for part in parts {
+            let value = self.bind_expr(part, clause)?;
+            if value.ty.element().is_some() {
+                let message = format!("{}(DISTINCT a, b) counts single values, and this is {}", call.name, value.ty);
+                return Err(self.report_at(*part, message));
+            }
+            values.push(value);
+        }
+        // The texts of different values of one type differ.
+        let texts = values.iter().map(|value| cast_to(value.clone(), SqlType::Text)).collect();
+        Ok((self.call_function("list_value", texts, call.span)?, values))
     }
 
     fn bind_count_if(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<AggregateCall> {

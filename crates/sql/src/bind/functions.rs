@@ -59,6 +59,7 @@ impl<'a> QuestionBinder<'a> {
         }
         match name {
             "unnest" | "explode" | "explode_outer" => self.bind_unnest_call(&call, clause),
+            "grouping" | "grouping_id" => self.bind_grouping_call(&call, clause),
             _ => self.bind_scalar_call(&call, clause),
         }
     }
@@ -239,7 +240,6 @@ impl<'a> QuestionBinder<'a> {
 /// Why a function is not possible, and what is, as far as the library of functions does not say it.
 fn refused_function(name: &str) -> Option<String> {
     let message = match name {
-        "grouping" | "grouping_id" => format!("{name} is not possible; a total has NULL in the column"),
         "posexplode" | "posexplode_outer" | "generate_subscripts" => {
             format!("{name} is not possible, because positions are not kept; use explode")
         }

@@ -2,14 +2,16 @@
 
 use sqlparser::ast::{self, Expr as Ast, GroupByExpr, GroupByWithModifier};
 
+use crate::datum::{Datum, SqlType};
 use crate::expr::ScalarExpr;
 use crate::plan::{AggregateCall, QueryPlan};
 
 use super::aggregates::has_aggregate;
+use super::functions::CallParts;
 use super::items::SelectItem;
 use super::scope::NameLookup;
 use super::windows::has_window;
-use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem};
+use super::{BindResult, ClauseKind, GROUPING_BASE, QuestionBinder, ReportedProblem};
 
 /// How many groupings ROLLUP, CUBE and GROUPING SETS can have in all.
 const MAX_GROUPINGS: usize = 32;
@@ -21,7 +23,34 @@ pub(super) struct SelectGrouping {
     pub(super) keys: Vec<ScalarExpr>,
     /// The indices of the keys of each grouping: one with all keys, unless ROLLUP or the like is used.
     pub(super) sets: Vec<Vec<usize>>,
+    /// Keys that are calls of `grouping`, by index, each with the keys that it reads.
+    calls: Vec<(usize, Vec<usize>)>,
 }
+
+impl SelectGrouping {
+    /// A grouping without calls of `grouping`.
+    pub(super) fn new(keys: Vec<ScalarExpr>, sets: Vec<Vec<usize>>) -> SelectGrouping {
+        SelectGrouping { keys, sets, calls: Vec::new() }
+    }
+
+    /// Adds calls of `grouping`: their values are columns like those of the keys.
+    pub(super) fn add_calls(&mut self, calls: Vec<Vec<usize>>) {
+        for (number, read) in calls.into_iter().enumerate() {
+            self.calls.push((self.keys.len(), read));
+            self.keys.push(ScalarExpr::column(GROUPING_BASE + number, SqlType::Long));
+        }
+    }
+
+    /// The value of a key that is a call of `grouping` in the grouping by `set`: a bit for each key that it reads, the
+    /// first one the highest, which is 1 if the grouping is not by this key.
+    fn value_of_call(&self, key: usize, set: &[usize]) -> Option<i64> {
+        let (_, read) = self.calls.iter().find(|(index, _)| *index == key)?;
+        Some(read.iter().fold(0, |bits, key| bits << 1 | i64::from(!set.contains(key))))
+    }
+}
+
+/// The most keys that one call of `grouping` reads: its value has a bit for each.
+const MAX_GROUPING_KEYS: usize = 32;
 
 impl<'a> QuestionBinder<'a> {
     /// Binds GROUP BY. `None` if there is none.
@@ -40,7 +69,7 @@ impl<'a> QuestionBinder<'a> {
                 None => Ok(None),
             };
         }
-        let mut grouping = SelectGrouping { keys: Vec::new(), sets: vec![Vec::new()] };
+        let mut grouping = SelectGrouping::new(Vec::new(), vec![Vec::new()]);
         let mut result = Ok(());
         for expression in expressions {
             result = self.add_grouping(&mut grouping, expression, projection).and(result);
@@ -62,7 +91,40 @@ impl<'a> QuestionBinder<'a> {
                 format!("this makes {} groupings, and at most {MAX_GROUPINGS} are possible", grouping.sets.len()),
             ));
         }
+        self.frame().group_keys = Some(grouping.keys.clone());
         Ok(Some(grouping))
+    }
+
+    /// `grouping(x, …)` and `grouping_id(x, …)`: which of the expressions the row is not grouped by. Without arguments all
+    /// grouping expressions are meant.
+    pub(super) fn bind_grouping_call(&mut self, call: &CallParts<'a>, clause: ClauseKind) -> BindResult<ScalarExpr> {
+        let Some(keys) = self.frame().group_keys.clone().filter(|_| clause.is_after_grouping()) else {
+            let message = format!("{} belongs to a SELECT with GROUP BY ROLLUP, CUBE or GROUPING SETS", call.name);
+            return Err(self.report(call.span, message));
+        };
+        let mut read = Vec::new();
+        for argument in &call.arguments {
+            let bound = self.bind_group_key(argument, &[])?;
+            match keys.iter().position(|key| *key == bound) {
+                Some(key) => read.push(key),
+                None => {
+                    let message = format!("{} takes expressions of GROUP BY", call.name);
+                    return Err(self.report_at(*argument, message));
+                }
+            }
+        }
+        if call.arguments.is_empty() {
+            read.extend(0..keys.len());
+        }
+        if read.len() > MAX_GROUPING_KEYS {
+            return Err(self.report(call.span, format!("{} takes at most {MAX_GROUPING_KEYS} values", call.name)));
+        }
+        let calls = &mut self.frame().grouping_calls;
+        let number = calls.iter().position(|known| *known == read).unwrap_or_else(|| {
+            calls.push(read);
+            calls.len() - 1
+        });
+        Ok(ScalarExpr::column(GROUPING_BASE + number, SqlType::Long))
     }
 
     fn add_grouping(
@@ -163,7 +225,7 @@ impl<'a> QuestionBinder<'a> {
             }
         }
         let sets = vec![(0..keys.len()).collect()];
-        SelectGrouping { keys, sets }
+        SelectGrouping::new(keys, sets)
     }
 }
 
@@ -192,6 +254,10 @@ pub(super) fn group_rows(input: QueryPlan, grouping: &SelectGrouping, aggregates
         let keys: Vec<ScalarExpr> = set.iter().map(|key| grouping.keys[*key].clone()).collect();
         let mut columns: Vec<ScalarExpr> = Vec::new();
         for (key, expr) in grouping.keys.iter().enumerate() {
+            if let Some(value) = grouping.value_of_call(key, &set) {
+                columns.push(ScalarExpr::literal(Datum::Long(value)));
+                continue;
+            }
             let position = set.iter().position(|known| *known == key);
             columns.push(
                 position.map_or_else(|| ScalarExpr::null(expr.ty), |position| ScalarExpr::column(position, expr.ty)),

@@ -180,7 +180,7 @@ impl<'a> QuestionBinder<'a> {
         }
         let span = self.frame().unkeyed.first().copied().unwrap_or(from);
         let message = "this joins every row with every row; join on equal values, for example ON pin.ind = geo.ind \
-                       (a subquery of one row needs no condition)";
+                       (a subquery of one row, and VALUES with at most 100 rows, need no condition)";
         self.report(span, message);
         self.frame().broken_join = true;
     }
@@ -200,10 +200,28 @@ fn has_equality(constraint: &JoinConstraint) -> bool {
     }
 }
 
+/// The most constant rows with which all rows may be joined.
+const MAX_CONSTANT_ROWS: usize = 100;
+
+/// Whether a plan has so few rows that all rows may be joined with them: one, or constant ones.
+fn has_few_rows(plan: &QueryPlan) -> bool {
+    is_single_row(plan) || constant_rows(plan).is_some_and(|rows| rows <= MAX_CONSTANT_ROWS)
+}
+
+/// The number of rows of VALUES. `None` for other plans.
+fn constant_rows(plan: &QueryPlan) -> Option<usize> {
+    match plan {
+        QueryPlan::OneRow { .. } => Some(1),
+        QueryPlan::Project { input, .. } => constant_rows(input),
+        QueryPlan::UnionAll { inputs } => inputs.iter().map(constant_rows).sum(),
+        _ => None,
+    }
+}
+
 /// Whether rows are joined with rows without keys.
 fn has_unkeyed_join(plan: &QueryPlan) -> bool {
     let here = match plan {
-        QueryPlan::Join { left, right, keys, .. } => keys.is_empty() && !is_single_row(left) && !is_single_row(right),
+        QueryPlan::Join { left, right, keys, .. } => keys.is_empty() && !has_few_rows(left) && !has_few_rows(right),
         _ => false,
     };
     here || plan.inputs().into_iter().any(has_unkeyed_join)

@@ -268,7 +268,11 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// A constant interval: `INTERVAL '1 day 2 hours'`, `INTERVAL 7 DAY`.
-    fn bind_interval(&mut self, interval: &'a ast::Interval, clause: ClauseKind) -> BindResult<CalendarInterval> {
+    pub(super) fn bind_interval(
+        &mut self,
+        interval: &'a ast::Interval,
+        clause: ClauseKind,
+    ) -> BindResult<CalendarInterval> {
         let span = interval.value.span();
         let value = self.bind_expr(&interval.value, clause)?;
         let unit = interval.leading_field.as_ref().map(field_name);

@@ -61,6 +61,8 @@ const ATTACHED_BASE: usize = 2 << 32;
 const WINDOW_BASE: usize = 3 << 32;
 /// Positions from here on stand for columns of the query around a subquery.
 const OUTER_BASE: usize = 4 << 32;
+/// Calls of `grouping` from here on: like aggregates they come to be by grouping.
+const GROUPING_BASE: usize = AGGREGATE_BASE + (1 << 24);
 
 /// How many expressions a question can have, with those of the WITH queries counted as often as they are used.
 const MAX_EXPRESSIONS: usize = 20_000;
@@ -140,6 +142,10 @@ struct SelectFrame<'a> {
     attached_width: usize,
     /// How many subqueries its expressions have.
     subqueries: usize,
+    /// The grouping expressions. `None` before GROUP BY is bound, and without it.
+    group_keys: Option<Vec<ScalarExpr>>,
+    /// Calls of `grouping`, each with the indices of the grouping expressions that it reads.
+    grouping_calls: Vec<Vec<usize>>,
     /// Columns of the query around this one, over that query's columns.
     outer: Vec<ScalarExpr>,
     /// Whether names can be those of the query around this one.
@@ -168,6 +174,8 @@ impl SelectFrame<'_> {
             attached: Vec::new(),
             attached_width: 0,
             subqueries: 0,
+            group_keys: None,
+            grouping_calls: Vec::new(),
             outer: Vec::new(),
             correlates,
             aliases: Vec::new(),

@@ -174,7 +174,7 @@ impl<'a> QuestionBinder<'a> {
         }
         let has_groups = clauses.grouping.is_some();
         if clauses.having.is_some() || !self.frame().aggregates.is_empty() {
-            clauses.grouping.get_or_insert(SelectGrouping { keys: Vec::new(), sets: vec![Vec::new()] });
+            clauses.grouping.get_or_insert(SelectGrouping::new(Vec::new(), vec![Vec::new()]));
         }
         self.check_correlation(&clauses, select, tail)?;
         let empty_row = (!has_groups && clauses.grouping.is_some() && clauses.having.is_none())
@@ -222,7 +222,9 @@ impl<'a> QuestionBinder<'a> {
     ) -> (QueryPlan, ColumnLayout) {
         let frame = self.frame();
         let input = std::mem::replace(&mut frame.plan, super::from::null_row(&[]));
+        let calls = std::mem::take(&mut frame.grouping_calls);
         let Some(grouping) = &mut clauses.grouping else { return (input, ColumnLayout::default()) };
+        grouping.add_calls(calls);
         // Each value of the outer columns has groups of its own.
         for (_, inner) in &correlation.keys {
             if !grouping.keys.contains(inner) {

@@ -12,7 +12,7 @@ use crate::rewrite::{literal_value, order_exprs_mut, window_exprs_mut};
 use super::coerce::unify;
 use super::collected::aggregate_name;
 use super::functions::CallParts;
-use super::{BindResult, ClauseKind, QuestionBinder, WINDOW_BASE};
+use super::{BindResult, ClauseKind, QuestionBinder, ReportedProblem, WINDOW_BASE};
 
 /// A window function of a SELECT, over columns that may not exist yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,10 @@ impl<'a> QuestionBinder<'a> {
         let parts = parts?;
         let partition = self.bind_all(parts.partition, ClauseKind::WindowPart);
         let order = self.bind_sort_keys(parts.order, ClauseKind::WindowPart);
-        let frame = self.bind_frame(parts.frame, !parts.order.is_empty(), call.span);
+        let frame = match &order {
+            Ok(keys) => self.bind_frame(parts.frame, keys, call.span),
+            Err(ReportedProblem) => Err(ReportedProblem),
+        };
         let bound = self.bind_window_function(call, frame);
         let (partition, order, window) = (partition?, order?, bound?);
         if order.is_empty()
@@ -266,9 +269,10 @@ impl<'a> QuestionBinder<'a> {
     fn bind_frame(
         &mut self,
         frame: Option<&'a ast::WindowFrame>,
-        ordered: bool,
+        order: &[SortKey],
         span: Span,
     ) -> BindResult<WindowFrame> {
+        let ordered = !order.is_empty();
         let Some(frame) = frame else {
             return Ok(if ordered { WindowFrame::RUNNING } else { WindowFrame::WHOLE });
         };
@@ -279,9 +283,10 @@ impl<'a> QuestionBinder<'a> {
                 return Err(self.report(span, "GROUPS frames are not possible; write ROWS or RANGE"));
             }
         };
-        let start = self.frame_bound(&frame.start_bound, true, rows, span);
+        let order = (!rows).then_some(order);
+        let start = self.frame_bound(&frame.start_bound, true, order, span);
         let end = match &frame.end_bound {
-            Some(bound) => self.frame_bound(bound, false, rows, span),
+            Some(bound) => self.frame_bound(bound, false, order, span),
             None => Ok(FrameBound::Current),
         };
         let (start, end) = (start?, end?);
@@ -296,7 +301,7 @@ impl<'a> QuestionBinder<'a> {
         &mut self,
         bound: &'a WindowFrameBound,
         start: bool,
-        rows: bool,
+        range_over: Option<&[SortKey]>,
         span: Span,
     ) -> BindResult<FrameBound> {
         let (distance, preceding) = match bound {
@@ -312,15 +317,45 @@ impl<'a> QuestionBinder<'a> {
             WindowFrameBound::Preceding(Some(distance)) => (distance, true),
             WindowFrameBound::Following(Some(distance)) => (distance, false),
         };
-        if !rows {
-            let message = "a RANGE frame with a distance is not possible; write ROWS BETWEEN n PRECEDING AND CURRENT ROW over rows without gaps";
-            return Err(self.report_at(&**distance, message));
-        }
+        let distance = match range_over {
+            Some(order) => self.value_distance(distance, order)?,
+            None => self.row_distance(distance, "the distance of a frame is a constant whole number")?,
+        };
+        Ok(if preceding { FrameBound::Preceding(distance) } else { FrameBound::Following(distance) })
+    }
+
+    fn row_distance(&mut self, distance: &'a ast::Expr, message: &str) -> BindResult<u64> {
         let bound = self.bind_expr(distance, ClauseKind::WindowPart)?;
         match literal_value(&bound) {
-            Some(Datum::Long(rows)) if *rows >= 0 && preceding => Ok(FrameBound::Preceding(rows.unsigned_abs())),
-            Some(Datum::Long(rows)) if *rows >= 0 => Ok(FrameBound::Following(rows.unsigned_abs())),
-            _ => Err(self.report_at(&**distance, "the distance of a frame is a constant whole number")),
+            Some(Datum::Long(rows)) if *rows >= 0 => Ok(rows.unsigned_abs()),
+            _ => Err(self.report_at(distance, message)),
+        }
+    }
+
+    /// The distance of a RANGE frame: between values of the only key of the order.
+    fn value_distance(&mut self, distance: &'a ast::Expr, order: &[SortKey]) -> BindResult<u64> {
+        const ONE_KEY: &str =
+            "a RANGE frame with a distance needs ORDER BY one bigint or timestamp; for a number of rows write ROWS";
+        let [key] = order else { return Err(self.report_at(distance, ONE_KEY)) };
+        match (key.expr.ty, distance) {
+            (SqlType::Long, ast::Expr::Interval(_)) => {
+                Err(self.report_at(distance, "ORDER BY is by a number here, so the distance is a number, too"))
+            }
+            (SqlType::Long, _) => self.row_distance(distance, "the distance is a constant whole number from 0"),
+            (SqlType::Time, ast::Expr::Interval(interval)) => {
+                let length = self.bind_interval(interval, ClauseKind::WindowPart)?;
+                match u64::try_from(length.micros) {
+                    Ok(micros) if length.months == 0 => Ok(micros),
+                    _ => Err(self.report_at(
+                        distance,
+                        "the distance is an INTERVAL of weeks, days or less, because months are not equally long",
+                    )),
+                }
+            }
+            (SqlType::Time, _) => {
+                Err(self.report_at(distance, "ORDER BY is by a timestamp here; write INTERVAL 6 DAYS PRECEDING"))
+            }
+            _ => Err(self.report_at(distance, ONE_KEY)),
         }
     }
 }

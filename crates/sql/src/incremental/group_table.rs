@@ -202,14 +202,6 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Frees at most this many groups of a table that is not used any more. Returns whether some are left.
-    ///
-    /// So a table with many groups can be dropped step by step.
-    pub fn free_groups(&mut self, most: usize) -> bool {
-        self.groups.truncate(self.groups.len().saturating_sub(most));
-        !self.groups.is_empty()
-    }
-
     /// The size of the state. Groups count, not what they hold.
     #[must_use]
     pub fn usage(&self) -> StateUsage {

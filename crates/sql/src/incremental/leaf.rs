@@ -32,6 +32,18 @@ impl ScannedRows {
         self.counts.push(count);
     }
 
+    /// Moves all rows of another bag into this one. They are as wide as those that are there.
+    pub fn append(&mut self, rows: &mut ScannedRows) {
+        if self.is_empty() {
+            // Many keys have one row.
+            self.values.reserve_exact(rows.values.len());
+            self.counts.reserve_exact(rows.counts.len());
+        }
+        self.width = rows.width;
+        self.values.append(&mut rows.values);
+        self.counts.append(&mut rows.counts);
+    }
+
     /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {

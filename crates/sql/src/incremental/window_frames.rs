@@ -2,7 +2,7 @@
 
 use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
-use super::sorted::SortedRow;
+use super::sorted::{SortValue, SortedRow};
 use super::sorted_counts::SortedCounts;
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
@@ -148,9 +148,11 @@ impl<'a> OrderedPartition<'a> {
 
     /// The rows of a frame: from the first to before the second. The second may be smaller, if there is none.
     fn frame_range(&self, frame: WindowFrame, index: usize) -> (usize, usize) {
+        if !frame.rows {
+            return self.value_range(frame, index);
+        }
         let count = self.rows.len();
-        let (first_peer, last_peer) = self.peer_range(index);
-        let (first, last) = if frame.rows { (index, index + 1) } else { (first_peer, last_peer) };
+        let (first, last) = (index, index + 1);
         let distance = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let start = match frame.start {
             FrameBound::Unbounded => 0,
@@ -165,6 +167,38 @@ impl<'a> OrderedPartition<'a> {
             FrameBound::Following(rows) => last.saturating_add(distance(rows)),
         };
         (start.min(count), end.min(count))
+    }
+
+    /// The rows of a frame whose bounds are values of the key.
+    fn value_range(&self, frame: WindowFrame, index: usize) -> (usize, usize) {
+        let (first_peer, last_peer) = self.peer_range(index);
+        let start = match frame.start {
+            FrameBound::Unbounded => 0,
+            FrameBound::Current => first_peer,
+            bound => self.place_of_value(index, bound).map_or(first_peer, |(start, _)| start),
+        };
+        let end = match frame.end {
+            FrameBound::Unbounded => self.rows.len(),
+            FrameBound::Current => last_peer,
+            bound => self.place_of_value(index, bound).map_or(last_peer, |(_, end)| end),
+        };
+        (start, end)
+    }
+
+    /// The first row whose key is at a distance from that of a row or beyond it, and the first one beyond it. `None` if
+    /// the key of the row is null.
+    fn place_of_value(&self, index: usize, bound: FrameBound) -> Option<(usize, usize)> {
+        let distance = match bound {
+            FrameBound::Preceding(distance) => -i128::from(distance),
+            FrameBound::Following(distance) => i128::from(distance),
+            FrameBound::Unbounded | FrameBound::Current => 0,
+        };
+        let wanted = key_position(self.rows[index])? + distance;
+        let nulls_first = self.rows[index].keys.first().is_some_and(|key| key.direction.nulls_first);
+        let is_before = |row: &&SortedRow, wanted: i128| key_position(row).map_or(nulls_first, |at| at < wanted);
+        let start = self.rows.partition_point(|row| is_before(row, wanted));
+        let end = self.rows.partition_point(|row| is_before(row, wanted.saturating_add(1)));
+        Some((start, end))
     }
 
     fn value_of(&self, function: &WindowFunction, index: usize, faults: &FaultCounter) -> Datum {
@@ -206,6 +240,16 @@ impl<'a> OrderedPartition<'a> {
     fn evaluate_at(&self, index: Option<usize>, value: &ScalarExpr, faults: &FaultCounter) -> Datum {
         let row = index.and_then(|index| self.rows.get(index));
         row.map_or(Datum::Null, |row| value.eval(&row.row, faults).into_owned())
+    }
+}
+
+/// The value of a row's only sort key as a number that grows with the order. `None` if it is null.
+fn key_position(row: &SortedRow) -> Option<i128> {
+    let SortValue { value, direction } = row.keys.first()?;
+    match value {
+        Datum::Long(value) | Datum::Time(value) if direction.descending => Some(-i128::from(*value)),
+        Datum::Long(value) | Datum::Time(value) => Some((*value).into()),
+        _ => None,
     }
 }
 

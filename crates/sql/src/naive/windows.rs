@@ -38,6 +38,10 @@ pub(super) fn window_rows(
 /// The rows of a partition in their order.
 struct SortedPartition {
     rows: Vec<Row>,
+    /// The values of the order's keys for each row.
+    keys: Vec<Row>,
+    /// Whether great values of the first key come first.
+    descending: bool,
     /// For each row the places of its peers.
     peers: Vec<Range<usize>>,
     /// For each row the number of different keys up to it.
@@ -53,7 +57,8 @@ impl SortedPartition {
             dense_ranks.extend(run.clone().map(|_| index + 1));
             peers.extend(run.clone().map(|_| run.clone()));
         }
-        SortedPartition { rows, peers, dense_ranks }
+        let descending = order.first().is_some_and(|key| key.descending);
+        SortedPartition { rows, keys, descending, peers, dense_ranks }
     }
 
     /// The result of a function for each row.
@@ -116,6 +121,10 @@ impl SortedPartition {
     fn frame_range(&self, index: usize, frame: WindowFrame) -> Range<usize> {
         let count = self.rows.len();
         let peers = &self.peers[index];
+        let has_distance = |bound| matches!(bound, FrameBound::Preceding(_) | FrameBound::Following(_));
+        if !frame.rows && (has_distance(frame.start) || has_distance(frame.end)) {
+            return self.range_by_distance(index, frame);
+        }
         let start = match frame.start {
             FrameBound::Unbounded => 0,
             FrameBound::Current if frame.rows => index,
@@ -132,6 +141,50 @@ impl SortedPartition {
         };
         let end = end.min(count);
         start.min(end)..end
+    }
+}
+
+impl SortedPartition {
+    /// The places of the rows whose keys are inside the bounds: each row is looked at by itself.
+    fn range_by_distance(&self, index: usize, frame: WindowFrame) -> Range<usize> {
+        let inside = |other: usize| {
+            let difference = self.distance_between(index, other);
+            let is_peer = self.peers[index].contains(&other);
+            let after_start = match (frame.start, difference) {
+                (FrameBound::Unbounded, _) => true,
+                (FrameBound::Current, _) | (_, None) => other >= self.peers[index].start,
+                (FrameBound::Preceding(distance), Some(difference)) => difference >= -i128::from(distance),
+                (FrameBound::Following(distance), Some(difference)) => difference >= i128::from(distance),
+            };
+            let before_end = match (frame.end, difference) {
+                (FrameBound::Unbounded, _) => true,
+                (FrameBound::Current, _) | (_, None) => other < self.peers[index].end,
+                (FrameBound::Preceding(distance), Some(difference)) => difference <= -i128::from(distance),
+                (FrameBound::Following(distance), Some(difference)) => difference <= i128::from(distance),
+            };
+            let bounded_by_value = |bound| matches!(bound, FrameBound::Preceding(_) | FrameBound::Following(_));
+            // A null is at no distance from other values, in either direction.
+            let is_comparable = difference.is_some()
+                || is_peer
+                || !(bounded_by_value(frame.start) && other < self.peers[index].start
+                    || bounded_by_value(frame.end) && other >= self.peers[index].end);
+            after_start && before_end && is_comparable
+        };
+        let places: Vec<usize> = (0..self.rows.len()).filter(|other| inside(*other)).collect();
+        match (places.first(), places.last()) {
+            (Some(first), Some(last)) => *first..*last + 1,
+            _ => 0..0,
+        }
+    }
+
+    /// How far the key of another row is after that of a row, in the direction of the order. `None` if one is null.
+    fn distance_between(&self, index: usize, other: usize) -> Option<i128> {
+        let value = |index: usize| match self.keys[index].first() {
+            Some(Datum::Long(value) | Datum::Time(value)) => Some(i128::from(*value)),
+            _ => None,
+        };
+        let difference = value(other)? - value(index)?;
+        Some(if self.descending { -difference } else { difference })
     }
 }
 

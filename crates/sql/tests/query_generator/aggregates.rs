@@ -33,8 +33,20 @@ impl QueryBuilder<'_> {
 
     fn count_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {
         let (distinct, ty) = (self.distinct_word(), self.scope_type(scope));
+        if !distinct.is_empty() && self.choices.chance(40) {
+            return self.count_of_pairs(scope);
+        }
         let value = self.random_expression(scope, ty, 1);
         (format!("count({distinct}{value})"), SqlType::Long, true)
+    }
+
+    /// `count(DISTINCT a, b)`, which SQLite does not have: there both are put into one text.
+    fn count_of_pairs(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {
+        let mut of_type = |ty| self.random_expression(&scope.exact_part(), ty, 1);
+        let (one, other) = (of_type(SqlType::Text), of_type(SqlType::Long));
+        let pinflow = format!("count(DISTINCT {one}, {other})");
+        let sqlite = format!("count(DISTINCT ({one}) || '~' || ({other}))");
+        (in_dialects(&pinflow, &sqlite), SqlType::Long, true)
     }
 
     fn sum_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {

@@ -112,9 +112,28 @@ impl QueryBuilder<'_> {
         ScopeValue { sql: format!("{call} OVER ({window})"), ty, exact }
     }
 
+    /// A window with a frame whose bounds are values of a number.
+    fn distance_window(&mut self, scope: &QueryScope, partition: &str) -> String {
+        let key = self.random_expression(&scope.exact_part(), SqlType::Long, 1);
+        let direction = self.sort_direction();
+        let frame = *self.choices.pick(&[
+            "1 PRECEDING AND CURRENT ROW",
+            "1 PRECEDING AND 1 FOLLOWING",
+            "2 PRECEDING AND 1 PRECEDING",
+            "1 FOLLOWING AND 30 FOLLOWING",
+            "UNBOUNDED PRECEDING AND 1 PRECEDING",
+            "1 FOLLOWING AND UNBOUNDED FOLLOWING",
+            "30 PRECEDING AND UNBOUNDED FOLLOWING",
+        ]);
+        format!("{partition}ORDER BY {key}{direction} RANGE BETWEEN {frame}")
+    }
+
     /// A window with a frame. Aggregates over all peers do not depend on the order of these.
     fn framed_window(&mut self, scope: &QueryScope, aggregate: bool, whole_peers: bool) -> String {
         let partition = self.partition_clause(scope);
+        if aggregate && self.choices.chance(20) {
+            return self.distance_window(scope, &partition);
+        }
         let form = self.choices.below(if whole_peers { 3 } else { 5 });
         if form == 0 && aggregate {
             return partition;

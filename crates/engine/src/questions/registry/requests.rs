@@ -128,7 +128,8 @@ impl QuestionRegistry {
 
 /// The columns with their relations, as `pin.title, geo.coordinates`.
 pub(super) fn describe_columns(columns: &ReadColumns) -> String {
-    let of_stream = |stream: Stream| columns.of_stream(stream).iter().map(move |column| format!("{stream}.{column}"));
+    let names = |stream| columns.of_stream(stream).unwrap_or_default().iter();
+    let of_stream = |stream: Stream| names(stream).map(move |column| format!("{stream}.{column}"));
     Stream::ALL.into_iter().flat_map(of_stream).collect::<Vec<_>>().join(", ")
 }
 

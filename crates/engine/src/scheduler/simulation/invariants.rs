@@ -1,6 +1,7 @@
 //! Carries out commands in the simulation, and checks the invariants. Their numbers are those of the scheduler's module.
 
 use super::*;
+use crate::scheduler::fill_pace::MAX_STEP;
 
 impl SchedulerSimulation {
     pub(super) fn do_commands(&mut self) {
@@ -44,7 +45,7 @@ impl SchedulerSimulation {
         assert_eq!(epoch, self.closed + 1, "invariant 1: epochs close in order, each once");
         assert!(!ends_window || self.policy.has_tables, "invariant 2: a window without tables");
         self.closed = epoch;
-        self.fill_chunks = 0;
+        self.fill_rows = 0;
         for worker in &mut self.workers {
             worker.commands.push_back(SimCommand::Close { epoch, ends_window });
         }
@@ -161,7 +162,8 @@ impl SchedulerSimulation {
             open_bytes < self.policy.epoch_bytes_max as u64 + BLOCK_BYTES_MAX,
             "invariant 5: {open_bytes} bytes are open"
         );
-        assert!(self.fill_chunks <= self.policy.workers, "invariant 5: {} chunks fill a question", self.fill_chunks);
+        let fill_rows_max = u64::from(MAX_STEP) * self.policy.workers as u64 + FILL_ROWS_MAX;
+        assert!(self.fill_rows < fill_rows_max, "invariant 5: {} rows fill a question", self.fill_rows);
         if self.policy.has_tables {
             self.check_window_credit();
         }

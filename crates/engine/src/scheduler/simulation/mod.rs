@@ -19,6 +19,7 @@ const DRAIN_TURNS_MAX: usize = 20_000;
 const BLOCK_BYTES_MAX: u64 = 120;
 const BLOCK_ROWS_MAX: u64 = 9;
 const MEMORY_MAX: u64 = 1_000;
+const FILL_ROWS_MAX: u64 = 9_000;
 
 /// Blocks are numbered in the order in which they are taken.
 type BlockId = u64;
@@ -101,8 +102,8 @@ struct SchedulerSimulation {
     is_rebuilt: bool,
     /// Whether a question fills with each epoch.
     fills: bool,
-    /// Chunks given in the open epoch that fill a question.
-    fill_chunks: usize,
+    /// Rows given in the open epoch that fill a question.
+    fill_rows: u64,
     window_end_demanded: bool,
     is_memory_high: bool,
     end_requested: bool,
@@ -175,7 +176,7 @@ impl SchedulerSimulation {
             durable: 0,
             is_rebuilt: false,
             fills: false,
-            fill_chunks: 0,
+            fill_rows: 0,
             window_end_demanded: false,
             is_memory_high: false,
             end_requested: false,
@@ -280,10 +281,10 @@ impl SchedulerSimulation {
     }
 
     fn take_fill_rows(&mut self) {
-        self.fill_chunks += 1;
-        let bytes = self.rng.index(100);
+        let (rows, bytes) = (self.rng.between(1, FILL_ROWS_MAX), self.rng.index(100));
+        self.fill_rows += rows;
         self.saw_if(true, "rows fill a question");
-        self.take_turn(SchedulerEvent::FillRowsTaken { work: SimWork::Fill, bytes });
+        self.take_turn(SchedulerEvent::FillRowsTaken { work: SimWork::Fill, rows, bytes });
     }
 
     fn take_stored_rows(&mut self) {
@@ -408,7 +409,7 @@ impl SchedulerSimulation {
         self.do_commands();
         if !self.ended {
             assert!(!must_close || self.closed > closed, "invariant 7: a question fills, and its epoch stays open");
-            self.saw_if(must_close && self.fill_chunks == 0, "epoch closes because a question fills");
+            self.saw_if(must_close && self.fill_rows == 0, "epoch closes because a question fills");
             self.check_demanded_end();
             self.check_durable();
             self.check_credit();

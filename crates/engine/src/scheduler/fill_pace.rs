@@ -1,0 +1,161 @@
+//! How much of a question is filled in one epoch: as much as takes a budget of time, so that records do not wait long.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The first step. A worker takes a few milliseconds for it.
+const FIRST_STEP: u32 = 2_048;
+/// The least step. Below it, the fixed costs of an epoch would be most of it.
+const MIN_STEP: u32 = 256;
+/// The greatest step, which also bounds the memory that the updates of one epoch take.
+pub(super) const MAX_STEP: u32 = 65_536;
+/// Limits of the budget.
+const MIN_BUDGET: Duration = Duration::from_millis(2);
+const MAX_BUDGET: Duration = Duration::from_millis(50);
+
+/// Epochs that have passed the graph together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PassedEpochs {
+    /// When the first of them was closed.
+    pub(super) closed_at: Instant,
+    pub(super) count: u32,
+    /// How many of them filled a question by a whole step, and the sum of these steps.
+    pub(super) fills: u32,
+    pub(super) steps: u64,
+}
+
+/// Chooses the step of a fill: the most rows of the tables, or `ind`s, for each worker in one epoch.
+///
+/// It measures how long the graph works on an epoch, with everything else that the epoch holds. So a fill is fast in a run
+/// that is idle, and makes way in one that is busy.
+#[derive(Debug)]
+pub(super) struct FillPace {
+    step: u32,
+    /// What an epoch may take.
+    budget: Duration,
+    /// When the last epoch passed.
+    passed_at: Option<Instant>,
+}
+
+impl FillPace {
+    /// A record waits for its own epoch and for those before it in the graph. With half of the usual length for each of
+    /// them, it waits about as long as otherwise.
+    pub(super) fn new(epoch_length: Duration) -> FillPace {
+        let budget = (epoch_length / 2).clamp(MIN_BUDGET, MAX_BUDGET);
+        FillPace { step: FIRST_STEP, budget, passed_at: None }
+    }
+
+    /// The step of the open epoch.
+    pub(super) fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// Adapts the step to what the last epochs took.
+    pub(super) fn observe_epochs(&mut self, passed: PassedEpochs, now: Instant) {
+        // The graph works on one epoch after the other.
+        let begun = self.passed_at.map_or(passed.closed_at, |before| before.max(passed.closed_at));
+        self.passed_at = Some(now);
+        if passed.fills == 0 {
+            return;
+        }
+        let took = now.saturating_duration_since(begun).as_secs_f64() / f64::from(passed.count);
+        let used = passed.steps as f64 / f64::from(passed.fills);
+        let fitting = used * (self.budget.as_secs_f64() / took.max(f64::MIN_POSITIVE)).clamp(0.25, 2.0);
+        // One slow epoch is no reason to go four times slower.
+        let next = f64::midpoint(self.step.into(), fitting);
+        self.step = (next as u32).clamp(MIN_STEP, MAX_STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim_rng::SimRng;
+
+    const LENGTH: Duration = Duration::from_millis(10);
+
+    /// A graph in which an epoch takes some fixed time and some for each row, more or less.
+    struct SimGraph {
+        pace: FillPace,
+        rng: SimRng,
+        now: Instant,
+        /// Epochs that were closed: when, and the step that they fill.
+        in_flight: std::collections::VecDeque<(Instant, u32)>,
+        fixed_nanos: u64,
+        nanos_per_row: u64,
+    }
+
+    impl SimGraph {
+        fn new(seed: u64, fixed_nanos: u64, nanos_per_row: u64) -> SimGraph {
+            let pace = FillPace::new(LENGTH);
+            let in_flight = std::collections::VecDeque::new();
+            SimGraph { pace, rng: SimRng(seed), now: Instant::now(), in_flight, fixed_nanos, nanos_per_row }
+        }
+
+        /// Keeps two epochs in flight. Returns the step of the one that passes, and how long the graph took for it.
+        fn pass_epoch(&mut self) -> (u32, Duration) {
+            while self.in_flight.len() < 2 {
+                self.in_flight.push_back((self.now, self.pace.step()));
+            }
+            let (closed_at, step) = self.in_flight.pop_front().expect("two epochs are in flight");
+            let nanos = self.fixed_nanos + self.nanos_per_row * u64::from(step);
+            let took = Duration::from_nanos(nanos * self.rng.between(80, 120) / 100);
+            self.now += took;
+            let passed = PassedEpochs { closed_at, count: 1, fills: 1, steps: step.into() };
+            self.pace.observe_epochs(passed, self.now);
+            (step, took)
+        }
+    }
+
+    impl SimGraph {
+        fn pass_epochs(&mut self, count: u32) {
+            for _ in 0..count {
+                self.pass_epoch();
+            }
+        }
+    }
+
+    #[test]
+    fn epochs_take_about_the_budget_after_a_few_of_them() {
+        for seed in 0..200 {
+            let mut rng = SimRng(seed);
+            let (fixed, per_row) = (rng.between(50_000, 1_000_000), rng.between(100, 10_000));
+            let mut graph = SimGraph::new(seed, fixed, per_row);
+            graph.pass_epochs(12);
+            let epochs: Vec<_> = (0..200).map(|_| graph.pass_epoch()).collect();
+            let mean = epochs.iter().map(|(_, took)| took.as_secs_f64()).sum::<f64>() / 200.0;
+            assert!((0.0035..0.0065).contains(&mean), "{mean} s with {fixed} ns and {per_row} ns/row");
+            let most = epochs.iter().map(|(_, took)| *took).max().unwrap_or_default();
+            assert!(most < 2 * LENGTH / 2, "{most:?} with {fixed} ns and {per_row} ns/row");
+        }
+    }
+
+    #[test]
+    fn busy_graph_gets_the_least_step_and_idle_one_recovers() {
+        let mut graph = SimGraph::new(7, 30_000_000, 1_000);
+        graph.pass_epochs(20);
+        assert!(graph.pace.step() < 2 * MIN_STEP, "{}", graph.pace.step());
+        (graph.fixed_nanos, graph.nanos_per_row) = (100_000, 10);
+        graph.pass_epochs(40);
+        assert_eq!(graph.pace.step(), MAX_STEP);
+    }
+
+    #[test]
+    fn epochs_that_fill_nothing_or_pass_together_do_not_mislead() {
+        let start = Instant::now();
+        let mut pace = FillPace::new(LENGTH);
+        let of = |count, fills| PassedEpochs { closed_at: start, count, fills, steps: u64::from(fills) * 2_048 };
+        pace.observe_epochs(of(1, 0), start + Duration::from_secs(3));
+        assert_eq!(pace.step(), FIRST_STEP);
+        // Two epochs of the budget each.
+        pace.observe_epochs(of(2, 2), start + Duration::from_secs(3) + LENGTH);
+        assert_eq!(pace.step(), FIRST_STEP);
+        // The time before the epoch was closed does not count.
+        let later = start + Duration::from_secs(9);
+        pace.observe_epochs(PassedEpochs { closed_at: later, ..of(1, 1) }, later + LENGTH / 2);
+        assert_eq!(pace.step(), FIRST_STEP);
+        pace.observe_epochs(PassedEpochs { closed_at: later, ..of(1, 1) }, later + LENGTH / 2);
+        assert!(pace.step() > FIRST_STEP, "it took no time at all");
+    }
+}
