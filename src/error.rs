@@ -48,7 +48,7 @@ pub enum CommandError {
     Run(#[from] RunError),
     /// `pinflow demo` failed.
     #[error(transparent)]
-    Demo(#[from] DemoError),
+    Demo(Box<DemoError>),
     /// `pinflow init` failed.
     #[error(transparent)]
     Init(#[from] InitError),
@@ -81,7 +81,13 @@ pub enum CommandError {
     Streams(#[from] StreamsCommandError),
 }
 
-// Boxed because it is by far the largest of these errors.
+// These two are boxed because they are by far the largest of these errors.
+impl From<DemoError> for CommandError {
+    fn from(error: DemoError) -> CommandError {
+        CommandError::Demo(Box::new(error))
+    }
+}
+
 impl From<TableError> for CommandError {
     fn from(error: TableError) -> CommandError {
         CommandError::Table(Box::new(error))
@@ -95,7 +101,7 @@ impl CommandError {
             CommandError::Config(error) => error,
             CommandError::Telemetry(error) => error,
             CommandError::Run(error) => error,
-            CommandError::Demo(error) => error,
+            CommandError::Demo(error) => &**error,
             CommandError::Init(error) => error,
             CommandError::ManPages(error) => error,
             CommandError::Gateway(error) => error,
