@@ -294,6 +294,7 @@ fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
     let done = runtime.block_on(work);
+    panics::ignore_background_threads();
     // A blocking read that hangs must not keep a finished process alive.
     runtime.shutdown_background();
     done

@@ -73,6 +73,8 @@ fn every_command_that_a_demo_prints_works_and_nothing_stays_behind() {
     assert!(demo.folder.starts_with(place.path()), "{}", demo.folder.display());
     // Table `rejected` has rows once a malformed message was committed.
     wait_until("all tables are written", || demo.folder.join("tables/rejected/_delta_log").is_dir());
+    let pins = || fs::read_dir(demo.folder.join("tables/pin")).unwrap().map(|entry| entry.unwrap().path());
+    wait_until("pins are committed", || pins().any(|path| path.extension().is_some_and(|of| of == "parquet")));
     let mut ran = 0;
     for words in demo.commands.iter().filter(|words| words[0] == "pinflow") {
         command_line().try_get_matches_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));

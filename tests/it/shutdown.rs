@@ -233,3 +233,19 @@ fn every_stop_signal_ends_a_run_cleanly() {
         assert!(run.log().contains(&format!("{signal}: finishing the window")), "{}", run.log());
     }
 }
+
+#[test]
+fn signal_at_any_moment_while_tables_are_opened_ends_a_run_cleanly() {
+    let place = create_temp_dir();
+    let config = configure_followed_recording(place.path(), 300, "[serve]\nlisten = \"127.0.0.1:0\"\n");
+    succeed(pinflow(["run", "--until-caught-up", "--output", "none"]).arg(&config));
+    for round in 0..20 {
+        let mut run = LoggedRun::start(place.path(), &config, "none");
+        run.wait_until_logged("answers are served");
+        std::thread::sleep(Duration::from_millis(2 * round));
+        run.running.signal(SIGTERM);
+        let (code, _) = run.code();
+        assert_eq!(code, Some(0), "round {round}: {}", run.log());
+        assert!(!run.log().contains("panicked"), "round {round}: {}", run.log());
+    }
+}

@@ -15,14 +15,18 @@ use crate::{restore_screen, write_error_line};
 const PANIC_GRACE: Duration = Duration::from_secs(20);
 
 static PANICKED: AtomicBool = AtomicBool::new(false);
+static RUNTIME_ENDS: AtomicBool = AtomicBool::new(false);
 static STOP: OnceLock<watch::Sender<bool>> = OnceLock::new();
 
 /// Detects panics from now on. A process that still runs after the grace period ends with `exit_code`.
 pub fn watch(exit_code: u8) {
     std::panic::set_hook(Box::new(move |panic| {
-        restore_screen();
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
+        if RUNTIME_ENDS.load(Ordering::Acquire) && name != "main" {
+            return;
+        }
+        restore_screen();
         write_error_line(&format!("thread '{name}' {panic}. This is a bug in pinflow"));
         if PANICKED.swap(true, Ordering::AcqRel) {
             return;
@@ -47,6 +51,12 @@ pub fn stop_through(stop: watch::Sender<bool>) {
     }
     // There is one run in a process.
     let _ = STOP.set(stop);
+}
+
+/// From now on only panics of the main thread count. Called when a command has its outcome and its runtime is about to be
+/// shut down: work that nobody waits for any more can panic because of that. delta-rs does, if a table is being read.
+pub fn ignore_background_threads() {
+    RUNTIME_ENDS.store(true, Ordering::Release);
 }
 
 /// Whether there was a panic.
