@@ -1,7 +1,7 @@
 //! Counts, top-k rankings and medians per group, kept up to date under every insertion and retraction.
 //!
 //! A question maps each joined row to an [`AggregateInput`]: a group key, an optional label and a value. Its
-//! [`Aggregate`] says how the inputs of a group become rows of the answer. One stateful operator ([`maintain_answers`])
+//! [`Aggregate`] says how the inputs of a group become rows of the answer. One stateful operator (`maintain_answers`)
 //! holds all groups of all questions, exchanged by group. It applies an epoch once the epoch is complete on all workers
 //! and emits the changed rows of the answers.
 //!
