@@ -201,17 +201,19 @@ mod tests {
 
     /// Errors, each with the words of the page that select its exit code.
     fn errors() -> Vec<(CommandError, &'static str)> {
-        let at = url::Url::parse("http://localhost").unwrap();
-        let kafka = |what: &str| KafkaConnectionError::Invalid(vec![what.to_owned()]);
-        let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
-        let read = || SourceError::Read { partition: String::new(), cause: missing() };
+        let mut all = errors_of_pipelines();
+        all.extend(errors_of_clients());
+        all
+    }
+
+    fn unreadable_partition() -> SourceError {
+        SourceError::Read { partition: String::new(), cause: missing() }
+    }
+
+    /// Errors of the commands that run or check a pipeline, or work on its tables.
+    fn errors_of_pipelines() -> Vec<(CommandError, &'static str)> {
+        let read = unreadable_partition;
         let engine = |error| CommandError::Run(RunError::Engine(error));
-        let rejected = |status| QueryError::Rejected {
-            at: Box::new(at.clone()),
-            status,
-            name: String::new(),
-            message: String::new(),
-        };
         let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
         let taken = "another pinflow has taken over the tables";
         vec![
@@ -266,6 +268,22 @@ mod tests {
             (TableError::Accept(DeltaError::Place(no_folder()).into()).into(), file),
             (TableError::Unsafe { keep: 1 }.into(), value),
             (TableError::Print(missing()).into(), failed),
+        ]
+    }
+
+    /// Errors of the commands that ask or feed other programs.
+    fn errors_of_clients() -> Vec<(CommandError, &'static str)> {
+        let at = url::Url::parse("http://localhost").unwrap();
+        let kafka = |what: &str| KafkaConnectionError::Invalid(vec![what.to_owned()]);
+        let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
+        let rejected = |status| QueryError::Rejected {
+            at: Box::new(at.clone()),
+            status,
+            name: String::new(),
+            message: String::new(),
+        };
+        let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
+        vec![
             (QueryError::Usage(usage()).into(), value),
             (QueryError::Token(secret()).into(), "missing secret"),
             (QueryError::CaFile(no_ca_file()).into(), file),
@@ -291,7 +309,7 @@ mod tests {
             (EmitError::CaFile(no_ca_file()).into(), file),
             (EmitError::FileExists(PathBuf::new()).into(), failed),
             (EmitError::Tables(no_folder().into()).into(), file),
-            (EmitError::Source(read()).into(), file),
+            (EmitError::Source(unreadable_partition()).into(), file),
             (EmitError::Unfinished { cause: Box::new(EmitError::EmptyTables), resume: String::new() }.into(), failed),
             (TopicsCommandError::Usage(usage()).into(), value),
             (TopicsCommandError::Connection(kafka("port")).into(), value),

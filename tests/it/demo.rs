@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use pinflow::cli::command_line;
 
+use crate::printed_commands::read_first_line;
 use pinflow_testkit::readers::python;
 use pinflow_testkit::{RunningProcess, create_temp_dir, pinflow, run, succeed, wait_until};
 
@@ -54,16 +55,6 @@ fn words(line: &str) -> Vec<String> {
     let split = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert!(split.status.success(), "{line}");
     String::from_utf8(split.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-/// Runs a command that prints until it is interrupted, until it has printed a line.
-fn read_first_line(command: &mut Command) -> String {
-    let mut running = RunningProcess::start(command.stdout(Stdio::piped()));
-    let mut line = String::new();
-    BufReader::new(running.stdout()).read_line(&mut line).unwrap();
-    running.signal(Signal::SIGTERM);
-    running.wait();
-    line
 }
 
 #[test]

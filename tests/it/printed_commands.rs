@@ -182,7 +182,7 @@ fn start_serving_run(command: &PrintedCommand, folder: &Path) -> ServingRun {
 }
 
 /// Runs a command that prints until it is interrupted, until it has printed a line.
-fn read_first_line(command: &mut Command) -> String {
+pub(super) fn read_first_line(command: &mut Command) -> String {
     let mut running = RunningProcess::start(command.stdout(Stdio::piped()));
     let mut line = String::new();
     BufReader::new(running.stdout()).read_line(&mut line).unwrap();

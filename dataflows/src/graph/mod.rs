@@ -204,7 +204,7 @@ impl WorkerGraph {
         });
         let (pins, geos, users, fills) = inputs;
         let questions = running;
-        let mut graph = WorkerGraph {
+        let graph = WorkerGraph {
             pins,
             geos,
             users,
@@ -222,14 +222,19 @@ impl WorkerGraph {
             row_bytes,
             sweeps,
         };
+        graph.start_at(first_epoch, general)
+    }
+
+    /// Opens the first epoch, and adds these questions in it.
+    fn start_at(mut self, first_epoch: u64, general: Vec<(QuestionId, Arc<Question>)>) -> WorkerGraph {
         if first_epoch > 0 {
-            graph.advance_to(first_epoch);
+            self.advance_to(first_epoch);
         }
         for (id, question) in general {
-            let command = graph.questions.add_question(id, &question, FillStart::Empty);
-            graph.send_command(command);
+            let command = self.questions.add_question(id, &question, FillStart::Empty);
+            self.send_command(command);
         }
-        graph
+        self
     }
 
     /// Requests that this worker marks the symbols of its rows once `epoch`, and nothing after it, has been applied.
