@@ -43,6 +43,11 @@ fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
     need tmux tmux
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_CHECKERS:-}" != 1 ]; then
+    need groff groff-base
+    need zsh zsh
+    need fish fish
+fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_FAKETIME:-}" != 1 ]; then
     need faketime faketime
 fi

@@ -12,6 +12,7 @@
 #   PINFLOW_SKIP_FAKETIME=1  skips the tests with a clock that is wrong (libfaketime, from Debian)
 #   PINFLOW_SKIP_TERMINAL=1  skips the tests in a real terminal (tmux, from Debian)
 #   PINFLOW_SKIP_NGINX=1     skips the tests behind a real nginx (from Debian)
+#   PINFLOW_SKIP_CHECKERS=1  skips the checks by promtool, groff, zsh and fish (from Debian)
 #   PINFLOW_SKIP_OPENAPI=1   skips the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
@@ -35,6 +36,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$downloads" "$others"' EXIT
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh
 [ "${PINFLOW_SKIP_OPENAPI:-}" = 1 ] || tests/openapi/setup.sh
+[ "${PINFLOW_SKIP_CHECKERS:-}" = 1 ] || tests/promtool/setup.sh
 [ "${PINFLOW_SKIP_PAGE:-}" = 1 ] || tests/page/setup.sh
 } > "$downloads" 2>&1 &
 downloading=$!

@@ -39,7 +39,7 @@ pub mod serving;
 pub mod snapshot;
 pub mod wait;
 
-pub use machine::{SmallDisk, find_faketime, skip_without_tmpfs};
+pub use machine::{SmallDisk, find_checker, find_faketime, skip_without_tmpfs};
 pub use paths::{create_temp_dir, find_real_posts, program, workspace_root};
 pub use process::{EndedRun, RunningProcess, emit, pinflow, run, run_with, succeed};
 pub use snapshot::{ProcessOutput, last_snapshot};

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::workspace_root;
+
 /// Debian's libfaketime, which changes the time of a program. `None` if these tests are skipped.
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub fn find_faketime() -> Option<PathBuf> {
@@ -14,6 +16,22 @@ pub fn find_faketime() -> Option<PathBuf> {
     let found = folders.map(|folder| Path::new(folder).join("faketime/libfaketime.so.1"));
     let found = found.into_iter().find(|path| path.exists());
     Some(found.expect("no libfaketime: apt-get install faketime, or set PINFLOW_SKIP_FAKETIME=1"))
+}
+
+/// A program that checks files, such as `groff`, from `PATH` or from `target/NAME`. `None` if such tests are skipped.
+///
+/// # Panics
+/// If there is none.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub fn find_checker(name: &str) -> Option<PathBuf> {
+    if std::env::var("PINFLOW_SKIP_CHECKERS").is_ok_and(|skip| skip == "1") {
+        eprintln!("PINFLOW_SKIP_CHECKERS is set: nothing is checked by {name}");
+        return None;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([workspace_root().join("target").join(name)]);
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
+    Some(found.unwrap_or_else(|| panic!("no {name}: run scripts/test.sh, or set PINFLOW_SKIP_CHECKERS=1")))
 }
 
 /// Whether tests that mount a small file system are skipped. Prints so.
