@@ -25,11 +25,13 @@ use crate::init;
 use crate::man_pages;
 use crate::query;
 use crate::question::{self, RankingFlags, duplicate_policies};
+use crate::rejected;
 use crate::run;
 use crate::streams;
 use crate::table;
 use crate::telemetry;
 use crate::topics;
+use crate::verify;
 use pinflow_core::file_limit;
 use pinflow_core::user_error::{ExitStatus, UserError, user_error_text};
 use pinflow_emit as emit;
@@ -74,10 +76,14 @@ enum PinflowCommand {
     Check(CheckArgs),
     /// Show what tables hold: rows, files, positions and history. --verify proves that no row is lost or repeated
     Table(table::TableArgs),
+    /// Look at the records that were rejected: list them, count them by reason, show the bytes of one
+    Rejected(rejected::RejectionArgs),
     /// Query a running pinflow over HTTP: one answer, its changes, or the list of answers
     Query(query::QueryArgs),
     /// Explain questions in SQL, answer them once over tables, and print the built-in ones
     Question(question::QuestionArgs),
+    /// Verify a running pinflow: recompute its durable answers from its tables, and compare. The run goes on meanwhile
+    Verify(verify::VerificationArgs),
     /// Serve a gateway that takes records over HTTP (Kafka REST v2 or Kinesis) and writes them to Kafka, Kinesis or files
     Gateway(GatewayArgs),
     /// Generate posts, or send recorded ones again: to files, Kafka, Kinesis or a gateway
@@ -282,8 +288,10 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
         PinflowCommand::Gateway(args) => in_runtime(gateway_command(args)),
         PinflowCommand::Check(args) => in_runtime(check_command(args)),
         PinflowCommand::Table(args) => in_runtime(table_command(args)),
+        PinflowCommand::Rejected(args) => in_runtime(rejected_command(args)),
         PinflowCommand::Query(args) => in_runtime(query_command(args)),
         PinflowCommand::Question(args) => in_runtime(question_command(args)),
+        PinflowCommand::Verify(args) => in_runtime(verify_command(args)),
         PinflowCommand::Topics(args) => in_runtime(topics_command(args)),
         PinflowCommand::Streams(args) => in_runtime(streams_command(args)),
     }
@@ -412,6 +420,12 @@ async fn table_command(args: table::TableArgs) -> CommandResult {
     out.finish(holds.map(status_of_check).map_err(CommandError::from))
 }
 
+async fn rejected_command(args: rejected::RejectionArgs) -> CommandResult {
+    let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
+    let done = rejected::run(args, &mut out).await;
+    out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
+}
+
 async fn query_command(args: query::QueryArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let asked = query::run(args, &mut out).await;
@@ -422,6 +436,12 @@ async fn question_command(args: question::QuestionArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let done = question::run(args, &mut out).await;
     out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
+}
+
+async fn verify_command(args: verify::VerificationArgs) -> CommandResult {
+    let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
+    let verified = verify::run(args, &mut out).await;
+    out.finish(verified.map_err(CommandError::from))
 }
 
 async fn topics_command(args: topics::TopicsArgs) -> CommandResult {

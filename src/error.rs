@@ -9,11 +9,13 @@ use crate::init::InitError;
 use crate::man_pages::ManPageError;
 use crate::query::QueryError;
 use crate::question::QuestionCommandError;
+use crate::rejected::RejectionCommandError;
 use crate::run::RunError;
 use crate::streams::StreamsCommandError;
 use crate::table::TableError;
 use crate::telemetry::TelemetryError;
 use crate::topics::TopicsCommandError;
+use crate::verify::VerificationError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_emit::EmitError;
 use pinflow_gateway::GatewayStartError;
@@ -70,6 +72,12 @@ pub enum CommandError {
     /// `pinflow question` failed.
     #[error(transparent)]
     Question(#[from] QuestionCommandError),
+    /// `pinflow rejected` failed.
+    #[error(transparent)]
+    Rejected(Box<RejectionCommandError>),
+    /// `pinflow verify` failed.
+    #[error(transparent)]
+    Verify(Box<VerificationError>),
     /// `pinflow emit` failed.
     #[error(transparent)]
     Emit(#[from] EmitError),
@@ -94,6 +102,18 @@ impl From<TableError> for CommandError {
     }
 }
 
+impl From<RejectionCommandError> for CommandError {
+    fn from(error: RejectionCommandError) -> CommandError {
+        CommandError::Rejected(Box::new(error))
+    }
+}
+
+impl From<VerificationError> for CommandError {
+    fn from(error: VerificationError) -> CommandError {
+        CommandError::Verify(Box::new(error))
+    }
+}
+
 impl CommandError {
     /// The error of the command, if it has its own exit code or hint.
     fn of_command(&self) -> Option<&dyn UserError> {
@@ -109,6 +129,8 @@ impl CommandError {
             CommandError::Table(error) => &**error,
             CommandError::Query(error) => error,
             CommandError::Question(error) => error,
+            CommandError::Rejected(error) => &**error,
+            CommandError::Verify(error) => &**error,
             CommandError::Emit(error) => error,
             CommandError::Topics(error) => error,
             CommandError::Streams(error) => error,
@@ -140,6 +162,7 @@ mod tests {
     use std::path::PathBuf;
 
     use crate::config::QuestionFileError;
+    use crate::table_location::TableLocationError;
     use pinflow_connect::sink::SinkError;
     use pinflow_connect::source::SourceError;
     use pinflow_core::secret::SecretError;
@@ -202,6 +225,7 @@ mod tests {
     /// Errors, each with the words of the page that select its exit code.
     fn errors() -> Vec<(CommandError, &'static str)> {
         let mut all = errors_of_pipelines();
+        all.extend(errors_of_table_readers());
         all.extend(errors_of_clients());
         all
     }
@@ -271,24 +295,58 @@ mod tests {
         ]
     }
 
+    /// What a run replies for an answer that it does not have.
+    fn absent_answer() -> QueryError {
+        let at = Box::new(url::Url::parse("http://localhost").unwrap());
+        QueryError::Rejected { at, status: reqwest::StatusCode::NOT_FOUND, name: String::new(), message: String::new() }
+    }
+
+    /// Errors of the commands that read the tables of a run.
+    fn errors_of_table_readers() -> Vec<(CommandError, &'static str)> {
+        let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
+        let uncompared = "could not compare the answers";
+        vec![
+            (RejectionCommandError::Since(String::new()).into(), value),
+            (RejectionCommandError::Position(String::new()).into(), value),
+            (RejectionCommandError::SeveralRows { subs: String::new() }.into(), value),
+            (RejectionCommandError::RawToTerminal.into(), value),
+            (RejectionCommandError::NoPayload.into(), failed),
+            (RejectionCommandError::Location(TableLocationError::Config(config())).into(), value),
+            (RejectionCommandError::Delta(no_folder().into()).into(), file),
+            (RejectionCommandError::Output(missing()).into(), failed),
+            (VerificationError::NoTables.into(), value),
+            (VerificationError::TablesElsewhere(String::new()).into(), value),
+            (VerificationError::UnknownAnswer(String::new()).into(), value),
+            (VerificationError::Run(Box::new(QueryError::Usage(usage()))).into(), value),
+            (VerificationError::Run(Box::new(absent_answer())).into(), uncompared),
+            (VerificationError::Location(TableLocationError::Location(no_folder())).into(), file),
+            (VerificationError::Tables(DeltaError::Abandoned).into(), uncompared),
+            (
+                VerificationError::Tables(DeltaError::Pipeline {
+                    path: PathBuf::new(),
+                    theirs: String::new(),
+                    ours: String::new(),
+                })
+                .into(),
+                value,
+            ),
+            (VerificationError::AllSkipped.into(), uncompared),
+            (VerificationError::Output(missing()).into(), uncompared),
+        ]
+    }
+
     /// Errors of the commands that ask or feed other programs.
     fn errors_of_clients() -> Vec<(CommandError, &'static str)> {
         let at = url::Url::parse("http://localhost").unwrap();
         let kafka = |what: &str| KafkaConnectionError::Invalid(vec![what.to_owned()]);
         let refused = || KafkaConnectionError::Refused { brokers: String::new(), what: String::new() };
-        let rejected = |status| QueryError::Rejected {
-            at: Box::new(at.clone()),
-            status,
-            name: String::new(),
-            message: String::new(),
-        };
         let (failed, value, file) = ("something failed", "invalid key or value", "missing file");
         vec![
             (QueryError::Usage(usage()).into(), value),
             (QueryError::Token(secret()).into(), "missing secret"),
             (QueryError::CaFile(no_ca_file()).into(), file),
             (QueryError::Unreachable { at: Box::new(at.clone()), reason: String::new() }.into(), failed),
-            (rejected(reqwest::StatusCode::NOT_FOUND).into(), failed),
+            (absent_answer().into(), failed),
             (QueryError::Output(missing()).into(), failed),
             (QuestionCommandError::File(QuestionFileError::Empty { what: String::new() }).into(), file),
             (QuestionCommandError::Wrong(Vec::new()).into(), value),
@@ -325,7 +383,8 @@ mod tests {
     #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes: Vec<u8> = documented().into_iter().map(|(code, _)| code).collect();
-        let all = [ExitStatus::Success, ExitStatus::Failed, ExitStatus::BadUsage, ExitStatus::Fenced];
+        let all =
+            [ExitStatus::Success, ExitStatus::Failed, ExitStatus::BadUsage, ExitStatus::Unverified, ExitStatus::Fenced];
         assert_eq!(codes, all.map(ExitStatus::code));
     }
 

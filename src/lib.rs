@@ -58,6 +58,8 @@ pub mod query;
 #[doc(hidden)]
 pub mod question;
 #[doc(hidden)]
+pub mod rejected;
+#[doc(hidden)]
 pub mod run;
 #[doc(hidden)]
 pub mod sources;
@@ -66,9 +68,13 @@ pub mod streams;
 #[doc(hidden)]
 pub mod table;
 #[doc(hidden)]
+pub mod table_location;
+#[doc(hidden)]
 pub mod telemetry;
 #[doc(hidden)]
 pub mod topics;
+#[doc(hidden)]
+pub mod verify;
 
 pub use pinflow_dataflows::answer::AnswerCell;
 pub use pinflow_dataflows::questions::QuestionName;

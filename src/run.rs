@@ -32,7 +32,7 @@ use pinflow_engine::{
 use pinflow_serving::{
     AnswerHub, HttpServer, ReadConsistency, ServedRun, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
 };
-use pinflow_storage::{Location, StallStatus};
+use pinflow_storage::{Location, LocationSpec, StallStatus};
 
 /// Blocks queued between the sources and the engine, of a quarter MiB each.
 const FEED_BLOCKS: usize = 16;
@@ -206,6 +206,15 @@ async fn start_readers(
     Ok((readers, to_serve, requests))
 }
 
+/// Where the tables are, for clients. A folder is named from the root.
+fn find_tables_url(config: &Config) -> Result<Option<String>, RunError> {
+    let Some(tables) = &config.tables else { return Ok(None) };
+    Ok(Some(match tables.root(&config.base).map_err(RunError::Url)? {
+        LocationSpec::Folder(folder) => std::path::absolute(&folder).unwrap_or(folder).display().to_string(),
+        bucket => bucket.to_string(),
+    }))
+}
+
 /// The tasks that read answers besides stdout: the HTTP server and the answer tables.
 struct ReaderTasks {
     /// The URL of the HTTP server.
@@ -240,6 +249,8 @@ impl ReaderTasks {
                 engine_metrics: Arc::clone(metrics),
                 pipeline: config.pipeline.clone(),
                 options: config.questions,
+                tables_url: find_tables_url(config)?,
+                text_bytes_max: config.engine.text_bytes_max,
                 editor: Some(editor),
             };
             readers.tasks.push(tokio::spawn(server.serve(run, is_over.clone())));

@@ -11,6 +11,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("table vacuum", TABLE_VACUUM),
     ("table accept-deletion", TABLE_ACCEPT_DELETION),
     ("table doctor", TABLE_DOCTOR),
+    ("rejected", REJECTED),
+    ("rejected list", REJECTED_LIST),
+    ("rejected count", REJECTED_COUNT),
+    ("rejected show", REJECTED_SHOW),
     ("query", QUERY),
     ("question", QUESTION),
     ("question explain", QUESTION_EXPLAIN),
@@ -20,6 +24,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("question drop", QUESTION_DROP),
     ("question list", QUESTION_LIST),
     ("question builtin", QUESTION_BUILTIN),
+    ("verify", VERIFY),
     ("gateway", GATEWAY),
     ("emit", EMIT),
     ("topics", TOPICS),
@@ -172,6 +177,46 @@ Examples:
 
 Exit status: 0 no problem; 1 failed, or a problem was found; 2 wrong command line or configuration";
 
+const REJECTED: &str = "\
+Examples:
+  pinflow rejected count --tables data
+          Count the rejections in the tables of the folder `data` by reason
+  pinflow rejected list --tables data --reason not_json --since 24h
+          List those of the last day that are not JSON
+  pinflow rejected show kafka/12ab.pin/3 4211 --tables data
+          Show one rejection with the bytes of its message
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const REJECTED_LIST: &str = "\
+Examples:
+  pinflow rejected list --tables data
+          The newest 50 rejections in the tables of the folder `data`
+  pinflow rejected list --tables data --reason wrong_type --stream pin --since 2026-01-31 --format csv
+          Those of one stream with fields of wrong types since a day, as CSV
+  pinflow rejected list --tables s3://12ab-lake/posts --connection lake.toml --source kafka/12ab.pin/ --limit 1000
+          More of them, of all partitions of a topic
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const REJECTED_COUNT: &str = "\
+Examples:
+  pinflow rejected count --tables data
+          How many rejections there are for each reason
+  pinflow rejected count --tables data --by source,reason --since 24h --format json
+          Those of the last day by source and reason, as JSON
+
+Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const REJECTED_SHOW: &str = "\
+Examples:
+  pinflow rejected show kafka/12ab.pin/3 4211 --tables data
+          The reason, and the bytes of the message as text
+  pinflow rejected show recording/pin.jsonl 17 --sub 2 --tables data --raw message.json
+          Write the bytes as they were received to a new file
+
+Exit status: 0 done; 1 failed, or there is no such rejection; 2 wrong command line";
+
 const QUERY: &str = "\
 Examples:
   pinflow query
@@ -262,6 +307,18 @@ Examples:
           Print the SQL of one
 
 Exit status: 0 done; 1 failed; 2 wrong command line";
+
+const VERIFY: &str = "\
+Examples:
+  pinflow verify
+          Verify all answers of the run on this machine
+  pinflow verify popular_category_by_country --at localhost:7461 --format json
+          Verify one answer, and print the result as JSON
+  pinflow verify --at https://pinflow.example.com --tables s3://12ab-lake/posts --connection lake.toml
+          Verify a run on another machine, over its tables in a bucket
+
+Exit status: 0 all compared answers are equal; 1 an answer is different; 2 wrong command line; 3 the answers could not \
+be compared";
 
 const GATEWAY: &str = "\
 Examples:

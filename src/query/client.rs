@@ -113,7 +113,11 @@ impl QueryClient {
         Err(QueryError::Rejected { at: Box::new(self.at.clone()), status, name: name.unwrap_or_default(), message })
     }
 
-    pub(super) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> Result<Vec<u8>, QueryError> {
+    /// The body of a GET.
+    ///
+    /// # Errors
+    /// As [`QueryClient::send_get`].
+    pub(crate) async fn get_bytes(&self, path: &str, params: &[(String, String)]) -> Result<Vec<u8>, QueryError> {
         let response = self.send_get(path, params, None).await?;
         Ok(response.bytes().await.map_err(QueryError::ReadAnswer)?.to_vec())
     }

@@ -17,8 +17,10 @@ pub use args::{QuestionArgs, QuestionFormat};
 pub use error::QuestionCommandError;
 pub(crate) use explain::explain_question;
 pub(crate) use flags::{RankingFlags, duplicate_policies};
-pub(crate) use render::answer_json;
-pub(crate) use try_question::{answer_question, count_rows_to_read, inspect_whole_tables};
+pub(crate) use render::{answer_json, csv_field};
+pub(crate) use try_question::{
+    TableReading, answer_question, count_rows_to_read, evaluate_question, inspect_whole_tables, read_relations,
+};
 
 use args::QuestionSubcommand;
 

@@ -183,6 +183,6 @@ fn write_csv(bound: &BoundQuestion, rows: &[Row], out: &mut dyn Write) -> io::Re
 }
 
 /// A field as RFC 4180 has it.
-pub(super) fn csv_field(text: &str) -> String {
+pub(crate) fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinflow_delta::{DeltaError, RowSelection, Table, TableContents, inspect, missing_tables, read_counting_rows};
+use pinflow_delta::{
+    DeltaError, RowExtent, RowSelection, Table, TableContents, inspect, missing_tables, read_counting_rows,
+};
 use pinflow_sql::catalog::{CatalogRelation, POSTS, RelationCatalog};
 use pinflow_sql::datum::Row;
 use pinflow_sql::eval::FaultCounter;
@@ -35,9 +37,29 @@ pub(crate) struct TriedAnswer {
     pub(crate) faults: u64,
 }
 
-/// The rows of each relation of the catalog. A relation that the question does not read has none.
+/// How the rows of tables are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableReading<'a> {
+    /// What the tables contain.
+    pub(crate) tables: &'a [TableContents],
+    /// Which rows of one key count.
+    pub(crate) duplicates: DuplicatePolicy,
+    /// Which rows of the tables are read.
+    pub(crate) extent: RowExtent,
+    /// Longer texts count as null, if there is a limit.
+    pub(crate) text_bytes_max: Option<usize>,
+}
+
+/// The rows of each relation of the catalog. A relation that no question reads has none.
 #[derive(Debug, Default)]
-struct ReadRelations(Vec<Vec<Row>>);
+pub(crate) struct ReadRelations(Vec<Vec<Row>>);
+
+impl ReadRelations {
+    /// The number of rows of all relations.
+    pub(crate) fn row_count(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
 
 impl RelationRows for ReadRelations {
     fn relation_rows(&self, relation: usize) -> &[Row] {
@@ -106,7 +128,7 @@ pub(crate) async fn inspect_whole_tables(location: &Location) -> Result<Vec<Tabl
 
 /// The number of rows of the tables that a question reads.
 pub(crate) fn count_rows_to_read(bound: &BoundQuestion, tables: &[TableContents]) -> u64 {
-    let needed = needed_columns(&bound.plan, &POSTS);
+    let needed = needed_columns([&bound.plan], &POSTS);
     let read = POSTS.relations.iter().zip(needed).filter(|(_, needed)| needed.iter().any(Option::is_some));
     read.filter_map(|(relation, _)| tables.iter().find(|table| table.table == relation.name))
         .map(|table| table.rows)
@@ -124,27 +146,47 @@ pub(crate) fn answer_question(
     duplicates: DuplicatePolicy,
     mut report: impl FnMut(u64, Table),
 ) -> Result<TriedAnswer, DeltaError> {
-    let needed = needed_columns(&bound.plan, &POSTS);
+    let reading = TableReading { tables, duplicates, extent: RowExtent::Consistent, text_bytes_max: None };
+    Ok(evaluate_question(bound, &read_relations([&bound.plan], reading, &mut report)?))
+}
+
+/// Reads the rows that count, with the columns that some of these plans need. Blocks. `report` is called as by
+/// [`answer_question`].
+///
+/// # Errors
+/// If a table cannot be read.
+pub(crate) fn read_relations<'a>(
+    plans: impl IntoIterator<Item = &'a QueryPlan>,
+    reading: TableReading<'_>,
+    report: &mut impl FnMut(u64, Table),
+) -> Result<ReadRelations, DeltaError> {
     let mut relations = ReadRelations::default();
-    for (relation, needed) in POSTS.relations.iter().zip(needed) {
+    for (relation, needed) in POSTS.relations.iter().zip(needed_columns(plans, &POSTS)) {
         let rows = match needed.iter().any(Option::is_some) {
-            true => read_relation(relation, needed, (tables, duplicates), &mut report)?,
+            true => read_relation(relation, needed, reading, report)?,
             false => Vec::new(),
         };
         relations.0.push(rows);
     }
-    let rows_read = relations.0.iter().map(Vec::len).sum();
-    let faults = FaultCounter::default();
-    let rows = evaluate(&bound.plan, &relations, &faults);
-    Ok(TriedAnswer { rows: list_answer(bound, rows), rows_read, faults: faults.count() })
+    Ok(relations)
 }
 
-/// The columns that a plan reads of each relation of the catalog, by their places in it.
+/// Evaluates the plan of a question over rows that were read for it.
+pub(crate) fn evaluate_question(bound: &BoundQuestion, relations: &ReadRelations) -> TriedAnswer {
+    let faults = FaultCounter::default();
+    let rows = evaluate(&bound.plan, relations, &faults);
+    TriedAnswer { rows: list_answer(bound, rows), rows_read: relations.row_count(), faults: faults.count() }
+}
+
+/// The columns that some of these plans read of each relation of the catalog, by their places in it.
 ///
 /// The key is read of every relation that is scanned, since a scan may need the number of its rows alone.
-fn needed_columns(plan: &QueryPlan, catalog: &RelationCatalog) -> Vec<Vec<Option<&'static str>>> {
+fn needed_columns<'a>(
+    plans: impl IntoIterator<Item = &'a QueryPlan>,
+    catalog: &RelationCatalog,
+) -> Vec<Vec<Option<&'static str>>> {
     let mut needed: Vec<Vec<_>> = catalog.relations.iter().map(|relation| vec![None; relation.columns.len()]).collect();
-    add_needed(plan, catalog, &mut needed);
+    plans.into_iter().for_each(|plan| add_needed(plan, catalog, &mut needed));
     needed
 }
 
@@ -165,13 +207,14 @@ fn add_needed(plan: &QueryPlan, catalog: &RelationCatalog, needed: &mut [Vec<Opt
 fn read_relation(
     relation: &CatalogRelation,
     columns: Vec<Option<&'static str>>,
-    (tables, duplicates): (&[TableContents], DuplicatePolicy),
+    reading: TableReading<'_>,
     report: &mut impl FnMut(u64, Table),
 ) -> Result<Vec<Row>, DeltaError> {
     let Some(table) = Table::CLEANED.into_iter().find(|table| table.name() == relation.name) else {
         return Ok(Vec::new());
     };
-    let selection = RowSelection { table, columns, duplicates };
+    let TableReading { tables, duplicates, extent, text_bytes_max } = reading;
+    let selection = RowSelection { table, columns, duplicates, extent, text_bytes_max };
     read_counting_rows(tables, &selection, |rows| report(rows, table))
 }
 

@@ -210,7 +210,7 @@ fn every_printed_command_that_needs_nothing_else_runs() {
         } else {
             let mut process = pinflow(command.arguments());
             process.current_dir(folder);
-            if command.has("query") || command.changes_questions() {
+            if command.has("query") || command.has("verify") || command.changes_questions() {
                 let run = serving.as_ref().unwrap_or_else(|| panic!("{page}: nothing serves before `{line}`"));
                 process.env("PINFLOW_AT", run.http.address.to_string());
             }

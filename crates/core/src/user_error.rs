@@ -18,6 +18,8 @@ pub enum ExitStatus {
     Failed = 1,
     /// The command line or the configuration is wrong. A restart does not help.
     BadUsage = 2,
+    /// The answers could not be verified. Nothing is known about them.
+    Unverified = 3,
     /// Another pinflow has taken over the tables.
     Fenced = 75,
 }

@@ -1,13 +1,14 @@
 //! Reads the rows of a cleaned table that count, with some of its columns, as values of SQL.
 //!
-//! All tables are read up to the position that every one of them has reached, so rows of a run that is committing are
-//! those of one moment. Files are read one after the other. The rows that count are in memory at the end, and with
+//! With [`RowExtent::Consistent`] all tables are read up to the position that every one of them has reached, so rows of a
+//! run that is committing are those of one moment. Files are read one after the other. The rows that count are in memory at the end, and with
 //! [`DuplicatePolicy::Latest`] each key has one.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use deltalake::arrow::array::RecordBatch;
+use pinflow_dataflows::clean::StoredTexts;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
 use pinflow_dataflows::record::{Ind, Lineage, Position};
@@ -18,7 +19,7 @@ use super::decide::resume_points;
 use super::error::DeltaError;
 use super::inspect::TableContents;
 use super::open::ActiveFile;
-use super::post_columns::{PostColumns, catalog_values, read_arrivals};
+use super::post_columns::{PostColumns, bounded_values, read_arrivals};
 use super::rows::{SourceSymbols, for_each_row, read_batches, row_error};
 use super::schema::{LINEAGE_COLUMNS, Table};
 use pinflow_connect::sink::RowId;
@@ -36,6 +37,19 @@ pub struct RowSelection {
     pub columns: Vec<Option<&'static str>>,
     /// Which of several rows of a key count.
     pub duplicates: DuplicatePolicy,
+    /// How far the table is read.
+    pub extent: RowExtent,
+    /// Stored texts that are longer than this limit of a run count as null, as in its answers. `None` for no limit.
+    pub text_bytes_max: Option<usize>,
+}
+
+/// Which rows of a version of a table are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowExtent {
+    /// Those before the position that all tables have reached.
+    Consistent,
+    /// All of them. The versions of the tables must belong together.
+    WholeVersion,
 }
 
 /// Reads the rows of a table that count. `tables` is what [`inspect`](super::inspect) found. Blocks while files are read.
@@ -55,7 +69,8 @@ pub fn read_counting_rows(
             format!("the table `{}` is not there; name the folder that contains pin, geo and user", selection.table);
         return Err(DeltaError::Foreign { path, what });
     };
-    let mut counting = CountingRows { ends: read_ends(tables), ..CountingRows::new(selection) };
+    let ends = (selection.extent == RowExtent::Consistent).then(|| read_ends(tables));
+    let mut counting = CountingRows { ends, ..CountingRows::new(selection) };
     let mut read = 0;
     for file in &contents.active {
         read_file(file, selection, |batch, path, sources| {
@@ -99,7 +114,9 @@ fn read_file(
 /// The rows that count so far.
 struct CountingRows<'a> {
     selection: &'a RowSelection,
-    ends: HashMap<Symbol, Position>,
+    texts: Option<StoredTexts>,
+    /// The position of each source up to which rows count. `None` if all do.
+    ends: Option<HashMap<Symbol, Position>>,
     rows: Vec<Row>,
     /// The place and the version of the row of each key, if only the latest counts.
     latest: HashMap<Ind, (usize, Lineage), KeyedState>,
@@ -107,7 +124,8 @@ struct CountingRows<'a> {
 
 impl<'a> CountingRows<'a> {
     fn new(selection: &'a RowSelection) -> CountingRows<'a> {
-        CountingRows { selection, ends: HashMap::new(), rows: Vec::new(), latest: HashMap::default() }
+        let texts = selection.text_bytes_max.map(StoredTexts::new);
+        CountingRows { selection, texts, ends: None, rows: Vec::new(), latest: HashMap::default() }
     }
 
     fn add_batch(&mut self, batch: &RecordBatch, path: &Path, sources: &mut SourceSymbols) -> Result<(), DeltaError> {
@@ -116,14 +134,15 @@ impl<'a> CountingRows<'a> {
         let arrivals = read_arrivals(batch, path)?;
         let mut unknown = None;
         for_each_row(batch, path, sources, |row, RowId { source, position, sub }| {
-            let Some(end) = self.ends.get(&source) else {
+            let end = self.ends.as_ref().map_or(Some(&Position::END), |ends| ends.get(&source));
+            let Some(end) = end else {
                 unknown = unknown.or(Some(source));
                 return;
             };
             if position < *end {
                 let lineage = Lineage { arrived_at: arrivals.of_row(row), source, position, sub };
-                let columns = &self.selection.columns;
-                self.add_row(posts.inds()[row], lineage, || catalog_values(&posts.post(row), &lineage, columns));
+                let (columns, texts) = (&self.selection.columns, self.texts);
+                self.add_row(posts.inds()[row], lineage, || bounded_values(&posts.post(row), texts, &lineage, columns));
             }
         })?;
         match unknown {

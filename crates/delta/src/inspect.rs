@@ -176,10 +176,25 @@ async fn is_table(place: &Location) -> Result<bool, DeltaError> {
 }
 
 async fn read_table(table: Table, place: &Location, history: usize) -> Result<TableContents, DeltaError> {
+    let version = find_newest_version(&TableLog::new(place)?).await?;
+    read_table_version(table, place, version, history).await
+}
+
+/// The newest version of a table that must be there.
+pub(crate) async fn find_newest_version(log: &TableLog) -> Result<u64, DeltaError> {
+    let newest = log.newest_version().await?;
+    newest.ok_or_else(|| DeltaError::Foreign { path: log.folder.clone(), what: "a log without commits".to_owned() })
+}
+
+/// Reads what a version of a table contains.
+pub(crate) async fn read_table_version(
+    table: Table,
+    place: &Location,
+    version: u64,
+    history: usize,
+) -> Result<TableContents, DeltaError> {
     let log = TableLog::new(place)?;
     let folder = place.name();
-    let foreign = |what: String| DeltaError::Foreign { path: folder.to_owned(), what };
-    let version = log.newest_version().await?.ok_or_else(|| foreign("a log without commits".to_owned()))?;
     // First, because these errors name the file and a hint, and those of the library do not.
     log.read_txns(version).await?;
     let pipeline = read_pipeline(&log, version).await?;
@@ -217,7 +232,7 @@ async fn read_table(table: Table, place: &Location, history: usize) -> Result<Ta
 }
 
 /// Reads the pipeline to which a table belongs.
-async fn read_pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
+pub(crate) async fn read_pipeline(log: &TableLog, version: u64) -> Result<String, DeltaError> {
     let mut handle = open::table_builder(log)?.build().map_err(open::library_error("open", log))?;
     handle.load_version(version).await.map_err(open::library_error("open", log))?;
     let snapshot = handle.snapshot().map_err(open::library_error("open", log))?;

@@ -8,6 +8,7 @@ use deltalake::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, 
 use deltalake::arrow::datatypes::{
     DataType, Field, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
+use pinflow_dataflows::clean::StoredTexts;
 use pinflow_dataflows::record::{CatalogRow, Geo, Ind, Lineage, Micros, Pin, User};
 use pinflow_sql::datum::{Datum, Row};
 
@@ -220,9 +221,25 @@ impl ArrivalTimes {
     }
 }
 
+/// The values of a row by column of the catalog, in which texts beyond a limit are null.
+pub(super) fn bounded_values(
+    post: &StoredPost<'_>,
+    texts: Option<StoredTexts>,
+    lineage: &Lineage,
+    columns: &[Option<&'static str>],
+) -> Row {
+    let Some(mut texts) = texts else { return catalog_values(post.as_catalog_row(), lineage, columns) };
+    let mut values = Row::default();
+    match post {
+        StoredPost::Pin(pin) => texts.bound_pin(pin, |pin| values = catalog_values(pin, lineage, columns)),
+        StoredPost::Geo(geo) => texts.bound_geo(geo, |geo| values = catalog_values(geo, lineage, columns)),
+        StoredPost::User(user) => texts.bound_user(user, |user| values = catalog_values(user, lineage, columns)),
+    }
+    values
+}
+
 /// The values of a row by column of the catalog: those of the columns that have a name, and null for the others.
-pub(super) fn catalog_values(post: &StoredPost<'_>, lineage: &Lineage, columns: &[Option<&'static str>]) -> Row {
-    let row = post.as_catalog_row();
+fn catalog_values(row: &dyn CatalogRow, lineage: &Lineage, columns: &[Option<&'static str>]) -> Row {
     let value = |(index, name): (usize, &Option<&str>)| match name {
         Some(_) => row.value(lineage, index),
         None => Datum::Null,

@@ -81,9 +81,10 @@ impl TableState {
         }
     }
 
-    pub(crate) fn status(&self) -> TableStatus {
+    /// The state of the table after the commit of `epoch`.
+    pub(crate) fn status(&self, epoch: Epoch) -> TableStatus {
         let (table, version) = (self.writer.table.name(), self.writer.version);
-        TableStatus { table, version, rows: self.rows, files: self.files }
+        TableStatus { table, version, rows: self.rows, files: self.files, epoch }
     }
 
     /// Whether a position moves in this table.

@@ -127,7 +127,7 @@ impl DeltaTables {
         let seen = || opened.iter().map(|opened| claim::seen_ledger(&opened.writer)).collect();
         let unclaimed = (claim == ClaimPolicy::AtFirstCommit).then(seen);
         let states: Vec<TableState> = opened.into_iter().map(|opened| TableState::new(opened, compression)).collect();
-        let status = watch::Sender::new(states.iter().map(TableState::status).collect());
+        let status = watch::Sender::new(states.iter().map(|state| state.status(0)).collect());
         Ok((
             DeltaTables {
                 states,
@@ -312,7 +312,7 @@ impl DeltaTables {
             }
         }
         (self.epoch, self.is_committing) = (epoch, false);
-        self.status.send_replace(self.states.iter().map(TableState::status).collect());
+        self.status.send_replace(self.states.iter().map(|state| state.status(epoch)).collect());
         Ok(())
     }
 }

@@ -135,6 +135,8 @@ pub struct TableStatus {
     pub rows: u64,
     /// The number of data files.
     pub files: u64,
+    /// The last epoch of this run whose rows the version has. 0 before the first commit of the run.
+    pub epoch: Epoch,
 }
 
 /// The destination of cleaned rows, as the engine sees it.

@@ -68,6 +68,8 @@ pub(crate) struct ServingState {
     shared_replies: SharedReplies,
     pipeline: String,
     options: GraphOptions,
+    tables_url: Option<String>,
+    text_bytes_max: usize,
     /// `None` if the run's questions cannot be changed.
     editor: Option<Arc<dyn QuestionEditor>>,
     /// Whether `[serve] questions` allows changes.
@@ -93,6 +95,10 @@ pub struct ServedRun {
     pub pipeline: String,
     /// The options of its questions.
     pub options: GraphOptions,
+    /// Where its tables are. `None` without tables.
+    pub tables_url: Option<String>,
+    /// The most bytes of a text that counts in the answers.
+    pub text_bytes_max: usize,
     /// Changes its questions. `None` if they cannot be changed.
     pub editor: Option<Arc<dyn QuestionEditor>>,
 }
@@ -145,7 +151,7 @@ impl HttpServer {
 
     /// Serves a run until `shutdown` turns true.
     pub async fn serve(self, run: ServedRun, shutdown: watch::Receiver<bool>) {
-        let ServedRun { answer_hub, engine_metrics, pipeline, options, editor } = run;
+        let ServedRun { answer_hub, engine_metrics, pipeline, options, tables_url, text_bytes_max, editor } = run;
         let (metrics, started) = (ServingMetrics::default(), Instant::now());
         let (access, tally) = (self.access, Arc::clone(&metrics.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
@@ -158,6 +164,8 @@ impl HttpServer {
             shared_replies,
             pipeline,
             options,
+            tables_url,
+            text_bytes_max,
             editor,
             edits_questions: self.config.questions,
             history,

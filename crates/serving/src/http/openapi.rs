@@ -353,6 +353,7 @@ fn status_schema() -> Value {
         ("version", count_schema()),
         ("rows", count_schema()),
         ("files", count_schema()),
+        ("epoch", with_description(count_schema(), "The last epoch of this run whose rows the version has")),
     ]);
     let answer = object_schema([
         ("answer", text_schema()),
@@ -373,6 +374,8 @@ fn status_schema() -> Value {
         ("durable_epoch", optional_count_schema()),
         ("sources", array_schema(&partition)),
         ("tables", array_schema(&table)),
+        ("tables_url", with_description(optional_text_schema(), "Where they are; null without tables")),
+        ("text_bytes_max", with_description(count_schema(), "Longer texts of stored rows count as null")),
         ("answers", array_schema(&answer)),
         ("questions", with_description(array_schema(&question_status_schema()), "Those that have no answer to show")),
         ("state_sizes", object_schema([("inds", held.clone()), ("rows", held.clone()), ("groups", held)])),

@@ -55,6 +55,10 @@ struct StatusBody<'a> {
     all_time: AllTimeCounts,
     sources: Vec<PartitionStatus<'a>>,
     tables: Vec<TableStatus>,
+    /// Where the tables are. `None` without tables.
+    tables_url: Option<&'a str>,
+    /// Longer texts of stored rows count as null in the answers.
+    text_bytes_max: usize,
     answers: Vec<AnswerStatus<'a>>,
     /// Questions that have no answer to show.
     questions: Vec<QuestionStatus<'a>>,
@@ -275,6 +279,8 @@ pub(super) async fn get_status(
         all_time,
         sources: view.sources.iter().zip(rates).map(partition).collect(),
         tables: engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
+        tables_url: shared.tables_url.as_deref(),
+        text_bytes_max: shared.text_bytes_max,
         answers: of.collect(),
         questions: view.question_states.iter().map(QuestionStatus::new).collect(),
         state_sizes: total_state_sizes(&shared.engine_metrics).into(),
