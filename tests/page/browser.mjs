@@ -64,6 +64,21 @@ export function demand(holds, what) {
   if (!holds) throw new Error(what);
 }
 
+/** Stops the page's clock a moment from now. A busy machine may need longer than that to say so: then a little later. */
+export async function stopClock(page) {
+  for (const wait of [1_000, 2_000, 4_000, 8_000]) {
+    const at = await page.evaluate((wait) => Date.now() + wait, wait);
+    const stopped = await page.clock.pauseAt(at).then(
+      () => true,
+      (error) => {
+        if (!error.message.includes("fast-forward to the past")) throw error;
+      },
+    );
+    if (stopped) return;
+  }
+  throw new Error("the clock of the page could not be stopped");
+}
+
 /** What the page must never have done. */
 export async function untroubled(page, trouble) {
   const violations = await page.evaluate(() => window.violations);

@@ -1,12 +1,12 @@
 // A page that nobody looks at hangs up after a while, and goes on where it was when somebody does.
-import { demand, open, run, untilDrawn, untroubled } from "./browser.mjs";
+import { demand, open, run, stopClock, untilDrawn, untroubled } from "./browser.mjs";
 
 run(async (browser, [url]) => {
   const { page, trouble } = await open(browser, url, { clock: true });
   await untilDrawn(page);
   const ended = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/changes"));
   // The clock stands still, so that the test may be slow.
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1_000));
+  await stopClock(page);
   await look(page, false);
   await page.clock.fastForward(29_000);
   demand((await page.locator('#state[data-state="live"]').count()) === 1, "half a minute is allowed");

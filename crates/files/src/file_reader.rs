@@ -107,7 +107,7 @@ impl FileReader<'_> {
         };
         let records = match &self.file.archived {
             Some(_) => unwrap_archived_lines(text.first, text.text),
-            None => BlockRecords::Lines { first: text.first, text: text.text.into() },
+            None => BlockRecords::Lines { first: text.first, text: cursor.lines.share(text.text) },
         };
         let remaining_bytes = Some(cursor.bytes.saturating_sub(done));
         let next = next.into();

@@ -12,6 +12,7 @@
 //! Up to [`READERS_MAX`] threads read one file each. Each holds one block in memory: [`BLOCK_BYTES`], or one longer line.
 
 mod archive_reader;
+mod block_buffers;
 mod compression;
 mod config;
 mod config_keys;

@@ -2,6 +2,10 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
+
+use super::block_buffers::BlockBuffers;
+
 /// Limits of blocks and lines.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LineLimits {
@@ -46,8 +50,11 @@ pub(super) struct LineSplitter {
     next: u64,
     /// The offset of the next line to return.
     offset: u64,
-    /// The beginning of that line without a line end, at most `line_bytes_max` bytes.
-    partial_line: Vec<u8>,
+    /// Begins with the first `held` bytes of that line. What follows them has no meaning, but is initialized already.
+    buffer: Vec<u8>,
+    /// The read bytes of the next line without a line end, at most `line_bytes_max`.
+    held: usize,
+    buffers: BlockBuffers,
     /// Bytes of that line that were skipped after its beginning.
     cut_off: u64,
     /// An error that came with bytes. It is returned after them.
@@ -59,7 +66,8 @@ impl LineSplitter {
     pub(super) fn new(limits: LineLimits, next: u64, offset: u64) -> LineSplitter {
         let block_bytes = limits.block_bytes.clamp(1, limits.line_bytes_max);
         let limits = LineLimits { block_bytes, ..limits };
-        LineSplitter { limits, next, offset, partial_line: Vec::new(), cut_off: 0, failed: None }
+        let (buffer, buffers) = (Vec::new(), BlockBuffers::default());
+        LineSplitter { limits, next, offset, buffer, held: 0, buffers, cut_off: 0, failed: None }
     }
 
     /// The number of the next line to return.
@@ -74,12 +82,12 @@ impl LineSplitter {
 
     /// The beginning of the next line, as far as it was read.
     pub(super) fn partial_line(&self) -> &[u8] {
-        &self.partial_line
+        &self.buffer[..self.held]
     }
 
     /// The offset of the next byte to read.
     pub(super) fn read_offset(&self) -> u64 {
-        self.offset + self.partial_line.len() as u64 + self.cut_off
+        self.offset + self.held as u64 + self.cut_off
     }
 
     /// Reads up to one block, but at most `available` bytes, and returns the whole lines.
@@ -90,19 +98,34 @@ impl LineSplitter {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        let held = self.partial_line.len();
-        // A line that outgrew its block doubles it, so that each byte is moved a bounded number of times.
+        let held = self.held;
         let LineLimits { block_bytes, line_bytes_max } = self.limits;
-        let block = block_bytes.max(held).min(line_bytes_max - held + block_bytes).min(line_bytes_max);
+        let block = if held < block_bytes.div_ceil(2) {
+            // All buffers have the same size, so that they can be reused.
+            block_bytes - held
+        } else {
+            // A line that outgrew its block doubles it, so that each byte is moved a bounded number of times.
+            block_bytes.max(held).min(line_bytes_max - held + block_bytes).min(line_bytes_max)
+        };
         let want = usize::try_from(available).unwrap_or(usize::MAX).min(block);
-        let mut buffer = std::mem::take(&mut self.partial_line);
-        buffer.resize(held + want, 0);
-        let (got, failed) = fill_buffer(from, &mut buffer[held..]);
-        buffer.truncate(held + got);
-        self.partial_line = buffer;
+        if held == 0 && self.buffer.is_empty() {
+            self.buffer = self.buffers.take(want);
+        }
+        if self.buffer.len() < held + want {
+            self.buffer.reserve_exact(held + want - self.buffer.len());
+            self.buffer.resize(held + want, 0);
+        }
+        let (got, failed) = fill_buffer(from, &mut self.buffer[held..held + want]);
+        self.held = held + got;
         match (got, failed) {
             (0, Some(failed)) => return Err(failed),
-            (0, None) => return Ok(SplitResult::End),
+            (0, None) => {
+                // A followed file may be idle for long.
+                self.buffers.release();
+                self.buffer.truncate(held);
+                self.buffer.shrink_to_fit();
+                return Ok(SplitResult::End);
+            }
             (_, failed) => self.failed = failed,
         }
         self.bound_first_line(held);
@@ -111,38 +134,52 @@ impl LineSplitter {
 
     /// Returns the last line of a file if it has no line end. Call it at the end of the file.
     pub(super) fn take_unfinished_line(&mut self) -> Option<TextBlock> {
-        if self.partial_line.is_empty() {
+        if self.held == 0 {
             return None;
         }
-        let text = std::mem::take(&mut self.partial_line);
+        let mut text = std::mem::take(&mut self.buffer);
+        text.truncate(std::mem::take(&mut self.held));
         Some(self.take_block(text, 1))
     }
 
+    /// Makes a block for the engine of a text that was returned. Its memory is reused once the block is dropped.
+    pub(super) fn share(&self, text: Vec<u8>) -> Bytes {
+        if text.capacity() < self.limits.block_bytes || text.capacity() > 2 * self.limits.block_bytes {
+            return text.into();
+        }
+        self.buffers.lend(text)
+    }
+
     /// Drops the excess bytes of the first line. Later lines are within the limit, because a read is not longer than it.
-    fn bound_first_line(&mut self, held: usize) {
+    fn bound_first_line(&mut self, before: usize) {
         let bound = self.limits.line_bytes_max;
-        if self.partial_line.len() <= bound {
+        if self.held <= bound {
             return;
         }
-        let end = memchr::memchr(b'\n', &self.partial_line[held..]).map_or(self.partial_line.len(), |at| held + at);
+        let end = memchr::memchr(b'\n', &self.buffer[before..self.held]).map_or(self.held, |at| before + at);
         if end > bound {
-            self.partial_line.drain(bound..end);
+            self.buffer.copy_within(end..self.held, bound);
+            self.held -= end - bound;
             self.cut_off += (end - bound) as u64;
         }
     }
 
-    /// Returns the whole lines. The bytes before `held` are known to have no line end.
-    fn take_whole_lines(&mut self, held: usize) -> SplitResult {
-        let fresh = held.min(self.partial_line.len());
-        let Some(last) = memchr::memrchr(b'\n', &self.partial_line[fresh..]) else {
+    /// Returns the whole lines. The bytes before `before` are known to have no line end.
+    fn take_whole_lines(&mut self, before: usize) -> SplitResult {
+        let fresh = before.min(self.held);
+        let Some(last) = memchr::memrchr(b'\n', &self.buffer[fresh..self.held]) else {
             return SplitResult::Partial;
         };
-        let rest = &self.partial_line[fresh + last + 1..];
-        let mut partial_line =
-            Vec::with_capacity(if rest.is_empty() { 0 } else { rest.len() + self.limits.block_bytes });
-        partial_line.extend_from_slice(rest);
-        let mut text = std::mem::replace(&mut self.partial_line, partial_line);
-        text.truncate(fresh + last + 1);
+        let end = fresh + last + 1;
+        let rest = &self.buffer[end..self.held];
+        let mut next_buffer = Vec::new();
+        if !rest.is_empty() {
+            next_buffer = self.buffers.take(rest.len());
+            next_buffer[..rest.len()].copy_from_slice(rest);
+        }
+        self.held = rest.len();
+        let mut text = std::mem::replace(&mut self.buffer, next_buffer);
+        text.truncate(end);
         let count = memchr::memchr_iter(b'\n', &text).count() as u64;
         SplitResult::Lines(self.take_block(text, count))
     }

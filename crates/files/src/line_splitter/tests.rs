@@ -95,7 +95,12 @@ proptest! {
         let mut texts = Vec::new();
         let failed = loop {
             match lines.read(&mut from, u64::MAX) {
-                Ok(SplitResult::Lines(text)) => texts.push(text),
+                Ok(SplitResult::Lines(text)) => {
+                    // Shared and dropped at once: the next block gets this one's memory.
+                    let shared = lines.share(text.text.clone());
+                    prop_assert_eq!(&shared[..], &text.text[..]);
+                    texts.push(text);
+                }
                 Ok(SplitResult::Partial) => prop_assert!(lines.partial_line().len() <= line_bytes_max),
                 Ok(SplitResult::End) => break false,
                 Err(_) => break true,
