@@ -78,6 +78,15 @@ impl QueryClient {
         parse_reply(self.send(request).await?).await
     }
 
+    /// Sends JSON with POST. Returns the reply's JSON.
+    ///
+    /// # Errors
+    /// As [`QueryClient::send_get`].
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Result<Value, QueryError> {
+        let request = self.http.post(self.url(path, &[])).header("content-type", "application/json");
+        parse_reply(self.send(request.body(body.to_string())).await?).await
+    }
+
     /// Sends a DELETE. Returns the reply's JSON.
     ///
     /// # Errors

@@ -24,6 +24,9 @@ pub struct VerificationArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: VerificationFormat,
+    /// Do not show the result in the run's `/status` and on its page, which needs the admin token if the run has tokens
+    #[arg(long)]
+    pub(super) no_report: bool,
     #[command(flatten)]
     pub(super) address: RunAddress,
 }

@@ -15,6 +15,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use reqwest::StatusCode;
+
 pub use args::{VerificationArgs, VerificationFormat};
 pub use error::VerificationError;
 
@@ -23,11 +25,12 @@ use compute::{AnswerToCompute, compute_answers};
 use render::VerificationReport;
 use served_answers::{DurableAnswers, read_durable_answers};
 
-use crate::query::QueryClient;
+use crate::query::{QueryClient, QueryError};
 use crate::table_location::connect_tables;
+use pinflow_core::error_text::error_text;
 use pinflow_core::user_error::ExitStatus;
 use pinflow_delta::{DeltaError, inspect_at_epoch};
-use pinflow_terminal::write_error_line;
+use pinflow_terminal::{sanitize_line, write_error_line};
 
 /// How often the answers are read again, because a file of their version was removed by a vacuum meanwhile.
 const MAX_ATTEMPTS: u32 = 3;
@@ -47,7 +50,25 @@ pub async fn run(args: VerificationArgs, out: &mut (dyn Write + Send)) -> Result
         }
     };
     report.write(args.format, out)?;
-    report.exit_status()
+    let status = report.exit_status()?;
+    if !args.no_report {
+        show_in_run(&client, &report).await;
+    }
+    Ok(status)
+}
+
+/// Sends the result to the run, for its `/status` and its page. A reader may not do that. The result stays what it is.
+async fn show_in_run(client: &QueryClient, report: &VerificationReport) {
+    match client.post_json("/verification", &report.to_result_json()).await {
+        Ok(_) => {}
+        Err(QueryError::Rejected { status, .. }) if status == StatusCode::FORBIDDEN => write_error_line(
+            "the run's /status and page do not show this result: that needs the admin token. --no-report omits this line",
+        ),
+        Err(error) => write_error_line(&format!(
+            "the run's /status and page do not show this result: {}",
+            sanitize_line(&error_text(&error))
+        )),
+    }
 }
 
 /// Compares what a run has served with its tables.
@@ -79,6 +100,7 @@ async fn verify_answers(
     answers.extend(skipped);
     answers.sort_by(|one, other| one.answer.cmp(&other.answer));
     Ok(VerificationReport {
+        started_at: served.started_at,
         epoch: served.epoch,
         as_of: served.as_of,
         tables: tables_at.display().to_string(),

@@ -14,6 +14,8 @@ use pinflow_terminal::sanitize_line;
 /// The result of a verification.
 #[derive(Debug)]
 pub(super) struct VerificationReport {
+    /// When the run started, in its own words.
+    pub(super) started_at: String,
     /// The epoch of the durable answers.
     pub(super) epoch: Epoch,
     /// When it was closed.
@@ -91,6 +93,19 @@ impl VerificationReport {
         })
     }
 
+    /// What the run is told.
+    pub(super) fn to_result_json(&self) -> Value {
+        let verdict = |of: &VerifiedAnswer| json!({ "answer": of.answer, "result": result_name(&of.verdict) });
+        json!({
+            "started_at": self.started_at,
+            "epoch": self.epoch,
+            "as_of": self.as_of,
+            "rows_read": self.rows_read,
+            "seconds": self.seconds,
+            "answers": self.answers.iter().map(verdict).collect::<Vec<_>>(),
+        })
+    }
+
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let width = self.answers.iter().map(|of| of.answer.chars().count()).max().unwrap_or_default();
         for VerifiedAnswer { answer, verdict } in &self.answers {
@@ -148,13 +163,21 @@ fn write_differences(compared: &RowComparison, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
+fn result_name(verdict: &AnswerVerdict) -> &'static str {
+    match verdict {
+        AnswerVerdict::Skipped { .. } => "skipped",
+        AnswerVerdict::Compared(compared) if compared.is_equal() => "equal",
+        AnswerVerdict::Compared(_) => "different",
+    }
+}
+
 fn answer_json(of: &VerifiedAnswer) -> Value {
-    let answer = &of.answer;
+    let (answer, result) = (&of.answer, result_name(&of.verdict));
     match &of.verdict {
-        AnswerVerdict::Skipped { reason } => json!({ "answer": answer, "result": "skipped", "reason": reason }),
+        AnswerVerdict::Skipped { reason } => json!({ "answer": answer, "result": result, "reason": reason }),
         AnswerVerdict::Compared(compared) => json!({
             "answer": answer,
-            "result": if compared.is_equal() { "equal" } else { "different" },
+            "result": result,
             "rows": compared.rows,
             "rows_computed": compared.rows_computed,
             "missing": compared.missing,

@@ -35,6 +35,8 @@ pub(super) struct DurableAnswers {
     pub(super) committed: Vec<CommittedVersion>,
     /// The name of its pipeline.
     pub(super) pipeline: String,
+    /// When the run started, in its own words.
+    pub(super) started_at: String,
     version: String,
     questions: Vec<ListedQuestion>,
 }
@@ -57,6 +59,7 @@ struct ServedAnswer {
 #[derive(Debug, Deserialize)]
 struct ServedStatus {
     pipeline: String,
+    started_at: String,
     version: String,
     options: GraphOptions,
     text_bytes_max: usize,
@@ -111,6 +114,7 @@ pub(super) async fn read_durable_answers(client: &QueryClient) -> Result<Durable
         tables_url: status.tables_url,
         committed: committed.collect(),
         pipeline: status.pipeline,
+        started_at: status.started_at,
         version: status.version,
         questions: listed.questions,
     })
@@ -208,6 +212,7 @@ mod tests {
             tables_url: None,
             committed: Vec::new(),
             pipeline: "posts".to_owned(),
+            started_at: String::new(),
             version: "1".to_owned(),
             questions,
         }

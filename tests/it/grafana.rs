@@ -8,7 +8,7 @@ use std::process::Command;
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions::QuestionSet;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
-use pinflow_testkit::{create_temp_dir, emit, find_checker, wait_until};
+use pinflow_testkit::{create_temp_dir, emit, find_checker, pinflow, succeed, wait_until};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -79,6 +79,8 @@ fn every_metric_of_dashboard_and_alerts_is_served_and_documented() {
     serving.wait_until_read(900);
     let metrics = || serving.http.get("/metrics").text().to_owned();
     wait_until("a commit is counted", || !metrics().contains("\npinflow_commit_seconds_count 0\n"));
+    // Its result is served, too.
+    succeed(&mut pinflow(["verify", "--at", &serving.http.address.to_string()]));
     let page = metrics();
     let served: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

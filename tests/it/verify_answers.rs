@@ -110,7 +110,13 @@ fn exactly_the_row_that_was_changed_by_hand_is_reported() {
         let answer = serving.http.json("/answers/every_pin?read=durable");
         answer["rows"].as_array().unwrap().len() as u64 == site.arrived() / 3
     });
-    assert_eq!(verify(&serving, &[]).0, 0);
+    assert_eq!(serving.http.json("/status")["verification"], Value::Null);
+    let (code, report, stderr) = verify(&serving, &[]);
+    assert_eq!(code, 0, "{report:#}\n{stderr}");
+    let shown = serving.http.json("/status")["verification"].clone();
+    for field in ["epoch", "as_of", "rows_read", "seconds", "equal", "different", "skipped"] {
+        assert_eq!(shown[field], report[field], "{field}");
+    }
     let (ind, former) = change_one_category(&data_files(&site.path().join("data/pin"))[0]);
     let (code, report, stderr) = verify(&serving, &[]);
     assert_eq!(code, 1, "{report:#}\n{stderr}");
@@ -121,15 +127,81 @@ fn exactly_the_row_that_was_changed_by_hand_is_reported() {
     assert_eq!(shown["ind"], ind);
     assert_eq!(shown["category"].as_str().unwrap_or_default(), former);
     // Questions that do not read the column are right.
+    let shown = serving.http.json("/status")["verification"].clone();
+    let named: Vec<_> = shown["different_answers"].as_array().unwrap().iter().map(|of| of.as_str().unwrap()).collect();
+    assert!(named.contains(&"every_pin") && shown["different"] == named.len(), "{shown}");
+    for listed in serving.http.json("/questions")["questions"].as_array().unwrap() {
+        let (name, sql) = (listed["name"].as_str().unwrap(), listed["sql"].as_str().unwrap());
+        assert!(sql.contains("category") || !named.contains(&name), "{name} does not read the column");
+    }
+    let metrics = serving.http.get("/metrics").text().to_owned();
+    let counted = format!("pinflow_verification_answers{{result=\"different\"}} {}\n", named.len());
+    assert!(metrics.contains(&counted), "{counted} is not in:\n{metrics}");
     assert_eq!(verdict(&report, "letters")["result"], "equal");
     assert_eq!(verdict(&report, "users_joined_by_year")["result"], "equal");
-    let mut command = pinflow(["verify", "every_pin", "--at", &serving.http.address.to_string()]);
+    // A result that is not to be shown leaves the last one in place.
+    let mut command = pinflow(["verify", "every_pin", "--no-report", "--at", &serving.http.address.to_string()]);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     for part in ["every_pin  DIFFERENT", "only from the tables", "changed by hand", "0 equal, 1 different, 0 skipped"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
+    assert_eq!(serving.http.json("/status")["verification"], shown);
+    serving.stop();
+}
+
+#[test]
+fn result_is_shown_only_with_the_admin_token_and_only_if_it_is_about_this_run() {
+    let site = Site::new(100, 200);
+    let text = fs::read_to_string(site.configure("")).unwrap();
+    let guarded = site.path().join("guarded.toml");
+    let tokens = "questions = true\ntokens = { read = \"env:READ\", admin = \"env:ADMIN\" }";
+    fs::write(&guarded, text.replace("questions = true", tokens)).unwrap();
+    let serving = ServingRun::start_with(site.path(), &guarded, &[], &[("READ", "r-token"), ("ADMIN", "a-token")]);
+    let headers = [("authorization", "Bearer a-token")];
+    let status = || serving.http.get_with_headers("/status", &headers);
+    wait_until("all is committed", || {
+        let reply = status();
+        reply.status == 200 && reply.json()["durable_epoch"].as_u64() > Some(0) && {
+            let tables = reply.json()["tables"].clone();
+            tables.as_array().unwrap().iter().map(|table| table["rows"].as_u64().unwrap()).sum::<u64>()
+                >= site.arrived()
+        }
+    });
+    let verify_as = |token: &str| {
+        let mut command = pinflow(["verify", "--at", &serving.http.address.to_string()]);
+        let output = command.env("PINFLOW_TOKEN", token).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // A reader verifies, and cannot say so in the run's name.
+    let (code, stderr) = verify_as("r-token");
+    assert!(code == Some(0) && stderr.contains("needs the admin token"), "{code:?}: {stderr}");
+    assert_eq!(status().json()["verification"], Value::Null);
+    let (code, stderr) = verify_as("a-token");
+    assert!(code == Some(0) && !stderr.contains("admin token"), "{code:?}: {stderr}");
+    let (shown, started_at) = (status().json()["verification"].clone(), status().json()["started_at"].clone());
+    assert_eq!(shown["equal"], 11);
+    let forged = |started_at: &Value, epoch: u64| {
+        let answers = json!([{ "answer": "users_joined_by_year", "result": "different" }]);
+        let result = json!({
+            "started_at": started_at, "epoch": epoch, "as_of": shown["as_of"], "rows_read": 1, "seconds": 1, "answers": answers
+        });
+        result.to_string().into_bytes()
+    };
+    let epoch = shown["epoch"].as_u64().unwrap();
+    let post = |headers: &[(&str, &str)], body: &[u8]| serving.http.send("POST", "/verification", headers, body).status;
+    let right = forged(&started_at, epoch);
+    assert_eq!(post(&[], &right), 401);
+    assert_eq!(post(&[("authorization", "Bearer r-token")], &right), 403);
+    assert_eq!(post(&[headers[0], ("origin", "http://evil.test")], &right), 403);
+    assert_eq!(post(&headers, &forged(&json!("2026-01-01T00:00:00Z"), epoch)), 409);
+    assert_eq!(post(&headers, &forged(&started_at, epoch + 1_000_000)), 409);
+    assert_eq!(post(&headers, b"{}"), 400);
+    assert_eq!(post(&headers, &vec![b' '; (256 << 10) + 1]), 413);
+    assert_eq!(status().json()["verification"], shown, "nothing was changed");
+    assert_eq!(post(&headers, &right), 200);
+    assert_eq!(status().json()["verification"]["different_answers"], json!(["users_joined_by_year"]));
     serving.stop();
 }
 

@@ -56,7 +56,7 @@ pub struct ServeTokens {
     pub read: Option<SecretFrom>,
     /// Metrics only.
     pub metrics: Option<SecretFrom>,
-    /// Everything, including rejected records with their payload, and changes of questions.
+    /// Everything, including rejected records with their payload, and changes of questions and results of verifications.
     pub admin: Option<SecretFrom>,
 }
 
@@ -94,6 +94,11 @@ impl HttpConfig {
         64
     }
 
+    /// Whether changes need the admin token. Without any token, only clients on this machine can change anything.
+    pub(super) fn changes_are_guarded(&self) -> bool {
+        self.tokens.admin.is_some() || (!self.tokens.is_any_set() && self.listen.ip().is_loopback())
+    }
+
     /// The problems of this section, each with a hint. Relative paths are resolved against `base`.
     #[must_use]
     pub fn validate(&self, base: &Path) -> Vec<KeyProblem> {
@@ -109,9 +114,7 @@ impl HttpConfig {
         if self.tokens.is_any_set() && self.tokens.read.is_none() && self.tokens.admin.is_none() {
             problems.push(KeyProblem::new("tokens", "no token allows reading the answers; add read or admin"));
         }
-        // Without any token, only clients on this machine may change questions.
-        let is_guarded = self.tokens.admin.is_some() || (!self.tokens.is_any_set() && self.listen.ip().is_loopback());
-        if self.questions && !is_guarded {
+        if self.questions && !self.changes_are_guarded() {
             let what =
                 "questions can be changed with the admin token only; add tokens = { admin = \"env:PINFLOW_ADMIN\" }";
             problems.push(KeyProblem::new("questions", what));

@@ -48,6 +48,7 @@ pub(super) async fn get_metrics(State(shared): State<SharedServingState>) -> Res
     write_source_metrics(&mut page, &shared);
     write_question_metrics(&mut page, &shared);
     write_table_metrics(&mut page, &shared);
+    write_verification_metrics(&mut page, &shared);
     write_serving_metrics(&mut page, &shared);
     reply::typed_response(reply::PROMETHEUS_TYPE, reply::NO_STORE, page.into_text())
 }
@@ -185,6 +186,20 @@ fn write_table_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     for table in &tables {
         metric.write_value(&[("table", table.table)], table.version as f64);
     }
+}
+
+/// What `pinflow verify` found last. Without a result there are no such metrics: 0 different answers would be a claim.
+fn write_verification_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
+    let Some(last) = shared.verification.lock().clone() else { return };
+    let mut metric = page.start_metric("pinflow_verification_answers", "gauge", "Answers verified last, by result.");
+    for (result, count) in [("equal", last.equal), ("different", last.different), ("skipped", last.skipped)] {
+        metric.write_value(&[("result", result)], count as f64);
+    }
+    let age = (Timestamp::now().as_millisecond() - last.verified_at.as_millisecond()) as f64 / 1e3;
+    page.start_metric("pinflow_verification_age_seconds", "gauge", "Since the last verification.")
+        .write_single(age.max(0.0));
+    let what = "What the last verification took.";
+    page.start_metric("pinflow_verification_last_seconds", "gauge", what).write_single(last.seconds);
 }
 
 fn write_serving_metrics(page: &mut MetricsPage, shared: &SharedServingState) {

@@ -1,5 +1,5 @@
-//! Serves answers, changes, status and metrics over HTTP. Only questions can be changed, and only if `[serve] questions`
-//! allows it.
+//! Serves answers, changes, status and metrics over HTTP. Only questions can be changed, if `[serve] questions` allows it,
+//! and the last result of a verification.
 //!
 //! The routes read the [`AnswerHub`] and the engine's [`EngineMetrics`], and never block the dataflow. `permissions` says
 //! which role may read which route.
@@ -19,8 +19,10 @@ mod question_metrics;
 mod question_schemas;
 mod questions;
 mod reply;
+mod request_body;
 mod shared_replies;
 mod status;
+mod verification;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,9 +34,10 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pinflow_dataflows::graph::GraphOptions;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -55,6 +58,7 @@ use pinflow_http::{
 };
 use reply::ApiError;
 use shared_replies::SharedReplies;
+use verification::LastVerification;
 
 /// Answers with more rows than this are rendered on a blocking thread.
 const MAX_INLINE_RENDER_ROWS: usize = 2_000;
@@ -74,6 +78,10 @@ pub(crate) struct ServingState {
     editor: Option<Arc<dyn QuestionEditor>>,
     /// Whether `[serve] questions` allows changes.
     edits_questions: bool,
+    /// Whether only an admin, or clients on this machine, can change anything.
+    changes_are_guarded: bool,
+    /// What `pinflow verify` found last.
+    verification: Mutex<Option<LastVerification>>,
     history: StatusHistory,
     started: Instant,
     started_at: Timestamp,
@@ -168,6 +176,8 @@ impl HttpServer {
             text_bytes_max,
             editor,
             edits_questions: self.config.questions,
+            changes_are_guarded: self.config.changes_are_guarded(),
+            verification: Mutex::default(),
             history,
             started,
             started_at,
@@ -212,6 +222,7 @@ fn build_router(shared: SharedServingState) -> Router {
         .route("/changes", get(changes::stream_all_changes))
         .route("/questions", get(questions::get_questions).post(question_edits::post_question))
         .route("/questions/{name}", get(questions::get_question).delete(question_edits::delete_question))
+        .route("/verification", post(verification::post_verification))
         .route("/status", get(status::get_status))
         .route("/rejected", get(status::get_rejected))
         .route("/graph", get(graph::get_graph))

@@ -7,6 +7,7 @@ use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
 use super::question_schemas::{add_question_paths, draft_problem_schema, question_schema, question_status_schema};
+use super::verification::{add_verification_path, last_verification_schema};
 use super::{SharedServingState, params, reply};
 use crate::answer_hub::ReadConsistency;
 use crate::history::MAX_SAMPLES;
@@ -103,7 +104,7 @@ pub(super) fn optional_text_schema() -> Value {
     json!({ "type": ["string", "null"] })
 }
 
-fn timestamp_schema() -> Value {
+pub(super) fn timestamp_schema() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }
 
@@ -384,6 +385,8 @@ fn status_schema() -> Value {
     let mut status = object_schema(fields.into_iter().chain(freshness_schemas()).chain(run_count_schemas()));
     let history = object_schema([("interval_ms", count_schema()), ("samples", array_schema(&sample_schema()))]);
     status["properties"]["history"] = with_description(history, "Only if it is asked for");
+    let verification = json!({ "anyOf": [last_verification_schema(), { "type": "null" }] });
+    status["properties"]["verification"] = with_description(verification, "What `pinflow verify` found; null before");
     status["properties"]["waits_for"] = with_description(text_schema(), "What it waits for; only while it does");
     status
 }
@@ -462,6 +465,7 @@ fn path_items(questions: &QuestionSet) -> Map<String, Value> {
         add(&format!("/answers/{}/changes", question.name), changes);
     }
     add_question_paths(&mut paths);
+    add_verification_path(&mut paths);
     let mut add = |path: &str, operation: Value| drop(paths.insert(path.to_owned(), operation));
     add("/status", status_operation());
     let most = json!({ "type": "integer", "minimum": 1, "maximum": 256, "default": 50 });

@@ -23,16 +23,16 @@ enum RouteContent {
     Answers,
     /// Payloads of rejected messages.
     Payloads,
-    /// Changes of the questions of the run.
-    QuestionEdits,
+    /// Changes of the questions of the run, and results of verifications.
+    RunChanges,
 }
 
 /// What a request returns or changes. Unknown paths need the permission to read answers.
 fn route_content(method: &Method, path: &str) -> RouteContent {
     let reads = [Method::GET, Method::HEAD].contains(method);
     match path {
-        "/questions" if !reads => RouteContent::QuestionEdits,
-        _ if !reads && path.starts_with("/questions/") => RouteContent::QuestionEdits,
+        "/questions" | "/verification" if !reads => RouteContent::RunChanges,
+        _ if !reads && path.starts_with("/questions/") => RouteContent::RunChanges,
         "/healthz" => RouteContent::Life,
         "/" => RouteContent::Page,
         _ if path.starts_with("/assets/") => RouteContent::Page,
@@ -85,7 +85,7 @@ pub(super) fn check_access(
         "/" => RoutePurpose::Page,
         _ if content == RouteContent::Page => RoutePurpose::Asset,
         "/healthz" | "/readyz" | "/metrics" => RoutePurpose::Probe,
-        _ if content == RouteContent::QuestionEdits => RoutePurpose::Change,
+        _ if content == RouteContent::RunChanges => RoutePurpose::Change,
         _ => RoutePurpose::Api,
     };
     access.check_request(request, purpose)?;
@@ -114,8 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_admin_changes_questions_and_every_reader_lists_them() {
-        for path in ["/questions", "/questions/mine", "/questions/a/b"] {
+    fn only_the_admin_changes_questions_and_results_and_every_reader_sees_them() {
+        for path in ["/questions", "/questions/mine", "/questions/a/b", "/verification"] {
             for method in [Method::POST, Method::DELETE, Method::PUT, Method::PATCH] {
                 let edit = route_content(&method, path);
                 let may =

@@ -13,14 +13,13 @@ use serde::Serialize;
 use super::params::{EditAction, EditParams, parse_edit_params, require_no_params};
 use super::questions::{QuestionStateName, state_of_question};
 use super::reply::{self, ApiError};
+use super::request_body::read_body;
 use super::{ServingState, SharedServingState};
 use crate::answer_hub::ReadConsistency;
 use crate::question_editor::{DraftProblem, QuestionDraft, QuestionEditError, QuestionEditor};
 
 /// The longest text of a question, bytes.
 pub(super) const MAX_QUESTION_BYTES: usize = 64 << 10;
-/// Longest time that a client may take to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reply waits until the accepted change can be seen in `/questions`.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval between two looks at the questions.
@@ -111,17 +110,7 @@ fn allowed_editor(shared: &ServingState) -> Result<&Arc<dyn QuestionEditor>, Api
 
 /// The text of a question in a request's body.
 async fn read_question(body: Body) -> Result<String, ApiError> {
-    let too_large = || {
-        let message = format!("a question can have at most {} KiB of text", MAX_QUESTION_BYTES >> 10);
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-    };
-    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_QUESTION_BYTES)).await;
-    let read = read.map_err(|_| {
-        let message = format!("the question was not sent within {} seconds", BODY_TIMEOUT.as_secs());
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
-    })?;
-    // The client is gone if it was cut off, so that it does not matter which error this is.
-    let bytes = read.map_err(|_| too_large())?;
+    let bytes = read_body(body, MAX_QUESTION_BYTES, "the text of a question").await?;
     let text = String::from_utf8(bytes.into()).map_err(|_| ApiError::bad_request("the question is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     if text.trim().is_empty() {

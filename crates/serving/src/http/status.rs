@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::graph::total_state_sizes;
 use super::questions::QuestionStatus;
 use super::reply::{self, ApiError};
+use super::verification::LastVerification;
 use super::{SharedServingState, answers, params};
 use crate::answer_hub::ReadConsistency;
 use crate::history::{MAX_SAMPLES, SAMPLE_INTERVAL_MS, StatusSample};
@@ -62,6 +63,8 @@ struct StatusBody<'a> {
     answers: Vec<AnswerStatus<'a>>,
     /// Questions that have no answer to show.
     questions: Vec<QuestionStatus<'a>>,
+    /// What `pinflow verify` found last. `None` before.
+    verification: Option<LastVerification>,
     state_sizes: StateSizesBody,
     memory: MemoryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -283,6 +286,7 @@ pub(super) async fn get_status(
         text_bytes_max: shared.text_bytes_max,
         answers: of.collect(),
         questions: view.question_states.iter().map(QuestionStatus::new).collect(),
+        verification: shared.verification.lock().clone(),
         state_sizes: total_state_sizes(&shared.engine_metrics).into(),
         memory: memory_status(&shared),
         history: samples.map(|limit| HistoryBody {
