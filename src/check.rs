@@ -10,6 +10,7 @@ use crate::live_questions::check_stored_questions;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_databases::{check_database, check_questions};
 use pinflow_delta::{self as delta, DeltaError};
 use pinflow_gateway as gateway;
 use pinflow_storage::{Location, LocationEntries, LocationSpec, StorageError};
@@ -98,6 +99,19 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
     }
     if let Some(answers) = &config.answers.delta {
         problems += print_facts(place_facts("answers' tables", &root(answers.root(&config.base))?, config).await, out)?;
+    }
+    for database in config.answers.databases() {
+        let checked = check_questions(&database, database.has_changes(), &config.question_set());
+        let checked = checked.map_err(|error| error.to_string());
+        let found = match checked {
+            Ok(()) => check_database(&database, &config.base).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        problems += usize::from(found.is_err());
+        match found {
+            Ok(what) => writeln!(out, "ok     {what}")?,
+            Err(what) => writeln!(out, "fault  {what}")?,
+        }
     }
     let settings = config.engine_settings(config.question_set());
     writeln!(out, "ok     {} workers, epochs of {:?}", settings.workers, settings.epoch)?;

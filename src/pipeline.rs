@@ -81,13 +81,14 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError::Thread`]. Errors of sources and tables are returned by the first [`RunningPipeline::next_epoch`].
     pub fn start(self) -> Result<RunningPipeline, PipelineError> {
-        let (stop, stopped) = watch::channel(false);
+        let stop = watch::Sender::new(false);
+        let stop_request = stop.clone();
         let (to_program, epochs) = sync_channel(EPOCHS_BUFFERED);
         let view = AnswerView::new(self.config.question_set());
         let run = move || {
             // delta-rs needs a runtime with several threads.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pinflow").build()?;
-            let outcome = runtime.block_on(run_embedded(self.config, to_program, stopped));
+            let outcome = runtime.block_on(run_embedded(self.config, to_program, stop_request));
             // A read that hangs must not block the program.
             runtime.shutdown_background();
             outcome.map_err(|error| PipelineError::Failed(Box::new(error)))

@@ -17,12 +17,13 @@ pub use error::RunError;
 
 use crate::config::{Config, TablesConfig};
 use crate::live_questions::{EditorSettings, LiveQuestionEditor, load_stored_questions};
-use crate::publish::publish;
+use crate::publish::{DatabaseTask, publish, start_database_tasks};
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
 use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
 use pinflow_connect::source::{SourceContext, SourceError};
+use pinflow_databases::{DatabaseRead, DatabaseWriter, WriterSettings, check_questions};
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
@@ -83,7 +84,7 @@ async fn run_to_end(
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
     let (frames, passed) = mpsc::channel(FRAMES);
-    let started = unless_stopped(&stop.subscribe(), start_readers(&mut config, passed, &metrics)).await;
+    let started = unless_stopped(&stop.subscribe(), start_readers(&mut config, passed, &metrics, &stop)).await;
     let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
     let (readers, to_serve, question_requests) = started?;
     let every = Duration::from_millis(config.output.every_ms);
@@ -100,13 +101,14 @@ async fn run_to_end(
             serve_until_stopped(url, stop.subscribe()).await;
         }
     }
-    readers.finish().await?;
+    let finished_reading = readers.finish().await;
     let served = task::spawn_blocking(move || stdout.join()).await.map_err(serving_panicked)?;
     let served = served.map_err(|panic| {
         let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
         RunError::ServingPanicked(message)
     });
     let outcome = outcome?;
+    finished_reading?;
     served?
         .map_err(RunError::Output)?
         .unwrap_or_else(|StdoutClosed| tracing::debug!("stdout was closed by its reader"));
@@ -179,6 +181,7 @@ async fn start_readers(
     config: &mut Config,
     passed: mpsc::Receiver<EpochFrame>,
     metrics: &Arc<EngineMetrics>,
+    stop: &watch::Sender<bool>,
 ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>, QuestionRequests), RunError> {
     let tables = match &config.tables {
         None => None,
@@ -200,9 +203,10 @@ async fn start_readers(
     };
     let (control, requests) = QuestionControl::channel();
     let (options, questions) = (config.questions, config.question_set());
-    let editor =
-        LiveQuestionEditor::new(EditorSettings { options, questions, tables, answer_tables, invalid, control });
-    let (readers, to_serve) = ReaderTasks::start(config, passed, metrics, Arc::new(editor)).await?;
+    let databases = config.answers.databases().collect();
+    let settings = EditorSettings { options, questions, tables, answer_tables, databases, invalid, control };
+    let editor = Arc::new(LiveQuestionEditor::new(settings));
+    let (readers, to_serve) = ReaderTasks::start(config, passed, metrics, editor, stop).await?;
     Ok((readers, to_serve, requests))
 }
 
@@ -215,11 +219,31 @@ fn find_tables_url(config: &Config) -> Result<Option<String>, RunError> {
     }))
 }
 
-/// The tasks that read answers besides stdout: the HTTP server and the answer tables.
+/// The writers of the databases of a configuration, each with the answers that it writes.
+fn database_writers(
+    config: &Config,
+    questions: &QuestionSet,
+) -> Result<Vec<(ReadConsistency, DatabaseWriter)>, RunError> {
+    let mut writers = Vec::new();
+    for target in config.answers.databases() {
+        check_questions(&target, target.has_changes(), questions)?;
+        let read = match target.read(config.tables.is_some()) {
+            DatabaseRead::Durable => ReadConsistency::Durable,
+            DatabaseRead::Live => ReadConsistency::Live,
+        };
+        let (database, pipeline, base) = (target.name(), config.pipeline.clone(), config.base.clone());
+        let writer = DatabaseWriter::new(WriterSettings { target, pipeline, base });
+        writers.push((read, writer.map_err(|error| RunError::Database { database, error })?));
+    }
+    Ok(writers)
+}
+
+/// The tasks that read answers besides stdout: the HTTP server, the answer tables and the databases.
 struct ReaderTasks {
     /// The URL of the HTTP server.
     url: Option<String>,
     tasks: Vec<task::JoinHandle<()>>,
+    databases: Vec<DatabaseTask>,
     /// Publishes epochs in the answer hub, which the tasks read.
     showing: Option<task::JoinHandle<()>>,
     over: watch::Sender<bool>,
@@ -232,11 +256,13 @@ impl ReaderTasks {
         passed: mpsc::Receiver<EpochFrame>,
         metrics: &Arc<EngineMetrics>,
         editor: Arc<LiveQuestionEditor>,
+        stop: &watch::Sender<bool>,
     ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
         let (over, is_over) = watch::channel(false);
         let questions = config.question_set();
         let answer_hub = Arc::new(AnswerHub::new(&questions));
-        let mut readers = ReaderTasks { url: None, tasks: Vec::new(), showing: None, over };
+        let writers = database_writers(config, &questions)?;
+        let mut readers = ReaderTasks { url: None, tasks: Vec::new(), databases: Vec::new(), showing: None, over };
         if let Some(serve) = &config.serve {
             let server = HttpServer::bind(serve, &config.base)?;
             let address = server.local_address().map_err(RunError::Address)?;
@@ -252,6 +278,7 @@ impl ReaderTasks {
                 tables_url: find_tables_url(config)?,
                 text_bytes_max: config.engine.text_bytes_max,
                 editor: Some(editor),
+                databases: writers.iter().map(|(_, writer)| writer.status()).collect(),
             };
             readers.tasks.push(tokio::spawn(server.serve(run, is_over.clone())));
         }
@@ -261,9 +288,10 @@ impl ReaderTasks {
             let tables = AnswerTables::open(answers, &questions, &root, &config.pipeline).await?;
             let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
             let every = Duration::from_secs_f64(answers.every_secs);
-            readers.tasks.push(tokio::spawn(publish(Arc::clone(&answer_hub), read, tables, every, is_over)));
+            readers.tasks.push(tokio::spawn(publish(Arc::clone(&answer_hub), read, tables, every, is_over.clone())));
         }
-        if readers.tasks.is_empty() {
+        readers.databases = start_database_tasks(writers, &answer_hub, stop, &is_over);
+        if readers.tasks.is_empty() && readers.databases.is_empty() {
             return Ok((readers, passed));
         }
         let (on, to_serve) = mpsc::channel(FRAMES);
@@ -280,6 +308,9 @@ impl ReaderTasks {
         self.over.send_replace(true);
         for task in self.tasks {
             task.await.map_err(serving_panicked)?;
+        }
+        for (database, task) in self.databases {
+            task.await.map_err(serving_panicked)?.map_err(|error| RunError::Database { database, error })?;
         }
         Ok(())
     }
@@ -306,11 +337,13 @@ async fn publish_frames(
 pub(crate) async fn run_embedded(
     mut config: Config,
     to_program: SyncSender<EpochFrame>,
-    stop: watch::Receiver<bool>,
+    stop_request: watch::Sender<bool>,
 ) -> Result<RunOutcome, RunError> {
     let metrics = Arc::new(EngineMetrics::default());
     let (frames, passed) = mpsc::channel(FRAMES);
-    let Some(started) = unless_stopped(&stop, start_readers(&mut config, passed, &metrics)).await else {
+    let stop = stop_request.subscribe();
+    let started = start_readers(&mut config, passed, &metrics, &stop_request);
+    let Some(started) = unless_stopped(&stop, started).await else {
         return Ok(RunOutcome::stopped_early());
     };
     let (readers, mut to_serve, question_requests) = started?;
@@ -323,9 +356,10 @@ pub(crate) async fn run_embedded(
         }
     });
     let outcome = run_with(config, (frames, question_requests), stop, metrics).await;
-    readers.finish().await?;
+    let finished_reading = readers.finish().await;
     forwarding.await.map_err(serving_panicked)?;
-    outcome
+    let outcome = outcome?;
+    finished_reading.map(|()| outcome)
 }
 
 /// Runs a configuration and hands each passed epoch to `frames`.

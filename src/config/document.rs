@@ -478,5 +478,10 @@ fn join_path(table: &str, key: &str) -> String {
 
 /// The name of a nested table in suggestions.
 fn path_label(path: &str) -> &str {
-    if path == "answers.delta" { "[answers.delta]" } else { path }
+    match path {
+        "answers.delta" => "[answers.delta]",
+        "answers.postgres" => "[answers.postgres]",
+        "answers.mysql" => "[answers.mysql]",
+        path => path,
+    }
 }

@@ -196,6 +196,8 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (OBJECTS, fields::<pinflow_storage::StorageConnection>()),
         (table("answers"), fields::<crate::config::AnswersConfig>()),
         (inner(table("answers"), "delta"), fields::<pinflow_delta::answers::AnswerTablesConfig>()),
+        (inner(table("answers"), "postgres"), fields::<pinflow_databases::PostgresAnswersConfig>()),
+        (inner(table("answers"), "mysql"), fields::<pinflow_databases::MySqlAnswersConfig>()),
         (table("engine"), fields::<crate::config::EngineConfig>()),
         (table("output"), fields::<crate::config::OutputConfig>()),
         (serve, fields::<pinflow_serving::HttpConfig>()),

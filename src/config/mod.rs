@@ -48,6 +48,7 @@ use crate::telemetry::TelemetryConfig;
 use pinflow_archive::ArchiveConfig;
 use pinflow_connect::source::source_kind::{PlanContext, SourceConfig};
 use pinflow_core::key_problem::KeyProblem;
+use pinflow_databases::{DatabaseTarget, MySqlAnswersConfig, PostgresAnswersConfig};
 use pinflow_delta as delta;
 use pinflow_delta::answers::AnswerTablesConfig;
 use pinflow_engine::{CommitPolicy, EngineSettings, QuestionLimits};
@@ -200,6 +201,18 @@ impl TablesConfig {
 pub struct AnswersConfig {
     /// Small Delta tables.
     pub delta: Option<AnswerTablesConfig>,
+    /// Tables of PostgreSQL.
+    pub postgres: Option<PostgresAnswersConfig>,
+    /// Tables of MySQL or MariaDB.
+    pub mysql: Option<MySqlAnswersConfig>,
+}
+
+impl AnswersConfig {
+    /// The databases that answers are written to.
+    pub fn databases(&self) -> impl Iterator<Item = DatabaseTarget> {
+        let postgres = self.postgres.clone().map(DatabaseTarget::Postgres);
+        postgres.into_iter().chain(self.mysql.clone().map(DatabaseTarget::MySql))
+    }
 }
 
 /// `[engine]`.
@@ -327,6 +340,10 @@ impl Config {
         }
         add("objects", self.objects.validate());
         add("answers.delta", self.answers.delta.iter().flat_map(|answers| answers.problems(&self.base)).collect());
+        let has_tables = self.tables.is_some();
+        let postgres = self.answers.postgres.iter().flat_map(|config| config.problems(&self.base, has_tables));
+        add("answers.postgres", postgres.collect());
+        add("answers.mysql", self.answers.mysql.iter().flat_map(|config| config.problems(has_tables)).collect());
         add("serve", self.serve.iter().flat_map(|serve| serve.validate(&self.base)).collect());
         add("gateway", self.gateway.iter().flat_map(|gateway| gateway.validate(&self.base)).collect());
         add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::problems).collect());

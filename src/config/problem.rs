@@ -148,8 +148,10 @@ fn table_and_key(path: &str) -> (String, &str) {
     match first {
         "pipeline" => (String::new(), path),
         list if LISTS.contains(&list) => (format!("[[{list}]]"), rest.split_once('.').map_or("", |(_, key)| key)),
-        "answers" if rest == "delta" => ("[answers.delta]".to_owned(), ""),
-        "answers" if rest.starts_with("delta.") => ("[answers.delta]".to_owned(), &rest["delta.".len()..]),
+        "answers" if !rest.is_empty() => {
+            let (table, key) = rest.split_once('.').unwrap_or((rest, ""));
+            (format!("[answers.{table}]"), key)
+        }
         _ => (format!("[{first}]"), rest),
     }
 }
@@ -186,6 +188,7 @@ mod tests {
             ("question.0.file", "[[question]] file: x"),
             ("answers.delta", "[answers.delta]: x"),
             ("answers.delta.url", "[answers.delta] url: x"),
+            ("answers.postgres.url", "[answers.postgres] url: x"),
             ("gateway.kafka.tls.key", "[gateway] kafka.tls.key: x"),
         ] {
             assert_eq!(with_label(path, "x"), text);

@@ -85,13 +85,38 @@ pub(super) const OBJECTS: &[ConfigKey] = &[
     ConfigKey::optional("danger_allow_http", Flag, "false"),
 ];
 
-const ANSWERS: &[ConfigKey] = &[ConfigKey::optional("delta", Table(ANSWER_TABLES), "{ url = \"answers\" }")];
+const ANSWERS: &[ConfigKey] = &[
+    ConfigKey::optional("delta", Table(ANSWER_TABLES), "{ url = \"answers\" }"),
+    ConfigKey::optional("postgres", Table(POSTGRES_ANSWERS), "{ url = \"postgres://pinflow@db.example.com/answers\" }"),
+    ConfigKey::optional("mysql", Table(MYSQL_ANSWERS), "{ url = \"mysql://pinflow@db.example.com/answers\" }"),
+];
 const ANSWER_TABLES: &[ConfigKey] = &[
     ConfigKey::required("url", Text, "\"answers\""),
     ConfigKey::optional("current", Flag, "true"),
     ConfigKey::optional("changes", Flag, "true"),
     ConfigKey::optional("every_secs", Number, "60"),
     ConfigKey::optional("keep_secs", ValueType::U64, "3600"),
+];
+
+const DATABASE_PASSWORD: ConfigKey = ConfigKey::optional("password", Secret, "\"env:DATABASE_PASSWORD\"");
+const DATABASE_CHANGES: ConfigKey = ConfigKey::optional("changes", Flag, "true");
+const DATABASE_EVERY_SECS: ConfigKey = ConfigKey::optional("every_secs", Number, "1");
+const DATABASE_READ: ConfigKey = ConfigKey::optional("read", Choice(&["durable", "live"]), "\"durable\"");
+
+const POSTGRES_ANSWERS: &[ConfigKey] = &[
+    ConfigKey::required("url", Text, "\"postgres://pinflow@db.example.com/answers\""),
+    DATABASE_PASSWORD,
+    ConfigKey::optional("schema", Text, "\"pinflow\""),
+    DATABASE_CHANGES,
+    DATABASE_EVERY_SECS,
+    DATABASE_READ,
+];
+const MYSQL_ANSWERS: &[ConfigKey] = &[
+    ConfigKey::required("url", Text, "\"mysql://pinflow@db.example.com/answers\""),
+    DATABASE_PASSWORD,
+    DATABASE_CHANGES,
+    DATABASE_EVERY_SECS,
+    DATABASE_READ,
 ];
 
 const ENGINE: &[ConfigKey] = &[

@@ -13,6 +13,7 @@ use super::store::QuestionStore;
 use crate::config::{QuestionText, compile_as};
 use crate::question::{answer_json, answer_question, count_rows_to_read, explain_question, inspect_whole_tables};
 use pinflow_core::error_text::error_text;
+use pinflow_databases::{DatabaseTarget, check_questions};
 use pinflow_delta::answers::AnswerTablesConfig;
 use pinflow_engine::{QuestionControl, QuestionRefusal};
 use pinflow_serving::{
@@ -34,6 +35,8 @@ pub(crate) struct EditorSettings {
     pub(crate) tables: Option<Location>,
     /// Where the tables of answers are, their settings, and the pipeline that they belong to.
     pub(crate) answer_tables: Option<(AnswerTablesConfig, Location, String)>,
+    /// The databases that answers are written to.
+    pub(crate) databases: Vec<DatabaseTarget>,
     /// The stored questions that the run does not answer.
     pub(crate) invalid: Vec<InvalidQuestion>,
     /// The way to the engine.
@@ -49,6 +52,7 @@ pub(crate) struct LiveQuestionEditor {
     /// `None` without tables: then added questions live as long as the run.
     store: Option<QuestionStore>,
     answer_tables: Option<(AnswerTablesConfig, Location, String)>,
+    databases: Vec<DatabaseTarget>,
     invalid: Mutex<Vec<InvalidQuestion>>,
     control: QuestionControl,
     /// Held during a change, so that the store and the engine change in the same order.
@@ -60,7 +64,7 @@ pub(crate) struct LiveQuestionEditor {
 impl LiveQuestionEditor {
     /// The editor of a run.
     pub(crate) fn new(settings: EditorSettings) -> LiveQuestionEditor {
-        let EditorSettings { options, questions, tables, answer_tables, invalid, control } = settings;
+        let EditorSettings { options, questions, tables, answer_tables, databases, invalid, control } = settings;
         let added = questions.iter().filter(|(_, question)| question.origin == QuestionOrigin::Added);
         let fixed = added.fold(questions.clone(), |fixed, (id, _)| fixed.without_question(id));
         LiveQuestionEditor {
@@ -69,6 +73,7 @@ impl LiveQuestionEditor {
             store: tables.clone().map(QuestionStore::new),
             tables,
             answer_tables,
+            databases,
             invalid: Mutex::new(invalid),
             control,
             turn: AsyncMutex::default(),
@@ -95,6 +100,7 @@ impl LiveQuestionEditor {
 
     /// Refuses a question whose answer could not be written to its tables.
     async fn check_answer_tables(&self, question: &Question) -> Result<(), QuestionEditError> {
+        self.check_database_tables(question)?;
         let Some((config, root, pipeline)) = &self.answer_tables else { return Ok(()) };
         let refused = |error| QuestionEditError::Refused(error_text(&error));
         // The tables of other added questions were checked with those of the start.
@@ -104,6 +110,17 @@ impl LiveQuestionEditor {
             .map_err(|error| QuestionEditError::NameInUse(error.to_string()))?;
         config.check_questions(&set).map_err(refused)?;
         config.check_existing_tables(question, root, pipeline).await.map_err(refused)
+    }
+
+    /// Refuses a question whose answer could not have its tables in a database.
+    fn check_database_tables(&self, question: &Question) -> Result<(), QuestionEditError> {
+        let set = self.fixed.with_question(question.clone());
+        let (set, _) = set.map_err(|error| QuestionEditError::NameInUse(error.to_string()))?;
+        for database in &self.databases {
+            let checked = check_questions(database, database.has_changes(), &set);
+            checked.map_err(|error| QuestionEditError::Refused(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Stores a question of a new name. `false` if one of this name is stored already.

@@ -1,5 +1,6 @@
 //! Takes up the stored questions at a start.
 
+use pinflow_databases::check_questions;
 use pinflow_dataflows::questions::{Question, QuestionName, QuestionOrigin, QuestionSet};
 use pinflow_serving::InvalidQuestion;
 use pinflow_storage::{Location, StorageError};
@@ -75,6 +76,9 @@ fn compile_stored(
     let (larger, _) = set.with_question(question.clone()).map_err(|error| error.to_string())?;
     if let Some(answers) = &config.answers.delta {
         answers.check_questions(&larger).map_err(|error| error.to_string())?;
+    }
+    for database in config.answers.databases() {
+        check_questions(&database, database.has_changes(), &larger).map_err(|error| error.to_string())?;
     }
     Ok((larger, question))
 }

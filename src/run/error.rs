@@ -5,6 +5,7 @@ use std::io;
 use pinflow_archive::ArchiveError;
 use pinflow_connect::source::SourceError;
 use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_databases::{DatabaseError, InvalidTable};
 use pinflow_delta::DeltaError;
 use pinflow_engine::EngineError;
 use pinflow_serving::HttpError;
@@ -25,6 +26,18 @@ pub enum RunError {
     /// The tables cannot be opened.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// The answers cannot be written to a database: its settings are wrong, or another pinflow has taken over.
+    #[error("[answers.{database}]")]
+    Database {
+        /// `postgres` or `mysql`.
+        database: &'static str,
+        /// Why.
+        #[source]
+        error: DatabaseError,
+    },
+    /// No table of a database can hold an answer.
+    #[error(transparent)]
+    InvalidTable(#[from] InvalidTable),
     /// The archive cannot be opened.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -55,6 +68,8 @@ impl UserError for RunError {
             RunError::Storage(error) => error.exit_code(),
             RunError::Source(error) => error.exit_code(),
             RunError::Delta(error) => error.exit_code(),
+            RunError::Database { error, .. } => error.exit_code(),
+            RunError::InvalidTable(error) => error.exit_code(),
             RunError::Archive(error) => error.exit_code(),
             RunError::Http(error) => error.exit_code(),
             RunError::Engine(error) => error.exit_code(),

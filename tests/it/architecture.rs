@@ -53,6 +53,7 @@ const CRATES: Rules = &[
     ("serving", &["connect", "core", "engine", "http", "terminal"]),
     ("gateway", &["core", "http", "kafka", "kinesis", "storage"]),
     ("mysql", &["core"]),
+    ("databases", &["connect", "core", "mysql"]),
     ("emit", &["connect", "core", "delta", "files", "http", "kafka", "kinesis", "mysql", "storage", "terminal"]),
     ("testkit", &["core", "delta"]),
 ];
@@ -137,6 +138,7 @@ const LARGE_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("aws-config", &["aws", "kafka", "kinesis"]),
     ("aws-sdk-kinesis", &["kinesis"]),
     ("mysql_async", &["mysql"]),
+    ("tokio-postgres", &["databases"]),
     ("object_store", &["archive", "delta", "files", "storage"]),
     ("axum", &["gateway", "http", "serving"]),
 ];

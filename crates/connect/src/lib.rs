@@ -4,5 +4,6 @@
 //! encoded rows and makes them durable together with the positions that they cover ([`sink`]).
 
 pub mod config_key;
+pub mod database_status;
 pub mod sink;
 pub mod source;

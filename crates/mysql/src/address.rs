@@ -133,6 +133,11 @@ impl DatabaseAddress {
         })
     }
 
+    /// Connects with another password.
+    pub fn set_password(&mut self, password: Secret) {
+        self.password = Some(password);
+    }
+
     /// The address as a URL without the password, for messages.
     #[must_use]
     pub fn redacted_url(&self) -> String {

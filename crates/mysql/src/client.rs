@@ -119,6 +119,15 @@ impl MySqlClient {
         with_timeout(self.conn.query_drop(sql)).await
     }
 
+    /// Executes a statement without a result, and returns the number of rows that it changed.
+    ///
+    /// # Errors
+    /// As [`MySqlClient::execute`].
+    pub async fn execute_counted(&mut self, sql: &str) -> Result<u64, MySqlError> {
+        self.execute(sql).await?;
+        Ok(self.conn.affected_rows())
+    }
+
     /// Runs one or more statements, separated by semicolons, in one round trip. Returns one result for each.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub struct AnswerView {
     tables: Vec<Arc<LiveAnswer>>,
     /// The epoch in which each question was first answered, in the same order. `None` for those of the start.
     since: Vec<Option<Epoch>>,
+    /// The epoch in which each answer changed last, in the same order.
+    changed: Vec<Option<Epoch>>,
     /// Questions that have no answer to show: they wait, fill or were stopped.
     pub question_states: Arc<[QuestionState]>,
     /// The epoch they are as of.
@@ -43,6 +45,7 @@ impl AnswerView {
         AnswerView {
             tables: questions.iter().map(|(_, question)| Arc::new(question.empty_table())).collect(),
             since: vec![None; questions.len()],
+            changed: vec![None; questions.len()],
             question_states: Arc::new([]),
             questions,
             epoch: 0,
@@ -75,6 +78,12 @@ impl AnswerView {
     /// The epoch in which a question was first answered. `None` if it was there from the start.
     pub(super) fn live_since(&self, id: QuestionId) -> Option<Epoch> {
         self.since[self.questions.index_of(id)?]
+    }
+
+    /// The epoch in which an answer changed last. `None` if it has had no rows in this run.
+    #[must_use]
+    pub fn changed_at(&self, id: QuestionId) -> Option<Epoch> {
+        self.changed[self.questions.index_of(id)?]
     }
 
     /// The number of rows of one answer, or of all.
@@ -121,6 +130,7 @@ impl AnswerView {
         self.tables = questions.iter().map(table).collect();
         let since = |id| self.questions.index_of(id).map_or(Some(epoch), |index| self.since[index]);
         self.since = questions.iter().map(|(id, _)| since(id)).collect();
+        self.changed = questions.iter().map(|(id, _)| self.changed_at(id)).collect();
         self.questions = questions.clone();
     }
 
@@ -139,6 +149,7 @@ impl AnswerView {
             };
             // Copies the table only if a reader still holds it.
             let table = Arc::make_mut(&mut self.tables[index]);
+            self.changed[index] = Some(epoch);
             if let Err(misfit) = table.apply(changes.into_iter().map(|change| (&change.row, change.diff))) {
                 panic!("{} at epoch {epoch}: {misfit}", question.name);
             }
@@ -174,10 +185,12 @@ mod tests {
         assert!(before.answer(added).is_none() && before.row_count(None) == 2);
         assert_eq!(view.as_changes(), [change(first, 2), change(added, 1)]);
         assert_eq!((view.live_since(first), view.live_since(added)), (None, Some(2)));
+        assert_eq!((view.changed_at(first), view.changed_at(added)), (Some(1), Some(2)));
 
         view.adopt_questions(&more.without_question(first), 3);
         view.apply_changes(3, Timestamp::UNIX_EPOCH, &[change(added, -1)]);
         assert_eq!((view.answers().len(), view.row_count(None), view.live_since(added)), (11, 0, Some(2)));
         assert!(view.answer(first).is_none());
+        assert_eq!((view.changed_at(first), view.changed_at(added)), (None, Some(3)));
     }
 }

@@ -17,6 +17,7 @@ use super::question_metrics::write_question_metrics;
 use super::status::{self, RunPhase};
 use super::{SharedServingState, graph, reply};
 use crate::answer_hub::ReadConsistency;
+use pinflow_connect::database_status::DatabaseState;
 use pinflow_http::{ConnectionCounts, MetricsPage, write_process_metrics};
 
 /// Counters of the HTTP server itself.
@@ -49,6 +50,7 @@ pub(super) async fn get_metrics(State(shared): State<SharedServingState>) -> Res
     write_question_metrics(&mut page, &shared);
     write_table_metrics(&mut page, &shared);
     write_verification_metrics(&mut page, &shared);
+    write_database_metrics(&mut page, &shared);
     write_serving_metrics(&mut page, &shared);
     reply::typed_response(reply::PROMETHEUS_TYPE, reply::NO_STORE, page.into_text())
 }
@@ -200,6 +202,37 @@ fn write_verification_metrics(page: &mut MetricsPage, shared: &SharedServingStat
         .write_single(age.max(0.0));
     let what = "What the last verification took.";
     page.start_metric("pinflow_verification_last_seconds", "gauge", what).write_single(last.seconds);
+}
+
+fn write_database_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
+    let states: Vec<DatabaseState> = shared.databases.iter().map(|database| database.borrow().clone()).collect();
+    if states.is_empty() {
+        return;
+    }
+    let mut write = |name: &'static str, kind: &'static str, what: &'static str, value: fn(&DatabaseState) -> f64| {
+        let mut metric = page.start_metric(name, kind, what);
+        for state in &states {
+            metric.write_value(&[("database", state.database)], value(state));
+        }
+    };
+    let what = "1 if the last attempt to write answers to the database succeeded.";
+    write("pinflow_database_connected", "gauge", what, |state| flag_value(state.is_connected));
+    let what = "The epoch that the tables in the database have. 0 before the first write.";
+    write("pinflow_database_epoch", "gauge", what, |state| state.epoch.unwrap_or_default() as f64);
+    let what = "For how long there have been answers that are not in the database.";
+    write("pinflow_database_lag_seconds", "gauge", what, DatabaseState::lag_seconds);
+    let what = "Transactions that wrote answers.";
+    write("pinflow_database_writes_total", "counter", what, |state| state.writes as f64);
+    let what = "Writes of answers that failed.";
+    write("pinflow_database_failures_total", "counter", what, |state| state.failures as f64);
+    let what = "Rows inserted into tables of answers and of their changes.";
+    write("pinflow_database_rows_inserted_total", "counter", what, |state| state.rows_inserted as f64);
+    let what = "Rows deleted from tables of answers.";
+    write("pinflow_database_rows_deleted_total", "counter", what, |state| state.rows_deleted as f64);
+    let what = "Values that the database cannot hold, and that were replaced.";
+    write("pinflow_database_values_replaced_total", "counter", what, |state| state.values_replaced as f64);
+    let what = "Tables of answers that cannot be written.";
+    write("pinflow_database_tables_refused", "gauge", what, |state| state.refused.len() as f64);
 }
 
 fn write_serving_metrics(page: &mut MetricsPage, shared: &SharedServingState) {

@@ -8,6 +8,7 @@ mod answers;
 mod byte_range;
 mod changes;
 mod config;
+mod database_schemas;
 mod graph;
 mod metrics;
 mod openapi;
@@ -50,6 +51,7 @@ use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};
 use super::question_editor::QuestionEditor;
 use metrics::ServingMetrics;
 use permissions::ServingRole;
+use pinflow_connect::database_status::DatabaseStatus;
 use pinflow_core::secret::SecretError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_engine::EngineMetrics;
@@ -82,6 +84,8 @@ pub(crate) struct ServingState {
     changes_are_guarded: bool,
     /// What `pinflow verify` found last.
     verification: Mutex<Option<LastVerification>>,
+    /// The writers of databases.
+    databases: Vec<DatabaseStatus>,
     history: StatusHistory,
     started: Instant,
     started_at: Timestamp,
@@ -109,6 +113,8 @@ pub struct ServedRun {
     pub text_bytes_max: usize,
     /// Changes its questions. `None` if they cannot be changed.
     pub editor: Option<Arc<dyn QuestionEditor>>,
+    /// The states of the writers of databases.
+    pub databases: Vec<DatabaseStatus>,
 }
 
 /// A bound server that does not accept connections yet.
@@ -159,7 +165,8 @@ impl HttpServer {
 
     /// Serves a run until `shutdown` turns true.
     pub async fn serve(self, run: ServedRun, shutdown: watch::Receiver<bool>) {
-        let ServedRun { answer_hub, engine_metrics, pipeline, options, tables_url, text_bytes_max, editor } = run;
+        let ServedRun { answer_hub, engine_metrics, pipeline, options, tables_url, text_bytes_max, editor, databases } =
+            run;
         let (metrics, started) = (ServingMetrics::default(), Instant::now());
         let (access, tally) = (self.access, Arc::clone(&metrics.connections));
         let (history, started_at) = (StatusHistory::default(), Timestamp::now());
@@ -175,6 +182,7 @@ impl HttpServer {
             tables_url,
             text_bytes_max,
             editor,
+            databases,
             edits_questions: self.config.questions,
             changes_are_guarded: self.config.changes_are_guarded(),
             verification: Mutex::default(),

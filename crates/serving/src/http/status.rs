@@ -22,6 +22,7 @@ use crate::answer_hub::ReadConsistency;
 use crate::history::{MAX_SAMPLES, SAMPLE_INTERVAL_MS, StatusSample};
 use crate::latency::LatencySummary;
 use crate::render::{as_millis, as_millis_if_any};
+use pinflow_connect::database_status::DatabaseReport;
 use pinflow_connect::sink::TableStatus;
 use pinflow_core::position::Epoch;
 use pinflow_engine::{EngineMetrics, LoggedRejection, SourceStatus};
@@ -60,6 +61,8 @@ struct StatusBody<'a> {
     tables_url: Option<&'a str>,
     /// Longer texts of stored rows count as null in the answers.
     text_bytes_max: usize,
+    /// The databases that answers are written to.
+    databases: Vec<DatabaseReport>,
     answers: Vec<AnswerStatus<'a>>,
     /// Questions that have no answer to show.
     questions: Vec<QuestionStatus<'a>>,
@@ -284,6 +287,7 @@ pub(super) async fn get_status(
         tables: engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         tables_url: shared.tables_url.as_deref(),
         text_bytes_max: shared.text_bytes_max,
+        databases: shared.databases.iter().map(|database| database.borrow().report()).collect(),
         answers: of.collect(),
         questions: view.question_states.iter().map(QuestionStatus::new).collect(),
         verification: shared.verification.lock().clone(),

@@ -1,10 +1,15 @@
-//! Publishes the answers to their Delta tables at a fixed interval, and once more when the run ends.
+//! Publishes the answers to their Delta tables at a fixed interval, and once more when the run ends. Gives them to the
+//! writers of databases.
+
+mod databases;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
+
+pub use databases::{DatabaseTask, start_database_tasks};
 
 use pinflow_core::error_text::error_text;
 use pinflow_delta::answers::AnswerTables;
