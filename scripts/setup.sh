@@ -40,6 +40,9 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_MYSQL:-}" != 1 ]; then
     PATH=$PATH:/usr/sbin need mariadbd mariadb-server-core
     need mariadb mariadb-client-core
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_POSTGRES:-}" != 1 ]; then
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
+fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
     need tmux tmux
 fi

@@ -5,6 +5,7 @@
 #   PINFLOW_SKIP_KAFKA=1     skips the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_SKIP_KINESIS=1   skips the tests against Kinesis servers (Node and Python, from npm and PyPI)
 #   PINFLOW_SKIP_MYSQL=1     skips the tests with a real database (MariaDB, from Debian)
+#   PINFLOW_SKIP_POSTGRES=1  skips the tests with a real PostgreSQL (from Debian)
 #   PINFLOW_SKIP_OBJECTS=1   skips the tests against an S3-compatible object store (Python, from PyPI)
 #   PINFLOW_SKIP_AIRFLOW=1   skips the run of the example DAG by a real Airflow (Python, from PyPI)
 #   PINFLOW_SKIP_REQUESTS=1  skips the tests that send with Python's requests (from PyPI)
@@ -32,6 +33,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$downloads" "$others"' EXIT
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
 [ "${PINFLOW_SKIP_KINESIS:-}" = 1 ] || tests/kinesis/setup.sh
 [ "${PINFLOW_SKIP_MYSQL:-}" = 1 ] || tests/mysql/setup.sh
+[ "${PINFLOW_SKIP_POSTGRES:-}" = 1 ] || tests/postgres/setup.sh
 [ "${PINFLOW_SKIP_OBJECTS:-}" = 1 ] || tests/ministack/setup.sh
 [ "${PINFLOW_SKIP_AIRFLOW:-}" = 1 ] || tests/airflow/setup.sh
 [ "${PINFLOW_SKIP_REQUESTS:-}" = 1 ] || tests/gateway/setup.sh

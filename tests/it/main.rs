@@ -10,6 +10,7 @@ mod command_line_help;
 mod command_line_page;
 mod competing_writers;
 mod config_schema;
+mod databases;
 mod delta;
 mod delta_rs_writes;
 mod demo;

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`paths`], [`process`], [`wait`] | the program under test, its processes, scratch folders, waiting |
 //! | [`snapshot`], [`http_client`], [`serving`], [`gateway`] | the answers of a run on stdout and over HTTP, and a gateway |
-//! | [`kafka`], [`kinesis`], [`mysql`], [`objects`] | real servers, and stubs and proxies for faults that real servers do not have on demand |
+//! | [`kafka`], [`kinesis`], [`mysql`], [`postgres`], [`objects`] | real servers, and stubs and proxies for faults that real servers do not have on demand |
 //! | [`certificates`] | certificates with one defect each |
 //! | [`ledger`], [`readers`] | readers of the tables that use no code of pinflow |
 //! | [`oracle`], [`batch`] | the batch answers: each question's SQL in SQLite |
@@ -33,6 +33,7 @@ pub mod objects;
 #[path = "../../../dataflows/tests/oracle/mod.rs"]
 pub mod oracle;
 pub mod paths;
+pub mod postgres;
 pub mod process;
 pub mod readers;
 pub mod serving;

@@ -148,6 +148,11 @@ impl MysqlServer {
         TestDatabase { server: self, name }
     }
 
+    /// A database that was created before.
+    pub fn database_named(&self, name: &str) -> TestDatabase<'_> {
+        TestDatabase { server: self, name: name.to_owned() }
+    }
+
     fn try_sql(&self, database: &str, sql: &str) -> mysql_async::Result<Vec<String>> {
         let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(self.port).prefer_socket(false);
         let options = options.user(Some(USER)).pass(Some(PASSWORD)).db_name(Some(database));
@@ -188,6 +193,14 @@ impl TestDatabase<'_> {
     /// Its URL for `user:password`.
     pub fn url_with(&self, who: &str) -> String {
         format!("mysql://{who}@127.0.0.1:{}/{}", self.server.port, self.name)
+    }
+
+    /// As [`TestDatabase::sql`].
+    ///
+    /// # Errors
+    /// The error of the server, or of the connection.
+    pub fn try_sql(&self, sql: &str) -> mysql_async::Result<Vec<String>> {
+        self.server.try_sql(&self.name, sql)
     }
 
     /// Executes SQL. Returns the first column of the result.
