@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
 
-/// The first and the last moment of a `datetime` of MySQL, microseconds: the years 1000 to 9999.
-const MYSQL_TIMES: std::ops::RangeInclusive<i64> = -30_610_224_000_000_000..=253_402_300_799_999_999;
+/// The first and the last moment of a `datetime` of MySQL, microseconds: the year 1000 to the last one of an answer.
+const MYSQL_TIMES: std::ops::RangeInclusive<i64> = -30_610_224_000_000_000..=253_402_207_200_999_999;
 /// The first moment of a `timestamptz` of PostgreSQL, microseconds: 4713 BC.
 const POSTGRES_FIRST_TIME: i64 = -210_866_803_200_000_000;
 
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(mysql.replacement(&AnswerCell::time(-62_000_000_000_000_000)), Some(AnswerCell::Null));
         assert_eq!(postgres.replacement(&AnswerCell::time(-62_000_000_000_000_000)), None);
         assert_eq!(format_time(*MYSQL_TIMES.start()), "1000-01-01 00:00:00.000000");
-        assert_eq!(format_time(*MYSQL_TIMES.end()), "9999-12-31 23:59:59.999999");
+        assert_eq!(format_time(*MYSQL_TIMES.end()), "9999-12-30 22:00:00.999999");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl MysqlServer {
         assert!(copied.success());
         // One statement per line, as mariadbd requires.
         let users = format!(
-            "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%';\n\
+            "CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n\
              CREATE USER IF NOT EXISTS 'encrypted'@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\n\
              GRANT ALL ON *.* TO 'encrypted'@'%';\n\
              CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT SELECT ON *.* TO 'reader'@'%';\n\

@@ -73,7 +73,10 @@ fn read_only_database_is_reported_and_written_once_it_can_be() {
     let site = DatabaseSite::new(&database, "[serve]\nlisten = \"127.0.0.1:0\"");
     site.grow_to(0.5);
     let set = |value: &str| {
-        database.sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = {value}", database.name))
+        database.sql(&format!(
+            "ALTER ROLE pinflow IN DATABASE {} SET default_transaction_read_only = {value}",
+            database.name
+        ))
     };
     set("on");
     let serving = site.serve();

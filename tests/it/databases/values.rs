@@ -14,7 +14,7 @@ fn rows_that_repeat_and_hostile_texts_are_stored_as_they_are() {
     }
     let database = PostgresServer::shared().database();
     let questions = "[[question]]\nname = \"texts\"\nsql = \"SELECT category, title FROM pin\"\n\
-        [[question]]\nname = \"kinds\"\nsql = \"SELECT category, count(*) AS \\\"count \\\\\\\"(*)\\\", \
+        [[question]]\nname = \"kinds\"\nsql = \"SELECT category, count(*) AS \\\"count (*)\\\", \
         avg(follower_count) AS mean, min(length(title)) > 3 AS is_long FROM pin GROUP BY category\"\n\
         [[question]]\nname = \"times\"\nsql = \"SELECT country, max(timestamp) AS newest FROM geo GROUP BY country\"\n";
     let site = DatabaseSite::new(&database, questions);

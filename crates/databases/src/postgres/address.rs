@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(address.redacted_url(), "postgres://me@[::1]:5432/me");
         assert_eq!(address.authorities, Some(PathBuf::from("/base/ca.pem")));
         assert_eq!(address.ssl_mode, PostgresSslMode::VerifyFull);
-        let socket = resolve("postgres://me@/posts?host=/run/postgresql").unwrap();
+        let socket = resolve("postgres://me@localhost/posts?host=/run/postgresql").unwrap();
         assert!(socket.is_socket() && socket.database == "posts");
     }
 
