@@ -69,8 +69,10 @@ impl WrittenTable {
         }
     }
 
-    /// Forgets the rows: the table must be read before it is written.
+    /// Forgets the rows and that the table exists: both must be read before it is written. A transaction that created it may
+    /// have been rolled back.
     pub(crate) fn forget_rows(&mut self) {
+        self.is_prepared = false;
         (self.held, self.written_change) = (HeldRows::Unread, None);
     }
 

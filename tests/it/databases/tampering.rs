@@ -79,7 +79,7 @@ fn changed_table_is_refused_by_its_column_while_others_go_on() {
     }
     let database = PostgresServer::shared().database();
     // A table of somebody else.
-    database.sql("CREATE TABLE pinflow.popular_category_by_year (a int); INSERT INTO pinflow.popular_category_by_year VALUES (7)");
+    database.sql("CREATE TABLE pinflow.popular_category_by_year (a int); ALTER TABLE pinflow.popular_category_by_year OWNER TO pinflow; INSERT INTO pinflow.popular_category_by_year VALUES (7)");
     let site = DatabaseSite::new(&database, "[serve]\nlisten = \"127.0.0.1:0\"");
     site.grow_to(0.5);
     let serving = site.serve();
