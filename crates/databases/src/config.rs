@@ -1,6 +1,7 @@
 //! `[answers.postgres]` and `[answers.mysql]`: writes the answers to tables of a database.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_core::secret::{Secret, SecretFrom};
@@ -35,6 +36,9 @@ pub struct PostgresAnswersConfig {
     /// Whether to write a table of each answer's changes.
     #[serde(default)]
     pub changes: bool,
+    /// For how long changes are kept one by one, seconds. Older ones are replaced by their sum. 0 keeps all.
+    #[serde(default = "default_changes_keep_secs")]
+    pub changes_keep_secs: u64,
     /// The least time between two writes, seconds.
     #[serde(default = "default_every_secs")]
     pub every_secs: f64,
@@ -53,6 +57,9 @@ pub struct MySqlAnswersConfig {
     /// Whether to write a table of each answer's changes.
     #[serde(default)]
     pub changes: bool,
+    /// For how long changes are kept one by one, seconds. Older ones are replaced by their sum. 0 keeps all.
+    #[serde(default = "default_changes_keep_secs")]
+    pub changes_keep_secs: u64,
     /// The least time between two writes, seconds.
     #[serde(default = "default_every_secs")]
     pub every_secs: f64,
@@ -62,6 +69,11 @@ pub struct MySqlAnswersConfig {
 
 fn default_every_secs() -> f64 {
     1.0
+}
+
+/// Seven days.
+fn default_changes_keep_secs() -> u64 {
+    604_800
 }
 
 impl PostgresAnswersConfig {
@@ -146,6 +158,15 @@ impl DatabaseTarget {
             DatabaseTarget::Postgres(config) => config.changes,
             DatabaseTarget::MySql(config) => config.changes,
         }
+    }
+
+    /// For how long changes are kept one by one. `None`: for ever.
+    pub(crate) fn changes_keep(&self) -> Option<Duration> {
+        let secs = match self {
+            DatabaseTarget::Postgres(config) => config.changes_keep_secs,
+            DatabaseTarget::MySql(config) => config.changes_keep_secs,
+        };
+        (secs > 0).then(|| Duration::from_secs(secs))
     }
 
     /// The least time between two writes, seconds.
@@ -248,14 +269,26 @@ fn read_url(url: &str, base: &Path) -> Result<Secret, DatabaseError> {
 #[cfg(test)]
 impl DatabaseTarget {
     pub(crate) fn postgres_for_tests() -> DatabaseTarget {
-        let (url, schema) = ("postgres://me@localhost/answers".to_owned(), "pinflow".to_owned());
-        let config = PostgresAnswersConfig { url, password: None, schema, changes: true, every_secs: 1.0, read: None };
-        DatabaseTarget::Postgres(config)
+        DatabaseTarget::Postgres(PostgresAnswersConfig {
+            url: "postgres://me@localhost/answers".to_owned(),
+            password: None,
+            schema: "pinflow".to_owned(),
+            changes: true,
+            changes_keep_secs: 0,
+            every_secs: 1.0,
+            read: None,
+        })
     }
 
     pub(crate) fn mysql_for_tests() -> DatabaseTarget {
-        let url = "mysql://me@localhost/answers".to_owned();
-        DatabaseTarget::MySql(MySqlAnswersConfig { url, password: None, changes: true, every_secs: 1.0, read: None })
+        DatabaseTarget::MySql(MySqlAnswersConfig {
+            url: "mysql://me@localhost/answers".to_owned(),
+            password: None,
+            changes: true,
+            changes_keep_secs: 0,
+            every_secs: 1.0,
+            read: None,
+        })
     }
 }
 

@@ -77,14 +77,25 @@ impl From<DatabaseAddressError> for DatabaseError {
 impl From<MySqlError> for DatabaseError {
     fn from(error: MySqlError) -> DatabaseError {
         let kind = match error.kind {
-            MySqlErrorKind::Unavailable | MySqlErrorKind::Denied | MySqlErrorKind::NoDatabase | MySqlErrorKind::Tls => {
-                DatabaseErrorKind::Unavailable
-            }
+            MySqlErrorKind::Unavailable
+            | MySqlErrorKind::Denied
+            | MySqlErrorKind::NoDatabase
+            | MySqlErrorKind::ReadOnly
+            | MySqlErrorKind::Full
+            | MySqlErrorKind::Tls => DatabaseErrorKind::Unavailable,
             MySqlErrorKind::Forbidden | MySqlErrorKind::NoTable | MySqlErrorKind::NoColumn | MySqlErrorKind::Other => {
                 DatabaseErrorKind::Statement
             }
         };
         // The hints of its display are about the emulator.
-        DatabaseError::new(kind, error.what)
+        let hint = match error.kind {
+            MySqlErrorKind::Denied => "; the password comes from `password`, the URL or MYSQL_PWD",
+            MySqlErrorKind::Forbidden => "; the guide \"Answers in databases\" has the privileges that pinflow needs",
+            MySqlErrorKind::NoDatabase => "; CREATE DATABASE … CHARACTER SET utf8mb4 makes it",
+            MySqlErrorKind::ReadOnly => "; the server is a replica or read-only: name the primary in the URL",
+            MySqlErrorKind::Full => "; free space on the server's disk",
+            _ => "",
+        };
+        DatabaseError::new(kind, format!("{}{hint}", error.what))
     }
 }

@@ -1,9 +1,15 @@
 //! Failpoints at which a test can kill or fail a write. With the feature `failpoints`, the variable `FAILPOINTS` names
 //! them, in the syntax of the crate `fail`.
 
-/// The steps of a write, in order: after the writer's row is locked, after rows were deleted, before and after the commit.
-pub const DATABASE_FAILPOINTS: [&str; 4] =
-    ["databases::after_claim", "databases::after_delete", "databases::before_commit", "databases::after_commit"];
+/// The steps of a write, in order: after the writer's row is locked, after a table was registered and before it is created,
+/// after rows were deleted, before and after the commit.
+pub const DATABASE_FAILPOINTS: [&str; 5] = [
+    "databases::after_claim",
+    "databases::after_register",
+    "databases::after_delete",
+    "databases::before_commit",
+    "databases::after_commit",
+];
 
 use crate::error::DatabaseError;
 

@@ -10,8 +10,9 @@
 //! - `config`: `[answers.postgres]` and `[answers.mysql]`.
 //! - `dialect`, `names`, `schema`, `rows`, `claim`: pure. What tables look like, what a write changes, and who may write.
 //! - `session`: the interface of a connection. `postgres` and `mysql` implement it.
-//! - `writer`: one write. `tables`: the state of the tables that it writes. `task`: writes at an interval, and retries.
+//! - `writer`: one write. `tables`, `change_log`, `own_tables`: the tables that it writes. `task`: writes at an interval, and retries.
 
+mod change_log;
 mod check;
 mod claim;
 mod config;
@@ -21,6 +22,7 @@ mod error;
 pub mod failpoints;
 mod mysql;
 mod names;
+mod own_tables;
 mod postgres;
 mod rows;
 mod schema;

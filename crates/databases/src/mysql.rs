@@ -27,6 +27,10 @@ const SESSION_SETUP: [&str; 3] = [
     "SET SESSION autocommit = 1",
 ];
 
+/// The server ends this session if its transaction stays idle: otherwise a process that vanished would hold the lock of the
+/// writer for hours. Only MariaDB has it.
+const IDLE_TRANSACTION_SETUP: &str = "SET SESSION idle_transaction_timeout = 60";
+
 /// A connection to MySQL or MariaDB.
 pub(crate) struct MySqlSession {
     client: MySqlClient,
@@ -42,6 +46,8 @@ impl MySqlSession {
         for sql in SESSION_SETUP {
             client.execute(sql).await?;
         }
+        // MySQL does not know the variable.
+        let _ = client.execute(IDLE_TRANSACTION_SETUP).await;
         Ok(MySqlSession { client })
     }
 }

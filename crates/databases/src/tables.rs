@@ -41,6 +41,8 @@ pub(crate) struct WrittenTable {
     pub(crate) is_prepared: bool,
     /// Why it cannot be written, and since when.
     pub(crate) refused: Option<(String, Instant)>,
+    /// When its old changes were replaced by their sum.
+    pub(crate) pruned_at: Option<Instant>,
     held: HeldRows,
     read_at: Instant,
     /// The epoch in which the answer changed last, of the rows that are held.
@@ -63,6 +65,7 @@ impl WrittenTable {
             qualified,
             is_prepared: false,
             refused: None,
+            pruned_at: None,
             held: HeldRows::Unread,
             read_at: Instant::now(),
             written_change: None,
@@ -256,7 +259,7 @@ impl WrittenTable {
         Ok(())
     }
 
-    async fn insert_rows(
+    pub(crate) async fn insert_rows(
         &self,
         session: &mut dyn DatabaseSession,
         number: u64,

@@ -13,8 +13,10 @@ use crate::writer::DatabaseWriter;
 
 /// The first wait after a failure, and the longest one.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// How long the end of the run waits for a database that did not answer before.
-const FINAL_WRITE_GRACE: Duration = Duration::from_secs(5);
+/// How long the end of the run waits for the last write. What is not written then is written by the next run.
+const FINAL_WRITE_GRACE: Duration = Duration::from_secs(15);
+/// The same, for a database that did not answer before.
+const FINAL_RETRY_GRACE: Duration = Duration::from_secs(5);
 
 /// When the next attempt may be made.
 struct RetryState {
@@ -78,12 +80,10 @@ async fn attempt_write(
             }
         }
     };
-    if !is_failing {
-        return writing.await;
-    }
+    let grace = if is_failing { FINAL_RETRY_GRACE } else { FINAL_WRITE_GRACE };
     let over_for_long = async {
         let _ = over.wait_for(|over| *over).await;
-        tokio::time::sleep(FINAL_WRITE_GRACE).await;
+        tokio::time::sleep(grace).await;
     };
     tokio::select! {
         attempted = writing => attempted,

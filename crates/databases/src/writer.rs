@@ -9,6 +9,7 @@ use pinflow_core::position::Epoch;
 use pinflow_dataflows::answer::ColumnType;
 use tokio::sync::watch;
 
+use crate::change_log::prune_interval;
 use crate::claim::{ClaimDecision, OwnClaim, WriterRow, decide_claim};
 use crate::config::{DatabaseTarget, ResolvedAddress};
 use crate::cut::AnswerCut;
@@ -16,8 +17,9 @@ use crate::dialect::DatabaseDialect;
 use crate::error::{DatabaseError, DatabaseErrorKind};
 use crate::failpoints;
 use crate::mysql::MySqlSession;
+use crate::own_tables::{own_table_columns, read_catalog, read_columns, register_table};
 use crate::postgres::PostgresSession;
-use crate::schema::{AnswerTableSpec, FoundColumn, RegisteredTable, TableForm, TablePlan};
+use crate::schema::{AnswerTableSpec, TableForm, TablePlan};
 use crate::session::{DatabaseSession, number_of, query_rows, text_of};
 use crate::tables::{WriteCounts, WrittenTable, time_literal};
 
@@ -60,12 +62,6 @@ impl From<DatabaseError> for WriteFailure {
     fn from(error: DatabaseError) -> WriteFailure {
         WriteFailure { table: None, error }
     }
-}
-
-/// The columns and registrations of the tables that exist.
-struct CatalogContents {
-    columns: Vec<(String, FoundColumn)>,
-    registered: Vec<(String, RegisteredTable)>,
 }
 
 impl DatabaseWriter {
@@ -125,6 +121,7 @@ impl DatabaseWriter {
     /// If nothing was written, or it is not known whether. The next write reads the tables back first.
     pub(crate) async fn write_cut(&mut self, cut: &Arc<dyn AnswerCut>) -> Result<(), DatabaseError> {
         self.adopt_questions(&**cut);
+        let mut has_checked = false;
         loop {
             let mut session = match self.session.take() {
                 Some(session) => session,
@@ -137,9 +134,12 @@ impl DatabaseWriter {
             self.tables.iter_mut().for_each(WrittenTable::forget_rows);
             self.written = None;
             match table {
-                // The others are written without it.
                 Some(at) if error.kind == DatabaseErrorKind::Statement => {
-                    self.refuse_table(at, error.what);
+                    // The next attempt checks all columns, and says which one is wrong. If that finds nothing, the table is
+                    // left out, and the others are written.
+                    if std::mem::replace(&mut has_checked, true) {
+                        self.refuse_table(at, error.what);
+                    }
                     if session.execute("ROLLBACK").await.is_ok() {
                         self.session = Some(session);
                     }
@@ -221,7 +221,7 @@ impl DatabaseWriter {
                 session.execute(&format!("CREATE SCHEMA {}", dialect.quote_name(&config.schema))).await?;
             }
         }
-        let found = self.read_columns(session).await?;
+        let found = read_columns(session, target).await?;
         for (name, columns) in own_table_columns(dialect) {
             if found.iter().all(|(table, _)| table != name) {
                 session.execute(&format!("CREATE TABLE {} ({columns})", target.qualified_name(name))).await?;
@@ -235,21 +235,19 @@ impl DatabaseWriter {
         session: &mut dyn DatabaseSession,
         cut: &Arc<dyn AnswerCut>,
     ) -> Result<(), WriteFailure> {
-        let in_transaction = session.dialect().has_transactional_ddl();
-        if !in_transaction && self.needs_preparation() {
+        session.execute("START TRANSACTION").await?;
+        let mut claim = self.claim_schema(session).await?;
+        if self.needs_preparation() && session.dialect().has_transactional_ddl() {
+            self.prepare_tables(session, &**cut).await?;
+        } else if self.needs_preparation() {
             // Statements that change tables end a transaction.
-            session.execute("START TRANSACTION").await?;
-            let claim = self.claim_schema(session).await?;
             session.execute("COMMIT").await?;
             self.own = Some(claim);
             self.prepare_tables(session, &**cut).await?;
+            session.execute("START TRANSACTION").await?;
+            claim = self.claim_schema(session).await?;
         }
-        session.execute("START TRANSACTION").await?;
-        let claim = self.claim_schema(session).await?;
         failpoints::hit("databases::after_claim")?;
-        if in_transaction && self.needs_preparation() {
-            self.prepare_tables(session, &**cut).await?;
-        }
         let mut counts = WriteCounts::default();
         for at in 0..self.tables.len() {
             if self.tables[at].refused.is_some() {
@@ -260,6 +258,8 @@ impl DatabaseWriter {
             counts.inserted += written.inserted;
             counts.deleted += written.deleted;
             counts.replaced += written.replaced;
+            let pruned = self.prune_changes(session, at, cut.as_of()).await;
+            pruned.map_err(|error| WriteFailure { table: Some(at), error })?;
         }
         self.write_cut_row(session, &**cut).await?;
         failpoints::hit("databases::before_commit")?;
@@ -268,6 +268,26 @@ impl DatabaseWriter {
         self.own = Some(claim);
         self.written = Some((cut.epoch(), cut.is_durable()));
         self.report_write(cut.epoch(), counts);
+        Ok(())
+    }
+
+    /// Replaces old changes of a table by their sum, if it is time to.
+    async fn prune_changes(
+        &mut self,
+        session: &mut dyn DatabaseSession,
+        at: usize,
+        as_of: jiff::Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let table = &mut self.tables[at];
+        let Some(keep) = self.settings.target.changes_keep().filter(|_| table.spec.form == TableForm::Changes) else {
+            return Ok(());
+        };
+        if table.pruned_at.is_some_and(|last| last.elapsed() < prune_interval(keep)) {
+            return Ok(());
+        }
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        table.prune_changes(session, as_of.as_microsecond().saturating_sub(keep)).await?;
+        table.pruned_at = Some(Instant::now());
         Ok(())
     }
 
@@ -357,7 +377,7 @@ impl DatabaseWriter {
         session: &mut dyn DatabaseSession,
         cut: &dyn AnswerCut,
     ) -> Result<(), WriteFailure> {
-        let contents = self.read_catalog(session).await?;
+        let contents = read_catalog(session, &self.settings.target).await?;
         for at in 0..self.tables.len() {
             if self.tables[at].is_prepared || self.tables[at].refused.is_some() {
                 continue;
@@ -384,7 +404,7 @@ impl DatabaseWriter {
         plan: TablePlan,
         cut: &dyn AnswerCut,
     ) -> Result<(), DatabaseError> {
-        let (dialect, registry) = (session.dialect(), self.settings.target.qualified_name("pinflow_tables"));
+        let dialect = session.dialect();
         let table = &mut self.tables[at];
         let statements = match &plan {
             TablePlan::Ready => Vec::new(),
@@ -398,53 +418,16 @@ impl DatabaseWriter {
                 vec![migrate, table.spec.describe_statement(dialect, &table.qualified)]
             }
         };
+        // Registered first: a crash after a `CREATE TABLE` that commits must not leave a table that looks like a stranger's.
+        if plan != TablePlan::Ready {
+            register_table(session, &self.settings.target, &table.spec).await?;
+            failpoints::hit("databases::after_register")?;
+        }
         for sql in statements {
             session.execute(&sql).await?;
         }
-        if plan != TablePlan::Ready {
-            let texts = [&table.spec.name, &table.spec.encoded_columns(), &table.spec.sql];
-            let values: Vec<_> = texts.iter().map(|text| dialect.quote_text(text)).collect();
-            let key = dialect.quote_name("name");
-            session.execute(&format!("DELETE FROM {registry} WHERE {key} = {}", values[0])).await?;
-            let names = dialect.quote_names(["name", "columns", "sql"]);
-            session.execute(&format!("INSERT INTO {registry} ({names}) VALUES ({})", values.join(", "))).await?;
-        }
         table.is_prepared = true;
         Ok(())
-    }
-
-    /// The columns of all tables of the schema.
-    async fn read_columns(
-        &self,
-        session: &mut dyn DatabaseSession,
-    ) -> Result<Vec<(String, FoundColumn)>, DatabaseError> {
-        let text = |name: &str| match session.dialect() {
-            DatabaseDialect::Postgres => format!("{name}::text"),
-            DatabaseDialect::MySql => format!("CAST({name} AS CHAR)"),
-        };
-        let sql = format!(
-            "SELECT {}, {}, {} FROM information_schema.columns WHERE table_schema = {} ORDER BY table_name, ordinal_position",
-            text("table_name"),
-            text("column_name"),
-            text("data_type"),
-            self.settings.target.schema_expression(),
-        );
-        let rows = query_rows(session, &sql, &[ColumnType::Text; 3]).await?;
-        let column = |row: Vec<_>| {
-            (text_of(row.first()), FoundColumn { name: text_of(row.get(1)), data_type: text_of(row.get(2)) })
-        };
-        Ok(rows.into_iter().map(column).collect())
-    }
-
-    async fn read_catalog(&self, session: &mut dyn DatabaseSession) -> Result<CatalogContents, DatabaseError> {
-        let columns = self.read_columns(session).await?;
-        let names = session.dialect().quote_names(["name", "columns", "sql"]);
-        let registry = self.settings.target.qualified_name("pinflow_tables");
-        let rows = query_rows(session, &format!("SELECT {names} FROM {registry}"), &[ColumnType::Text; 3]).await?;
-        let table = |row: Vec<_>| {
-            (text_of(row.first()), RegisteredTable { columns: text_of(row.get(1)), sql: text_of(row.get(2)) })
-        };
-        Ok(CatalogContents { columns, registered: rows.into_iter().map(table).collect() })
     }
 
     /// Says which cut the tables have.
@@ -462,37 +445,4 @@ impl DatabaseWriter {
         }
         Ok(())
     }
-}
-
-/// pinflow's own tables with their columns.
-fn own_table_columns(dialect: DatabaseDialect) -> [(&'static str, String); 3] {
-    let (long, bool_type, time) =
-        (dialect.type_name(ColumnType::Long), dialect.type_name(ColumnType::Bool), dialect.type_name(ColumnType::Time));
-    let text = dialect.type_name(ColumnType::Text);
-    let name_type = match dialect {
-        DatabaseDialect::Postgres => "text",
-        DatabaseDialect::MySql => "varchar(64) character set utf8mb4 collate utf8mb4_bin",
-    };
-    let columns = |columns: &[(&str, &str)]| {
-        let key = dialect.quote_name(columns[0].0);
-        let columns: Vec<_> =
-            columns.iter().map(|(name, ty)| format!("{} {ty} NOT NULL", dialect.quote_name(name))).collect();
-        format!("{}, PRIMARY KEY ({key})", columns.join(", "))
-    };
-    [
-        ("pinflow_cut", columns(&[("epoch", long), ("as_of", time), ("durable", bool_type)])),
-        ("pinflow_tables", columns(&[("name", name_type), ("columns", text), ("sql", text)])),
-        (
-            "pinflow_writer",
-            columns(&[
-                ("id", long),
-                ("pipeline", text),
-                ("generation", long),
-                ("run", text),
-                ("holder", text),
-                ("writes", long),
-                ("written_at", time),
-            ]),
-        ),
-    ]
 }

@@ -16,6 +16,10 @@ pub enum MySqlErrorKind {
     NoDatabase,
     NoTable,
     NoColumn,
+    /// The server or the transaction is read-only.
+    ReadOnly,
+    /// The disk or the table space is full.
+    Full,
     /// TLS is not offered, is required, or the certificate is not trusted.
     Tls,
     Other,
@@ -58,10 +62,12 @@ fn kind_of_code(number: u16) -> MySqlErrorKind {
             MySqlErrorKind::Unavailable
         }
         1045 | 1130 | 1131 | 1132 | 1133 | 1251 | 1698 | 1862 | 3118 | 4151 => MySqlErrorKind::Denied,
-        1044 | 1142 | 1143 | 1227 | 1290 | 1836 => MySqlErrorKind::Forbidden,
+        1044 | 1142 | 1143 | 1227 => MySqlErrorKind::Forbidden,
         1049 => MySqlErrorKind::NoDatabase,
         1054 => MySqlErrorKind::NoColumn,
         1051 | 1146 => MySqlErrorKind::NoTable,
+        1290 | 1792 | 1836 => MySqlErrorKind::ReadOnly,
+        1021 | 1114 => MySqlErrorKind::Full,
         3159 => MySqlErrorKind::Tls,
         _ => MySqlErrorKind::Other,
     }
@@ -79,6 +85,8 @@ fn error_hint(kind: MySqlErrorKind, what: &str) -> &'static str {
         }
         MySqlErrorKind::NoDatabase => "; CREATE DATABASE … CHARACTER SET utf8mb4 makes it",
         MySqlErrorKind::NoTable => "; pinflow emit --init-mysql makes the three tables",
+        MySqlErrorKind::ReadOnly => "; name the primary server",
+        MySqlErrorKind::Full => "; free space on the server's disk",
         MySqlErrorKind::Tls if what.contains("insecure transport") => "; ssl-mode=REQUIRED, or PREFERRED, speaks TLS",
         MySqlErrorKind::Tls if what.contains("UnknownIssuer") => {
             "; name the authority that signed it with ssl-ca=FILE in the URL"
@@ -143,6 +151,8 @@ mod tests {
             (1049, MySqlErrorKind::NoDatabase, "CREATE DATABASE"),
             (1146, MySqlErrorKind::NoTable, "--init-mysql"),
             (1142, MySqlErrorKind::Forbidden, "GRANT SELECT"),
+            (1290, MySqlErrorKind::ReadOnly, "primary"),
+            (1114, MySqlErrorKind::Full, "free space"),
             (1053, MySqlErrorKind::Unavailable, ""),
             (1064, MySqlErrorKind::Other, ""),
         ] {
