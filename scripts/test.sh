@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Command 2 of the README: installs what the tests need, and runs all tests.
 #
-#   PINFLOW_SKIP_READERS=1   skips the tests that read the tables with other engines (Python deltalake, DuckDB)
+#   PINFLOW_SKIP_READERS=1   skips the tests that read the tables with other engines (Python deltalake, DuckDB, SQLAlchemy)
 #   PINFLOW_SKIP_KAFKA=1     skips the tests against a real Kafka broker (Java 17 or later, jars from Maven Central)
 #   PINFLOW_SKIP_KINESIS=1   skips the tests against Kinesis servers (Node and Python, from npm and PyPI)
 #   PINFLOW_SKIP_MYSQL=1     skips the tests with a real database (MariaDB, from Debian)
@@ -17,6 +17,7 @@
 #   PINFLOW_SKIP_OPENAPI=1   skips the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
+#   PINFLOW_DATABASE_KILLS=100   kills of a run that writes to a database (by default 14), and a fifth as many of the database
 #   PINFLOW_WHILE_TESTING=C  runs the command C after the other tests, while those of the program still wait
 #
 # Arguments are given to `cargo test`, such as `--test it kafka::`.

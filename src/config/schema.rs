@@ -100,6 +100,7 @@ const ANSWER_TABLES: &[ConfigKey] = &[
 
 const DATABASE_PASSWORD: ConfigKey = ConfigKey::optional("password", Secret, "\"env:DATABASE_PASSWORD\"");
 const DATABASE_CHANGES: ConfigKey = ConfigKey::optional("changes", Flag, "true");
+const DATABASE_CHANGES_KEEP: ConfigKey = ConfigKey::optional("changes_keep_secs", ValueType::U64, "604800");
 const DATABASE_EVERY_SECS: ConfigKey = ConfigKey::optional("every_secs", Number, "1");
 const DATABASE_READ: ConfigKey = ConfigKey::optional("read", Choice(&["durable", "live"]), "\"durable\"");
 
@@ -108,6 +109,7 @@ const POSTGRES_ANSWERS: &[ConfigKey] = &[
     DATABASE_PASSWORD,
     ConfigKey::optional("schema", Text, "\"pinflow\""),
     DATABASE_CHANGES,
+    DATABASE_CHANGES_KEEP,
     DATABASE_EVERY_SECS,
     DATABASE_READ,
 ];
@@ -115,6 +117,7 @@ const MYSQL_ANSWERS: &[ConfigKey] = &[
     ConfigKey::required("url", Text, "\"mysql://pinflow@db.example.com/answers\""),
     DATABASE_PASSWORD,
     DATABASE_CHANGES,
+    DATABASE_CHANGES_KEEP,
     DATABASE_EVERY_SECS,
     DATABASE_READ,
 ];

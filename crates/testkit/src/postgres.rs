@@ -55,7 +55,15 @@ impl PostgresServer {
 
     /// Starts a server.
     pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> PostgresServer {
-        let folder = create_temp_dir();
+        PostgresServer::start_in(create_temp_dir(), certificate)
+    }
+
+    /// Starts a server whose data are on this file system. It needs 70 MB.
+    pub fn start_on(disk: &Path) -> PostgresServer {
+        PostgresServer::start_in(tempfile::tempdir_in(disk).unwrap(), None)
+    }
+
+    fn start_in(folder: tempfile::TempDir, certificate: Option<(PathBuf, PathBuf)>) -> PostgresServer {
         let empty = workspace_root().join("target/postgres/data");
         assert!(empty.is_dir(), "no cluster to start: tests/postgres/setup.sh makes it");
         // The server runs as another user.

@@ -14,7 +14,13 @@ use rand::{Rng, SeedableRng};
 use super::{DatabaseSite, assert_shows_snapshot, shown_cut, skips_postgres};
 
 /// The steps of a write: `pinflow_databases::DATABASE_FAILPOINTS`.
-const STEPS: [&str; 4] = ["after_claim", "after_delete", "before_commit", "after_commit"];
+pub(super) const STEPS: [&str; 5] = ["after_claim", "after_register", "after_delete", "before_commit", "after_commit"];
+
+/// How often pinflow is killed. The database is killed a fifth as often.
+pub(super) fn kill_count() -> usize {
+    std::env::var("PINFLOW_DATABASE_KILLS")
+        .map_or(14, |count| count.parse().expect("PINFLOW_DATABASE_KILLS is a number"))
+}
 
 #[test]
 fn tables_are_right_after_kills_of_pinflow_at_every_step_and_at_random_moments() {
@@ -24,11 +30,11 @@ fn tables_are_right_after_kills_of_pinflow_at_every_step_and_at_random_moments()
     let database = PostgresServer::shared().database();
     let site = DatabaseSite::new(&database, "");
     let mut random = StdRng::seed_from_u64(11);
-    let turns = 12;
+    let turns = kill_count();
     for turn in 1..=turns {
         let mut command = site.command(&["--output", "none"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let step = STEPS.get(turn % 6);
+        let step = STEPS.get(turn % 7);
         if let Some(step) = step {
             let skipped = random.random_range(0..3);
             command.env("FAILPOINTS", format!("databases::{step}={skipped}*off->1*return(abort)"));
@@ -43,7 +49,7 @@ fn tables_are_right_after_kills_of_pinflow_at_every_step_and_at_random_moments()
             running.signal(Signal::SIGKILL);
         }
         running.wait();
-        if turn % 4 == 0 {
+        if turn % 5 == 0 {
             let snapshot = site.run_to_end();
             assert_shows_snapshot(&database, &snapshot);
         }
@@ -65,8 +71,9 @@ fn tables_are_right_after_kills_of_the_database() {
     let mut command = site.command(&["--output", "none"]);
     let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
     let mut random = StdRng::seed_from_u64(12);
-    for turn in 1..=5 {
-        site.grow_to(f64::from(turn) / 5.0);
+    let turns = kill_count().div_ceil(5);
+    for turn in 1..=turns {
+        site.grow_to(turn as f64 / turns as f64);
         std::thread::sleep(Duration::from_millis(random.random_range(20..500)));
         server.kill();
         std::thread::sleep(Duration::from_millis(random.random_range(20..200)));

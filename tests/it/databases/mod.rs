@@ -4,6 +4,7 @@
 //! MariaDB. Otherwise a server that cannot be
 //! started is a failure.
 
+mod change_log;
 mod crashes;
 mod cuts;
 mod mysql;
@@ -11,6 +12,7 @@ mod outages;
 mod questions;
 mod tampering;
 mod tls;
+mod tools;
 mod values;
 
 use std::collections::BTreeMap;

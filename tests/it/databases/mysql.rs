@@ -14,11 +14,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use super::crashes::{STEPS, kill_count};
 use super::{ComparableRows, DatabaseSite, PASSWORD_VARIABLE, comparable_row, comparable_rows, database_status};
 
 /// Whether the tests with a database are to be left out. Says so.
 #[allow(clippy::print_stderr, reason = "people who run the tests must see what was left out")]
-fn skips_mysql() -> bool {
+pub(super) fn skips_mysql() -> bool {
     let skips = std::env::var_os("PINFLOW_SKIP_MYSQL").is_some_and(|skip| skip == "1");
     if skips {
         eprintln!("PINFLOW_SKIP_MYSQL=1: no MariaDB is started, nothing of it is tested");
@@ -27,7 +28,7 @@ fn skips_mysql() -> bool {
 }
 
 /// A recording whose run writes to this database, as a user with the privileges of the guide.
-fn mysql_site(database: &TestDatabase<'_>, more: &str) -> DatabaseSite {
+pub(super) fn mysql_site(database: &TestDatabase<'_>, more: &str) -> DatabaseSite {
     let name = &database.name;
     database.sql(&format!("CREATE USER IF NOT EXISTS 'pinflow'@'%' IDENTIFIED BY '{PASSWORD}'"));
     database.sql(&format!("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {name}.* TO 'pinflow'@'%'"));
@@ -81,7 +82,7 @@ fn shown(
     Some((epoch?, answers, sums))
 }
 
-fn assert_mysql_shows(database: &TestDatabase<'_>, snapshot: &ProcessOutput) {
+pub(super) fn assert_mysql_shows(database: &TestDatabase<'_>, snapshot: &ProcessOutput) {
     let (_, answers, sums) = shown(database).expect("there is a cut");
     for (name, rows) in &snapshot.answers {
         let expected = comparable_rows(rows);
@@ -109,16 +110,16 @@ fn mysql_shows_whole_cuts_and_is_right_after_kills() {
     let database = MysqlServer::shared().database();
     let site = mysql_site(&database, "");
     let mut random = StdRng::seed_from_u64(21);
-    let steps = ["after_claim", "after_delete", "before_commit", "after_commit"];
     let mut last_epoch = 0;
-    for turn in 1..=8 {
+    let turns = kill_count() * 8 / 14;
+    for turn in 1..=turns {
         let mut command = site.command(&["--output", "none"]);
-        if let Some(step) = steps.get(turn % 6) {
+        if let Some(step) = STEPS.get(turn % 7) {
             command.env("FAILPOINTS", format!("databases::{step}=1*off->1*return(abort)"));
         }
         let mut running = RunningProcess::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         for share in [0.3, 0.6, 1.0] {
-            site.grow_to((turn as f64 - 1.0 + share) / 8.0);
+            site.grow_to((turn as f64 - 1.0 + share) / turns as f64);
             std::thread::sleep(Duration::from_millis(random.random_range(50..300)));
             if let Some((epoch, answers, sums)) = shown(&database) {
                 assert_eq!(answers, sums, "at epoch {epoch} the changes add up to the answers");
@@ -132,6 +133,7 @@ fn mysql_shows_whole_cuts_and_is_right_after_kills() {
         }
     }
     assert!(last_epoch > 0, "no cut was seen");
+    assert_mysql_shows(&database, &site.run_to_end());
     // Rows that others changed are restored.
     database.sql("DELETE FROM users_joined_by_year LIMIT 1");
     database.sql("UPDATE popular_category_by_year SET category = 'tampered' LIMIT 2");

@@ -1,13 +1,14 @@
-//! A database that is down, read-only or does not answer, and a second writer.
+//! A database that is down, full, read-only or does not answer, and a second writer.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pinflow_testkit::postgres::PostgresServer;
-use pinflow_testkit::wait_until;
+use pinflow_testkit::{SmallDisk, create_temp_dir, skip_without_tmpfs, wait_until};
 use serde_json::Value;
 
-use super::{DatabaseSite, built_in_names, database_status, skips_postgres, wait_until_written};
+use super::{DatabaseSite, assert_shows_snapshot, built_in_names, database_status, skips_postgres, wait_until_written};
 
 /// How often a line of the log has this text.
 fn count_in_log(log: &str, text: &str) -> usize {
@@ -62,6 +63,65 @@ fn database_that_is_down_delays_nothing_and_catches_up() {
     let start = Instant::now();
     serving.stop();
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+}
+
+#[test]
+fn database_that_does_not_answer_delays_neither_the_run_nor_its_end() {
+    if skips_postgres() {
+        return;
+    }
+    let server = PostgresServer::start(None);
+    let database = server.database();
+    let site = DatabaseSite::new(&database, "[serve]\nlisten = \"127.0.0.1:0\"");
+    site.grow_to(0.3);
+    let serving = site.serve();
+    wait_until_written(&serving, &database, &built_in_names());
+    let read = || serving.http.json("/status")["all_time"]["read"].as_u64().unwrap();
+    server.pause(true);
+    let before = read();
+    site.grow_to(0.6);
+    wait_until("it reads on", || read() > before + 500);
+    wait_until("it says that it is behind", || database_status(&serving)["lag_seconds"].as_f64() > Some(1.0));
+    server.pause(false);
+    wait_until_written(&serving, &database, &built_in_names());
+    assert_eq!(count_in_log(&serving.log(), IS_DOWN), 0, "the write was only slow: {}", serving.log());
+
+    server.pause(true);
+    site.grow_to(1.0);
+    wait_until("it is behind again", || database_status(&serving)["lag_seconds"].as_f64() > Some(0.3));
+    let start = Instant::now();
+    serving.stop();
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    server.pause(false);
+    assert_shows_snapshot(&database, &site.run_to_end());
+}
+
+#[test]
+fn database_on_a_full_disk_is_reported_and_caught_up_once_there_is_space() {
+    if skips_postgres() || skip_without_tmpfs() {
+        return;
+    }
+    let place = create_temp_dir();
+    let disk = SmallDisk::mount(&place.path().join("disk"), "100m");
+    let server = PostgresServer::start_on(&disk.0);
+    let database = server.database();
+    let site = DatabaseSite::new(&database, "[serve]\nlisten = \"127.0.0.1:0\"");
+    site.grow_to(0.1);
+    let serving = site.serve();
+    wait_until_written(&serving, &database, &built_in_names());
+    let filler = disk.0.join("filler");
+    let full = std::io::copy(&mut std::io::repeat(0), &mut File::create(&filler).unwrap());
+    assert!(full.is_err());
+    let read = || serving.http.json("/status")["all_time"]["read"].as_u64().unwrap();
+    let before = read();
+    site.grow_to(0.8);
+    wait_until("it says why", || database_status(&serving)["problem"].to_string().contains("No space left"));
+    wait_until("it reads on", || read() > before + 500);
+    assert_eq!(count_in_log(&serving.log(), IS_DOWN), 1, "{}", serving.log());
+    std::fs::remove_file(filler).unwrap();
+    wait_until_written(&serving, &database, &built_in_names());
+    serving.stop();
+    assert_shows_snapshot(&database, &site.run_to_end());
 }
 
 #[test]
