@@ -20,7 +20,8 @@ def inspect(url, table, schema):
     frame = pandas.read_sql_table(table, engine, schema=schema)
     selected = sqlalchemy.Table(table, sqlalchemy.MetaData(), schema=schema, autoload_with=engine)
     with engine.connect() as connection:
-        row = connection.execute(sqlalchemy.select(selected)).mappings().first()
+        whole = sqlalchemy.and_(*(column.is_not(None) for column in selected.columns))
+        row = connection.execute(sqlalchemy.select(selected).where(whole)).mappings().first()
     return {
         "tables": sorted(inspector.get_table_names(schema=schema)),
         "columns": {column["name"]: str(column["type"]) for column in inspector.get_columns(table, schema=schema)},
