@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pinflow_testkit::mysql::{MysqlServer, PASSWORD, PASSWORD_IN_URL};
+use pinflow_testkit::mysql::{MysqlServer, PASSWORD};
 use pinflow_testkit::postgres::{POSTGRES_PASSWORD, POSTGRES_PASSWORD_IN_URL, PostgresDatabase, PostgresServer};
 use pinflow_testkit::readers::python;
 use pinflow_testkit::{ProcessOutput, succeed, workspace_root};
@@ -112,8 +112,10 @@ fn tools_of_mysql_see_types_keys_comments_and_rows() {
     let site = mysql_site(&database, QUESTION);
     site.grow_to(0.5);
     let snapshot = site.run_to_end();
-    // The shared server has this user, with SELECT on everything.
-    let url = database.url_with(&format!("reader:{PASSWORD_IN_URL}")).replace("mysql://", "mysql+pymysql://");
+    // PyMySQL sends a password as Latin-1.
+    database.sql("CREATE USER IF NOT EXISTS 'tools'@'%' IDENTIFIED BY 'tools'");
+    database.sql(&format!("GRANT SELECT ON {}.* TO 'tools'@'%'", database.name));
+    let url = database.url_with("tools:tools").replace("mysql://", "mysql+pymysql://");
     let seen = run_script(&python, &[&url, "by_country"]);
     assert_sees_rows(&seen, &snapshot);
     let columns: BTreeMap<String, String> = serde_json::from_value(seen["columns"].clone()).unwrap();
