@@ -247,6 +247,8 @@ const QUESTION_EXPLAIN: &str = "\
 Examples:
   pinflow question explain examples/questions/pins_by_category.sql
           Columns, order, plan, and what a run holds in memory
+  pinflow question explain examples/questions/pins_by_category.sql --tables data
+          With the memory that a run over the rows of these tables holds for it
   pinflow question explain examples/questions/pins_by_category.sql examples/questions/latest_posts.sql --format json
           The same of two questions for programs
   pinflow question explain -

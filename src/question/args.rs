@@ -31,7 +31,8 @@ impl QuestionArgs {
 /// The subcommand with its arguments.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum QuestionSubcommand {
-    /// Show the columns of an answer, its plan, and what a run holds in memory for it. Needs neither a run nor tables
+    /// Show the columns of an answer, its plan, and what a run holds in memory for it. Needs no run, and tables only to measure
+    /// the memory
     Explain(ExplainArgs),
     /// Answer a question once, over the rows that tables hold now. A run may be writing to them
     Try(TryArgs),
@@ -52,6 +53,18 @@ pub(super) struct ExplainArgs {
     /// Files with one SELECT each; - reads stdin
     #[arg(value_name = "FILE.sql", required = true)]
     pub(super) files: Vec<PathBuf>,
+    /// Measure the memory over these tables, which takes as much of it: a folder with pin, geo and user, or
+    /// s3://BUCKET/PREFIX
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(super) tables: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) reading: ReadingFlags,
+    /// Estimate the memory for this many `ind`, each with one row of every stream
+    #[arg(long, value_name = "N", conflicts_with = "tables")]
+    pub(super) inds: Option<u64>,
+    /// How many groups they make [default: as many as there are `ind`]
+    #[arg(long, value_name = "N", requires = "inds")]
+    pub(super) groups: Option<u64>,
     #[command(flatten)]
     pub(super) rankings: RankingFlags,
     /// Output format
@@ -69,6 +82,31 @@ pub(super) enum ExplainFormat {
     Json,
 }
 
+impl ExplainArgs {
+    /// The options of the questions.
+    pub(super) fn graph_options(&self) -> GraphOptions {
+        self.reading.apply(self.rankings.graph_options())
+    }
+}
+
+/// How tables are read.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ReadingFlags {
+    /// Connect to the bucket as `[objects]` of this configuration does. Without it, the environment and the AWS profile
+    /// decide
+    #[arg(long, value_name = "FILE.toml", requires = "tables")]
+    pub(super) connection: Option<PathBuf>,
+    /// Which rows of one `ind` count [default: latest]
+    #[arg(long, value_name = "latest|keep", value_parser = duplicate_policies())]
+    duplicates: Option<DuplicatePolicy>,
+}
+
+impl ReadingFlags {
+    fn apply(&self, options: GraphOptions) -> GraphOptions {
+        GraphOptions { duplicates: self.duplicates.unwrap_or(options.duplicates), ..options }
+    }
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TryArgs {
     /// A file with one SELECT; - reads stdin
@@ -77,13 +115,8 @@ pub(super) struct TryArgs {
     /// The tables of a run: a folder with pin, geo and user, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "FOLDER|URL")]
     pub(super) tables: PathBuf,
-    /// Connect to the bucket as `[objects]` of this configuration does. Without it, the environment and the AWS profile
-    /// decide
-    #[arg(long, value_name = "FILE.toml")]
-    pub(super) connection: Option<PathBuf>,
-    /// Which rows of one `ind` count [default: latest]
-    #[arg(long, value_name = "latest|keep", value_parser = duplicate_policies())]
-    duplicates: Option<DuplicatePolicy>,
+    #[command(flatten)]
+    pub(super) reading: ReadingFlags,
     #[command(flatten)]
     rankings: RankingFlags,
     /// Print at most this many rows, the first ones of the answer [default: all]
@@ -97,8 +130,7 @@ pub(super) struct TryArgs {
 impl TryArgs {
     /// The options of the question.
     pub(super) fn graph_options(&self) -> GraphOptions {
-        let options = self.rankings.graph_options();
-        GraphOptions { duplicates: self.duplicates.unwrap_or(options.duplicates), ..options }
+        self.reading.apply(self.rankings.graph_options())
     }
 
     /// The given format, or the default: a table on a terminal, else JSON.

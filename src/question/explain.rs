@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::memory_estimate::{MemoryEstimate, estimate_memory, estimate_state};
+use super::memory_estimate::{MemoryEstimate, MemoryTotal, estimate_memory, estimate_state, estimate_total};
 use super::render::type_name;
 use pinflow_dataflows::questions::{Question, QuestionPath};
 use pinflow_sql::catalog::POSTS;
@@ -25,6 +25,24 @@ pub(crate) struct QuestionExplanation {
     pub(super) memory: MemoryEstimate,
     /// What a reader should know.
     pub(super) notes: Vec<String>,
+}
+
+impl QuestionExplanation {
+    /// Adds an estimate of what is held in all for this many `ind`, and groups: as many if that is not given.
+    pub(super) fn estimate_total(&mut self, question: &Question, inds: u64, groups: Option<u64>) {
+        let maintained = maintain_plan(&question.bound.plan, &POSTS);
+        let estimate = estimate_state(&maintained, &POSTS);
+        self.memory.total = Some(estimate_total(&self.memory, &estimate, inds, groups.unwrap_or(inds)));
+        if self.path == MaintenancePath::Fast {
+            self.notes
+                .push("the fast path takes less than this estimate of the general one; --tables measures it".into());
+        }
+    }
+
+    /// Adds what was measured over tables.
+    pub(super) fn set_measured(&mut self, total: MemoryTotal) {
+        self.memory.total = Some(total);
+    }
 }
 
 /// How a run keeps an answer up to date.
@@ -51,13 +69,16 @@ pub(crate) fn explain_question(question: &Question) -> QuestionExplanation {
     let bound = &question.bound;
     let printed = bound.explain(&POSTS);
     let maintained = maintain_plan(&bound.plan, &POSTS);
+    let estimate = estimate_state(&maintained, &POSTS);
     let path = match question.path {
         QuestionPath::Compact(_) => MaintenancePath::Fast,
         QuestionPath::General(_) => MaintenancePath::General,
     };
     let mut memory = estimate_memory(&maintained.scans, &POSTS);
-    if path == MaintenancePath::General {
-        memory.state = estimate_state(&maintained, &POSTS);
+    memory.add_state(&estimate);
+    if path == MaintenancePath::Fast {
+        // It has other operators.
+        memory.state.clear();
     }
     let columns = bound.columns.iter().map(|column| ExplainedColumn {
         name: column.name.clone(),

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use pinflow_dataflows::answer::LiveAnswer;
 use pinflow_sql::catalog::{CatalogRelation, RelationCatalog};
 use pinflow_sql::datum::{Datum, SqlType};
 use pinflow_sql::expr::{ExprKind, ScalarExpr};
+use pinflow_sql::incremental::{PartEstimate, StateEstimate};
 use pinflow_sql::split::{MaintainedPlan, ScanSpec};
 
 /// The length of texts that a value holds itself, bytes. Longer ones are stored beside it.
@@ -36,6 +38,70 @@ pub(super) struct MemoryEstimate {
     pub(super) bytes_per_ind: u64,
     /// What operators hold besides: for a question on the general path.
     pub(super) state: Vec<StatePart>,
+    /// The estimated size of a row of the answer, bytes in each copy.
+    pub(super) bytes_per_answer_row: u64,
+    /// What is held in all: over given tables, or for a given number of `ind`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) total: Option<MemoryTotal>,
+}
+
+/// How often a run holds the rows of an answer: for readers, for durable reads if it has tables, and for stdout.
+pub(super) const ANSWER_COPIES: u64 = 3;
+
+/// What is held for a question in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct MemoryTotal {
+    /// Whether it was measured over rows. Otherwise it is estimated.
+    pub(super) is_measured: bool,
+    /// Different `ind`.
+    pub(super) inds: u64,
+    /// Groups, partitions and keys of joins.
+    pub(super) groups: u64,
+    /// Rows and values that are held.
+    pub(super) rows: u64,
+    /// The size of these, and of the columns that are held for the question, bytes.
+    pub(super) held_bytes: u64,
+    /// Rows of the answer.
+    pub(super) answer_rows: u64,
+    /// The size of the answer, bytes in each copy.
+    pub(super) answer_bytes: u64,
+}
+
+impl MemoryTotal {
+    /// What is held in a run with tables, bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.held_bytes + ANSWER_COPIES * self.answer_bytes
+    }
+}
+
+impl MemoryEstimate {
+    /// Adds what the operators hold, and the size of the answer.
+    pub(super) fn add_state(&mut self, estimate: &StateEstimate) {
+        self.state = state_parts(estimate);
+        self.bytes_per_answer_row = answer_bytes(estimate, MANY_ROWS) / MANY_ROWS as u64;
+    }
+}
+
+/// The size of lists and trees is given for this many rows.
+const MANY_ROWS: usize = 1_000;
+
+fn answer_bytes(estimate: &StateEstimate, rows: usize) -> u64 {
+    LiveAnswer::bytes_of_rows(rows, rows.saturating_mul(estimate.answer.row_bytes)) as u64
+}
+
+/// Estimates what is held in all for this many `ind`, each with a row of every relation, that make so many groups.
+pub(super) fn estimate_total(memory: &MemoryEstimate, estimate: &StateEstimate, inds: u64, groups: u64) -> MemoryTotal {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let rows = estimate.answer.rows(count(groups), count(inds));
+    MemoryTotal {
+        is_measured: false,
+        inds,
+        groups,
+        rows: inds,
+        held_bytes: estimate.bytes(count(groups), count(inds)) as u64 + inds.saturating_mul(memory.bytes_per_ind),
+        answer_rows: rows as u64,
+        answer_bytes: answer_bytes(estimate, rows),
+    }
 }
 
 /// What one operator holds: `groups · bytes_per_group + rows · bytes_per_row`.
@@ -51,24 +117,25 @@ pub(super) struct StatePart {
 }
 
 /// Estimates what the operators of a question hold.
-pub(super) fn estimate_state(plan: &MaintainedPlan, catalog: &RelationCatalog) -> Vec<StatePart> {
-    let owned_bytes = |relation: usize, expr: &ScalarExpr| {
+pub(super) fn estimate_state(plan: &MaintainedPlan, catalog: &RelationCatalog) -> StateEstimate {
+    plan.estimate_state(&|relation: usize, expr: &ScalarExpr| {
         let columns = catalog.relations.get(relation).map_or(&[][..], |known| known.columns);
         let text = match &expr.kind {
             ExprKind::Column(index) => columns.get(*index).map_or(0, |column| usual_text_bytes(column.name)),
             _ => COMPUTED_TEXT_BYTES,
         };
         usize::try_from(value_bytes(expr.ty, text) - VALUE_BYTES).unwrap_or(usize::MAX)
-    };
-    let parts = plan.estimate_state(&owned_bytes).parts.into_iter();
+    })
+}
+
+fn state_parts(estimate: &StateEstimate) -> Vec<StatePart> {
     let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-    parts
-        .map(|part| StatePart {
-            holds: part.operator,
-            bytes_per_group: size(part.group_bytes),
-            bytes_per_row: size(part.row_bytes()),
-        })
-        .collect()
+    let part = |part: &PartEstimate| StatePart {
+        holds: part.operator,
+        bytes_per_group: size(part.group_bytes),
+        bytes_per_row: size(part.row_bytes()),
+    };
+    estimate.parts.iter().map(part).collect()
 }
 
 /// A column, or what is computed of columns, that is held for a question.

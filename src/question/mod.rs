@@ -6,6 +6,7 @@ mod error;
 mod explain;
 mod flags;
 mod live;
+mod measured_memory;
 mod memory_estimate;
 mod render;
 mod try_question;
@@ -34,7 +35,7 @@ use pinflow_dataflows::questions::{QuestionName, QuestionSet};
 /// If a question cannot be read or is wrong, tables cannot be read, or the output cannot be written.
 pub async fn run(args: QuestionArgs, out: &mut (dyn Write + Send)) -> Result<(), QuestionCommandError> {
     match args.command {
-        QuestionSubcommand::Explain(args) => explain_files(&args, out),
+        QuestionSubcommand::Explain(args) => explain_files(&args, out).await,
         QuestionSubcommand::Try(args) => {
             let text = read_question(&args.file)?;
             try_question::run(text, args, out).await
@@ -58,18 +59,28 @@ fn read_question(path: &Path) -> Result<QuestionText, QuestionCommandError> {
 }
 
 /// Explains every question. Problems of all of them are reported together.
-fn explain_files(args: &args::ExplainArgs, out: &mut dyn Write) -> Result<(), QuestionCommandError> {
-    let options = args.rankings.graph_options();
-    let (mut explained, mut wrong) = (Vec::new(), Vec::new());
+async fn explain_files(args: &args::ExplainArgs, out: &mut (dyn Write + Send)) -> Result<(), QuestionCommandError> {
+    let options = args.graph_options();
+    let (mut compiled, mut wrong) = (Vec::new(), Vec::new());
     for path in &args.files {
         let text = read_question(path)?;
         match compile_text(&text, &options) {
-            Ok(question) => explained.push(explain_question(&question)),
+            Ok(question) => compiled.push(question),
             Err(error) => wrong.push(error),
         }
     }
     if !wrong.is_empty() {
         return Err(QuestionCommandError::Wrong(wrong));
+    }
+    let mut explained: Vec<_> = compiled.iter().map(explain_question).collect();
+    for (explanation, question) in explained.iter_mut().zip(&compiled) {
+        if let Some(inds) = args.inds {
+            explanation.estimate_total(question, inds, args.groups);
+        }
+        if let Some(tables) = &args.tables {
+            let measured = measured_memory::measure_over_tables(question, options, tables, &args.reading).await?;
+            explanation.set_measured(measured);
+        }
     }
     Ok(render::write_explanations(&explained, args.format, out)?)
 }

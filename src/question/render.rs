@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{ExplainFormat, QuestionFormat};
 use super::explain::{ExplainedColumn, MaintenancePath, QuestionExplanation};
-use super::memory_estimate::{EstimatedColumn, StatePart};
+use super::memory_estimate::{ANSWER_COPIES, EstimatedColumn, MemoryTotal, StatePart};
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
@@ -84,7 +84,27 @@ fn write_memory(explanation: &QuestionExplanation, out: &mut dyn Write) -> io::R
     if !memory.state.is_empty() {
         writeln!(out, "\nmemory for groups and rows (an estimate)")?;
     }
-    memory.state.iter().try_for_each(|part| write_state(part, out))
+    memory.state.iter().try_for_each(|part| write_state(part, out))?;
+    writeln!(out, "\nmemory of the answer (an estimate)")?;
+    let bytes = memory.bytes_per_answer_row;
+    writeln!(
+        out,
+        "  each row       {bytes} bytes, for readers, for durable reads if there are tables, and for stdout"
+    )?;
+    memory.total.as_ref().map_or(Ok(()), |total| write_total(total, out))
+}
+
+fn write_total(total: &MemoryTotal, out: &mut dyn Write) -> io::Result<()> {
+    let MemoryTotal { is_measured, inds, groups, rows, held_bytes, answer_rows, answer_bytes } = total;
+    match is_measured {
+        true => writeln!(out, "\nmemory over these tables, with {inds} ind (measured)")?,
+        false => writeln!(out, "\nmemory with {inds} ind and {groups} groups (an estimate)")?,
+    }
+    let held = if *is_measured { format!(", {groups} groups, {rows} rows and values") } else { String::new() };
+    writeln!(out, "  held           {}{held}", format_bytes(*held_bytes))?;
+    let answer = format_bytes(*answer_bytes);
+    writeln!(out, "  answer         {answer} for {answer_rows} rows, {ANSWER_COPIES} times in a run with tables")?;
+    writeln!(out, "  in all         about {}", format_bytes(total.bytes()))
 }
 
 fn write_state(part: &StatePart, out: &mut dyn Write) -> io::Result<()> {
@@ -95,6 +115,20 @@ fn write_state(part: &StatePart, out: &mut dyn Write) -> io::Result<()> {
         (0, row) => writeln!(out, " {row} bytes for each row"),
         (group, row) => writeln!(out, " {group} bytes for each group, and {row} for each different row in it"),
     }
+}
+
+/// A size to read.
+fn format_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
+    let mut size = bytes as f64;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while size >= 1024.0
+        && let Some(next) = units.next()
+    {
+        (size, unit) = (size / 1024.0, *next);
+    }
+    if bytes < 1024 { format!("{bytes} {unit}") } else { format!("{size:.1} {unit}") }
 }
 
 /// Prints an answer; at most `limit` rows of it.

@@ -16,7 +16,7 @@ use pinflow_sql::plan::{BoundQuestion, QueryPlan};
 use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
 use pinflow_terminal::write_error_line;
 
-use super::args::TryArgs;
+use super::args::{ReadingFlags, TryArgs};
 use super::error::QuestionCommandError;
 use super::memory_estimate::columns_read;
 use super::render;
@@ -59,6 +59,11 @@ impl ReadRelations {
     pub(crate) fn row_count(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
     }
+
+    /// The rows, by relation of the catalog.
+    pub(super) fn into_rows(self) -> Vec<Vec<Row>> {
+        self.0
+    }
 }
 
 impl RelationRows for ReadRelations {
@@ -79,36 +84,48 @@ pub(super) async fn run(
     let options = args.graph_options();
     let question = compile_text(&text, &options).map_err(|error| QuestionCommandError::Wrong(vec![error]))?;
     let bound = question.bound;
-    let location = connect_location(&args).await?;
-    let tables = inspect_whole_tables(&location).await?;
+    let tables = open_tables(&args.tables, &args.reading).await?;
     let begun = Instant::now();
     let asked = Arc::clone(&bound);
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut reported = Instant::now();
-        answer_question(&asked, &tables, options.duplicates, |rows, table| {
-            if reported.elapsed() >= PROGRESS_INTERVAL {
-                write_error_line(&format!("read {rows} rows of {table}"));
-                reported = Instant::now();
-            }
-        })
-    });
+    let answer =
+        tokio::task::spawn_blocking(move || answer_question(&asked, &tables, options.duplicates, report_rows()));
     let answer = answer.await.map_err(|panic| QuestionCommandError::Panicked(panic.to_string()))??;
     report_effort(&answer, args.limit, begun.elapsed());
     Ok(render::write_answer(&text, &bound, &answer, (args.limit, args.output_format()), out)?)
 }
 
+/// Reports on stderr how far the tables are read.
+pub(super) fn report_rows() -> impl FnMut(u64, Table) {
+    let mut reported = Instant::now();
+    move |rows, table| {
+        if reported.elapsed() >= PROGRESS_INTERVAL {
+            write_error_line(&format!("read {rows} rows of {table}"));
+            reported = Instant::now();
+        }
+    }
+}
+
+/// Finds the tables and what they contain now.
+pub(super) async fn open_tables(
+    tables: &Path,
+    reading: &ReadingFlags,
+) -> Result<Vec<TableContents>, QuestionCommandError> {
+    let location = connect_location(tables, reading).await?;
+    Ok(inspect_whole_tables(&location).await?)
+}
+
 /// Connects to the location of the tables.
-async fn connect_location(args: &TryArgs) -> Result<Location, QuestionCommandError> {
-    let connection = match &args.connection {
+async fn connect_location(tables: &Path, reading: &ReadingFlags) -> Result<Location, QuestionCommandError> {
+    let connection = match &reading.connection {
         Some(path) => storage_connection(path)?,
         None => StorageConnection::default(),
     };
     // A path that is not UTF-8 can only be a folder.
-    let target = match args.tables.to_str() {
+    let target = match tables.to_str() {
         Some(text) => {
             LocationSpec::parse(text, Path::new(""), "--tables").map_err(|what| StorageError::Invalid(vec![what]))?
         }
-        None => LocationSpec::Folder(args.tables.clone()),
+        None => LocationSpec::Folder(tables.to_owned()),
     };
     Ok(Location::connect(&target, &connection).await?)
 }

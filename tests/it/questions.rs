@@ -205,6 +205,41 @@ fn explanation_shows_columns_order_plan_and_memory() {
 }
 
 #[test]
+fn memory_is_estimated_for_a_number_of_inds_and_measured_over_tables() {
+    let place = create_temp_dir();
+    write_small_tables(place.path());
+    write(place.path(), "titles.sql", "SELECT category, title, count(*) AS pins FROM pin GROUP BY category, title");
+    write(
+        place.path(),
+        "categories.sql",
+        "SELECT category, count(*) AS pins FROM pin WHERE category <> '' GROUP BY category",
+    );
+    let explain = |file: &str, more: &[&str]| {
+        let mut command = pinflow(["question", "explain", file]);
+        stdout_of(command.args(more).current_dir(place.path()))
+    };
+    let total = |file: &str, more: &[&str]| -> Value {
+        let text = explain(file, &[more, &["--format", "json"]].concat());
+        serde_json::from_str::<Value>(&text).unwrap()["memory"]["total"].clone()
+    };
+    let estimated = total("titles.sql", &["--inds", "1000", "--groups", "40"]);
+    assert_eq!((&estimated["is_measured"], &estimated["answer_rows"]), (&json!(false), &json!(40)), "{estimated}");
+    let more = total("titles.sql", &["--inds", "1000"]);
+    assert_eq!(more["groups"], 1_000);
+    assert!(more["held_bytes"].as_u64() > estimated["held_bytes"].as_u64(), "{more}");
+    for (file, groups) in [("titles.sql", 3), ("categories.sql", 2)] {
+        let measured = total(file, &["--tables", "data"]);
+        assert_eq!((&measured["is_measured"], &measured["inds"]), (&json!(true), &json!(3)), "{measured}");
+        assert_eq!((&measured["groups"], &measured["answer_rows"]), (&json!(groups), &json!(groups)), "{measured}");
+        assert!(measured["held_bytes"].as_u64() > Some(0) && measured["answer_bytes"].as_u64() > Some(0), "{measured}");
+    }
+    let text = explain("titles.sql", &["--tables", "data"]);
+    for part in ["memory of the answer", "memory over these tables, with 3 ind (measured)", "3 groups", "for 3 rows"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
+
+#[test]
 fn every_problem_of_every_question_is_reported_with_its_place() {
     let place = create_temp_dir();
     write(place.path(), "one.sql", "SELECT follower_cnt,\n  now() AS at\nFROM pin");

@@ -53,8 +53,11 @@ fn fits_aggregate(call: &AggregateCall, columns: &[SqlType]) -> bool {
 
 fn fits_window(call: &WindowCall, columns: &[SqlType]) -> bool {
     match &call.function {
-        WindowFunction::Offset { value, default, .. } => fits(value, columns) && fits(default, columns),
-        WindowFunction::FirstValue(value, _)
+        WindowFunction::Offset { value, default, .. } | WindowFunction::KnownOffset { value, default, .. } => {
+            fits(value, columns) && fits(default, columns)
+        }
+        WindowFunction::KnownValue { value, .. }
+        | WindowFunction::FirstValue(value, _)
         | WindowFunction::LastValue(value, _)
         | WindowFunction::NthValue(value, ..) => fits(value, columns),
         WindowFunction::Aggregate(call, _) => fits_aggregate(call, columns),

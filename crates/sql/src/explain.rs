@@ -228,6 +228,7 @@ fn print_aggregate(call: &AggregateCall, names: &[String]) -> String {
         AggregateFunction::StringAgg => "string_agg",
         AggregateFunction::ArgMax => "arg_max",
         AggregateFunction::ArgMin => "arg_min",
+        AggregateFunction::OfPairs(function) => function.name(),
     };
     let mut inside: String =
         call.arguments.iter().map(|argument| print_expr(argument, names)).collect::<Vec<_>>().join(", ");
@@ -257,6 +258,18 @@ fn print_window(call: &WindowCall, names: &[String]) -> String {
             format!("lag({}, {})", print_expr(value, names), distance.unsigned_abs())
         }
         WindowFunction::Offset { value, distance, .. } => format!("lead({}, {distance})", print_expr(value, names)),
+        WindowFunction::KnownOffset { value, distance, .. } => {
+            let name = if *distance < 0 { "lag" } else { "lead" };
+            format!("{name}({}, {}) ignoring nulls", print_expr(value, names), distance.unsigned_abs())
+        }
+        WindowFunction::KnownValue { value, place, frame } => {
+            let (value, frame) = (print_expr(value, names), print_frame(*frame));
+            match place {
+                1 => format!("first_value({value}) ignoring nulls{frame}"),
+                -1 => format!("last_value({value}) ignoring nulls{frame}"),
+                place => format!("nth_value({value}, {place}) ignoring nulls{frame}"),
+            }
+        }
         WindowFunction::FirstValue(value, frame) => {
             format!("first_value({}){}", print_expr(value, names), print_frame(*frame))
         }

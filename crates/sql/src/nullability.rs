@@ -190,7 +190,9 @@ fn is_nullable_aggregate(call: &AggregateCall, has_keys: bool, input: &NullFacts
     use AggregateFunction as F;
     match call.function {
         F::Count | F::CountRows => false,
-        F::Sum | F::StddevSample | F::StddevPopulation | F::VarianceSample | F::VariancePopulation => true,
+        F::Sum | F::StddevSample | F::StddevPopulation | F::VarianceSample | F::VariancePopulation | F::OfPairs(_) => {
+            true
+        }
         // The difference of two doubles can be too great, that of two longs cannot.
         F::PercentileCont if !call.arguments.first().is_some_and(is_cast_long) => true,
         F::Avg
@@ -219,6 +221,8 @@ fn is_nullable_window(function: &WindowFunction) -> bool {
         | WindowFunction::Ntile(_) => false,
         WindowFunction::Aggregate(call, _) => !is_count(call.function),
         WindowFunction::Offset { .. }
+        | WindowFunction::KnownOffset { .. }
+        | WindowFunction::KnownValue { .. }
         | WindowFunction::FirstValue(..)
         | WindowFunction::LastValue(..)
         | WindowFunction::NthValue(..) => true,

@@ -211,6 +211,48 @@ pub enum AggregateFunction {
     ArgMax,
     /// `arg_min(x, y)`, `min_by(x, y)`, likewise with the least y.
     ArgMin,
+    /// An aggregate of pairs of doubles `(y, x)`. Rows of which one is null do not count. Double.
+    OfPairs(PairFunction),
+}
+
+/// An aggregate of pairs of numbers. With n pairs, `Sxy = n·Σxy − Σx·Σy`, `Sxx = n·Σx² − (Σx)²`, and `Syy` likewise: all are
+/// exact, and each result is rounded once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PairFunction {
+    /// `covar_pop(y, x)`: `Sxy / n²`.
+    CovariancePopulation,
+    /// `covar_samp(y, x)`: `Sxy / (n·(n − 1))`; null for fewer than two pairs.
+    CovarianceSample,
+    /// `corr(y, x)`: the square root of `regr_r2`, with the sign of `Sxy`; null if all `x` or all `y` are equal.
+    Correlation,
+    /// `regr_slope(y, x)`: `Sxy / Sxx`; null if all `x` are equal.
+    Slope,
+    /// `regr_intercept(y, x)`: `(Σy·Σx² − Σx·Σxy) / Sxx`; null if all `x` are equal.
+    Intercept,
+    /// `regr_r2(y, x)`: `Sxy² / (Sxx·Syy)`; null if all `x` are equal, else 1 if all `y` are.
+    Determination,
+}
+
+impl PairFunction {
+    /// All of them, with their names.
+    pub(crate) const ALL: [(&'static str, PairFunction); 6] = [
+        ("covar_pop", PairFunction::CovariancePopulation),
+        ("covar_samp", PairFunction::CovarianceSample),
+        ("corr", PairFunction::Correlation),
+        ("regr_slope", PairFunction::Slope),
+        ("regr_intercept", PairFunction::Intercept),
+        ("regr_r2", PairFunction::Determination),
+    ];
+
+    /// The function of this name, in lower case.
+    pub(crate) fn of_name(name: &str) -> Option<PairFunction> {
+        PairFunction::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, function)| function)
+    }
+
+    /// The name.
+    pub(crate) fn name(self) -> &'static str {
+        PairFunction::ALL.into_iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// A window function.
@@ -256,6 +298,26 @@ pub enum WindowFunction {
     LastValue(ScalarExpr, WindowFrame),
     /// The value in the n-th row of the frame, from 1; null if it has fewer.
     NthValue(ScalarExpr, u64, WindowFrame),
+    /// The value of the row at this distance (negative: before) among those whose value is not null, or the default where
+    /// there is none: `lag(x) IGNORE NULLS`. The row itself does not count, but for the distance 0.
+    KnownOffset {
+        /// The value.
+        value: ScalarExpr,
+        /// The distance in rows whose value is not null.
+        distance: i64,
+        /// The value where there is no such row.
+        default: Box<ScalarExpr>,
+    },
+    /// A value in the frame that is not null: the first one is 1, the last one -1; null if there are fewer.
+    /// `first_value(x) IGNORE NULLS` and the like.
+    KnownValue {
+        /// The value.
+        value: ScalarExpr,
+        /// Its place among the values that are not null: from 1, or from the end if it is negative. Not 0.
+        place: i64,
+        /// The frame.
+        frame: WindowFrame,
+    },
     /// An aggregate over the rows of the frame.
     Aggregate(AggregateCall, WindowFrame),
 }

@@ -174,8 +174,11 @@ pub(crate) fn aggregate_exprs_mut(call: &mut AggregateCall) -> Vec<&mut ScalarEx
 /// All expressions of a window function, to be changed.
 pub(crate) fn window_exprs_mut(call: &mut WindowCall) -> Vec<&mut ScalarExpr> {
     match &mut call.function {
-        WindowFunction::Offset { value, default, .. } => vec![value, default],
-        WindowFunction::FirstValue(value, _)
+        WindowFunction::Offset { value, default, .. } | WindowFunction::KnownOffset { value, default, .. } => {
+            vec![value, default]
+        }
+        WindowFunction::KnownValue { value, .. }
+        | WindowFunction::FirstValue(value, _)
         | WindowFunction::LastValue(value, _)
         | WindowFunction::NthValue(value, ..) => vec![value],
         WindowFunction::Aggregate(call, _) => aggregate_exprs_mut(call),

@@ -288,3 +288,111 @@ SELECT b.label, u.ind FROM user u LEFT JOIN (⟦VALUES (0, 1, 'few'), (1, 9, 'ma
 SELECT ⟦category, is_image_or_video, count(*) AS n, grouping(category) AS c, grouping_id(category, is_image_or_video) AS id FROM pin GROUP BY ROLLUP (category, is_image_or_video)¦category, is_image_or_video, count(*) AS n, 0 AS c, 0 AS id FROM pin GROUP BY 1, 2 UNION ALL SELECT category, NULL, count(*), 0, 1 FROM pin GROUP BY category UNION ALL SELECT NULL, NULL, count(*), 1, 3 FROM pin⟧
 
 SELECT ⟦coalesce(category, CASE WHEN grouping(category) = 1 THEN 'all' END) AS c, count(*) AS n FROM pin GROUP BY CUBE (category) HAVING grouping_id() < 2¦category AS c, count(*) AS n FROM pin GROUP BY category UNION ALL SELECT 'all', count(*) FROM pin⟧
+
+-- Comparisons with all or any values of a subquery.
+
+SELECT u.ind, u.age, ⟦u.age < ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age < q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age < ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age < q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age < ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age < q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age < ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age < q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age < ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age < q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age < ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age < q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age < q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age <= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age <= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age <= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age <= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age <= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <= ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age <= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age > q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age > q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age > q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age > q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age > q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age > ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age > q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age >= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age >= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age >= q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age >= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age >= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age >= ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age >= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age >= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age = q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age = q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age = q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age = q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age = q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age = ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age = q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age = q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age <> q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age <> q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ANY (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND u.age <> q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age <> q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age <> q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age, ⟦u.age <> ALL (SELECT q.follower_count FROM pin q WHERE q.follower_count IS NOT NULL AND q.ind < 3)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND NOT (u.age <> q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.follower_count IS NOT NULL AND q.ind < 3) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧ AS found FROM user u
+
+SELECT u.ind, u.age FROM user u WHERE ⟦u.age > ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age > q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧
+
+SELECT u.ind, u.age FROM user u WHERE NOT (⟦u.age > ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age > q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age > q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧)
+
+SELECT u.ind, u.age FROM user u WHERE ⟦u.age <= ALL (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND NOT (u.age <= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧
+
+SELECT u.ind, u.age FROM user u WHERE NOT (⟦u.age <= ALL (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND NOT (u.age <= q.follower_count)) THEN 0 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <= q.follower_count) IS NULL) THEN NULL ELSE 1 END⟧)
+
+SELECT u.ind, u.age FROM user u WHERE ⟦u.age <> ANY (SELECT q.follower_count FROM pin q WHERE q.ind > 1)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND u.age <> q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind > 1) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧
+
+SELECT u.ind, u.age FROM user u WHERE NOT (⟦u.age <> ANY (SELECT q.follower_count FROM pin q WHERE q.ind = u.ind)¦CASE WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND u.age <> q.follower_count) THEN 1 WHEN EXISTS (SELECT 1 FROM pin q WHERE (q.ind = u.ind) AND (u.age <> q.follower_count) IS NULL) THEN NULL ELSE 0 END⟧)
+
+-- Pairs of numbers.
+
+SELECT category, covar_pop(follower_count, ind) AS c, covar_samp(ind, follower_count) AS s, regr_slope(follower_count, ind) AS m, regr_intercept(follower_count, ind) AS b FROM pin GROUP BY category
+
+SELECT ⟦regr_count(follower_count, ind)¦count(follower_count)⟧ AS n, ⟦regr_avgx(follower_count, ind)¦avg(ind) FILTER (WHERE follower_count IS NOT NULL)⟧ AS x, ⟦regr_avgy(follower_count, ind)¦avg(follower_count)⟧ AS y, round(regr_r2(follower_count, ind), 9) AS r, round(corr(ind, follower_count) FILTER (WHERE ind > 1), 9) AS c FROM pin
+
+-- Windows that ignore nulls.
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦lag(f) IGNORE NULLS OVER (ORDER BY n)¦(SELECT q.f FROM r q WHERE q.n < r.n AND q.f IS NOT NULL ORDER BY q.n DESC LIMIT 1)⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦lead(f, 2, -1) IGNORE NULLS OVER (ORDER BY n)¦coalesce((SELECT q.f FROM r q WHERE q.n > r.n AND q.f IS NOT NULL ORDER BY q.n LIMIT 1 OFFSET 1), -1)⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦lag(f, 0) IGNORE NULLS OVER (ORDER BY n)¦f⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦first_value(f) IGNORE NULLS OVER (ORDER BY n DESC)¦(SELECT q.f FROM r q WHERE q.n >= r.n AND q.f IS NOT NULL ORDER BY q.n DESC LIMIT 1)⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦last_value(f) IGNORE NULLS OVER (ORDER BY n)¦(SELECT q.f FROM r q WHERE q.n <= r.n AND q.f IS NOT NULL ORDER BY q.n DESC LIMIT 1)⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦last_value(f) IGNORE NULLS OVER (ORDER BY n ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)¦(SELECT q.f FROM r q WHERE q.n BETWEEN r.n - 2 AND r.n + 1 AND q.f IS NOT NULL ORDER BY q.n DESC LIMIT 1)⟧ AS v FROM r
+
+WITH r AS (SELECT ind, follower_count AS f, category AS c, row_number() OVER (ORDER BY ind, follower_count ~, category ~) AS n FROM pin) SELECT n, f, ⟦nth_value(f, 2) IGNORE NULLS OVER (PARTITION BY c ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)¦(SELECT q.f FROM r q WHERE q.c IS r.c AND q.f IS NOT NULL ORDER BY q.n LIMIT 1 OFFSET 1)⟧ AS v FROM r

@@ -91,6 +91,15 @@ impl AnswerCell {
         matches!(self, AnswerCell::Null)
     }
 
+    /// The size in memory, with what a text has on the heap, bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let heap = match self {
+            AnswerCell::Text(text) if text.is_heap_allocated() => text.capacity(),
+            _ => 0,
+        };
+        size_of::<AnswerCell>() + heap
+    }
+
     /// The position of the cell's type in the order of cells. Null comes last.
     fn type_rank(&self) -> u8 {
         match self {

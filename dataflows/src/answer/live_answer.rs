@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::{AnswerColumn, AnswerRow, AnswerSchema};
+use pinflow_sql::incremental::tree_bytes;
+
+use super::{AnswerCell, AnswerColumn, AnswerRow, AnswerSchema};
 
 /// A change does not fit the answer: an earlier change was lost or repeated, so the answer is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +92,19 @@ impl LiveAnswer {
     #[must_use]
     pub fn row_count(&self) -> usize {
         self.row_count
+    }
+
+    /// The size in memory, bytes: exact but for the nodes of the tree, and for what the allocator adds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let rows = self.rows.keys().map(|listed| listed.row.0.iter().map(AnswerCell::held_bytes).sum::<usize>());
+        LiveAnswer::bytes_of_rows(self.rows.len(), rows.sum())
+    }
+
+    /// The size of an answer with this many different rows, whose cells have this many bytes in all.
+    #[must_use]
+    pub fn bytes_of_rows(rows: usize, cell_bytes: usize) -> usize {
+        tree_bytes(rows, size_of::<(ListedRow, i64)>()) + cell_bytes
     }
 
     /// The rows in listing order, each as often as it is there.

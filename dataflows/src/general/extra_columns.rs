@@ -6,7 +6,7 @@
 //! Values are known by the index of their column. All workers give a column the same index, because they add and drop
 //! questions in the same order. The index of a column that is dropped is used again by a later one, so that rows do not
 //! get wider and wider. No value is taken for another: rows of an epoch are applied after the commands of that epoch and
-//! before those of the next, and what is held of a dropped column is removed before its index is used again.
+//! before those of the next, and what a key holds of a dropped column is removed before it gets a value of the later one.
 
 use std::rc::Rc;
 

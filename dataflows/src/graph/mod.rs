@@ -10,6 +10,7 @@
 //! There are two exchanges, and two operators that wait until an epoch is complete on all workers: the joins (with
 //! `duplicates = "latest"`) and the aggregates. Everything between them streams.
 
+mod measured_question;
 mod question_programs;
 mod running_questions;
 mod state_sizes;
@@ -28,6 +29,7 @@ pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, Unkn
 pub use crate::answer::{AnswerChange, DisposeState};
 pub use crate::options::{DuplicatePolicy, GraphOptions};
 pub use crate::questions::{FillProgress, QuestionSet, QuestionUsage};
+pub use measured_question::{MeasuredQuestion, measure_question};
 pub use state_sizes::{StateSize, StateSizes};
 
 use self::question_programs::QuestionPrograms;

@@ -29,6 +29,12 @@ impl QuestionSet {
         QuestionSet { questions, next_id: BUILT_IN.len() as u32 }
     }
 
+    /// The set of one question, and its id.
+    pub(crate) fn of_one(question: Question) -> (QuestionSet, QuestionId) {
+        let id = QuestionId::new(0);
+        (QuestionSet { questions: Arc::new([(id, Arc::new(question))]), next_id: 1 }, id)
+    }
+
     /// The set with one more question, and its id.
     ///
     /// # Errors

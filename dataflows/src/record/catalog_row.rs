@@ -1,8 +1,10 @@
 //! The values of cleaned rows, by column of the catalog.
 
+use std::borrow::Cow;
+
 use pinflow_sql::datum::Datum;
 
-use super::{Geo, Lineage, Pin, User};
+use super::{Geo, Ind, Lineage, Micros, Pin, User};
 
 /// A cleaned row whose values can be read by column of its relation in [`POSTS`](pinflow_sql::catalog::POSTS).
 pub trait CatalogRow {
@@ -68,6 +70,71 @@ impl CatalogRow for User<'_> {
     }
 }
 
+/// The value of a column, if the row has one.
+fn column(row: &[Datum], index: usize) -> &Datum {
+    row.get(index).unwrap_or(&Datum::Null)
+}
+
+fn key_of(row: &[Datum]) -> Ind {
+    long_of(row, 0).unwrap_or_default().cast_unsigned()
+}
+
+fn text_of(row: &[Datum], index: usize) -> Option<Cow<'_, str>> {
+    if let Datum::Text(text) = column(row, index) { Some(Cow::Borrowed(text)) } else { None }
+}
+
+fn long_of(row: &[Datum], index: usize) -> Option<i64> {
+    if let Datum::Long(value) = column(row, index) { Some(*value) } else { None }
+}
+
+fn time_of(row: &[Datum], index: usize) -> Option<Micros> {
+    if let Datum::Time(micros) = column(row, index) { Some(*micros) } else { None }
+}
+
+impl<'a> Pin<'a> {
+    /// The row with these values, by column of the catalog. Values of other types count as null.
+    #[must_use]
+    pub fn from_values(row: &'a [Datum]) -> Pin<'a> {
+        Pin {
+            ind: key_of(row),
+            unique_id: text_of(row, 1),
+            title: text_of(row, 2),
+            description: text_of(row, 3),
+            follower_count: long_of(row, 4),
+            poster_name: text_of(row, 5),
+            tag_list: text_of(row, 6),
+            is_image_or_video: text_of(row, 7),
+            image_src: text_of(row, 8),
+            save_location: text_of(row, 9),
+            category: text_of(row, 10),
+        }
+    }
+}
+
+impl<'a> Geo<'a> {
+    /// The row with these values, by column of the catalog. Values of other types count as null.
+    #[must_use]
+    pub fn from_values(row: &'a [Datum]) -> Geo<'a> {
+        let coordinates = match column(row, 2) {
+            Datum::List(pair) => match **pair {
+                [Datum::Double(latitude), Datum::Double(longitude)] => Some([latitude, longitude]),
+                _ => None,
+            },
+            _ => None,
+        };
+        Geo { ind: key_of(row), country: text_of(row, 1), coordinates, timestamp: time_of(row, 3) }
+    }
+}
+
+impl<'a> User<'a> {
+    /// The row with these values, by column of the catalog. Values of other types count as null.
+    #[must_use]
+    pub fn from_values(row: &'a [Datum]) -> User<'a> {
+        let age = long_of(row, 2).and_then(|age| u8::try_from(age).ok());
+        User { ind: key_of(row), user_name: text_of(row, 1), age, date_joined: time_of(row, 3) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use pinflow_sql::catalog::POSTS;
@@ -100,6 +167,12 @@ mod tests {
                 assert_eq!(row.value(&lineage, index).sql_type(), column.ty, "{}.{}", relation.name, column.name);
             }
         }
+        let values =
+            rows.map(|row| (0..POSTS.relations[0].columns.len()).map(|column| row.value(&lineage, column)).collect());
+        let [pin_values, geo_values, user_values]: [Vec<Datum>; 3] = values;
+        assert_eq!(Pin::from_values(&pin_values), pin);
+        assert_eq!(Geo::from_values(&geo_values), geo);
+        assert_eq!(User::from_values(&user_values), user);
         let named = |relation: usize, row: &dyn CatalogRow, name: &str| {
             row.value(&lineage, POSTS.relations[relation].column(name).expect("a column"))
         };

@@ -5,7 +5,7 @@ use sqlparser::ast::Expr as Ast;
 use crate::calls::coerce as cast_to;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{ExprKind, ScalarExpr};
-use crate::plan::{AggregateCall, AggregateFunction as Function, SortKey};
+use crate::plan::{AggregateCall, AggregateFunction as Function, PairFunction, SortKey};
 use crate::rewrite::{literal_value, make_and, make_case, make_is_not_null};
 
 use super::coerce::coerce_to;
@@ -74,8 +74,14 @@ impl<'a> QuestionBinder<'a> {
             "stddev_pop" => self.bind_of_type(call, Function::StddevPopulation, SqlType::Double, clause),
             "var_samp" => self.bind_of_type(call, Function::VarianceSample, SqlType::Double, clause),
             "var_pop" => self.bind_of_type(call, Function::VariancePopulation, SqlType::Double, clause),
+            "regr_count" => self.bind_regression_count(call, clause),
+            "regr_avgx" => self.bind_regression_mean(call, 1, clause),
+            "regr_avgy" => self.bind_regression_mean(call, 0, clause),
             "sum" => self.bind_number_aggregate(call, Function::Sum, clause),
-            _ => self.bind_number_aggregate(call, Function::Avg, clause),
+            name => match PairFunction::of_name(name) {
+                Some(function) => self.bind_pair_aggregate(call, function, clause),
+                None => self.bind_number_aggregate(call, Function::Avg, clause),
+            },
         };
         let mut bound = bound?;
         if let Some(filter) = filter? {
@@ -97,7 +103,7 @@ impl<'a> QuestionBinder<'a> {
         Ok(bound)
     }
 
-    fn make_call(function: Function, arguments: Vec<ScalarExpr>, ty: SqlType) -> AggregateCall {
+    pub(super) fn make_call(function: Function, arguments: Vec<ScalarExpr>, ty: SqlType) -> AggregateCall {
         AggregateCall { function, arguments, distinct: false, filter: None, order: Vec::new(), ty }
     }
 
@@ -406,7 +412,7 @@ impl<'a> QuestionBinder<'a> {
     }
 }
 
-fn argument_message(name: &str, wanted: SqlType, found: SqlType, argument: &Ast) -> String {
+pub(super) fn argument_message(name: &str, wanted: SqlType, found: SqlType, argument: &Ast) -> String {
     let text = super::expr_text(argument);
     let wanted = match wanted {
         SqlType::Double | SqlType::Long => "a number",

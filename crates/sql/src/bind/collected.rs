@@ -8,7 +8,7 @@ use super::functions::CallParts;
 use super::{BindResult, ClauseKind, QuestionBinder};
 
 /// The names that are suggested for a misspelt one.
-pub(super) const AGGREGATE_NAMES: [&str; 19] = [
+pub(super) const AGGREGATE_NAMES: [&str; 23] = [
     "count",
     "count_if",
     "sum",
@@ -28,6 +28,10 @@ pub(super) const AGGREGATE_NAMES: [&str; 19] = [
     "arg_max",
     "arg_min",
     "any_value",
+    "covar_pop",
+    "covar_samp",
+    "regr_slope",
+    "regr_intercept",
 ];
 
 /// The one name that this project uses for an aggregate of several names. `None` if it is no aggregate.
@@ -56,6 +60,15 @@ pub(super) fn aggregate_name(name: &str) -> Option<&'static str> {
         "arg_max" | "max_by" | "argmax" => "arg_max",
         "arg_min" | "min_by" | "argmin" => "arg_min",
         "any_value" | "first" | "last" | "arbitrary" | "some_value" => "any_value",
+        "corr" => "corr",
+        "covar_pop" => "covar_pop",
+        "covar_samp" => "covar_samp",
+        "regr_slope" => "regr_slope",
+        "regr_intercept" => "regr_intercept",
+        "regr_r2" => "regr_r2",
+        "regr_count" => "regr_count",
+        "regr_avgx" => "regr_avgx",
+        "regr_avgy" => "regr_avgy",
         _ => return None,
     })
 }
@@ -66,21 +79,20 @@ fn refused_aggregate(name: &str) -> Option<String> {
         "collect_list" | "collect_set" | "array_agg" | "list" | "array_concat_agg" => {
             format!("{name} makes a list, and an answer has single values; string_agg(x, ', ') joins texts")
         }
-        "corr" => format!(
-            "{name} is not maintained; over rows that have both it is \
-             (avg(x * y) - avg(x) * avg(y)) / (stddev_pop(x) * stddev_pop(y))"
-        ),
-        "covar_pop" => format!("{name} is not maintained; over rows that have both it is avg(x * y) - avg(x) * avg(y)"),
-        "regr_slope" => format!(
-            "{name}(y, x) is not maintained; over rows that have both it is (avg(x * y) - avg(x) * avg(y)) / var_pop(x)"
-        ),
+        "regr_sxy" => format!("{name}(y, x) is not maintained; it is covar_pop(y, x) * regr_count(y, x)"),
+        "regr_sxx" => {
+            format!("{name}(y, x) is not maintained; it is regr_count(y, x) * var_pop(x) FILTER (WHERE y IS NOT NULL)")
+        }
+        "regr_syy" => {
+            format!("{name}(y, x) is not maintained; it is regr_count(y, x) * var_pop(y) FILTER (WHERE x IS NOT NULL)")
+        }
         "product" => format!("{name} is not maintained; of positive numbers it is exp(sum(ln(x)))"),
         "geomean" | "geometric_mean" => format!("{name} is not maintained; it is exp(avg(ln(x)))"),
         "histogram" | "histogram_numeric" | "approx_top_k" => format!(
             "{name} makes a list, and an answer has single values; count rows by value: SELECT x, count(*) … GROUP BY x"
         ),
-        "covar_samp" | "regr_intercept" | "regr_r2" | "regr_count" | "kurtosis" | "skewness" | "entropy" | "mad"
-        | "bit_and" | "bit_or" | "bit_xor" | "checksum" | "reservoir_quantile" => {
+        "kurtosis" | "skewness" | "entropy" | "mad" | "bit_and" | "bit_or" | "bit_xor" | "checksum"
+        | "reservoir_quantile" => {
             format!(
                 "{name} is not maintained; there are count, sum, avg, min, max, median, percentile_cont, mode, stddev and variance"
             )

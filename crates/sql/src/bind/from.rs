@@ -323,15 +323,49 @@ fn unnest_item(factor: &TableFactor) -> Option<UnnestItem<'_>> {
         TableFactor::TableFunction { expr: Ast::Function(function), alias } => {
             (unnest_call(&function.name, &function.args), alias)
         }
+        TableFactor::Derived { lateral: true, subquery, alias, sample: None } => {
+            let ((list, keep_empty), name) = lateral_list(subquery)?;
+            let (relation, column) = unnest_names(alias.as_ref(), name);
+            return Some(UnnestItem { list, relation, column, keep_empty, span: factor.span() });
+        }
         _ => return None,
     };
     let (list, keep_empty) = call?;
-    let relation = alias.as_ref().map_or("unnest".to_owned(), |alias| alias.name.value.clone());
-    let column = alias
-        .as_ref()
-        .and_then(|alias| alias.columns.first())
-        .map_or(relation.clone(), |column| column.name.value.clone());
+    let (relation, column) = unnest_names(alias.as_ref(), None);
     Some(UnnestItem { list, relation, column, keep_empty, span: factor.span() })
+}
+
+/// The names of a list in FROM: of its alias, else that of its column, else `unnest`.
+fn unnest_names(alias: Option<&ast::TableAlias>, column: Option<&ast::Ident>) -> (String, String) {
+    let own = column.map(|column| column.value.clone());
+    let relation = alias.map(|alias| alias.name.value.clone());
+    let renamed = alias.and_then(|alias| alias.columns.first()).map(|column| column.name.value.clone());
+    let unnamed = || "unnest".to_owned();
+    let column = renamed.or_else(|| own.clone()).or_else(|| relation.clone()).unwrap_or_else(unnamed);
+    (relation.or(own).unwrap_or_else(unnamed), column)
+}
+
+/// The list of `LATERAL (SELECT unnest(list) AS name)`, and the name.
+fn lateral_list(query: &ast::Query) -> Option<((&Ast, bool), Option<&ast::Ident>)> {
+    let ast::SetExpr::Select(select) = &*query.body else { return None };
+    let is_plain_query = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+    let has_rows_only = select.from.is_empty()
+        && select.lateral_views.is_empty()
+        && select.selection.is_none()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && matches!(&select.group_by, ast::GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if !(is_plain_query && has_rows_only) {
+        return None;
+    }
+    let (expr, name) = match &select.projection[..] {
+        [ast::SelectItem::UnnamedExpr(expr)] => (expr, None),
+        [ast::SelectItem::ExprWithAlias { expr, alias }] => (expr, Some(alias)),
+        _ => return None,
+    };
+    let Ast::Function(function) = expr else { return None };
+    Some((unnest_call(&function.name, &function.args)?, name))
 }
 
 fn unnest_call<'e>(name: &ObjectName, arguments: &'e FunctionArguments) -> Option<(&'e Ast, bool)> {
@@ -360,12 +394,14 @@ fn refused_factor(factor: &TableFactor) -> String {
             "a sample is not possible, because an answer must follow from the rows; filter with ind % 10 = 0".to_owned()
         }
         TableFactor::Derived { lateral: true, .. } => {
-            "LATERAL subqueries are not possible; join with a subquery that groups, or number its rows with row_number()".to_owned()
+            "a LATERAL subquery can be (SELECT unnest(list) AS name) only; join with a subquery that groups, or number its rows with row_number()".to_owned()
         }
         TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
             format!("`{name}` cannot be read in FROM; name pin, geo, user, a subquery or unnest(list)")
         }
-        TableFactor::UNNEST { .. } => "unnest takes one list, and gives no positions".to_owned(),
+        TableFactor::UNNEST { .. } => {
+            "unnest takes one list, and gives no positions; list[1] is the first element, and list_position(list, x) finds one".to_owned()
+        }
         TableFactor::Pivot { .. } => "PIVOT is not possible; write one aggregate with FILTER for each column".to_owned(),
         TableFactor::Unpivot { .. } => "UNPIVOT is not possible; write one SELECT for each column, with UNION ALL".to_owned(),
         TableFactor::NestedJoin { .. } => "joins in parentheses take no alias; write (SELECT * FROM …) AS name".to_owned(),

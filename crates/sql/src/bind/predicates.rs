@@ -62,8 +62,7 @@ impl<'a> QuestionBinder<'a> {
                 Err(self.report_at(ast, "SIMILAR TO is not possible; write LIKE, or regexp_matches(text, pattern)"))
             }
             Ast::AnyOp { left, compare_op, right, .. } => self.bind_any(ast, left, compare_op, right, clause),
-            Ast::AllOp { .. } => Err(self
-                .report_at(ast, "ALL is not possible; compare with (SELECT max(…) FROM …) or (SELECT min(…) FROM …)")),
+            Ast::AllOp { left, compare_op, right } => self.bind_all_of(ast, left, compare_op, right, clause),
             _ => return None,
         })
     }
@@ -207,7 +206,7 @@ impl<'a> QuestionBinder<'a> {
         Ok(negate_if(found, negated))
     }
 
-    /// `x = ANY(list)`, `x = ANY (SELECT …)`.
+    /// `x = ANY(list)`, `x > ANY (SELECT …)`.
     fn bind_any(
         &mut self,
         ast: &'a Ast,
@@ -219,7 +218,10 @@ impl<'a> QuestionBinder<'a> {
         match (op, right) {
             (BinaryOperator::Eq, Ast::Subquery(query)) => self.bind_in_subquery(left, query, false, clause),
             (BinaryOperator::Eq, list) => self.bind_list_contains(list, left, ast, clause),
-            _ => Err(self.report_at(ast, "ANY is possible with = only; compare with (SELECT max(…) FROM …) instead")),
+            (op, Ast::Subquery(query)) => self.bind_any_of(ast, left, op, query, clause),
+            _ => {
+                Err(self.report_at(ast, "ANY takes a list after = only; compare with list_min(list) or list_max(list)"))
+            }
         }
     }
 

@@ -34,14 +34,14 @@ pub(super) struct AttachedJoin {
 }
 
 /// `x IN (SELECT y …)`, bound.
-struct MembershipTest {
-    plan: QueryPlan,
+pub(super) struct MembershipTest {
+    pub(super) plan: QueryPlan,
     /// How the subquery is tied to the outer query.
-    keys: Vec<(ScalarExpr, ScalarExpr)>,
-    value: ScalarExpr,
-    member: ScalarExpr,
+    pub(super) keys: Vec<(ScalarExpr, ScalarExpr)>,
+    pub(super) value: ScalarExpr,
+    pub(super) member: ScalarExpr,
     /// Whether x or a y can be null.
-    has_nulls: bool,
+    pub(super) has_nulls: bool,
 }
 
 impl<'a> QuestionBinder<'a> {
@@ -175,7 +175,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Joins a subquery to the rows of a clause. Returns the position of its first column.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         plan: QueryPlan,
         keys: Vec<(ScalarExpr, ScalarExpr)>,
@@ -233,7 +233,7 @@ impl<'a> QuestionBinder<'a> {
     }
 
     /// Binds `x IN (SELECT y …)`.
-    fn bind_membership(
+    pub(super) fn bind_membership(
         &mut self,
         subject: &'a Ast,
         query: &'a Query,
@@ -403,16 +403,16 @@ pub(super) fn count_rows() -> AggregateCall {
     }
 }
 
-fn compare_longs(op: CompareOp, one: ScalarExpr, other: ScalarExpr) -> ScalarExpr {
+pub(super) fn compare_longs(op: CompareOp, one: ScalarExpr, other: ScalarExpr) -> ScalarExpr {
     ScalarExpr::condition(ExprKind::Compare(op, Box::new(one), Box::new(other)))
 }
 
-fn or_zero(count: ScalarExpr) -> ScalarExpr {
+pub(super) fn or_zero(count: ScalarExpr) -> ScalarExpr {
     ScalarExpr { kind: ExprKind::Coalesce(vec![count, ScalarExpr::literal(Datum::Long(0))]), ty: SqlType::Long }
 }
 
 /// The inner sides of keys, to be grouped by, and the keys over the groups.
-fn grouping_keys(keys: &[(ScalarExpr, ScalarExpr)]) -> (Vec<ScalarExpr>, Vec<(ScalarExpr, ScalarExpr)>) {
+pub(super) fn grouping_keys(keys: &[(ScalarExpr, ScalarExpr)]) -> (Vec<ScalarExpr>, Vec<(ScalarExpr, ScalarExpr)>) {
     let inner: Vec<ScalarExpr> = keys.iter().map(|(_, inner)| inner.clone()).collect();
     let pairs = keys.iter().enumerate();
     let pairs =

@@ -58,6 +58,11 @@ pub(super) const WINDOW_NAMES: [&str; 12] = [
     "rank_dense",
 ];
 
+/// Whether a window function can leave out nulls.
+fn takes_ignore_nulls(name: &str) -> bool {
+    matches!(name, "lag" | "lead" | "first_value" | "last_value" | "nth_value" | "first" | "last")
+}
+
 /// Whether a name is that of a function that needs OVER.
 pub(super) fn is_window_name(name: &str) -> bool {
     WINDOW_NAMES.contains(&name)
@@ -119,6 +124,7 @@ impl<'a> QuestionBinder<'a> {
         let by_row = match &window.function {
             WindowFunction::RowNumber | WindowFunction::Ntile(_) | WindowFunction::Offset { .. } => true,
             WindowFunction::FirstValue(..) | WindowFunction::LastValue(..) | WindowFunction::NthValue(..) => true,
+            WindowFunction::KnownOffset { .. } | WindowFunction::KnownValue { .. } => true,
             WindowFunction::Aggregate(_, frame) => frame.rows,
             _ => false,
         };
@@ -139,8 +145,10 @@ impl<'a> QuestionBinder<'a> {
             "cume_dist" => Some((WindowFunction::CumeDist, SqlType::Double)),
             _ => None,
         };
-        if call.ignore_nulls {
-            return Err(self.report(call.span, "IGNORE NULLS is not possible; filter the nulls out in a subquery"));
+        if call.ignore_nulls && !takes_ignore_nulls(&call.name) {
+            let message =
+                format!("{} takes no IGNORE NULLS; lag, lead, first_value, last_value and nth_value do", call.name);
+            return Err(self.report(call.span, message));
         }
         if let Some((function, ty)) = numbering {
             if !call.arguments.is_empty() {
@@ -201,7 +209,11 @@ impl<'a> QuestionBinder<'a> {
         };
         let ty = value.ty;
         let distance = if call.name == "lag" { -distance } else { distance };
-        let function = WindowFunction::Offset { value, distance, default: Box::new(default) };
+        let default = Box::new(default);
+        let function = match call.ignore_nulls {
+            true => WindowFunction::KnownOffset { value, distance, default },
+            false => WindowFunction::Offset { value, distance, default },
+        };
         Ok(WindowCall { function, ty })
     }
 
@@ -211,6 +223,14 @@ impl<'a> QuestionBinder<'a> {
         };
         let value = self.bind_expr(value, ClauseKind::WindowPart)?;
         let ty = value.ty;
+        if call.ignore_nulls {
+            let place = match call.name.as_str() {
+                "first_value" | "first" => 1,
+                "last_value" | "last" => -1,
+                _ => i64::try_from(self.constant_count(call, 1, 1)?).unwrap_or(i64::MAX),
+            };
+            return Ok(WindowCall { function: WindowFunction::KnownValue { value, place, frame }, ty });
+        }
         let function = match call.name.as_str() {
             "first_value" | "first" => WindowFunction::FirstValue(value, frame),
             "last_value" | "last" => WindowFunction::LastValue(value, frame),

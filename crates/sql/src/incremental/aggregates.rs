@@ -27,6 +27,8 @@ pub(super) enum CellKind {
     Texts,
     /// A counted ordered map of pairs.
     Pairs,
+    /// The sums of pairs of doubles, of their squares and of their products.
+    PairMoments,
 }
 
 /// A cell. Aggregates that need the same one share it.
@@ -116,7 +118,8 @@ impl AggregateSet {
 
     /// Whether all cells are counts and sums, so that parts of a group can be added up.
     pub(super) fn is_linear(&self) -> bool {
-        let linear = [CellKind::Count, CellKind::LongSum, CellKind::DoubleSum, CellKind::Moments, CellKind::Truth];
+        use CellKind::{Count, DoubleSum, LongSum, Moments, PairMoments, Truth};
+        let linear = [Count, LongSum, DoubleSum, Moments, PairMoments, Truth];
         self.cells.iter().all(|cell| linear.contains(&cell.kind) && !cell.distinct)
     }
 
@@ -182,10 +185,10 @@ fn cell_for(call: &AggregateCall, inputs: &mut Vec<ScalarExpr>) -> CellSpec {
         _ => ScalarExpr::literal(Datum::Bool(true)),
     };
     let kind = cell_kind(call.function, argument.ty, call.distinct);
-    let second = (kind == CellKind::Pairs).then(|| call.arguments.get(1)).flatten();
-    // Pairs are filtered by their y: a null x counts.
+    let second = matches!(kind, CellKind::Pairs | CellKind::PairMoments).then(|| call.arguments.get(1)).flatten();
+    // Pairs with a place are filtered by their y: a null x counts.
     let (first_filter, second_filter) =
-        if second.is_some() { (None, call.filter.as_ref()) } else { (call.filter.as_ref(), None) };
+        if kind == CellKind::Pairs { (None, call.filter.as_ref()) } else { (call.filter.as_ref(), None) };
     let argument = intern_input(inputs, filtered(argument, first_filter));
     let second = second.map(|second| intern_input(inputs, filtered(second.clone(), second_filter)));
     let order = if kind == CellKind::Texts { intern_order(inputs, &call.order) } else { Vec::new() };
@@ -196,7 +199,8 @@ fn cell_for(call: &AggregateCall, inputs: &mut Vec<ScalarExpr>) -> CellSpec {
 /// Whether the result over distinct values is another, and is not read from the map of the values itself.
 fn counts_repeated_values(function: AggregateFunction) -> bool {
     use AggregateFunction as F;
-    !matches!(function, F::CountRows | F::Count | F::Min | F::Max | F::BoolAnd | F::BoolOr | F::ArgMax | F::ArgMin)
+    let once = [F::CountRows, F::Count, F::Min, F::Max, F::BoolAnd, F::BoolOr, F::ArgMax, F::ArgMin];
+    !once.contains(&function) && !matches!(function, F::OfPairs(_))
 }
 
 /// The argument where the filter is true, and null elsewhere: nulls do not count.
@@ -257,5 +261,6 @@ fn cell_kind(function: AggregateFunction, ty: SqlType, distinct: bool) -> CellKi
         AggregateFunction::BoolAnd | AggregateFunction::BoolOr => CellKind::Truth,
         AggregateFunction::StringAgg => CellKind::Texts,
         AggregateFunction::ArgMax | AggregateFunction::ArgMin => CellKind::Pairs,
+        AggregateFunction::OfPairs(_) => CellKind::PairMoments,
     }
 }

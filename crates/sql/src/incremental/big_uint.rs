@@ -76,6 +76,44 @@ impl BigUint {
         BigUint::from_words(words)
     }
 
+    /// The sum.
+    pub(crate) fn plus(&self, other: &BigUint) -> BigUint {
+        let mut carry = false;
+        let count = self.words.len().max(other.words.len());
+        let mut words: Vec<u64> = (0..count)
+            .map(|index| {
+                let word = |number: &BigUint| number.words.get(index).copied().unwrap_or(0);
+                let (first, one) = word(self).overflowing_add(word(other));
+                let (second, two) = first.overflowing_add(u64::from(carry));
+                carry = one || two;
+                second
+            })
+            .collect();
+        words.push(u64::from(carry));
+        BigUint::from_words(words)
+    }
+
+    /// Whether the number is less than another one.
+    pub(crate) fn is_less_than(&self, other: &BigUint) -> bool {
+        let by_length = self.words.len().cmp(&other.words.len());
+        by_length.then_with(|| self.words.iter().rev().cmp(other.words.iter().rev())).is_lt()
+    }
+
+    /// The whole quotient, and whether there is a remainder. The divisor must not be zero. Takes a step for each binary
+    /// digit of the quotient.
+    pub(crate) fn divided_by(&self, divisor: &BigUint) -> (BigUint, bool) {
+        let digits = (self.bit_length() + 1).saturating_sub(divisor.bit_length());
+        let (mut rest, mut quotient) = (self.clone(), vec![0_u64; digits.div_ceil(64)]);
+        for digit in (0..digits).rev() {
+            let part = divisor.shifted_left(digit);
+            if !rest.is_less_than(&part) {
+                rest = rest.minus(&part);
+                quotient[digit / 64] |= 1 << (digit % 64);
+            }
+        }
+        (BigUint::from_words(quotient), !rest.is_zero())
+    }
+
     /// The difference to a number that is not greater; zero if it is greater.
     pub(crate) fn minus(&self, other: &BigUint) -> BigUint {
         let mut borrow = false;
@@ -190,6 +228,18 @@ mod tests {
         fn quotients_of_small_numbers_are_those_of_the_machine(one in 0_u64..1 << 53, other in 1_u64..1 << 53) {
             let quotient = round_quotient(false, &BigUint::from_u128(one.into()), 0, &[other]);
             prop_assert_eq!(quotient, Some(one as f64 / other as f64));
+        }
+
+        #[test]
+        fn quotient_times_divisor_with_the_remainder_is_the_number(one: u128, other: u128, by in 1_u64.., more: u64) {
+            let number = BigUint::from_u128(one).multiplied_by(&BigUint::from_u128(other)).plus(&BigUint::from_u128(more.into()));
+            let divisor = BigUint::from_u128(u128::from(by) * u128::from(by));
+            let (quotient, inexact) = number.divided_by(&divisor);
+            let product = quotient.multiplied_by(&divisor);
+            let rest = number.minus(&product);
+            prop_assert!(rest.is_less_than(&divisor));
+            prop_assert_eq!(inexact, !rest.is_zero());
+            prop_assert_eq!(product.plus(&rest), number);
         }
 
         #[test]

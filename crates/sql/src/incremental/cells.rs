@@ -2,6 +2,7 @@
 
 use super::aggregates::{AggregateReader, AggregateSet, CellKind, CellSpec, ReaderSource};
 use super::linear_cell::{LinearCell, MomentSums};
+use super::pair_moments::PairSums;
 use super::results;
 use super::sorted::SortValue;
 use super::state_usage::StateUsage;
@@ -40,6 +41,7 @@ impl CellState {
             CellKind::LongSum => CellState::Linear(LinearCell::LongSum { count: 0, high: 0, low: 0 }),
             CellKind::DoubleSum => CellState::Linear(LinearCell::DoubleSum { count: 0, sum: Default::default() }),
             CellKind::Moments => CellState::Linear(LinearCell::Moments(Box::<MomentSums>::default())),
+            CellKind::PairMoments => CellState::Linear(LinearCell::PairMoments(Box::<PairSums>::default())),
             CellKind::Truth => CellState::Linear(LinearCell::Truth { yes: 0, no: 0 }),
             CellKind::Values => CellState::Values(Box::new(ValueMap::new(spec.percentiles.len(), spec.by_count))),
             CellKind::Texts => CellState::Texts(Box::default()),
@@ -54,6 +56,9 @@ impl CellState {
     fn update(&mut self, spec: &CellSpec, row: &[Datum], diff: i64) {
         let value = row.get(spec.argument).unwrap_or(&Datum::Null);
         match self {
+            CellState::Linear(LinearCell::PairMoments(sums)) => {
+                sums.update(value, spec.second.and_then(|column| row.get(column)).unwrap_or(&Datum::Null), diff);
+            }
             CellState::Linear(cell) => cell.update(value, diff),
             // The x of a pair can be null, its y cannot.
             CellState::Pairs(pairs) => {

@@ -46,10 +46,16 @@ impl ExactSum {
 
     /// Adds the square of a finite value, `diff` times.
     pub fn add_square(&mut self, value: f64, diff: i64) {
-        /// The square has 106 digits: so much more fits in 127.
+        self.add_product(value, value, diff);
+    }
+
+    /// Adds the product of two finite values, `diff` times.
+    pub fn add_product(&mut self, one: f64, other: f64, diff: i64) {
+        /// The product has 106 digits: so much more fits in 127.
         const PIECE_BITS: u32 = 20;
-        let (units, exponent) = split_double(value);
-        let square = i128::from(units) * i128::from(units);
+        let ((one, one_exponent), (other, other_exponent)) = (split_double(one), split_double(other));
+        let product = i128::from(one) * i128::from(other);
+        let exponent = one_exponent + other_exponent;
         let (mut rest, mut shift) = (diff, 0);
         while rest != 0 {
             // All pieces but the last are positive: the remainder of a division that rounds down.
@@ -60,7 +66,7 @@ impl ExactSum {
                 rest >>= PIECE_BITS;
                 piece
             };
-            self.add_units(square * i128::from(piece), 2 * exponent + shift);
+            self.add_units(product * i128::from(piece), exponent + shift);
             shift += PIECE_BITS as i32;
         }
     }
@@ -166,7 +172,7 @@ impl ExactSum {
     }
 
     /// Whether the sum is negative, and its absolute value: a number times a power of two.
-    fn sign_and_magnitude(&self) -> (bool, BigUint, i32) {
+    pub(super) fn sign_and_magnitude(&self) -> (bool, BigUint, i32) {
         match &self.form {
             SumForm::Narrow { high, low, exponent } => {
                 let units = join_halves(*high, *low);

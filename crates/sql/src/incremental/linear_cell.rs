@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::exact_sum::ExactSum;
+use super::pair_moments::PairSums;
 use crate::datum::Datum;
 
 /// An accumulator that is a sum over rows. Parts of it can be made anywhere and added up in any order.
@@ -16,6 +17,8 @@ pub(crate) enum LinearCell {
     DoubleSum { count: i64, sum: ExactSum },
     /// What a variance needs.
     Moments(Box<MomentSums>),
+    /// What a covariance needs.
+    PairMoments(Box<PairSums>),
     /// Conditions by their values.
     Truth { yes: i64, no: i64 },
 }
@@ -32,7 +35,7 @@ pub(crate) struct MomentSums {
 }
 
 impl LinearCell {
-    /// Adds a value `diff` times. Nulls do not count.
+    /// Adds a value `diff` times. Nulls do not count. Pairs are added by [`PairSums::update`].
     pub(super) fn update(&mut self, value: &Datum, diff: i64) {
         if value.is_null() {
             return;
@@ -55,6 +58,7 @@ impl LinearCell {
                 moments.squares.add_square(number_of(value), diff);
             }
             LinearCell::Truth { yes, no } => add_count(if value.is_true() { yes } else { no }, diff),
+            LinearCell::PairMoments(_) => debug_assert!(false, "a pair has two values"),
         }
     }
 
@@ -78,6 +82,7 @@ impl LinearCell {
                 moments.sum.merge(&other.sum);
                 moments.squares.merge(&other.squares);
             }
+            (LinearCell::PairMoments(sums), LinearCell::PairMoments(other)) => sums.merge(other),
             (LinearCell::Truth { yes, no }, LinearCell::Truth { yes: other_yes, no: other_no }) => {
                 add_count(yes, *other_yes);
                 add_count(no, *other_no);
@@ -93,6 +98,7 @@ impl LinearCell {
             LinearCell::LongSum { count, high, low } => *count == 0 && *high == 0 && *low == 0,
             LinearCell::DoubleSum { count, sum } => *count == 0 && sum.is_zero(),
             LinearCell::Moments(moments) => moments.count == 0 && moments.sum.is_zero() && moments.squares.is_zero(),
+            LinearCell::PairMoments(sums) => sums.is_zero(),
             LinearCell::Truth { yes, no } => *yes == 0 && *no == 0,
         }
     }
@@ -104,6 +110,7 @@ impl LinearCell {
                 *count < 0
             }
             LinearCell::Moments(moments) => moments.count < 0,
+            LinearCell::PairMoments(sums) => sums.count() < 0,
             LinearCell::Truth { yes, no } => *yes < 0 || *no < 0,
         }
     }
@@ -115,6 +122,7 @@ impl LinearCell {
                 *count
             }
             LinearCell::Moments(moments) => moments.count,
+            LinearCell::PairMoments(sums) => sums.count(),
             LinearCell::Truth { yes, no } => yes.saturating_add(*no),
         }
     }
@@ -126,13 +134,14 @@ impl LinearCell {
             LinearCell::Moments(moments) => {
                 size_of::<MomentSums>() + moments.sum.heap_bytes() + moments.squares.heap_bytes()
             }
+            LinearCell::PairMoments(sums) => size_of::<PairSums>() + sums.heap_bytes(),
             _ => 0,
         }
     }
 }
 
 /// A number as a double. The binder casts arguments, so that no other value comes here.
-fn number_of(value: &Datum) -> f64 {
+pub(super) fn number_of(value: &Datum) -> f64 {
     match value {
         Datum::Double(value) => *value,
         Datum::Long(value) => *value as f64,
@@ -140,7 +149,7 @@ fn number_of(value: &Datum) -> f64 {
     }
 }
 
-fn add_count(count: &mut i64, diff: i64) {
+pub(super) fn add_count(count: &mut i64, diff: i64) {
     *count = count.saturating_add(diff);
 }
 

@@ -7,6 +7,7 @@ use super::big_uint::{BigUint, round_quotient};
 use super::cells::CellState;
 use super::exact_sum::{exact_variance, quotient_of_doubles};
 use super::linear_cell::{LinearCell, MomentSums};
+use super::pair_moments::ResultOverflow;
 use super::sorted::SortValue;
 use super::value_map::{CountedMap, ValueMap};
 use crate::datum::Datum;
@@ -47,6 +48,13 @@ fn read_linear(function: AggregateFunction, cell: &LinearCell, faults: &FaultCou
             double_or_fault(if average { sum.divided_by(count.unsigned_abs()) } else { sum.to_double() }, faults)
         }
         LinearCell::Moments(moments) => read_variance(function, moments, faults),
+        LinearCell::PairMoments(sums) => match function {
+            AggregateFunction::OfPairs(function) => match sums.result(function) {
+                Ok(result) => result.map_or(Datum::Null, |value| double_or_fault(Some(value), faults)),
+                Err(ResultOverflow) => fault(faults),
+            },
+            _ => Datum::Null,
+        },
         LinearCell::Truth { yes, no } => {
             Datum::Bool(if function == AggregateFunction::BoolAnd { *no == 0 } else { *yes > 0 })
         }

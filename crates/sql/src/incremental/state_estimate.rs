@@ -6,6 +6,7 @@ use super::group_table::{GroupSpec, HeldGroup};
 use super::join_state::JoinedBags;
 use super::leaf::{LeafNode, LeafProgram};
 use super::linear_cell::MomentSums;
+use super::pair_moments::PairSums;
 use super::sorted::{SortValue, SortedRow};
 use super::sorted_counts::SortedCounts;
 use super::state_usage::tree_bytes;
@@ -14,11 +15,60 @@ use super::value_map::{CountedMap, FrequencySet, PlaceCursor, ValueMap};
 use crate::datum::{Datum, Row};
 use crate::expr::{ExprKind, ScalarExpr};
 
-/// What the operators of a question hold.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What the operators of a question hold, and the size of its answer.
+#[derive(Debug, Clone, PartialEq)]
 pub struct StateEstimate {
     /// The operators that hold anything, each after its inputs.
     pub parts: Vec<PartEstimate>,
+    /// The rows of the answer.
+    pub answer: AnswerEstimate,
+}
+
+/// The rows of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerEstimate {
+    /// What a row owns: its values with what they have on the heap, bytes.
+    pub row_bytes: usize,
+    /// As many as what there are.
+    pub count: CountBasis,
+    /// The most rows that LIMIT leaves.
+    pub rows_max: Option<u64>,
+}
+
+impl AnswerEstimate {
+    /// How many there are of this many groups and rows.
+    #[must_use]
+    pub fn rows(&self, groups: usize, rows: usize) -> usize {
+        let most = self.rows_max.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        self.count.among(groups, rows).min(most)
+    }
+}
+
+/// As many as what the rows of an operator are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountBasis {
+    /// There is one.
+    One,
+    /// One for each group.
+    Groups,
+    /// One for each row.
+    #[default]
+    Rows,
+}
+
+impl CountBasis {
+    fn among(self, groups: usize, rows: usize) -> usize {
+        match self {
+            CountBasis::One => 1,
+            CountBasis::Groups => groups,
+            CountBasis::Rows => rows,
+        }
+    }
+
+    /// The groups by these keys: without keys there is one.
+    fn of_groups(keys: usize) -> CountBasis {
+        if keys == 0 { CountBasis::One } else { CountBasis::Groups }
+    }
 }
 
 /// What one operator holds.
@@ -28,6 +78,8 @@ pub struct PartEstimate {
     pub operator: &'static str,
     /// Bytes of each group, partition or key, without its values or rows.
     pub group_bytes: usize,
+    /// How many groups, partitions or keys there are.
+    pub groups: CountBasis,
     /// What is held of each row within its group: one entry for each list or tree that has it.
     entries: Vec<EntrySize>,
 }
@@ -41,13 +93,13 @@ struct EntrySize {
     owned: usize,
     /// Whether even one entry takes a tree.
     is_tree: bool,
-    /// Whether the rows are those of groups: as many as there are groups.
-    of_groups: bool,
+    /// How many there are.
+    count: CountBasis,
 }
 
 impl EntrySize {
     fn new(place: usize, owned: usize) -> EntrySize {
-        EntrySize { place, owned, is_tree: false, of_groups: false }
+        EntrySize { place, owned, is_tree: false, count: CountBasis::Rows }
     }
 
     /// The bytes of a list or tree with this many entries, without what they own.
@@ -73,15 +125,17 @@ impl PartEstimate {
     /// Bytes for this many groups, with this many rows in all: different ones, of different values.
     #[must_use]
     pub fn bytes(&self, groups: usize, rows: usize) -> usize {
+        let own = self.groups.among(groups, rows);
         let lists = self.entries.iter().map(|entry| {
-            let rows = if entry.of_groups { groups } else { rows };
+            let rows = entry.count.among(groups, rows);
+            let groups = own;
             let each = rows as f64 / groups.max(1) as f64;
             let (few, more) = (each.floor() as usize, each - each.floor());
             let (list, longer) = (entry.list_bytes(few) as f64, entry.list_bytes(few + 1) as f64);
             let list = list * (1.0 - more) + longer * more;
             (list * groups as f64) as usize + rows * entry.owned
         });
-        groups * self.group_bytes + lists.sum::<usize>()
+        own * self.group_bytes + lists.sum::<usize>()
     }
 }
 
@@ -105,8 +159,16 @@ type OwnedBytes = Vec<usize>;
 #[derive(Debug, Clone, Default)]
 struct RowShape {
     owned: OwnedBytes,
-    /// Whether there are as many as groups.
-    of_groups: bool,
+    /// How many there are.
+    count: CountBasis,
+    /// The most that LIMIT leaves.
+    rows_max: Option<u64>,
+}
+
+impl RowShape {
+    fn new(owned: OwnedBytes, count: CountBasis) -> RowShape {
+        RowShape { owned, count, rows_max: None }
+    }
 }
 
 /// Estimates the state of a plan: of each leaf with its group, and of the operators above. `scans` says what the values
@@ -119,10 +181,10 @@ pub(crate) fn estimate_state<'a>(
     let mut parts = Vec::new();
     let leaves = leaves.map(|(program, group)| {
         let owned = leaf_columns(program.root(), scans);
-        let Some(spec) = group else { return RowShape { owned, of_groups: false } };
+        let Some(spec) = group else { return RowShape::new(owned, CountBasis::Rows) };
         // The leaf gives projected rows.
-        parts.push(group_part(spec, &owned));
-        RowShape { owned: group_columns(spec, &owned), of_groups: true }
+        parts.push(group_part(spec, &owned, CountBasis::Rows));
+        RowShape::new(group_columns(spec, &owned), CountBasis::of_groups(spec.key_len()))
     });
     let leaves: Vec<RowShape> = leaves.collect();
     let mut shapes: Vec<RowShape> = Vec::new();
@@ -132,28 +194,35 @@ pub(crate) fn estimate_state<'a>(
         let shape = operator_shape(operator, &inputs, &leaves);
         shapes.push(shape);
     }
-    StateEstimate { parts }
+    let root = shapes.get(upper.root()).cloned().unwrap_or_default();
+    let answer = AnswerEstimate { row_bytes: row_owned(&root.owned), count: root.count, rows_max: root.rows_max };
+    StateEstimate { parts, answer }
 }
 
 /// The rows of an operator above the leaves.
 fn operator_shape(operator: &UpperOperator, inputs: &[&RowShape], leaves: &[RowShape]) -> RowShape {
-    let RowShape { owned, of_groups } = inputs.first().copied().cloned().unwrap_or_default();
-    let owned = match operator {
-        UpperOperator::Leaf(leaf) => return leaves.get(*leaf).cloned().unwrap_or_default(),
+    let first = inputs.first().copied().cloned().unwrap_or_default();
+    let owned = |owned: OwnedBytes| RowShape { owned, ..first.clone() };
+    match operator {
+        UpperOperator::Leaf(leaf) => leaves.get(*leaf).cloned().unwrap_or_default(),
         UpperOperator::Aggregate(spec) => {
-            return RowShape { owned: group_columns(spec, &owned_of(spec.inputs(), &owned)), of_groups: true };
+            let columns = group_columns(spec, &owned_of(spec.inputs(), &first.owned));
+            RowShape::new(columns, CountBasis::of_groups(spec.key_len()))
         }
-        UpperOperator::OneRow(row) => vec![0; row.len()],
-        UpperOperator::Project(exprs) => owned_of(exprs, &owned),
-        UpperOperator::Unnest { .. } => [owned, vec![0]].concat(),
+        UpperOperator::OneRow(row) => RowShape::new(vec![0; row.len()], CountBasis::One),
+        UpperOperator::Project(exprs) => owned(owned_of(exprs, &first.owned)),
+        UpperOperator::Unnest { .. } => RowShape::new([&*first.owned, &[0]].concat(), CountBasis::Rows),
         UpperOperator::Join(spec) if spec.emits_pairs() => {
-            let of_groups = inputs.iter().all(|input| input.of_groups);
-            return RowShape { owned: inputs.iter().flat_map(|input| input.owned.clone()).collect(), of_groups };
+            let columns = inputs.iter().flat_map(|input| input.owned.clone()).collect();
+            RowShape::new(columns, inputs.iter().map(|input| input.count).max().unwrap_or_default())
         }
-        UpperOperator::Window(spec) => [owned, vec![0; spec.columns.len()]].concat(),
-        _ => owned,
-    };
-    RowShape { owned, of_groups }
+        UpperOperator::UnionAll => {
+            RowShape::new(first.owned.clone(), inputs.iter().map(|input| input.count).max().unwrap_or_default())
+        }
+        UpperOperator::Window(spec) => owned([&*first.owned, &*vec![0; spec.columns.len()]].concat()),
+        UpperOperator::Limit(spec) => RowShape { rows_max: spec.limit.or(first.rows_max), ..first },
+        _ => first,
+    }
 }
 
 fn leaf_columns(node: &LeafNode, scans: &[OwnedBytes]) -> OwnedBytes {
@@ -185,14 +254,16 @@ fn group_columns(spec: &GroupSpec, projected: &[usize]) -> OwnedBytes {
     keys.chain(spec.set.readers.iter().map(|_| 0)).collect()
 }
 
-fn group_part(spec: &GroupSpec, projected: &[usize]) -> PartEstimate {
+fn group_part(spec: &GroupSpec, projected: &[usize], rows: CountBasis) -> PartEstimate {
     let set: &AggregateSet = &spec.set;
     // The list of groups has some free places.
     let slot = size_of::<Option<HeldGroup>>() * 17 / 16 + table_bytes(size_of::<u32>());
     let cells: usize = set.cells.iter().map(|cell| size_of::<CellState>() + cell_bytes(cell)).sum();
     let key = &projected[..spec.key_len().min(projected.len())];
-    let entries = set.cells.iter().flat_map(|cell| cell_entries(cell, projected)).collect();
-    PartEstimate { operator: "groups", group_bytes: slot + row_owned(key) + cells, entries }
+    let entries = set.cells.iter().flat_map(|cell| cell_entries(cell, projected));
+    let entries = entries.map(|entry| EntrySize { count: rows, ..entry }).collect();
+    let groups = CountBasis::of_groups(spec.key_len());
+    PartEstimate { operator: "groups", group_bytes: slot + row_owned(key) + cells, groups, entries }
 }
 
 /// What a cell has on the heap without values.
@@ -202,6 +273,7 @@ fn cell_bytes(cell: &CellSpec) -> usize {
         + match cell.kind {
             CellKind::Count | CellKind::LongSum | CellKind::DoubleSum | CellKind::Truth => 0,
             CellKind::Moments => size_of::<MomentSums>(),
+            CellKind::PairMoments => size_of::<PairSums>(),
             CellKind::Values => {
                 let mode = if cell.by_count { size_of::<FrequencySet>() } else { 0 };
                 size_of::<ValueMap>() + cell.percentiles.len() * size_of::<PlaceCursor>() + mode
@@ -232,7 +304,12 @@ fn cell_entries(cell: &CellSpec, projected: &[usize]) -> Vec<EntrySize> {
             let owned = value.owned + cell.second.map_or(0, owned);
             entries.push(EntrySize::new(size_of::<((Datum, Datum), i64)>(), owned));
         }
-        CellKind::Count | CellKind::LongSum | CellKind::DoubleSum | CellKind::Moments | CellKind::Truth => {}
+        CellKind::Count
+        | CellKind::LongSum
+        | CellKind::DoubleSum
+        | CellKind::Moments
+        | CellKind::PairMoments
+        | CellKind::Truth => {}
     }
     entries
 }
@@ -241,28 +318,43 @@ fn cell_entries(cell: &CellSpec, projected: &[usize]) -> Vec<EntrySize> {
 fn operator_part(operator: &UpperOperator, inputs: &[&RowShape]) -> Option<PartEstimate> {
     let own = inputs.first().map_or(&[][..], |input| &input.owned);
     let entry_of = |place: usize, input: &RowShape, more: usize| EntrySize {
-        of_groups: input.of_groups,
+        count: input.count,
         ..EntrySize::new(place, row_owned(&input.owned) + more)
     };
     let entries = |place: usize, more: usize| inputs.iter().map(|input| entry_of(place, input, more)).collect();
-    let part = |operator, group_bytes, entries| Some(PartEstimate { operator, group_bytes, entries });
+    let part = |operator, group_bytes, groups, entries| Some(PartEstimate { operator, group_bytes, groups, entries });
     let sorted = size_of::<(SortedRow, i64)>();
     match operator {
-        UpperOperator::Aggregate(spec) => Some(group_part(spec, &owned_of(spec.inputs(), own))),
-        UpperOperator::Distinct => part("distinct rows", 0, entries(0, table_bytes(size_of::<(Row, i64)>()))),
+        UpperOperator::Aggregate(spec) => {
+            let rows = inputs.first().map_or(CountBasis::Rows, |input| input.count);
+            Some(group_part(spec, &owned_of(spec.inputs(), own), rows))
+        }
+        UpperOperator::Distinct => {
+            part("distinct rows", 0, CountBasis::One, entries(0, table_bytes(size_of::<(Row, i64)>())))
+        }
         UpperOperator::Limit(spec) => {
-            part("ordered rows", 0, entries(sorted, spec.order.len() * size_of::<SortValue>()))
+            part("ordered rows", 0, CountBasis::One, entries(sorted, spec.order.len() * size_of::<SortValue>()))
         }
         UpperOperator::Window(spec) => {
             let key = row_owned(&owned_of(&spec.partition, own));
             let entry = table_bytes(size_of::<(Row, SortedCounts<SortedRow>)>());
-            part("partitions", entry + key, entries(sorted, spec.order.len() * size_of::<SortValue>()))
+            part(
+                "partitions",
+                entry + key,
+                CountBasis::of_groups(spec.partition.len()),
+                entries(sorted, spec.order.len() * size_of::<SortValue>()),
+            )
         }
         UpperOperator::Join(spec) => {
             let left_keys: Vec<ScalarExpr> = spec.keys.iter().map(|(left, _)| left.clone()).collect();
             let key = row_owned(&owned_of(&left_keys, own));
             let entry = table_bytes(size_of::<(Row, JoinedBags)>());
-            part("joined rows", entry + key, entries(size_of::<(Row, i64)>(), 0))
+            part(
+                "joined rows",
+                entry + key,
+                CountBasis::of_groups(spec.keys.len()),
+                entries(size_of::<(Row, i64)>(), 0),
+            )
         }
         _ => None,
     }

@@ -87,8 +87,9 @@ impl StateUsage {
     }
 }
 
-/// The bytes of a `BTreeMap` with this many entries of this size.
-pub(super) fn tree_bytes(entries: usize, entry_bytes: usize) -> usize {
+/// The bytes of a `BTreeMap` with this many entries of this size, whose nodes are taken to be two thirds full.
+#[must_use]
+pub fn tree_bytes(entries: usize, entry_bytes: usize) -> usize {
     /// The places of a node, and what it has besides them.
     const NODE_PLACES: usize = 11;
     const NODE_EXTRA_BYTES: usize = 16;

@@ -74,6 +74,11 @@ impl UpperPlan {
         self.root = root;
     }
 
+    /// The position of the operator whose rows are the answer.
+    pub(super) fn root(&self) -> usize {
+        self.root
+    }
+
     /// The operators with the positions of their inputs.
     pub fn operators(&self) -> impl Iterator<Item = (&UpperOperator, &[usize])> {
         self.nodes.iter().map(|node| (&node.operator, &*node.inputs))

@@ -40,6 +40,12 @@ impl WindowColumn {
     fn values(&self, partition: &OrderedPartition<'_>, faults: &FaultCounter) -> Vec<Datum> {
         match self {
             WindowColumn::Aggregate { inputs, set, frame } => aggregate_values(partition, inputs, set, *frame, faults),
+            WindowColumn::Function(WindowFunction::KnownOffset { value, distance, default }) => {
+                partition.known_offsets(value, *distance, default, faults)
+            }
+            WindowColumn::Function(WindowFunction::KnownValue { value, place, frame }) => {
+                partition.known_values(value, *place, *frame, faults)
+            }
             WindowColumn::Function(function) => {
                 (0..partition.rows.len()).map(|index| partition.value_of(function, index, faults)).collect()
             }
@@ -89,7 +95,7 @@ impl RankBound {
 pub(crate) fn reads_only_before(function: &WindowFunction) -> bool {
     match function {
         WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => true,
-        WindowFunction::Offset { distance, .. } => *distance <= 0,
+        WindowFunction::Offset { distance, .. } | WindowFunction::KnownOffset { distance, .. } => *distance <= 0,
         _ => false,
     }
 }
@@ -233,8 +239,59 @@ impl<'a> OrderedPartition<'a> {
                 let place = number.checked_sub(1).and_then(|before| start.checked_add(usize::try_from(before).ok()?));
                 self.evaluate_at(place.filter(|place| *place < end), value, faults)
             }
-            WindowFunction::Aggregate(..) => Datum::Null,
+            // These are computed for all rows at once.
+            WindowFunction::Aggregate(..) | WindowFunction::KnownOffset { .. } | WindowFunction::KnownValue { .. } => {
+                Datum::Null
+            }
         }
+    }
+
+    /// The indexes of the rows in which a value is not null, with the values.
+    fn known_rows(&self, value: &ScalarExpr, faults: &FaultCounter) -> Vec<(usize, Datum)> {
+        let values = self.rows.iter().map(|row| value.eval(&row.row, faults).into_owned());
+        values.enumerate().filter(|(_, value)| !value.is_null()).collect()
+    }
+
+    /// `lag` and `lead` that ignore nulls.
+    fn known_offsets(
+        &self,
+        value: &ScalarExpr,
+        distance: i64,
+        default: &ScalarExpr,
+        faults: &FaultCounter,
+    ) -> Vec<Datum> {
+        let known = self.known_rows(value, faults);
+        let steps = usize::try_from(distance.unsigned_abs()).unwrap_or(usize::MAX);
+        let at = |index: usize| {
+            let before = known.partition_point(|(row, _)| *row < index);
+            let through = known.partition_point(|(row, _)| *row <= index);
+            let place = match distance.signum() {
+                // The row itself, also if its value is null.
+                0 if before == through => return Datum::Null,
+                0 => Some(before),
+                -1 => before.checked_sub(steps),
+                _ => through.checked_add(steps.saturating_sub(1)),
+            };
+            match place.and_then(|place| known.get(place)) {
+                Some((_, value)) => value.clone(),
+                None => default.eval(&self.rows[index].row, faults).into_owned(),
+            }
+        };
+        (0..self.rows.len()).map(at).collect()
+    }
+
+    /// `first_value`, `last_value` and `nth_value` that ignore nulls.
+    fn known_values(&self, value: &ScalarExpr, place: i64, frame: WindowFrame, faults: &FaultCounter) -> Vec<Datum> {
+        let known = self.known_rows(value, faults);
+        let steps = usize::try_from(place.unsigned_abs()).unwrap_or(usize::MAX);
+        let at = |index: usize| {
+            let (start, end) = self.frame_range(frame, index);
+            let first = known.partition_point(|(row, _)| *row < start);
+            let framed = known.get(first..known.partition_point(|(row, _)| *row < end)).unwrap_or_default();
+            let found = if place < 0 { framed.len().checked_sub(steps) } else { steps.checked_sub(1) };
+            found.and_then(|found| framed.get(found)).map_or(Datum::Null, |(_, value)| value.clone())
+        };
+        (0..self.rows.len()).map(at).collect()
     }
 
     fn evaluate_at(&self, index: Option<usize>, value: &ScalarExpr, faults: &FaultCounter) -> Datum {

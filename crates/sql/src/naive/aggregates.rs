@@ -8,7 +8,7 @@ use crate::datum::{Datum, Row, SqlType};
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
 use crate::functions::{FunctionResult, NoResult};
-use crate::plan::{AggregateCall, AggregateFunction};
+use crate::plan::{AggregateCall, AggregateFunction, PairFunction};
 
 /// One row for each group of rows with equal keys: the keys, then the aggregates.
 pub(super) fn group_rows(
@@ -46,17 +46,18 @@ pub(super) fn aggregate_rows(call: &AggregateCall, rows: &[&Row], faults: &Fault
 
 /// The arguments of the rows that count, in the order of the aggregate.
 fn counted_inputs(call: &AggregateCall, rows: &[&Row], faults: &FaultCounter) -> Vec<Row> {
-    // Null in this argument means that a row does not count.
-    let needed = match call.function {
-        AggregateFunction::CountRows => None,
-        AggregateFunction::ArgMax | AggregateFunction::ArgMin => Some(1),
-        _ => Some(0),
+    // Null in these arguments means that a row does not count.
+    let needed: &[usize] = match call.function {
+        AggregateFunction::CountRows => &[],
+        AggregateFunction::ArgMax | AggregateFunction::ArgMin => &[1],
+        AggregateFunction::OfPairs(_) => &[0, 1],
+        _ => &[0],
     };
     let passes = |row: &Row| call.filter.as_ref().is_none_or(|filter| filter.eval(row, faults).is_true());
     let mut inputs = Vec::new();
     for row in rows.iter().filter(|row| passes(row)) {
         let arguments = eval_all(&call.arguments, row, faults);
-        if needed.is_none_or(|needed| !arguments[needed].is_null()) {
+        if needed.iter().all(|needed| !arguments[*needed].is_null()) {
             inputs.push((ordering::key_values(&call.order, row, faults), arguments));
         }
     }
@@ -95,6 +96,7 @@ fn compute_aggregate(call: &AggregateCall, inputs: &[Row]) -> FunctionResult {
         AggregateFunction::StringAgg => join_texts(inputs),
         AggregateFunction::ArgMax => arg_extreme(inputs, inputs.iter().map(|input| &input[1]).max()),
         AggregateFunction::ArgMin => arg_extreme(inputs, inputs.iter().map(|input| &input[1]).min()),
+        AggregateFunction::OfPairs(function) => pair_result(function, inputs)?,
     })
 }
 
@@ -122,6 +124,42 @@ fn variance(values: &[Datum], fewer: usize) -> Option<Option<f64>> {
     let squares = squares.fold(ExactNumber::ZERO, |sum, square| sum.plus(&square));
     let (count, divisor) = (ExactNumber::of_count(count), ExactNumber::of_count(count - fewer));
     Some(count.times(&squares).minus(&sum.times(&sum)).rounded_over(&count.times(&divisor)))
+}
+
+fn total(values: impl Iterator<Item = ExactNumber>) -> ExactNumber {
+    values.fold(ExactNumber::ZERO, |sum, value| sum.plus(&value))
+}
+
+/// An aggregate of pairs `(y, x)`, from deviations that are whole numbers of 1/n: `n·x − Σx`.
+fn pair_result(function: PairFunction, inputs: &[Row]) -> FunctionResult {
+    let count = ExactNumber::of_count(inputs.len());
+    let values = |index: usize| inputs.iter().map(move |input| ExactNumber::of_datum(&input[index]));
+    let (sum_x, sum_y) = (total(values(1)), total(values(0)));
+    let deviation = |value: ExactNumber, sum: &ExactNumber| count.times(&value).minus(sum);
+    let deviations: Vec<(ExactNumber, ExactNumber)> =
+        values(1).zip(values(0)).map(|(x, y)| (deviation(x, &sum_x), deviation(y, &sum_y))).collect();
+    // All are n² times the sums of products of deviations from the means.
+    let both = total(deviations.iter().map(|(x, y)| x.times(y)));
+    let of_x = total(deviations.iter().map(|(x, _)| x.times(x)));
+    let of_y = total(deviations.iter().map(|(_, y)| y.times(y)));
+    let squared_count = count.times(&count);
+    let determination = || both.times(&both).rounded_over(&of_x.times(&of_y));
+    let result = match function {
+        PairFunction::CovariancePopulation => both.rounded_over(&squared_count.times(&count)),
+        PairFunction::CovarianceSample if inputs.len() < 2 => return Ok(Datum::Null),
+        PairFunction::CovarianceSample => {
+            both.rounded_over(&squared_count.times(&ExactNumber::of_count(inputs.len() - 1)))
+        }
+        _ if of_x.is_zero() => return Ok(Datum::Null),
+        PairFunction::Correlation if of_y.is_zero() => return Ok(Datum::Null),
+        PairFunction::Correlation => determination().map(|share| share.sqrt() * both.sign()),
+        PairFunction::Slope => both.rounded_over(&of_x),
+        // (Σy − slope·Σx) / n, with the slope as the fraction that it is.
+        PairFunction::Intercept => sum_y.times(&of_x).minus(&sum_x.times(&both)).rounded_over(&count.times(&of_x)),
+        PairFunction::Determination if of_y.is_zero() => Some(1.0),
+        PairFunction::Determination => determination(),
+    };
+    double_datum(result)
 }
 
 fn deviation(values: &[Datum], fewer: usize) -> FunctionResult {

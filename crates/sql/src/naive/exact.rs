@@ -89,6 +89,15 @@ impl ExactNumber {
         ExactNumber { negative, magnitude, exponent: self.exponent + other.exponent }
     }
 
+    pub(super) fn is_zero(&self) -> bool {
+        self.magnitude.is_zero()
+    }
+
+    /// 1 or -1: the sign. 1 for zero.
+    pub(super) fn sign(&self) -> f64 {
+        if self.negative { -1.0 } else { 1.0 }
+    }
+
     /// The quotient, rounded to a double. `None` if it is too great. The divisor is greater than zero.
     pub(super) fn rounded_over(&self, divisor: &ExactNumber) -> Option<f64> {
         if self.magnitude.is_zero() {

@@ -105,6 +105,28 @@ impl SortedPartition {
                     None => value_of(default, Some(&self.rows[index])),
                 }
             }
+            WindowFunction::KnownOffset { value, distance, default } => {
+                let known = |row: &&Row| !value_of(value, Some(*row)).is_null();
+                let nth = saturating_usize(distance.unsigned_abs());
+                let found = match distance.signum() {
+                    0 => Some(&self.rows[index]),
+                    -1 => self.rows[..index].iter().rev().filter(known).nth(nth - 1),
+                    _ => self.rows[index + 1..].iter().filter(known).nth(nth - 1),
+                };
+                match found {
+                    Some(row) => value_of(value, Some(row)),
+                    None => value_of(default, Some(&self.rows[index])),
+                }
+            }
+            WindowFunction::KnownValue { value, place, frame } => {
+                let known = framed(frame).iter().map(|row| value_of(value, Some(row))).filter(|value| !value.is_null());
+                let mut known: Vec<Datum> = known.collect();
+                if *place < 0 {
+                    known.reverse();
+                }
+                let place = saturating_usize(place.unsigned_abs()).checked_sub(1);
+                place.and_then(|place| known.get(place)).cloned().unwrap_or(Datum::Null)
+            }
             WindowFunction::FirstValue(value, frame) => value_of(value, framed(frame).first()),
             WindowFunction::LastValue(value, frame) => value_of(value, framed(frame).last()),
             WindowFunction::NthValue(value, nth, frame) => {

@@ -79,9 +79,20 @@ impl QueryBuilder<'_> {
     }
 
     fn spread_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {
+        if self.choices.chance(50) {
+            return self.pair_aggregate(scope);
+        }
         let name = *self.choices.pick(&["stddev_samp", "stddev_pop", "var_samp", "var_pop"]);
         let value = self.random_expression(&scope.exact_part(), SqlType::Long, 1);
         (format!("{name}({value})"), SqlType::Double, false)
+    }
+
+    fn pair_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {
+        // The results of corr and regr_r2 are rounded otherwise in the oracle.
+        let name = *self.choices.pick(&["covar_pop", "covar_samp", "regr_slope", "regr_intercept"]);
+        let mut number = || self.random_expression(&scope.exact_part(), SqlType::Long, 1);
+        let (y, x) = (number(), number());
+        (format!("{name}({y}, {x})"), SqlType::Double, false)
     }
 
     fn text_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use pinflow_sql::bind::{QuestionParameters, bind_question};
 use pinflow_sql::catalog::{CatalogRelation, POSTS};
@@ -22,6 +23,8 @@ const MAX_OPERATORS: usize = 1_000;
 const MAX_EXPLANATION: usize = 4_000_000;
 /// The longest message about a refused text, bytes.
 const MAX_MESSAGE: usize = 100_000;
+/// The longest that a text may take to be bound or refused. Tests run several at a time, also without optimisation.
+const BIND_TIME_MAX: Duration = Duration::from_secs(10);
 /// Plans with more joins or unnested lists are not evaluated: each can multiply the rows.
 const MAX_MULTIPLYING: usize = 5;
 
@@ -48,7 +51,10 @@ pub fn check_question(text: &str) -> TextOutcome {
             ("median".to_owned(), Datum::text("exact")),
         ])
     });
-    let question = match bind_question("question", text, &POSTS, &PARAMETERS) {
+    let begun = Instant::now();
+    let bound = bind_question("question", text, &POSTS, &PARAMETERS);
+    assert!(begun.elapsed() < BIND_TIME_MAX, "{:?} to bind\n{text}", begun.elapsed());
+    let question = match bound {
         Ok(question) => question,
         Err(error) => {
             let message = error.to_string();

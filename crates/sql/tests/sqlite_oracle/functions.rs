@@ -19,7 +19,7 @@ pub(super) fn register_functions(connection: &Connection) -> rusqlite::Result<()
     connection.create_scalar_function("lower", 1, flags, text(str::to_lowercase))?;
     connection.create_scalar_function("upper", 1, flags, text(str::to_uppercase))?;
     connection.create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(utc_year)))?;
-    let aggregates: [(&str, i32, ComputeResult); 12] = [
+    let aggregates: [(&str, i32, ComputeResult); 18] = [
         ("median", 1, |rows| percentile_cont(rows, 0.5)),
         ("percentile_cont", 2, |rows| percentile_cont(rows, second_double(rows))),
         ("percentile_disc", 2, |rows| percentile_disc(rows, second_double(rows))),
@@ -32,6 +32,12 @@ pub(super) fn register_functions(connection: &Connection) -> rusqlite::Result<()
         ("arg_min", 2, |rows| arg_extreme(rows, Ordering::Less)),
         ("bool_and", 1, |rows| fold_bools(rows, true)),
         ("bool_or", 1, |rows| fold_bools(rows, false)),
+        ("covar_pop", 2, |rows| covariance(rows, 0)),
+        ("covar_samp", 2, |rows| covariance(rows, 1)),
+        ("corr", 2, correlation),
+        ("regr_slope", 2, |rows| spreads(rows).map_or(Value::Null, |of| quotient(of.both, of.x))),
+        ("regr_r2", 2, determination),
+        ("regr_intercept", 2, intercept),
     ];
     for (name, arguments, compute) in aggregates {
         connection.create_aggregate_function(name, arguments, flags, CollectedRows(compute))?;
@@ -131,6 +137,64 @@ fn exact_variance(rows: &[Vec<Value>], fewer: usize) -> Value {
     // Small enough that both are doubles, so that only the division rounds.
     let common = greatest_divisor(squares, divisor);
     Value::Real((squares / common) as f64 / (divisor / common) as f64)
+}
+
+/// The products of deviations from the means, of pairs `(y, x)`: times the number of pairs, and in units of 2^-20.
+struct PairSpreads {
+    count: i128,
+    both: i128,
+    x: i128,
+    y: i128,
+    sum_x: i128,
+    sum_y: i128,
+}
+
+/// `None` for no pairs without a null, and for pairs that all have the same `x`.
+fn spreads(rows: &[Vec<Value>]) -> Option<PairSpreads> {
+    pair_spreads(rows).filter(|spreads| spreads.x != 0)
+}
+
+fn pair_spreads(rows: &[Vec<Value>]) -> Option<PairSpreads> {
+    let known = rows.iter().filter(|row| row[0] != Value::Null && row[1] != Value::Null);
+    let pairs: Vec<(i128, i128)> = known.map(|row| (scaled_value(&row[0]), scaled_value(&row[1]))).collect();
+    let count = pairs.len() as i128;
+    let (sum_y, sum_x) = pairs.iter().fold((0, 0), |(all_y, all_x), (y, x)| (all_y + y, all_x + x));
+    let sum = |product: fn(i128, i128) -> i128| pairs.iter().map(|(y, x)| product(*y, *x)).sum::<i128>() * count;
+    let both = sum(|y, x| y * x) - sum_x * sum_y;
+    let (x, y) = (sum(|_, x| x * x) - sum_x * sum_x, sum(|y, _| y * y) - sum_y * sum_y);
+    (count > 0).then_some(PairSpreads { count, both, x, y, sum_x, sum_y })
+}
+
+/// Small enough that both are doubles, so that only the division rounds.
+fn quotient(number: i128, divisor: i128) -> Value {
+    let common = greatest_divisor(number.abs(), divisor);
+    Value::Real((number / common) as f64 / (divisor / common) as f64)
+}
+
+fn covariance(rows: &[Vec<Value>], fewer: i128) -> Value {
+    match pair_spreads(rows) {
+        Some(of) if of.count > fewer => quotient(of.both, of.count * (of.count - fewer) * 1024 * 1024),
+        _ => Value::Null,
+    }
+}
+
+fn determination(rows: &[Vec<Value>]) -> Value {
+    match spreads(rows) {
+        None => Value::Null,
+        Some(of) if of.y == 0 => Value::Real(1.0),
+        Some(of) => Value::Real((of.both as f64 / of.x as f64) * (of.both as f64 / of.y as f64)),
+    }
+}
+
+fn correlation(rows: &[Vec<Value>]) -> Value {
+    match spreads(rows) {
+        Some(of) if of.y != 0 => Value::Real(of.both as f64 / ((of.x as f64).sqrt() * (of.y as f64).sqrt())),
+        _ => Value::Null,
+    }
+}
+
+fn intercept(rows: &[Vec<Value>]) -> Value {
+    spreads(rows).map_or(Value::Null, |of| quotient(of.sum_y * of.x - of.sum_x * of.both, of.count * of.x * 1024))
 }
 
 fn greatest_divisor(one: i128, other: i128) -> i128 {

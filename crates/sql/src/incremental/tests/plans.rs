@@ -6,12 +6,13 @@ use crate::catalog::RelationCatalog;
 use crate::datum::{Datum, SqlType};
 use crate::expr::{CompareOp, ExprKind, ScalarExpr};
 use crate::plan::{
-    AggregateCall, AggregateFunction, FrameBound, JoinKind, QueryPlan, SortKey, WindowCall, WindowFrame, WindowFunction,
+    AggregateCall, AggregateFunction, FrameBound, JoinKind, PairFunction, QueryPlan, SortKey, WindowCall, WindowFrame,
+    WindowFunction,
 };
 
 const SCALAR_TYPES: [SqlType; 5] = [SqlType::Bool, SqlType::Long, SqlType::Double, SqlType::Text, SqlType::Time];
 
-pub(super) const AGGREGATES: [AggregateFunction; 20] = [
+pub(super) const AGGREGATES: [AggregateFunction; 26] = [
     AggregateFunction::CountRows,
     AggregateFunction::Count,
     AggregateFunction::Sum,
@@ -32,6 +33,12 @@ pub(super) const AGGREGATES: [AggregateFunction; 20] = [
     AggregateFunction::StringAgg,
     AggregateFunction::ArgMax,
     AggregateFunction::ArgMin,
+    AggregateFunction::OfPairs(PairFunction::CovariancePopulation),
+    AggregateFunction::OfPairs(PairFunction::CovarianceSample),
+    AggregateFunction::OfPairs(PairFunction::Correlation),
+    AggregateFunction::OfPairs(PairFunction::Slope),
+    AggregateFunction::OfPairs(PairFunction::Intercept),
+    AggregateFunction::OfPairs(PairFunction::Determination),
 ];
 
 /// A plan of up to `depth` operators above each other.
@@ -187,8 +194,9 @@ pub(super) fn random_call(draws: &mut RandomDraws, function: AggregateFunction, 
         F::BoolAnd | F::BoolOr => (vec![argument(draws, SqlType::Bool)], SqlType::Bool),
         F::StringAgg => (vec![argument(draws, SqlType::Text), ScalarExpr::literal(Datum::text("; "))], SqlType::Text),
         F::ArgMax | F::ArgMin => (vec![argument(draws, scalar), argument(draws, number)], scalar),
+        F::OfPairs(_) => (vec![argument(draws, SqlType::Double), argument(draws, SqlType::Double)], SqlType::Double),
     };
-    let distinct = !arguments.is_empty() && draws.once_in(4);
+    let distinct = !arguments.is_empty() && !matches!(function, F::OfPairs(_)) && draws.once_in(4);
     let order = match function {
         F::StringAgg if !distinct => random_order(draws, types),
         F::StringAgg => vec![SortKey { expr: arguments[0].clone(), descending: true, nulls_first: false }],
@@ -232,7 +240,7 @@ pub(super) fn random_window_call(draws: &mut RandomDraws, types: &[SqlType]) -> 
     let scalar = *draws.pick(&SCALAR_TYPES);
     let value = random_expr(draws, types, scalar, 1);
     let frame = random_frame(draws);
-    let (function, ty) = match draws.below(13) {
+    let (function, ty) = match draws.below(16) {
         0 => (WindowFunction::RowNumber, SqlType::Long),
         1 => (WindowFunction::Rank, SqlType::Long),
         2 => (WindowFunction::DenseRank, SqlType::Long),
@@ -245,6 +253,14 @@ pub(super) fn random_window_call(draws: &mut RandomDraws, types: &[SqlType]) -> 
         }
         7 => (WindowFunction::FirstValue(value, frame), scalar),
         8 => (WindowFunction::LastValue(value, frame), scalar),
+        10 => {
+            let default = Box::new(random_expr(draws, types, scalar, 1));
+            (WindowFunction::KnownOffset { value, distance: draws.below(7) as i64 - 3, default }, scalar)
+        }
+        11 => {
+            let place = *draws.pick(&[1, 1, -1, -1, 2, 3, -2]);
+            (WindowFunction::KnownValue { value, place, frame }, scalar)
+        }
         9 => (WindowFunction::NthValue(value, 1 + draws.below(3) as u64, frame), scalar),
         _ => {
             let call = random_aggregate_call(draws, types);
