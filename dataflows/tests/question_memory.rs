@@ -28,7 +28,7 @@ const SHAPES: [(&str, u64); 15] = [
     ("SELECT category, median(follower_count) AS m, count(*) AS n FROM pin GROUP BY category", 20),
     ("SELECT poster_name, median(follower_count) AS m, mode(category) AS c FROM pin GROUP BY poster_name", 4_000),
     ("SELECT country, age, median(follower_count) AS m FROM pin JOIN geo USING (ind) JOIN user USING (ind)
-      GROUP BY country, age", 1_300),
+      GROUP BY country, age", 130),
     ("SELECT poster_name, max_by(title, follower_count) AS best FROM pin GROUP BY poster_name", 4_000),
     ("SELECT category, string_agg(poster_name, ',' ORDER BY follower_count) AS posters FROM pin GROUP BY category", 20),
     ("SELECT ind, category, rank() OVER (PARTITION BY category ORDER BY follower_count) AS place FROM pin", 20),
