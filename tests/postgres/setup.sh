@@ -12,21 +12,26 @@ if cmp -s "$home/wanted" "$home/stamp" 2>/dev/null; then
     exit 0
 fi
 rm -rf "$home/data" "$home/stamp"
-mkdir -m 700 "$home/data"
-# PostgreSQL does not run as root. Another user needs /dev/null. Where only root may write it, root gets another name.
+# PostgreSQL does not run as root. Another user may not enter the folders above this one, so the cluster is made in /tmp.
+# It also needs /dev/null. Where only root may write that, root gets another name.
+made=$(mktemp -d /tmp/pinflow-postgres.XXXXXX)
+trap 'rm -rf "$made"' EXIT
+chmod 711 "$made"
+mkdir -m 700 "$made/data"
 run=""
 if [ "$(id -u)" = 0 ]; then
     run="setpriv --reuid=nobody --regid=nogroup --clear-groups"
     if $run sh -c ': > /dev/null' 2>/dev/null; then
-        chown nobody "$home/data"
+        chown nobody "$made/data"
     else
         run="unshare --user --map-user=1000 --map-group=1000"
     fi
 fi
 echo "$run" > "$home/run"
-printf '%s\n' 'c%na/r:y@é' > "$home/password"
-chmod 644 "$home/password"
-(cd / && $run "$bin/initdb" --pgdata="$home/data" --username=postgres --pwfile="$home/password" \
+printf '%s\n' 'c%na/r:y@é' > "$made/password"
+chmod 644 "$made/password"
+(cd / && $run "$bin/initdb" --pgdata="$made/data" --username=postgres --pwfile="$made/password" \
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync) > "$home/install.log" 2>&1 || { cat "$home/install.log" >&2; exit 1; }
+cp -a "$made/data" "$home/data"
 echo "$bin" > "$home/bin"
 mv "$home/wanted" "$home/stamp"

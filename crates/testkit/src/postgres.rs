@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::certificates::TestCertificates;
-use crate::paths::{create_temp_dir, workspace_root};
+use crate::paths::workspace_root;
 use crate::process::server_command;
 
 /// Longer than any start takes, even on a slow machine.
@@ -55,7 +55,8 @@ impl PostgresServer {
 
     /// Starts a server.
     pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> PostgresServer {
-        PostgresServer::start_in(create_temp_dir(), certificate)
+        // Another user may not enter the folders above Cargo's.
+        PostgresServer::start_in(tempfile::tempdir().unwrap(), certificate)
     }
 
     /// Starts a server whose data are on this file system. It needs 70 MB.
