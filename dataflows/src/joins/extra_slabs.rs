@@ -275,7 +275,10 @@ mod tests {
             (filled..KEYS.min(filled + 10)).for_each(|key| slabs.set_values(0, key, [(0, text(key + 1))].into_iter()));
             filled = KEYS.min(filled + 10);
             assert!(before - old.texts() <= 10, "a write removes the values of its key only");
-            assert!(old.texts() >= (KEYS - (steps + 1) * STEP) as usize, "a step removes those of {STEP} keys");
+            assert!(
+                old.texts() >= KEYS.saturating_sub((steps + 1) * STEP) as usize,
+                "a step removes those of {STEP} keys"
+            );
         }
         assert!(steps >= KEYS / STEP - 1, "{steps} steps");
         (filled..KEYS).for_each(|key| slabs.set_values(0, key, [(0, text(key + 1))].into_iter()));

@@ -1,6 +1,6 @@
 //! An estimate of the state of a question, from the layout of what its operators hold.
 
-use super::aggregates::{AggregateSet, CellKind, CellSpec};
+use super::aggregates::{AggregateReader, AggregateSet, CellKind, CellSpec, ReaderSource};
 use super::cells::{CellState, DistinctCell};
 use super::group_table::{GroupSpec, HeldGroup};
 use super::join_state::JoinedBags;
@@ -14,6 +14,7 @@ use super::upper::{UpperOperator, UpperPlan};
 use super::value_map::{CountedMap, FrequencySet, PlaceCursor, ValueMap};
 use crate::datum::{Datum, Row};
 use crate::expr::{ExprKind, ScalarExpr};
+use crate::plan::AggregateFunction;
 
 /// What the operators of a question hold, and the size of its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -251,7 +252,25 @@ fn row_owned(columns: &[usize]) -> usize {
 
 fn group_columns(spec: &GroupSpec, projected: &[usize]) -> OwnedBytes {
     let keys = projected.iter().take(spec.key_len()).copied();
-    keys.chain(spec.set.readers.iter().map(|_| 0)).collect()
+    keys.chain(spec.set.readers.iter().map(|reader| result_owned(reader, &spec.set, projected))).collect()
+}
+
+/// What the result of an aggregate owns: one of its values owns what its column does. How long the texts are that
+/// `string_agg` joins is not known without the rows.
+fn result_owned(reader: &AggregateReader, set: &AggregateSet, projected: &[usize]) -> usize {
+    let ReaderSource::Cell(cell) = reader.source else { return 0 };
+    match set.cells.get(cell) {
+        Some(cell) if matches!(cell.kind, CellKind::Values | CellKind::Pairs) && is_value(reader.function) => {
+            projected.get(cell.argument).copied().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+/// Whether the result of an aggregate is one of the values of its column.
+fn is_value(function: AggregateFunction) -> bool {
+    use AggregateFunction::{ArgMax, ArgMin, Max, Min, Mode};
+    matches!(function, ArgMax | ArgMin | Max | Min | Mode)
 }
 
 fn group_part(spec: &GroupSpec, projected: &[usize], rows: CountBasis) -> PartEstimate {
