@@ -148,10 +148,10 @@ fn table_and_key(path: &str) -> (String, &str) {
     match first {
         "pipeline" => (String::new(), path),
         list if LISTS.contains(&list) => (format!("[[{list}]]"), rest.split_once('.').map_or("", |(_, key)| key)),
-        "answers" if !rest.is_empty() => {
-            let (table, key) = rest.split_once('.').unwrap_or((rest, ""));
-            (format!("[answers.{table}]"), key)
-        }
+        "answers" => match rest.split_once('.').unwrap_or((rest, "")) {
+            (table @ ("delta" | "postgres" | "mysql"), key) => (format!("[answers.{table}]"), key),
+            _ => ("[answers]".to_owned(), rest),
+        },
         _ => (format!("[{first}]"), rest),
     }
 }
@@ -189,6 +189,7 @@ mod tests {
             ("answers.delta", "[answers.delta]: x"),
             ("answers.delta.url", "[answers.delta] url: x"),
             ("answers.postgres.url", "[answers.postgres] url: x"),
+            ("answers.url", "[answers] url: x"),
             ("gateway.kafka.tls.key", "[gateway] kafka.tls.key: x"),
         ] {
             assert_eq!(with_label(path, "x"), text);

@@ -124,7 +124,10 @@ impl DatabaseDialect {
 
 /// A moment in UTC as `2020-01-31 08:00:00.000000`.
 pub(crate) fn format_time(micros: i64) -> String {
-    let time = Timestamp::from_microsecond(micros).unwrap_or_default().to_zoned(TimeZone::UTC).datetime();
+    let nanos = (micros.rem_euclid(1_000_000) * 1_000) as i32;
+    // `Timestamp::from_microsecond` refuses the last second.
+    let time = Timestamp::new(micros.div_euclid(1_000_000), nanos).unwrap_or_default();
+    let time = time.to_zoned(TimeZone::UTC).datetime();
     format!(
         "{} {:02}:{:02}:{:02}.{:06}",
         time.date(),

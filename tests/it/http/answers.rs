@@ -70,7 +70,8 @@ fn every_route_returns_the_run_it_serves() {
     assert_rejected_are_of(&recording, http);
     assert_metrics_are_of(&status, http);
     let document = http.json("/openapi.json");
-    for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/changes")) {
+    let paths = document["paths"].as_object().unwrap().iter();
+    for (path, _) in paths.filter(|(path, methods)| !path.ends_with("/changes") && methods.get("get").is_some()) {
         let path = path.replace("{name}", "users_joined_by_year");
         assert_eq!(http.get(&path).status, 200, "{path}");
     }
