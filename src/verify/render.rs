@@ -112,7 +112,7 @@ impl VerificationReport {
             let name = sanitize_line(answer);
             match verdict {
                 AnswerVerdict::Skipped { reason } => {
-                    writeln!(out, "{name:width$}  skipped    {}", sanitize_line(reason))?
+                    writeln!(out, "{name:width$}  skipped    {}", sanitize_line(reason))?;
                 }
                 AnswerVerdict::Compared(compared) if compared.is_equal() => {
                     writeln!(out, "{name:width$}  equal      {}", count_rows(compared.rows))?;

@@ -61,7 +61,7 @@ fn rejections_are_listed_newest_first_and_filtered() {
     // Recordings have no times, and all was written at once: the order is that of the positions.
     let of_pin = [pin(6, 0), pin(5, 0), pin(4, 2), pin(4, 1), pin(3, 0), pin(2, 0)];
     assert_eq!(listed_places(folder, &["--stream", "pin"]), of_pin);
-    assert_eq!(listed_places(folder, &["--source", "recording/geo"]), [geo.clone()]);
+    assert_eq!(listed_places(folder, &["--source", "recording/geo"]), std::slice::from_ref(&geo));
     assert_eq!(listed_places(folder, &["--reason", "no_key", "--reason", "bad_key"]).len(), 4);
     assert_eq!(listed_places(folder, &["--reason", "no_key", "--source", "recording/pin"]), [pin(4, 1), pin(3, 0)]);
     assert_eq!(listed_places(folder, &["--since", "1h"]).len(), 7);

@@ -50,11 +50,11 @@ impl PostgresServer {
 
     /// Starts a server with this certificate.
     pub fn start_with_certificate(certificates: &TestCertificates, name: &str) -> PostgresServer {
-        PostgresServer::start(Some((certificates.certificate(name), certificates.key(name))))
+        PostgresServer::start(Some(&(certificates.certificate(name), certificates.key(name))))
     }
 
     /// Starts a server.
-    pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> PostgresServer {
+    pub fn start(certificate: Option<&(PathBuf, PathBuf)>) -> PostgresServer {
         // Another user may not enter the folders above Cargo's.
         PostgresServer::start_in(tempfile::tempdir().unwrap(), certificate)
     }
@@ -64,14 +64,14 @@ impl PostgresServer {
         PostgresServer::start_in(tempfile::tempdir_in(disk).unwrap(), None)
     }
 
-    fn start_in(folder: tempfile::TempDir, certificate: Option<(PathBuf, PathBuf)>) -> PostgresServer {
+    fn start_in(folder: tempfile::TempDir, certificate: Option<&(PathBuf, PathBuf)>) -> PostgresServer {
         let empty = workspace_root().join("target/postgres/data");
         assert!(empty.is_dir(), "no cluster to start: tests/postgres/setup.sh makes it");
         // The server runs as another user.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let data = folder.path().join("data");
         assert!(Command::new("cp").arg("-a").arg(empty).arg(&data).status().unwrap().success());
-        if let Some((certificate, key)) = &certificate {
+        if let Some((certificate, key)) = certificate {
             std::fs::copy(certificate, data.join("server.crt")).unwrap();
             std::fs::copy(key, data.join("server.key")).unwrap();
             std::fs::set_permissions(data.join("server.key"), std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -41,11 +41,12 @@ fn select_rows(table: &str, columns: &[String], count: &str) -> String {
     format!("SELECT CONCAT('{table}\t', {count}, '\t', JSON_OBJECT({})) FROM `{table}`", pairs.join(", "))
 }
 
+/// The rows of each answer, by its name.
+type RowsByAnswer = BTreeMap<String, ComparableRows>;
+
 /// The epoch, the answers and the sums of their changes, as of one moment. `None` before the first write, and while the
 /// server is down.
-fn shown(
-    database: &TestDatabase<'_>,
-) -> Option<(u64, BTreeMap<String, ComparableRows>, BTreeMap<String, ComparableRows>)> {
+fn shown(database: &TestDatabase<'_>) -> Option<(u64, RowsByAnswer, RowsByAnswer)> {
     let mut sql =
         "START TRANSACTION WITH CONSISTENT SNAPSHOT; SELECT CONCAT('\tcut', epoch) FROM pinflow_cut".to_owned();
     let questions = QuestionSet::built_in(GraphOptions::default());

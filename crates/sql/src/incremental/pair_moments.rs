@@ -111,7 +111,7 @@ struct BigNumber {
 }
 
 impl BigNumber {
-    fn new(negative: bool, magnitude: BigUint, exponent: i32) -> BigNumber {
+    fn new(negative: bool, magnitude: &BigUint, exponent: i32) -> BigNumber {
         // Zeros at the end would only make products longer.
         let zeros = magnitude.trailing_zeros();
         let negative = negative && !magnitude.is_zero();
@@ -120,11 +120,11 @@ impl BigNumber {
 
     fn of_sum(sum: &ExactSum) -> BigNumber {
         let (negative, magnitude, exponent) = sum.sign_and_magnitude();
-        BigNumber::new(negative, magnitude, exponent)
+        BigNumber::new(negative, &magnitude, exponent)
     }
 
     fn of_count(count: u64) -> BigNumber {
-        BigNumber::new(false, BigUint::from_u128(count.into()), 0)
+        BigNumber::new(false, &BigUint::from_u128(count.into()), 0)
     }
 
     fn is_zero(&self) -> bool {
@@ -133,7 +133,7 @@ impl BigNumber {
 
     fn times(&self, other: &BigNumber) -> BigNumber {
         let magnitude = self.magnitude.multiplied_by(&other.magnitude);
-        BigNumber::new(self.negative != other.negative, magnitude, self.exponent + other.exponent)
+        BigNumber::new(self.negative != other.negative, &magnitude, self.exponent + other.exponent)
     }
 
     fn minus(&self, other: &BigNumber) -> BigNumber {
@@ -146,11 +146,11 @@ impl BigNumber {
             |number: &BigNumber| number.magnitude.shifted_left((number.exponent - exponent).unsigned_abs() as usize);
         let (one, two) = (aligned(self), aligned(other));
         if self.negative != other.negative {
-            return BigNumber::new(self.negative, one.plus(&two), exponent);
+            return BigNumber::new(self.negative, &one.plus(&two), exponent);
         }
         match one.is_less_than(&two) {
-            true => BigNumber::new(!self.negative, two.minus(&one), exponent),
-            false => BigNumber::new(self.negative, one.minus(&two), exponent),
+            true => BigNumber::new(!self.negative, &two.minus(&one), exponent),
+            false => BigNumber::new(self.negative, &one.minus(&two), exponent),
         }
     }
 
