@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use serde::Serialize;
 
-use crate::config::{ConfigError, storage_connection};
+use crate::table_location::{TableLocationError, connect_location};
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::{
     AcceptError, AcceptedDeletion, ColumnScope, CompactionPolicy, CompactionStats, DeltaError, FindingGrade,
     MissingFile, MissingFileOutcome, PartitionReport, RepairedFile, TableContents, TableFinding, VerifyProgress,
     VerifyReport, accept_deletion, diagnose, inspect, optimize, repair, restore_missing_files, vacuum, verify,
 };
-use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
+use pinflow_storage::Location;
 use pinflow_terminal::{sanitize_line, write_error_line};
 
 /// Shows what tables contain, and verifies, repairs or maintains them.
@@ -88,12 +88,9 @@ pub enum TableOutputFormat {
 /// Why `pinflow table` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The connection settings of the bucket could not be read.
-    #[error("read --connection")]
-    Config(#[from] ConfigError),
-    /// The location does not exist, or cannot be reached.
-    #[error("reach the tables")]
-    Location(#[from] StorageError),
+    /// The tables cannot be reached.
+    #[error(transparent)]
+    Location(#[from] TableLocationError),
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
@@ -117,7 +114,6 @@ pub enum TableError {
 impl UserError for TableError {
     fn exit_code(&self) -> ExitStatus {
         match self {
-            TableError::Config(error) => error.exit_code(),
             TableError::Location(error) => error.exit_code(),
             TableError::Delta(error) | TableError::Accept(AcceptError::Delta(error)) => error.exit_code(),
             TableError::Unsafe { .. } => ExitStatus::BadUsage,
@@ -142,7 +138,7 @@ struct TableReport<'a> {
 /// # Errors
 /// If a table cannot be read or written, or printing fails.
 pub async fn run(args: TableArgs, out: &mut (dyn Write + Send)) -> Result<bool, TableError> {
-    let location = connect_location(&args).await?;
+    let location = connect_existing(&args).await?;
     match args.action {
         None => {}
         Some(TableAction::Optimize) => {
@@ -219,20 +215,9 @@ impl DeepProgress {
     }
 }
 
-/// Connects to the location of the tables.
-async fn connect_location(args: &TableArgs) -> Result<Location, TableError> {
-    let connection = match &args.connection {
-        Some(path) => storage_connection(path)?,
-        None => StorageConnection::default(),
-    };
-    // A path that is not UTF-8 can only be a folder.
-    let target = match args.path.to_str() {
-        Some(text) => {
-            LocationSpec::parse(text, Path::new(""), "PATH").map_err(|what| StorageError::Invalid(vec![what]))?
-        }
-        None => LocationSpec::Folder(args.path.clone()),
-    };
-    let place = Location::connect(&target, &connection).await?;
+/// Connects to the tables, which must exist.
+async fn connect_existing(args: &TableArgs) -> Result<Location, TableError> {
+    let place = connect_location(&args.path, args.connection.as_deref(), "PATH").await?;
     // Before `doctor`, which would report a wrong path as a problem of the tables.
     place.resolve_existing().map_err(DeltaError::from)?;
     Ok(place)

@@ -26,11 +26,16 @@ impl UserError for TableLocationError {
     }
 }
 
-/// Connects to tables: a folder, or `s3://BUCKET/PREFIX` with the settings `[objects]` of the file `connection`.
+/// Connects to tables: a folder, or `s3://BUCKET/PREFIX` with the settings `[objects]` of the file `connection`. Whether
+/// there is anything is not checked. `flag` is what names them on the command line.
 ///
 /// # Errors
-/// If the settings cannot be read, or the location does not exist or cannot be reached.
-pub(crate) async fn connect_tables(tables: &Path, connection: Option<&Path>) -> Result<Location, TableLocationError> {
+/// If the settings cannot be read, or the text is not a location, or it cannot be reached.
+pub(crate) async fn connect_location(
+    tables: &Path,
+    connection: Option<&Path>,
+    flag: &'static str,
+) -> Result<Location, TableLocationError> {
     let settings = match connection {
         Some(path) => storage_connection(path)?,
         None => StorageConnection::default(),
@@ -38,11 +43,19 @@ pub(crate) async fn connect_tables(tables: &Path, connection: Option<&Path>) -> 
     // A path that is not UTF-8 can only be a folder.
     let target = match tables.to_str() {
         Some(text) => {
-            LocationSpec::parse(text, Path::new(""), "--tables").map_err(|what| StorageError::Invalid(vec![what]))?
+            LocationSpec::parse(text, Path::new(""), flag).map_err(|what| StorageError::Invalid(vec![what]))?
         }
         None => LocationSpec::Folder(tables.to_owned()),
     };
-    let location = Location::connect(&target, &settings).await?;
+    Ok(Location::connect(&target, &settings).await?)
+}
+
+/// Connects to the tables that `--tables` names, which must exist.
+///
+/// # Errors
+/// As [`connect_location`], and if there is nothing.
+pub(crate) async fn connect_tables(tables: &Path, connection: Option<&Path>) -> Result<Location, TableLocationError> {
+    let location = connect_location(tables, connection, "--tables").await?;
     location.resolve_existing()?;
     Ok(location)
 }

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use crate::config::{ConfigError, QuestionFileError};
+use crate::config::QuestionFileError;
 use crate::query::QueryError;
+use crate::table_location::TableLocationError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::DeltaError;
 use pinflow_sql::diagnostics::QuestionError;
-use pinflow_storage::StorageError;
 
 /// Why `pinflow question` failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,9 @@ pub enum QuestionCommandError {
     /// The running pinflow cannot be reached, or refuses.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The connection settings of the bucket could not be read.
-    #[error("read --connection")]
-    Config(#[from] ConfigError),
-    /// The location of the tables does not exist, or cannot be reached.
-    #[error("reach the tables")]
-    Location(#[from] StorageError),
+    /// The tables cannot be reached.
+    #[error(transparent)]
+    Location(#[from] TableLocationError),
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
@@ -64,7 +61,6 @@ impl UserError for QuestionCommandError {
             | QuestionCommandError::Refused(_) => ExitStatus::BadUsage,
             QuestionCommandError::Query(error) => error.exit_code(),
             QuestionCommandError::Stopped { .. } | QuestionCommandError::Dropped(_) => ExitStatus::Failed,
-            QuestionCommandError::Config(error) => error.exit_code(),
             QuestionCommandError::Location(error) => error.exit_code(),
             QuestionCommandError::Delta(error) => error.exit_code(),
             QuestionCommandError::Panicked(_) | QuestionCommandError::Output(_) => ExitStatus::Failed,

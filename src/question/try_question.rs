@@ -13,14 +13,15 @@ use pinflow_sql::datum::Row;
 use pinflow_sql::eval::FaultCounter;
 use pinflow_sql::naive::{RelationRows, evaluate, list_answer};
 use pinflow_sql::plan::{BoundQuestion, QueryPlan};
-use pinflow_storage::{Location, LocationSpec, StorageConnection, StorageError};
+use pinflow_storage::Location;
 use pinflow_terminal::write_error_line;
 
 use super::args::{ReadingFlags, TryArgs};
 use super::error::QuestionCommandError;
 use super::memory_estimate::columns_read;
 use super::render;
-use crate::config::{QuestionText, compile_text, storage_connection};
+use crate::config::{QuestionText, compile_text};
+use crate::table_location::connect_location;
 use pinflow_dataflows::graph::DuplicatePolicy;
 
 /// Time between two progress lines.
@@ -110,24 +111,8 @@ pub(super) async fn open_tables(
     tables: &Path,
     reading: &ReadingFlags,
 ) -> Result<Vec<TableContents>, QuestionCommandError> {
-    let location = connect_location(tables, reading).await?;
+    let location = connect_location(tables, reading.connection.as_deref(), "--tables").await?;
     Ok(inspect_whole_tables(&location).await?)
-}
-
-/// Connects to the location of the tables.
-async fn connect_location(tables: &Path, reading: &ReadingFlags) -> Result<Location, QuestionCommandError> {
-    let connection = match &reading.connection {
-        Some(path) => storage_connection(path)?,
-        None => StorageConnection::default(),
-    };
-    // A path that is not UTF-8 can only be a folder.
-    let target = match tables.to_str() {
-        Some(text) => {
-            LocationSpec::parse(text, Path::new(""), "--tables").map_err(|what| StorageError::Invalid(vec![what]))?
-        }
-        None => LocationSpec::Folder(tables.to_owned()),
-    };
-    Ok(Location::connect(&target, &connection).await?)
 }
 
 /// Reads what tables contain now. All four must be there.
