@@ -193,14 +193,13 @@ impl WrittenTable {
         let (epoch, as_of) = (cut.epoch(), cut.as_of());
         let (cut, answer, dialect) = (Arc::clone(cut), self.answer, session.dialect());
         let compared = tokio::task::spawn_blocking(move || {
-            let (wanted, replaced) = storable_rows(cut.rows(answer), dialect);
-            (diff_counts(&sums, &wanted), wanted, replaced)
+            // What was replaced is counted in the table of current rows.
+            let (wanted, _) = storable_rows(cut.rows(answer), dialect);
+            (diff_counts(&sums, &wanted), wanted)
         });
-        let (changes, wanted, replaced) = compared.await.map_err(|_| ended())?;
+        let (changes, wanted) = compared.await.map_err(|_| ended())?;
         let (inserted, last_key) = self.append_changes(session, changes, last_key, (epoch, as_of)).await?;
         self.held = HeldRows::Changes(wanted, last_key);
-        // The values are counted in the table of current rows.
-        let _ = replaced;
         Ok(WriteCounts { inserted, ..WriteCounts::default() })
     }
 

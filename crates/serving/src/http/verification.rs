@@ -115,7 +115,7 @@ pub(super) async fn post_verification(
     }
     let bytes = read_body(body, MAX_RESULT_BYTES, "the result of a verification").await?;
     let (sent, as_of) = parse_result(&bytes)?;
-    // The epochs of each process begin anew, so those of another run would mean nothing here.
+    // The epochs of each process begin at 0 again, so those of another run would mean nothing here.
     let durable = shared.answer_hub.current_view(ReadConsistency::Durable).map(|view| view.epoch);
     let is_of_this_run = is_same_moment(&sent.started_at, shared.started_at);
     if !is_of_this_run || durable.is_none_or(|durable| sent.epoch > durable) {
