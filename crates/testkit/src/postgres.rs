@@ -55,20 +55,23 @@ impl PostgresServer {
 
     /// Starts a server.
     pub fn start(certificate: Option<&(PathBuf, PathBuf)>) -> PostgresServer {
-        // Another user may not enter the folders above Cargo's.
-        PostgresServer::start_in(tempfile::tempdir().unwrap(), certificate)
+        PostgresServer::start_in(PostgresServer::create_folder(), certificate)
     }
 
-    /// Starts a server whose data are on this file system. It needs 70 MB.
+    /// Starts a server whose data are on this file system, in a folder of [`PostgresServer::create_folder`]. It needs
+    /// 70 MB.
     pub fn start_on(disk: &Path) -> PostgresServer {
-        PostgresServer::start_in(tempfile::tempdir_in(disk).unwrap(), None)
+        PostgresServer::start_in(open_to_others(tempfile::tempdir_in(disk).unwrap()), None)
+    }
+
+    /// Creates a temporary folder that the server's user may enter. Those below Cargo's folder may be closed to it.
+    pub fn create_folder() -> tempfile::TempDir {
+        open_to_others(tempfile::tempdir().unwrap())
     }
 
     fn start_in(folder: tempfile::TempDir, certificate: Option<&(PathBuf, PathBuf)>) -> PostgresServer {
         let empty = workspace_root().join("target/postgres/data");
         assert!(empty.is_dir(), "no cluster to start: tests/postgres/setup.sh makes it");
-        // The server runs as another user.
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let data = folder.path().join("data");
         assert!(Command::new("cp").arg("-a").arg(empty).arg(&data).status().unwrap().success());
         if let Some((certificate, key)) = certificate {
@@ -216,6 +219,12 @@ impl PostgresServer {
             Ok(results)
         })
     }
+}
+
+/// Lets other users enter a folder.
+fn open_to_others(folder: tempfile::TempDir) -> tempfile::TempDir {
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    folder
 }
 
 impl Drop for PostgresServer {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pinflow_testkit::postgres::PostgresServer;
-use pinflow_testkit::{SmallDisk, create_temp_dir, skip_without_tmpfs, wait_until};
+use pinflow_testkit::{SmallDisk, skip_without_tmpfs, wait_until};
 use serde_json::Value;
 
 use super::{DatabaseSite, assert_shows_snapshot, built_in_names, database_status, skips_postgres, wait_until_written};
@@ -101,7 +101,7 @@ fn database_on_a_full_disk_is_reported_and_caught_up_once_there_is_space() {
     if skips_postgres() || skip_without_tmpfs() {
         return;
     }
-    let place = create_temp_dir();
+    let place = PostgresServer::create_folder();
     let disk = SmallDisk::mount(&place.path().join("disk"), "100m");
     let server = PostgresServer::start_on(&disk.0);
     let database = server.database();
