@@ -13,7 +13,7 @@ const LISTED = 10;
 
 /**
  * Rejected records: reasons, what could not be read, and the latest records with their payload. Payloads are
- * requested only when the count changed.
+ * requested only when a count changed, or another run serves.
  */
 export function rejected() {
   const reasons = breakdown("Rejected by reason", "No record was rejected in this run.");
@@ -27,7 +27,7 @@ export function rejected() {
     faults.update(unreadableFields(run));
     const before = all.rejected - run.rejected;
     setText(byId("rejected-note"), `${number(run.rejected)} in this run${before > 0 ? `, ${number(all.rejected)} in all runs` : ""}`);
-    await last(run.rejected, before);
+    await last(status.started_at, run.rejected, before);
   };
 }
 
@@ -36,7 +36,7 @@ function lastRejections(body) {
   const cut = h("span", {});
   const more = h("button", { type: "button", class: "quiet more", onclick: showAll }, "Show all of them");
   const note = h("p", { class: "cut-note" }, cut, " ", more);
-  const state = { known: -1, closedFor: null, rows: [], listed: LISTED, total: 0 };
+  const state = { known: null, closedFor: null, rows: [], listed: LISTED, total: 0 };
 
   function showAll() {
     state.listed = ASKED_MAX;
@@ -53,11 +53,13 @@ function lastRejections(body) {
     note.hidden = listed.length >= state.total;
   }
 
-  return async (count, before) => {
-    if (count === state.known || state.closedFor === storedToken()) return;
+  return async (run, count, before) => {
+    // The count of earlier runs is 0 until their tables are read.
+    const current = `${run} ${count} ${before}`;
+    if (current === state.known || state.closedFor === storedToken()) return;
     try {
       state.rows = await fetchJson(`/rejected?limit=${ASKED_MAX}`);
-      state.known = count;
+      state.known = current;
       state.total = count;
       body.replaceChildren(...(state.rows.length === 0 ? [none(count, before)] : [list, note]));
       fill();
