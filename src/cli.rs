@@ -423,7 +423,10 @@ async fn table_command(args: table::TableArgs) -> CommandResult {
 async fn rejected_command(args: rejected::RejectionArgs) -> CommandResult {
     let mut out = CommandOutput::new(terminal::stdout(args.is_data(), WhenClosed::Fail));
     let done = rejected::run(args, &mut out).await;
-    out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
+    match out.finish(done.map_err(CommandError::from))? {
+        Some(replaying) => run_logged(replaying).await.map_err(|error| CommandError::ReplayRun(Box::new(error))),
+        None => Ok(ExitStatus::Success),
+    }
 }
 
 async fn query_command(args: query::QueryArgs) -> CommandResult {

@@ -75,6 +75,9 @@ pub enum CommandError {
     /// `pinflow rejected` failed.
     #[error(transparent)]
     Rejected(Box<RejectionCommandError>),
+    /// The run of `pinflow rejected replay` failed.
+    #[error(transparent)]
+    ReplayRun(Box<CommandError>),
     /// `pinflow verify` failed.
     #[error(transparent)]
     Verify(Box<VerificationError>),
@@ -130,6 +133,7 @@ impl CommandError {
             CommandError::Query(error) => error,
             CommandError::Question(error) => error,
             CommandError::Rejected(error) => &**error,
+            CommandError::ReplayRun(error) => &**error,
             CommandError::Verify(error) => &**error,
             CommandError::Emit(error) => error,
             CommandError::Topics(error) => error,
@@ -152,7 +156,13 @@ impl UserError for CommandError {
     }
 
     fn hint(&self) -> Option<String> {
-        self.of_command().and_then(UserError::hint)
+        match self {
+            CommandError::ReplayRun(error) if error.exit_code() == ExitStatus::Fenced => Some(
+                "another run writes to these tables: stop it, and start the replay again, which continues where it ended"
+                    .to_owned(),
+            ),
+            _ => self.of_command().and_then(UserError::hint),
+        }
     }
 }
 
@@ -162,6 +172,7 @@ mod tests {
     use std::path::PathBuf;
 
     use crate::config::QuestionFileError;
+    use crate::rejected::ReplayError;
     use crate::table_location::TableLocationError;
     use pinflow_connect::sink::SinkError;
     use pinflow_connect::source::SourceError;
@@ -314,6 +325,12 @@ mod tests {
             (RejectionCommandError::Location(TableLocationError::Config(config())).into(), value),
             (RejectionCommandError::Delta(no_folder().into()).into(), file),
             (RejectionCommandError::Output(missing()).into(), failed),
+            (RejectionCommandError::Replay(ReplayError::NoTables).into(), value),
+            (
+                CommandError::ReplayRun(Box::new(RunError::Delta(fenced()).into())),
+                "another pinflow has taken over the tables",
+            ),
+            (RejectionCommandError::Replay(ReplayError::Storage(StorageError::NoRegion)).into(), "AWS region"),
             (VerificationError::NoTables.into(), value),
             (VerificationError::TablesElsewhere(String::new()).into(), value),
             (VerificationError::UnknownAnswer(String::new()).into(), value),

@@ -15,6 +15,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("rejected list", REJECTED_LIST),
     ("rejected count", REJECTED_COUNT),
     ("rejected show", REJECTED_SHOW),
+    ("rejected replay", REJECTED_REPLAY),
     ("query", QUERY),
     ("question", QUESTION),
     ("question explain", QUESTION_EXPLAIN),
@@ -216,6 +217,15 @@ Examples:
           Write the bytes as they were received to a new file
 
 Exit status: 0 done; 1 failed, or there is no such rejection; 2 wrong command line";
+
+const REJECTED_REPLAY: &str = "\
+Examples:
+  pinflow rejected replay posts.toml --dry-run
+          Count the rejections that the limits of posts.toml accept now
+  pinflow rejected replay posts.toml --reason too_large
+          Read those of one reason again, while the run is stopped
+
+Exit status: 0 done; 1 failed; 2 wrong command line or configuration; 75 another pinflow took over the tables";
 
 const QUERY: &str = "\
 Examples:

@@ -383,6 +383,16 @@ impl Config {
         })
     }
 
+    /// The limits of messages.
+    #[must_use]
+    pub fn message_limits(&self) -> MessageLimits {
+        MessageLimits {
+            bytes_max: self.engine.message_bytes_max,
+            text_bytes_max: self.engine.text_bytes_max,
+            ..MessageLimits::default()
+        }
+    }
+
     /// The engine's settings for these questions.
     #[must_use]
     pub fn engine_settings(&self, questions: QuestionSet) -> EngineSettings {
@@ -404,11 +414,7 @@ impl Config {
             questions,
             question_limits: self.question_limits,
             graph_options: self.questions,
-            limits: MessageLimits {
-                bytes_max: self.engine.message_bytes_max,
-                text_bytes_max: self.engine.text_bytes_max,
-                ..MessageLimits::default()
-            },
+            limits: self.message_limits(),
             memory_max: self.engine.memory_max.map(|ByteSize(bytes)| bytes).or_else(default_memory_max),
         }
     }

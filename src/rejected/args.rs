@@ -11,7 +11,7 @@ use pinflow_dataflows::rejection::RejectionReason;
 use super::error::RejectionCommandError;
 use super::filter::RejectionFilter;
 
-/// Look at the records that were rejected: list them, count them by reason, show the bytes of one
+/// Look at the records that were rejected: list them, count them by reason, show the bytes of one, or replay them
 #[derive(Debug, Clone, clap::Args)]
 pub struct RejectionArgs {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ impl RejectionArgs {
         match &self.command {
             RejectionSubcommand::List(args) => args.output_format() != RejectionFormat::Table,
             RejectionSubcommand::Count(args) => args.output_format() != RejectionFormat::Table,
-            RejectionSubcommand::Show(_) => false,
+            RejectionSubcommand::Show(_) | RejectionSubcommand::Replay(_) => false,
         }
     }
 }
@@ -38,6 +38,22 @@ pub(super) enum RejectionSubcommand {
     Count(CountArgs),
     /// Show one rejection with the bytes of its message, or write these bytes to a file
     Show(ShowArgs),
+    /// Process rejections again that are accepted now, each exactly once: after a new version or a change of the
+    /// configuration. Stop the run first
+    Replay(ReplayArgs),
+}
+
+/// Arguments of `pinflow rejected replay`.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ReplayArgs {
+    /// The configuration of the run, with [tables]. Its sources are not read
+    #[arg(value_name = "CONFIG.toml")]
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) filter: RejectionFilterArgs,
+    /// Count what would be replayed, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Which tables are read.
@@ -181,6 +197,8 @@ pub(super) enum RejectionProperty {
     Stream,
     /// The source
     Source,
+    /// Whether a replay has chosen it: yes or no
+    Replayed,
 }
 
 impl RejectionProperty {
@@ -190,6 +208,7 @@ impl RejectionProperty {
             RejectionProperty::Reason => "reason",
             RejectionProperty::Stream => "stream",
             RejectionProperty::Source => "_source",
+            RejectionProperty::Replayed => "replayed",
         }
     }
 }

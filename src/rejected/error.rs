@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::replay::ReplayError;
 use crate::table_location::TableLocationError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::DeltaError;
@@ -55,6 +56,9 @@ pub enum RejectionCommandError {
     /// A table could not be read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// The rejections could not be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// Reading panicked.
     #[error("the rejections could not be read: {0}. This is a bug in pinflow")]
     Panicked(String),
@@ -72,6 +76,7 @@ impl UserError for RejectionCommandError {
             | RejectionCommandError::RawToTerminal => ExitStatus::BadUsage,
             RejectionCommandError::Location(error) => error.exit_code(),
             RejectionCommandError::Delta(error) => error.exit_code(),
+            RejectionCommandError::Replay(error) => error.exit_code(),
             RejectionCommandError::NotFound { .. }
             | RejectionCommandError::NoPayload
             | RejectionCommandError::RawFile { .. }
@@ -85,6 +90,7 @@ impl UserError for RejectionCommandError {
             RejectionCommandError::RawFile { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => {
                 Some("name a new file, or remove this one".to_owned())
             }
+            RejectionCommandError::Replay(error) => error.hint(),
             _ => None,
         }
     }

@@ -1,40 +1,46 @@
-//! `pinflow rejected`: lists and counts the rejections in the tables of a run, and shows the bytes of one.
+//! `pinflow rejected`: lists and counts the rejections in the tables of a run, shows the bytes of one, and replays them.
 
 mod args;
 mod error;
 mod filter;
 mod newest;
 mod render;
+mod replay;
 mod show;
 
 use std::io::Write;
-use std::sync::Arc;
 
 pub use args::RejectionArgs;
 pub use error::RejectionCommandError;
+pub use replay::ReplayError;
 
 use args::{CountArgs, RejectionSubcommand, RejectionTables, RejectionsArgs};
 use newest::{CountedRejections, NewestRejections};
+use replay::PassStore;
 
+use crate::config::Config;
 use crate::table_location::connect_tables;
 use pinflow_delta::{RejectionScan, StoredRejection, TableContents, inspect, scan_rejections};
 
-/// Runs the command and prints its result.
+/// Runs the command and prints its result. After `replay` it returns the configuration of the run that replays, if there is
+/// something to replay.
 ///
 /// # Errors
 /// If the tables cannot be read, there is no such rejection, or the output cannot be written.
-pub async fn run(args: RejectionArgs, out: &mut (dyn Write + Send)) -> Result<(), RejectionCommandError> {
+pub async fn run(args: RejectionArgs, out: &mut (dyn Write + Send)) -> Result<Option<Config>, RejectionCommandError> {
     match args.command {
-        RejectionSubcommand::List(args) => list_rejections(args, out).await,
-        RejectionSubcommand::Count(args) => count_rejections(args, out).await,
-        RejectionSubcommand::Show(args) => show::show_rejection(args, out).await,
+        RejectionSubcommand::List(args) => list_rejections(args, out).await?,
+        RejectionSubcommand::Count(args) => count_rejections(args, out).await?,
+        RejectionSubcommand::Show(args) => show::show_rejection(args, out).await?,
+        RejectionSubcommand::Replay(args) => return replay::prepare_replay(args, out).await,
     }
+    Ok(None)
 }
 
 async fn list_rejections(args: RejectionsArgs, out: &mut dyn Write) -> Result<(), RejectionCommandError> {
     let (format, filter) = (args.output_format(), args.filter.into_filter()?);
     let mut newest = NewestRejections::new(args.limit);
-    let newest = scan_tables(&args.tables, RejectionScan::default(), move |contents, scan| {
+    let newest = scan_tables(&args.tables, RejectionScan::default(), move |contents, scan, _| {
         let matching = |rejection: StoredRejection| {
             if filter.matches(&rejection) {
                 newest.add(rejection);
@@ -42,32 +48,35 @@ async fn list_rejections(args: RejectionsArgs, out: &mut dyn Write) -> Result<()
         };
         scan_rejections(contents, scan, matching).map(|()| newest)
     });
-    let (rejections, matching) = newest.await?.into_newest_first();
-    Ok(render::write_rejections(&rejections, matching, format, out)?)
+    let (newest, passes) = newest.await?;
+    let (rejections, matching) = newest.into_newest_first();
+    Ok(render::write_rejections(&rejections, &passes, matching, format, out)?)
 }
 
 async fn count_rejections(args: CountArgs, out: &mut dyn Write) -> Result<(), RejectionCommandError> {
     let (format, filter) = (args.output_format(), args.filter.into_filter()?);
     let mut counts = CountedRejections::new(args.by);
-    let counts = scan_tables(&args.tables, RejectionScan::default(), move |contents, scan| {
+    let counts = scan_tables(&args.tables, RejectionScan::default(), move |contents, scan, passes| {
         let matching = |rejection: StoredRejection| {
             if filter.matches(&rejection) {
-                counts.add(&rejection);
+                counts.add(&rejection, passes.place_of(&rejection).is_some());
             }
         };
         scan_rejections(contents, scan, matching).map(|()| counts)
     });
-    Ok(render::write_counts(&counts.await?, format, out)?)
+    let (counts, _) = counts.await?;
+    Ok(render::write_counts(&counts, format, out)?)
 }
 
-/// Reads the table `rejected` on a thread of its own.
+/// Reads the table `rejected` on a thread of its own. Returns the passes of replays beside it, too.
 async fn scan_tables<T: Send + 'static>(
     tables: &RejectionTables,
     scan: RejectionScan,
-    work: impl FnOnce(&[TableContents], RejectionScan) -> Result<T, pinflow_delta::DeltaError> + Send + 'static,
-) -> Result<T, RejectionCommandError> {
+    work: impl FnOnce(&[TableContents], RejectionScan, &PassStore) -> Result<T, pinflow_delta::DeltaError> + Send + 'static,
+) -> Result<(T, PassStore), RejectionCommandError> {
     let location = connect_tables(&tables.tables, tables.connection.as_deref()).await?;
-    let contents = Arc::new(inspect(&location, 0).await?);
-    let scanned = tokio::task::spawn_blocking(move || work(&contents, scan)).await;
-    Ok(scanned.map_err(|panic| RejectionCommandError::Panicked(panic.to_string()))??)
+    let contents = inspect(&location, 0).await?;
+    let passes = PassStore::read(&location.resolve_existing().map_err(ReplayError::Storage)?).await?;
+    let scanned = tokio::task::spawn_blocking(move || Ok((work(&contents, scan, &passes)?, passes))).await;
+    scanned.map_err(|panic| RejectionCommandError::Panicked(panic.to_string()))?
 }

@@ -4,10 +4,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use pinflow_dataflows::record::{Micros, Position};
-use pinflow_delta::StoredRejection;
+use pinflow_dataflows::symbol::Symbol;
 
 use super::args::RejectionProperty;
 use super::filter::{stream_name, time_of};
+use pinflow_connect::sink::RowId;
+use pinflow_delta::StoredRejection;
+
+/// The row that was rejected.
+pub(super) fn row_id(rejection: &StoredRejection) -> RowId {
+    RowId { source: Symbol::new(&rejection.source), position: rejection.position, sub: rejection.sub }
+}
 
 /// The order of rejections: by time, then by source, position and number of the row.
 type RejectionOrder = (Micros, String, Position, u32);
@@ -105,11 +112,12 @@ impl CountedRejections {
     }
 
     /// Counts a rejection.
-    pub(super) fn add(&mut self, rejection: &StoredRejection) {
+    pub(super) fn add(&mut self, rejection: &StoredRejection, is_replayed: bool) {
         let value = |property: &RejectionProperty| match property {
             RejectionProperty::Reason => rejection.reason.clone(),
             RejectionProperty::Stream => stream_name(rejection).to_owned(),
             RejectionProperty::Source => rejection.source.clone(),
+            RejectionProperty::Replayed => if is_replayed { "yes" } else { "no" }.to_owned(),
         };
         let count = self.kinds.entry(self.by.iter().map(value).collect()).or_default();
         count.rejections += 1;
@@ -157,9 +165,9 @@ mod tests {
             RejectionProperty::Reason,
             RejectionProperty::Stream,
         ]);
-        counts.add(&rejection(1, None));
+        counts.add(&rejection(1, None), true);
         for position in 2..4 {
-            counts.add(&StoredRejection { stream: None, ..rejection(position, None) });
+            counts.add(&StoredRejection { stream: None, ..rejection(position, None) }, false);
         }
         let found: Vec<_> =
             counts.most_frequent_first().iter().map(|(of, count)| (of.join(" "), count.bytes)).collect();

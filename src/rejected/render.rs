@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::args::RejectionFormat;
 use super::filter::{stream_name, time_of};
 use super::newest::CountedRejections;
+use super::replay::{PassStore, ReplayPlace};
 use crate::question::csv_field;
 use pinflow_delta::StoredRejection;
 use pinflow_serving::escape_formulas;
@@ -26,13 +27,14 @@ pub(super) fn time_text(micros: Micros) -> String {
 /// Prints rejections. `matching` is how many there are.
 pub(super) fn write_rejections(
     rejections: &[StoredRejection],
+    passes: &PassStore,
     matching: u64,
     format: RejectionFormat,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
         RejectionFormat::Json => {
-            let all: Vec<_> = rejections.iter().map(rejection_json).collect();
+            let all: Vec<_> = rejections.iter().map(|rejection| rejection_json(rejection, passes)).collect();
             serde_json::to_writer_pretty(&mut *out, &all)?;
             writeln!(out)?;
         }
@@ -47,12 +49,18 @@ pub(super) fn write_rejections(
                 "detail",
                 "payload_bytes",
                 "payload_sha256",
+                "replay_source",
+                "replay_position",
             ];
-            write_csv(&header, rejections.iter().map(csv_cells), out)?;
+            write_csv(&header, rejections.iter().map(|rejection| csv_cells(rejection, passes)), out)?;
         }
         RejectionFormat::Table => {
-            let header = ["time", "source", "position", "sub", "stream", "reason", "detail", "bytes"];
-            write_table(&header, &[2, 3, 7], rejections.iter().map(table_cells), out)?;
+            let header = ["time", "source", "position", "sub", "stream", "reason", "detail", "bytes", "replayed"];
+            // The last column only if it says something.
+            let is_replayed = rejections.iter().any(|rejection| passes.place_of(rejection).is_some());
+            let header = &header[..header.len() - usize::from(!is_replayed)];
+            let cells = |rejection| table_cells(rejection, passes).into_iter().take(header.len()).collect();
+            write_table(header, &[2, 3, 7], rejections.iter().map(cells), out)?;
         }
     }
     if matching > rejections.len() as u64 {
@@ -93,7 +101,8 @@ pub(super) fn write_counts(counts: &CountedRejections, format: RejectionFormat, 
     }
 }
 
-fn rejection_json(rejection: &StoredRejection) -> Value {
+fn rejection_json(rejection: &StoredRejection, passes: &PassStore) -> Value {
+    let replay = passes.place_of(rejection);
     json!({
         "_source": rejection.source,
         "_position": rejection.position.to_string(),
@@ -105,10 +114,13 @@ fn rejection_json(rejection: &StoredRejection) -> Value {
         "detail": rejection.detail,
         "payload_bytes": rejection.payload_bytes,
         "payload_sha256": rejection.payload_sha256,
+        "replay_source": replay.map(ReplayPlace::source_name),
+        "replay_position": replay.map(|replay| replay.position),
     })
 }
 
-fn csv_cells(rejection: &StoredRejection) -> Vec<String> {
+fn csv_cells(rejection: &StoredRejection, passes: &PassStore) -> Vec<String> {
+    let replay = passes.place_of(rejection);
     vec![
         rejection.arrived_at.map(time_text).unwrap_or_default(),
         escape_formulas(&rejection.source),
@@ -119,10 +131,12 @@ fn csv_cells(rejection: &StoredRejection) -> Vec<String> {
         escape_formulas(&rejection.detail),
         rejection.payload_bytes.to_string(),
         rejection.payload_sha256.clone().unwrap_or_default(),
+        replay.map(ReplayPlace::source_name).unwrap_or_default(),
+        replay.map(|replay| replay.position.to_string()).unwrap_or_default(),
     ]
 }
 
-fn table_cells(rejection: &StoredRejection) -> Vec<String> {
+fn table_cells(rejection: &StoredRejection, passes: &PassStore) -> Vec<String> {
     let time = time_text(time_of(rejection));
     let seconds = time.split_once('.').map_or_else(|| time.clone(), |(seconds, _)| format!("{seconds}Z"));
     vec![
@@ -134,6 +148,7 @@ fn table_cells(rejection: &StoredRejection) -> Vec<String> {
         rejection.reason.clone(),
         rejection.detail.clone(),
         rejection.payload_bytes.to_string(),
+        passes.place_of(rejection).map(ReplayPlace::describe).unwrap_or_default(),
     ]
 }
 

@@ -10,6 +10,7 @@ use super::args::ShowArgs;
 use super::error::RejectionCommandError;
 use super::filter::stream_name;
 use super::render::time_text;
+use super::replay::ReplayPlace;
 use super::scan_tables;
 use pinflow_delta::{RejectionScan, StoredRejection, scan_rejections};
 use pinflow_terminal::output::CommandOutput;
@@ -21,13 +22,13 @@ pub(super) async fn show_rejection(args: ShowArgs, out: &mut dyn Write) -> Resul
     if is_stdout && io::stdout().is_terminal() {
         return Err(RejectionCommandError::RawToTerminal);
     }
-    let rejection = find_rejection(&args).await?;
+    let (rejection, replay) = find_rejection(&args).await?;
     let stored = rejection.payload.as_ref().map_or(0, Vec::len) as u64;
     if stored < rejection.payload_bytes {
         write_error_line(&format!("the table has the first {stored} of {} bytes", rejection.payload_bytes));
     }
     match &args.raw {
-        None => Ok(write_rejection(&rejection, out)?),
+        None => Ok(write_rejection(&rejection, replay, out)?),
         Some(file) => {
             let payload = rejection.payload.ok_or(RejectionCommandError::NoPayload)?;
             if is_stdout { write_to_stdout(&payload) } else { write_to_file(file, &payload) }
@@ -35,21 +36,24 @@ pub(super) async fn show_rejection(args: ShowArgs, out: &mut dyn Write) -> Resul
     }
 }
 
-/// Finds the one rejection that the arguments name.
-async fn find_rejection(args: &ShowArgs) -> Result<StoredRejection, RejectionCommandError> {
+/// Finds the one rejection that the arguments name, and where a replay has put it.
+async fn find_rejection(args: &ShowArgs) -> Result<(StoredRejection, Option<ReplayPlace>), RejectionCommandError> {
     let ShowArgs { source, position, sub, .. } = args;
     let parsed = Position::parse(position.as_bytes());
     let parsed = parsed.ok_or_else(|| RejectionCommandError::Position(position.clone()))?;
     let (wanted, sub) = (source.clone(), *sub);
     let scan = RejectionScan { payloads: true, position: Some(parsed) };
-    let mut found = scan_tables(&args.tables, scan, move |contents, scan| {
+    let found = scan_tables(&args.tables, scan, move |contents, scan, _| {
         let mut found = Vec::new();
         let is_wanted = |of: &StoredRejection| of.source == wanted && sub.is_none_or(|sub| sub == of.sub);
         scan_rejections(contents, scan, |of| found.extend(Some(of).filter(is_wanted))).map(|()| found)
-    })
-    .await?;
+    });
+    let (mut found, passes) = found.await?;
     match (found.pop(), found.is_empty()) {
-        (Some(rejection), true) => Ok(rejection),
+        (Some(rejection), true) => {
+            let replay = passes.place_of(&rejection);
+            Ok((rejection, replay))
+        }
         (Some(last), false) => {
             found.push(last);
             let mut subs: Vec<u32> = found.iter().map(|of| of.sub).collect();
@@ -65,7 +69,8 @@ async fn find_rejection(args: &ShowArgs) -> Result<StoredRejection, RejectionCom
 }
 
 /// Prints a rejection. `out` escapes what a terminal would interpret.
-fn write_rejection(rejection: &StoredRejection, out: &mut dyn Write) -> io::Result<()> {
+fn write_rejection(rejection: &StoredRejection, replay: Option<ReplayPlace>, out: &mut dyn Write) -> io::Result<()> {
+    let replayed = replay.map_or_else(|| "no".to_owned(), |replay| replay.describe());
     let arrived = rejection.arrived_at.map_or_else(|| "not known".to_owned(), time_text);
     let fields = [
         ("source", rejection.source.clone()),
@@ -77,6 +82,7 @@ fn write_rejection(rejection: &StoredRejection, out: &mut dyn Write) -> io::Resu
         ("detail", rejection.detail.clone()),
         ("bytes", rejection.payload_bytes.to_string()),
         ("sha256", rejection.payload_sha256.clone().unwrap_or_default()),
+        ("replayed", replayed),
     ];
     for (name, value) in fields {
         writeln!(out, "{name:8}  {}", sanitize_line(&value))?;

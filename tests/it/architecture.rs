@@ -76,7 +76,7 @@ const PROGRAM_MODULES: Rules = &[
     ("table_location", &["config"]),
     ("question", &["config", "query", "table_location"]),
     ("table", &["table_location"]),
-    ("rejected", &["question", "table_location"]),
+    ("rejected", &["config", "question", "table_location"]),
     ("verify", &["config", "query", "question", "table_location"]),
     ("topics", &["config"]),
     ("streams", &["config"]),

@@ -47,6 +47,7 @@ mod questions;
 mod recordings;
 mod reference;
 mod rejected_command;
+mod rejected_replay;
 mod run_end;
 mod shutdown;
 mod soak;

@@ -84,7 +84,9 @@ fn rejections_are_printed_as_a_table_and_as_csv_without_control_characters() {
     let mut lines = csv.lines();
     assert_eq!(
         lines.next(),
-        Some("_arrived_at,_source,_position,_sub,stream,reason,detail,payload_bytes,payload_sha256")
+        Some(
+            "_arrived_at,_source,_position,_sub,stream,reason,detail,payload_bytes,payload_sha256,replay_source,replay_position"
+        )
     );
     assert_eq!(lines.count(), 7);
     let table = String::from_utf8(rejected(place.path(), &["list", "--format", "table"]).stdout).unwrap();

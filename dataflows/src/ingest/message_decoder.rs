@@ -2,7 +2,7 @@
 
 use crate::clean::{self, FieldFaults};
 use crate::record::{JsonString, Lineage, RawRow, Stream};
-use crate::rejection::{Rejection, RejectionReason};
+use crate::rejection::{ARRAY_ELEMENT_DETAIL, ELEMENT_ERROR_SUFFIX, Rejection, RejectionReason};
 
 use super::json_reader::{JsonError, JsonReader};
 use super::object_reader::{ArrayElements, FieldOrderCache, read_object};
@@ -178,16 +178,12 @@ impl<R: RowSink + ?Sized> MessageDecoder<'_, R> {
             match self.read_envelope(element, &mut RawRow::default()) {
                 Ok(Envelope::Value(inner)) => self.decode_text(inner, inner.as_bytes(), nesting, layers),
                 Ok(_) => {
-                    self.reject_as(
-                        RejectionReason::NotAnObject,
-                        "an element that is no object with `value`",
-                        element.as_bytes(),
-                    );
+                    self.reject_as(RejectionReason::NotAnObject, ARRAY_ELEMENT_DETAIL, element.as_bytes());
                 }
                 Err(error) => {
                     self.reject_as(
                         error.reason,
-                        &format!("{} at byte {} of its element", error.what, error.at),
+                        &format!("{} at byte {}{ELEMENT_ERROR_SUFFIX}", error.what, error.at),
                         element.as_bytes(),
                     );
                 }
