@@ -1,4 +1,7 @@
 //! The store of added questions: one file `questions/NAME.sql` each, beside the tables.
+//!
+//! The first line of a file says in which version it is stored. A file without such a line has version 1: its text is the
+//! question.
 
 use pinflow_dataflows::questions::QuestionName;
 use pinflow_storage::{Location, StorageError};
@@ -9,6 +12,11 @@ use crate::config::QUESTION_BYTES_MAX;
 const QUESTIONS_FOLDER: &str = "questions";
 /// The extension of their files.
 const EXTENSION: &str = ".sql";
+
+/// The begin of the first line. The version follows.
+const VERSION_LINE: &str = "-- pinflow question, version ";
+/// The version that this program writes, and the latest that it reads.
+const STORED_VERSION: u32 = 1;
 
 /// Where added questions are kept.
 #[derive(Debug, Clone)]
@@ -52,12 +60,11 @@ impl QuestionStore {
                 tracing::warn!(file, folder = %folder, "a file among the stored questions is none of pinflow's; ignoring it");
                 continue;
             };
-            if bytes > QUESTION_BYTES_MAX as u64 {
+            if bytes > (QUESTION_BYTES_MAX + version_line().len()) as u64 {
                 let sql = Err(format!("its file is larger than {} KiB", QUESTION_BYTES_MAX >> 10));
                 stored.push(StoredQuestion { name, sql });
             } else if let Some(contents) = folder.read_file(&file).await? {
-                let sql = String::from_utf8(contents.into()).map_err(|_| "its file is not text in UTF-8".to_owned());
-                stored.push(StoredQuestion { name, sql });
+                stored.push(StoredQuestion { name, sql: read_text(contents.into()) });
             }
         }
         stored.sort_by(|one, other| one.name.cmp(&other.name));
@@ -77,7 +84,7 @@ impl QuestionStore {
     /// # Errors
     /// If it cannot be written.
     pub(super) async fn create(&self, name: &QuestionName, sql: &str) -> Result<bool, StorageError> {
-        self.folder().await?.create_file(&file_name(name), sql.as_bytes()).await
+        self.folder().await?.create_file(&file_name(name), (version_line() + sql).as_bytes()).await
     }
 
     /// Stores a question over the one of its name.
@@ -85,7 +92,7 @@ impl QuestionStore {
     /// # Errors
     /// If it cannot be written.
     pub(super) async fn replace(&self, name: &QuestionName, sql: &str) -> Result<(), StorageError> {
-        self.replace_bytes(name, sql.as_bytes()).await
+        self.replace_bytes(name, (version_line() + sql).as_bytes()).await
     }
 
     /// Stores again what was stored under a name, whatever it is.
@@ -114,6 +121,24 @@ fn file_name(name: &QuestionName) -> String {
     format!("{name}{EXTENSION}")
 }
 
+fn version_line() -> String {
+    format!("{VERSION_LINE}{STORED_VERSION}\n")
+}
+
+/// The question in a file, or why it cannot be read as one.
+fn read_text(contents: Vec<u8>) -> Result<String, String> {
+    let text = String::from_utf8(contents).map_err(|_| "its file is not text in UTF-8".to_owned())?;
+    let Some((version, sql)) = text.strip_prefix(VERSION_LINE).and_then(|text| text.split_once('\n')) else {
+        return Ok(text);
+    };
+    match version.trim_end().parse() {
+        Ok(1..=STORED_VERSION) => Ok(sql.to_owned()),
+        _ => Err(format!(
+            "its file was stored by a later pinflow, in version {version}; this one knows versions up to {STORED_VERSION}"
+        )),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -134,14 +159,25 @@ mod tests {
         for (file, contents) in [("notes.txt", &b"x"[..]), ("a-b.sql", b"x"), ("bytes.sql", b"\xff")] {
             std::fs::write(questions.join(file), contents).unwrap();
         }
-        std::fs::write(questions.join("large.sql"), vec![b' '; QUESTION_BYTES_MAX + 1]).unwrap();
+        std::fs::write(questions.join("large.sql"), vec![b' '; QUESTION_BYTES_MAX + 99]).unwrap();
+        // Stored before there were versions, and by a later program.
+        std::fs::write(questions.join("old.sql"), "SELECT 4 AS a").unwrap();
+        std::fs::write(questions.join("later.sql"), "-- pinflow question, version 2\nSELECT 5 AS a").unwrap();
         let read = store.read_all().await.unwrap();
         let shown: Vec<_> = read.iter().map(|stored| (stored.name.as_str(), stored.sql.as_deref().ok())).collect();
-        let expected =
-            [("A2", Some("SELECT 'é' AS a")), ("b_one", Some("SELECT 1 AS a")), ("bytes", None), ("large", None)];
+        let expected = [
+            ("A2", Some("SELECT 'é' AS a")),
+            ("b_one", Some("SELECT 1 AS a")),
+            ("bytes", None),
+            ("large", None),
+            ("later", None),
+            ("old", Some("SELECT 4 AS a")),
+        ];
         assert_eq!(shown, expected);
         store.delete(&one).await.unwrap();
         store.delete(&one).await.unwrap();
-        assert_eq!(store.read_all().await.unwrap().len(), 3);
+        assert_eq!(store.read_all().await.unwrap().len(), 5);
+        let file = std::fs::read_to_string(questions.join("A2.sql")).unwrap();
+        assert_eq!(file, "-- pinflow question, version 1\nSELECT 'é' AS a");
     }
 }

@@ -16,6 +16,7 @@ mod codec;
 mod config;
 pub mod decompress;
 pub mod envelope;
+mod format;
 pub mod object_name;
 mod partition_writer;
 mod window_messages;
@@ -23,4 +24,5 @@ mod writer;
 
 pub use codec::{ArchiveCompression, decompress_object};
 pub use config::ArchiveConfig;
+pub use format::check_archive_format;
 pub use writer::{ArchiveError, ArchiveWriter};

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 
 use super::config::ArchiveConfig;
+use super::format::ensure_format;
 use super::partition_writer::{ArchiveContext, PartitionWriter};
 use super::window_messages::WindowMessages;
 use pinflow_connect::sink::{PositionChange, RawArchive, RawWindow};
@@ -47,6 +48,18 @@ pub enum ArchiveError {
         #[source]
         cause: std::io::Error,
     },
+    /// A later pinflow has written the archive.
+    #[error(
+        "{object} was written by a later pinflow, in format {format}; this one knows formats up to {known}: use that one"
+    )]
+    Later {
+        #[allow(missing_docs)]
+        object: String,
+        #[allow(missing_docs)]
+        format: u32,
+        #[allow(missing_docs)]
+        known: u32,
+    },
     /// An object could not be compressed.
     #[error("compress {object}")]
     Compress {
@@ -74,13 +87,14 @@ impl ArchiveWriter {
     /// Opens an archive for writing (see [`Location::prepare_for_writing`]). `status` shows what its writes are stalled on.
     ///
     /// # Errors
-    /// If it cannot be written to.
+    /// If it cannot be written to, or a later pinflow has written it.
     pub async fn open(
         config: ArchiveConfig,
         location: &Location,
         status: StallStatus,
     ) -> Result<ArchiveWriter, ArchiveError> {
         let location = location.prepare_for_writing().await?;
+        ensure_format(&location).await?;
         Ok(ArchiveWriter { context: ArchiveContext { location, config, status }, writers: BTreeMap::new() })
     }
 

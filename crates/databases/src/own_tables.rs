@@ -8,6 +8,14 @@ use crate::error::DatabaseError;
 use crate::schema::{AnswerTableSpec, FoundColumn, RegisteredTable};
 use crate::session::{DatabaseSession, query_rows, text_of};
 
+/// The version of pinflow's own tables and of the tables of answers. A row of `pinflow_tables` says it. A schema without
+/// that row has version 1.
+const SCHEMA_FORMAT: u32 = 1;
+/// The name in that row.
+const FORMAT_ROW: &str = "pinflow_tables";
+/// The begin of its `columns`. The version follows.
+const FORMAT_WORD: &str = "format ";
+
 /// The columns and registrations of the tables that exist.
 pub(crate) struct CatalogContents {
     pub(crate) columns: Vec<(String, FoundColumn)>,
@@ -45,6 +53,44 @@ pub(crate) fn own_table_columns(dialect: DatabaseDialect) -> [(&'static str, Str
             ]),
         ),
     ]
+}
+
+/// Records the version of a new schema.
+pub(crate) async fn register_format(
+    session: &mut dyn DatabaseSession,
+    target: &DatabaseTarget,
+) -> Result<(), DatabaseError> {
+    let (dialect, registry) = (session.dialect(), target.qualified_name(FORMAT_ROW));
+    let names = dialect.quote_names(["name", "columns", "sql"]);
+    let (name, format) = (dialect.quote_text(FORMAT_ROW), dialect.quote_text(&format!("{FORMAT_WORD}{SCHEMA_FORMAT}")));
+    let insert = format!("INSERT INTO {registry} ({names}) VALUES ({name}, {format}, {})", dialect.quote_text(""));
+    session.execute(&insert).await?;
+    Ok(())
+}
+
+/// Refuses a schema that a later pinflow has written in another version.
+pub(crate) async fn check_format(
+    session: &mut dyn DatabaseSession,
+    target: &DatabaseTarget,
+) -> Result<(), DatabaseError> {
+    let (dialect, registry) = (session.dialect(), target.qualified_name(FORMAT_ROW));
+    let (columns, name) = (dialect.quote_name("columns"), dialect.quote_name("name"));
+    let sql = format!("SELECT {columns} FROM {registry} WHERE {name} = {}", dialect.quote_text(FORMAT_ROW));
+    let rows = query_rows(session, &sql, &[ColumnType::Text]).await?;
+    match rows.first().map(|row| text_of(row.first())) {
+        Some(format) if !is_known_format(&format) => Err(DatabaseError::settings(format!(
+            "the tables were written by a later pinflow ({format}, this one knows formats up to {SCHEMA_FORMAT}); use that \
+             one, or another schema or database"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn is_known_format(format: &str) -> bool {
+    format
+        .strip_prefix(FORMAT_WORD)
+        .and_then(|format| format.parse().ok())
+        .is_some_and(|format: u32| format <= SCHEMA_FORMAT)
 }
 
 /// Records in `pinflow_tables` which columns a table has.

@@ -17,7 +17,7 @@ use crate::dialect::DatabaseDialect;
 use crate::error::{DatabaseError, DatabaseErrorKind};
 use crate::failpoints;
 use crate::mysql::MySqlSession;
-use crate::own_tables::{own_table_columns, read_catalog, read_columns, register_table};
+use crate::own_tables::{check_format, own_table_columns, read_catalog, read_columns, register_format, register_table};
 use crate::postgres::PostgresSession;
 use crate::schema::{AnswerTableSpec, TableForm, TablePlan};
 use crate::session::{DatabaseSession, number_of, query_rows, text_of};
@@ -222,12 +222,15 @@ impl DatabaseWriter {
             }
         }
         let found = read_columns(session, target).await?;
+        let mut is_new = true;
         for (name, columns) in own_table_columns(dialect) {
             if found.iter().all(|(table, _)| table != name) {
                 session.execute(&format!("CREATE TABLE {} ({columns})", target.qualified_name(name))).await?;
+            } else {
+                is_new = false;
             }
         }
-        Ok(())
+        if is_new { register_format(session, target).await } else { check_format(session, target).await }
     }
 
     async fn write_once(

@@ -71,6 +71,17 @@ pub enum DeltaError {
         /// The first difference.
         what: String,
     },
+    /// A later pinflow has written the table.
+    #[error(
+        "{path} was written by a later pinflow, in format {format}; this one knows formats up to {}: use that one",
+        crate::TABLE_FORMAT
+    )]
+    Format {
+        /// The table.
+        path: PathBuf,
+        /// Its property `pinflow.format`.
+        format: String,
+    },
     /// The table needs a protocol that pinflow does not support.
     #[error("{path} needs Delta reader {reader} / writer {writer}; pinflow writes reader 1 / writer 2 only")]
     Protocol {

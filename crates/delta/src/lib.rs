@@ -58,7 +58,10 @@ mod writer;
 
 pub(crate) use input::FileInput;
 pub(crate) use log::TableLog;
-pub(crate) use open::{PIPELINE_PROPERTY, active_files, create_table_folder, library_error, table_builder};
+pub(crate) use open::{
+    PIPELINE_PROPERTY, TABLE_FORMAT, active_files, check_format, create_table_folder, library_error, table_builder,
+    table_properties,
+};
 
 pub use accept::{AcceptError, AcceptedDeletion, accept_deletion};
 pub use claim::ClaimPolicy;

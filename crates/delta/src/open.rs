@@ -32,6 +32,11 @@ use pinflow_storage::{LocationEntries, create_folder};
 
 /// The table property that names the pipeline.
 pub(crate) const PIPELINE_PROPERTY: &str = "pinflow.pipeline";
+/// The table property with the version of what pinflow stores in a table: columns, positions, and properties. A table
+/// without it has version 1.
+pub(crate) const FORMAT_PROPERTY: &str = "pinflow.format";
+/// The version that this program writes, and the latest that it reads.
+pub(crate) const TABLE_FORMAT: u32 = 1;
 /// The most concurrent requests of one handle. The library would request a hundred commits at once, which on a disk
 /// starts a hundred threads that keep their memory.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
@@ -182,6 +187,7 @@ pub(crate) async fn load_table(
     let metadata = snapshot.metadata();
     let schema = metadata.parse_schema().map_err(|error| library_error("read the schema of", log)(error.into()))?;
     let properties = metadata.configuration();
+    check_format(log, properties)?;
     let names = properties.keys().map(String::as_str);
     check_metadata(log, table, &schema, metadata.partition_columns(), names)?;
     let pipeline = properties.get(PIPELINE_PROPERTY).cloned();
@@ -194,6 +200,23 @@ pub(crate) async fn load_table(
         })?;
     }
     Ok(LoadedTable { handle, version, ledger, digest, pipeline })
+}
+
+/// The properties of a new table of a pipeline.
+pub(crate) fn table_properties(pipeline: &str) -> [(String, Option<String>); 2] {
+    [
+        (PIPELINE_PROPERTY.to_owned(), Some(pipeline.to_owned())),
+        (FORMAT_PROPERTY.to_owned(), Some(TABLE_FORMAT.to_string())),
+    ]
+}
+
+/// Refuses a table that a later pinflow has written in another format.
+pub(crate) fn check_format(log: &TableLog, properties: &HashMap<String, String>) -> Result<(), DeltaError> {
+    match properties.get(FORMAT_PROPERTY) {
+        None => Ok(()),
+        Some(format) if format.parse().is_ok_and(|format: u32| format <= TABLE_FORMAT) => Ok(()),
+        Some(format) => Err(DeltaError::Format { path: log.folder.clone(), format: format.clone() }),
+    }
 }
 
 /// The builder with which the library opens a table.
@@ -298,7 +321,7 @@ async fn create_table(log: &TableLog, table: Table, pipeline: &str, ids: &TxnIds
         .with_table_name(table.name())
         .with_columns(table.delta_fields())
         .with_raise_if_key_not_exists(false)
-        .with_configuration([(PIPELINE_PROPERTY.to_owned(), Some(pipeline.to_owned()))])
+        .with_configuration(table_properties(pipeline))
         // With retries, the loser of two concurrent creations would replace the metadata of the winner.
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await;

@@ -24,9 +24,10 @@ use super::config::RecordingConfig;
 use super::file_discovery::{DiscoveredFiles, RecordingFile, key_prefix};
 use super::json_array::RecordLayout;
 use super::unread_report::{UnreadItem, UnreadKind};
-use pinflow_archive::decompress_object;
 use pinflow_archive::object_name::ArchivePartition;
+use pinflow_archive::{check_archive_format, decompress_object};
 use pinflow_connect::source::SourceError;
+use pinflow_core::error_text::error_text;
 use pinflow_core::position::Position;
 use pinflow_storage::Location;
 
@@ -49,6 +50,7 @@ pub(super) async fn find_partitions(
     location: &Location,
 ) -> Result<DiscoveredFiles, SourceError> {
     let unusable = |what: String| SourceError::Unusable(format!("{location}: {what}"));
+    check_archive_format(location).await.map_err(|error| SourceError::Unusable(error_text(&error)))?;
     let prefix_in_store = location.prefix().map_err(|error| unusable(error.to_string()))?;
     let listed = location.store().list(Some(&prefix_in_store)).try_collect().await;
     let listed: Vec<ObjectMeta> = listed.map_err(|error| unusable(pinflow_storage::error_summary(&error)))?;

@@ -171,7 +171,7 @@ fn added_questions_equal_their_batch_answers_mid_stream_and_after_a_restart() {
                 assert!(!answer["rows"].as_array().unwrap().is_empty(), "{name} has no rows");
                 assert_eq!(answer["rows"], site.tried_rows(sql, duplicates), "{name} {duplicates} {what}");
                 let stored = fs::read_to_string(site.path().join(format!("data/questions/{name}.sql"))).unwrap();
-                assert_eq!(stored, sql);
+                assert_eq!(stored, format!("-- pinflow question, version 1\n{sql}"));
             }
         };
         check_answers(&serving, "mid-stream");

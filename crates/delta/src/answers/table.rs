@@ -18,7 +18,10 @@ use pinflow_dataflows::questions::{Question, QuestionId};
 
 use super::AnswerTableForm;
 use super::rows::{self, EpochTime, RowDiffs};
-use crate::{DeltaError, PIPELINE_PROPERTY, TableLog, active_files, create_table_folder, library_error, table_builder};
+use crate::{
+    DeltaError, PIPELINE_PROPERTY, TableLog, active_files, check_format, create_table_folder, library_error,
+    table_builder, table_properties,
+};
 use pinflow_core::position::Epoch;
 use pinflow_storage::Location;
 
@@ -102,6 +105,7 @@ impl AnswerTable {
         handle.load().await.map_err(library_error("open", &self.log))?;
         let snapshot = handle.snapshot().map_err(library_error("open", &self.log))?;
         let path = || self.log.folder.clone();
+        check_format(&self.log, snapshot.metadata().configuration())?;
         match snapshot.metadata().configuration().get(PIPELINE_PROPERTY) {
             Some(theirs) if *theirs == self.pipeline => {}
             Some(theirs) => {
@@ -136,8 +140,7 @@ impl AnswerTable {
         create_table_folder(&self.log)?;
         // Keep the log as long as the versions: a table that is replaced every minute has many commits.
         let keep = format!("interval {} seconds", self.keep.as_secs());
-        let configuration = [
-            (PIPELINE_PROPERTY.to_owned(), Some(self.pipeline.clone())),
+        let retention = [
             ("delta.logRetentionDuration".to_owned(), Some(keep.clone())),
             ("delta.deletedFileRetentionDuration".to_owned(), Some(keep)),
         ];
@@ -146,7 +149,7 @@ impl AnswerTable {
             .with_table_name(self.form.name(&self.question))
             .with_columns(rows::delta_fields(self.question.columns(), self.form))
             .with_raise_if_key_not_exists(false)
-            .with_configuration(configuration)
+            .with_configuration(table_properties(&self.pipeline).into_iter().chain(retention))
             .await
             .map_err(library_error("create", &self.log))
     }
