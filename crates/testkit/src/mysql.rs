@@ -5,7 +5,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,7 +53,15 @@ impl MysqlServer {
 
     /// Starts a server.
     pub fn start(certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
-        let folder = create_temp_dir();
+        MysqlServer::start_in(create_temp_dir(), certificate)
+    }
+
+    /// Starts a server whose data are on this file system. It needs 50 MB.
+    pub fn start_on(disk: &Path) -> MysqlServer {
+        MysqlServer::start_in(tempfile::tempdir_in(disk).unwrap(), None)
+    }
+
+    fn start_in(folder: tempfile::TempDir, certificate: Option<(PathBuf, PathBuf)>) -> MysqlServer {
         let empty = workspace_root().join("target/mysql/data");
         assert!(empty.is_dir(), "no database to start: tests/mysql/setup.sh makes it");
         let copied = Command::new("cp").arg("-r").arg(empty).arg(folder.path().join("data")).status().unwrap();

@@ -8,6 +8,7 @@ mod change_log;
 mod crashes;
 mod cuts;
 mod mysql;
+mod mysql_outages;
 mod outages;
 mod questions;
 mod tampering;

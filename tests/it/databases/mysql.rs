@@ -35,6 +35,11 @@ pub(super) fn mysql_site(database: &TestDatabase<'_>, more: &str) -> DatabaseSit
     DatabaseSite::with_section("mysql", &database.url_with("pinflow"), more)
 }
 
+/// Starts a run that writes to MariaDB and serves.
+pub(super) fn serve_mysql(site: &DatabaseSite) -> ServingRun {
+    ServingRun::start_with(site.path(), &site.config, &[], &[(PASSWORD_VARIABLE, PASSWORD)])
+}
+
 /// The statement that reads a table as one JSON text a row, each after the table's name and how often it counts.
 fn select_rows(table: &str, columns: &[String], count: &str) -> String {
     let pairs: Vec<String> = columns.iter().map(|name| format!("'{name}', `{name}`")).collect();
@@ -92,7 +97,7 @@ pub(super) fn assert_mysql_shows(database: &TestDatabase<'_>, snapshot: &Process
     }
 }
 
-fn wait_until_mysql_shows(serving: &ServingRun, database: &TestDatabase<'_>) {
+pub(super) fn wait_until_mysql_shows(serving: &ServingRun, database: &TestDatabase<'_>) {
     serving.wait_until_ready();
     wait_until("the database has the newest answers", || {
         let Some((_, answers, _)) = shown(database) else { return false };
@@ -157,9 +162,7 @@ fn mysql_that_is_down_is_caught_up_and_a_later_writer_takes_over() {
     };
     server.kill();
     site.grow_to(0.4);
-    let start =
-        |site: &DatabaseSite| ServingRun::start_with(site.path(), &site.config, &[], &[(PASSWORD_VARIABLE, PASSWORD)]);
-    let mut serving = start(&site);
+    let mut serving = serve_mysql(&site);
     serving.wait_until_ready();
     wait_until("it says that the database is down", || serving.log().contains("cannot be written to the database"));
     server.restart();
@@ -175,7 +178,7 @@ fn mysql_that_is_down_is_caught_up_and_a_later_writer_takes_over() {
     database.sql("DROP TABLE users_joined_by_year");
     wait_until_mysql_shows(&serving, &database);
     other.grow_to(0.9);
-    let later = start(&other);
+    let later = serve_mysql(&other);
     wait_until_mysql_shows(&later, &database);
     site.grow_to(1.0);
     assert_eq!(serving.running.wait().code(), Some(75), "{}", serving.log());
