@@ -54,5 +54,6 @@ mod soak;
 mod sql_pages;
 mod telemetry;
 mod terminal;
+mod upgrade;
 mod usage;
 mod verify_answers;
