@@ -78,6 +78,9 @@ impl GroupSpec {
 /// Updates are applied one by one. [`GroupTable::finish_epoch`] then gives the changes of the result rows: the keys,
 /// then the aggregates. A group has a result row as long as it has rows; without keys there is always one.
 ///
+/// A table that [is filled](GroupTable::hold_rows) takes updates without a word. Its result rows are then given on by
+/// [`GroupTable::give_rows`], some groups at a time.
+///
 /// An update costs a hash look-up and what its accumulators cost: a few additions for counts and sums, a logarithm of
 /// the number of distinct values for the others. An epoch costs the results of the groups that were touched, which
 /// `string_agg` makes anew. A group takes about 100 bytes, 24 for each value of its key, and 32 for each accumulator.
@@ -88,12 +91,37 @@ pub struct GroupTable {
     groups: Vec<Option<HeldGroup>>,
     free: Vec<u32>,
     /// The slots of groups, by the hash of their keys.
-    slots: HashTable<u32>,
+    slots: HashTable<HashedSlot>,
     /// The groups that were updated in this epoch.
     touched: Vec<TouchedGroup>,
     /// The groups, and what they own.
     held: StateUsage,
+    /// Only the result rows of the groups in slots below this one are given on.
+    given_below: u32,
 }
+
+/// A slot with a part of its key's hash. When the table grows, it moves all slots in one epoch: hashing a million keys again
+/// would take a tenth of a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HashedSlot {
+    hash: u32,
+    slot: u32,
+}
+
+impl HashedSlot {
+    /// The part of a hash that is kept. The lowest bits say on which worker a group is, so they are of no use there.
+    fn key_hash(key: &[Datum]) -> u32 {
+        (row_hash(key) >> 32) as u32
+    }
+
+    /// The hash for the table, which reads the highest and the lowest bits.
+    fn table_hash(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// All groups: there is no slot with this number.
+const ALL_SLOTS: u32 = u32::MAX;
 
 /// The most touched groups for which the allocation is kept from epoch to epoch.
 const KEPT_TOUCHED: usize = 1024;
@@ -144,7 +172,41 @@ impl GroupTable {
             slots: HashTable::new(),
             touched: Vec::new(),
             held: StateUsage::default(),
+            given_below: ALL_SLOTS,
         }
+    }
+
+    /// Gives no result rows on until [`GroupTable::give_rows`] does. To be called before any update.
+    pub fn hold_rows(&mut self) {
+        self.given_below = 0;
+    }
+
+    /// Whether result rows are held back.
+    #[must_use]
+    pub fn holds_rows(&self) -> bool {
+        self.given_below != ALL_SLOTS
+    }
+
+    /// Gives on the result rows of the next groups, `budget` at most, which is reduced by their number. From then on
+    /// their changes are given on, too. To be called after [`GroupTable::finish_epoch`], until no rows are held back.
+    pub fn give_rows(&mut self, budget: &mut usize, faults: &FaultCounter, emit: &mut dyn FnMut(Row, i64)) {
+        if !self.holds_rows() {
+            return;
+        }
+        let start = (self.given_below as usize).min(self.groups.len());
+        let end = self.groups.len().min(start.saturating_add(*budget));
+        for group in self.groups[start..end].iter().flatten() {
+            group.result_row(&self.spec, faults).into_iter().for_each(|row| emit(row, 1));
+        }
+        *budget -= end - start;
+        self.given_below = if end == self.groups.len() { ALL_SLOTS } else { end as u32 };
+    }
+
+    /// How many groups have been given on, of how many there are: places of groups that are gone count, too.
+    #[must_use]
+    pub fn given_groups(&self) -> (usize, usize) {
+        let groups = self.groups.len();
+        (groups.min(self.given_below as usize), groups)
     }
 
     /// How rows are grouped.
@@ -157,14 +219,14 @@ impl GroupTable {
         &self.spec
     }
 
-    /// The result rows over no rows: one without keys, else none. To be called once, before any update, and only by
-    /// the owner of the single group: see [`GroupSpec::has_single_group`].
+    /// The result rows over no rows: one without keys, else none, and none if rows are held back. To be called once, before
+    /// any update, and only by the owner of the single group: see [`GroupSpec::has_single_group`].
     pub fn initial_rows(&mut self, faults: &FaultCounter) -> Vec<RowUpdate> {
         if !self.spec.has_single_group() {
             return Vec::new();
         }
         let slot = self.find_or_insert(&[]);
-        let group = self.groups[slot as usize].as_ref();
+        let group = self.groups[slot as usize].as_ref().filter(|_| slot < self.given_below);
         group.and_then(|group| group.result_row(&self.spec, faults)).map(|row| (row, 1)).into_iter().collect()
     }
 
@@ -222,7 +284,8 @@ impl GroupTable {
         if group.cells.settle(&self.spec.set) {
             return Err(StateError::NegativeCount { operator: "a group" });
         }
-        let after = group.result_row(&self.spec, faults);
+        let is_given = touch.slot < self.given_below;
+        let after = if is_given { group.result_row(&self.spec, faults) } else { None };
         self.held.subtract(touch.held);
         if group.cells.rows() == 0 && self.spec.keys > 0 {
             self.remove_group(touch.slot);
@@ -239,25 +302,28 @@ impl GroupTable {
     /// The group of a key, which is made if it is not there. Its result is noted at the first update of an epoch.
     fn touch_group(&mut self, key: &[Datum]) -> Option<&mut HeldGroup> {
         let slot = self.find_or_insert(key);
+        let is_given = slot < self.given_below;
         let group = self.groups[slot as usize].as_mut()?;
         if !group.touched {
             group.touched = true;
-            let (before, held) = if group.cells.rows() == 0 && self.spec.keys > 0 {
-                (None, StateUsage::default())
-            } else {
-                // What does not fit was counted when the row was made.
-                (group.result_row(&self.spec, &FaultCounter::default()), group.usage())
-            };
+            let exists = group.cells.rows() != 0 || self.spec.keys == 0;
+            let held = if exists { group.usage() } else { StateUsage::default() };
+            // What does not fit was counted when the row was made.
+            let shown = exists && is_given;
+            let before = if shown { group.result_row(&self.spec, &FaultCounter::default()) } else { None };
             self.touched.push(TouchedGroup { slot, before, held });
         }
         Some(group)
     }
 
     fn find_or_insert(&mut self, key: &[Datum]) -> u32 {
-        let hash = row_hash(key);
-        let has_key = |slot: &u32| self.groups[*slot as usize].as_ref().is_some_and(|group| *group.key == *key);
-        if let Some(slot) = self.slots.find(hash, has_key) {
-            return *slot;
+        let hash = HashedSlot::key_hash(key);
+        let has_key = |other: &HashedSlot| {
+            let group = || self.groups[other.slot as usize].as_ref();
+            other.hash == hash && group().is_some_and(|group| *group.key == *key)
+        };
+        if let Some(found) = self.slots.find(HashedSlot::table_hash(hash), has_key) {
+            return found.slot;
         }
         let group = HeldGroup { key: key.into(), cells: GroupCells::new(&self.spec.set), touched: false };
         if self.spec.keys == 0 {
@@ -272,15 +338,15 @@ impl GroupTable {
             (self.groups.len() - 1) as u32
         });
         self.groups[slot as usize] = Some(group);
-        let groups = &self.groups;
-        self.slots
-            .insert_unique(hash, slot, |slot| groups[*slot as usize].as_ref().map_or(0, |group| row_hash(&group.key)));
+        let rehash = |other: &HashedSlot| HashedSlot::table_hash(other.hash);
+        self.slots.insert_unique(HashedSlot::table_hash(hash), HashedSlot { hash, slot }, rehash);
         slot
     }
 
     fn remove_group(&mut self, slot: u32) {
         let Some(group) = self.groups[slot as usize].take() else { return };
-        if let Ok(entry) = self.slots.find_entry(row_hash(&group.key), |other| *other == slot) {
+        let hash = HashedSlot::table_hash(HashedSlot::key_hash(&group.key));
+        if let Ok(entry) = self.slots.find_entry(hash, |other| other.slot == slot) {
             entry.remove();
         }
         self.free.push(slot);

@@ -1,5 +1,7 @@
 //! Joins of derived rows.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 
 use super::join_delta::{joined_rows, pair_changes, presence_changes};
@@ -31,6 +33,11 @@ impl JoinSpec {
     /// Whether right rows without a partner are in the result.
     pub(super) fn keeps_right(&self) -> bool {
         matches!(self.kind, JoinKind::Right | JoinKind::Full)
+    }
+
+    /// Whether all pairs of a key are compared if one of its rows changes.
+    pub(super) fn compares_all_pairs(&self) -> bool {
+        self.condition.is_some() && self.kind != JoinKind::Inner
     }
 
     /// Whether pairs are in the result.
@@ -95,13 +102,81 @@ pub(super) struct JoinedUpdates {
 pub(super) struct JoinState {
     spec: JoinSpec,
     keys: HashMap<Row, JoinedBags, RowHashState>,
-    /// The keys with their rows, and what these own.
+    /// The keys with their rows, and what these own, and the rows that wait.
     held: StateUsage,
+    /// Updates that wait while results are held back. `None` if that is over.
+    waiting: Option<WaitingUpdates>,
 }
+
+/// Updates of both inputs, in their order.
+#[derive(Debug, Default)]
+struct WaitingUpdates {
+    left: VecDeque<RowUpdate>,
+    right: VecDeque<RowUpdate>,
+}
+
+impl WaitingUpdates {
+    fn len(&self) -> usize {
+        self.left.len() + self.right.len()
+    }
+
+    /// Takes updates of the side that has fewer, so that most rows find all of their partners when they come.
+    fn take_next(&mut self, count: usize) -> (Vec<RowUpdate>, Vec<RowUpdate>) {
+        let take = |side: &mut VecDeque<RowUpdate>| side.drain(..count.min(side.len())).collect();
+        if self.left.is_empty() || (!self.right.is_empty() && self.right.len() < self.left.len()) {
+            (Vec::new(), take(&mut self.right))
+        } else {
+            (take(&mut self.left), Vec::new())
+        }
+    }
+}
+
+/// How many waiting updates are applied at once. Their partners are not known before.
+const UPDATES_AT_ONCE: usize = 256;
 
 impl JoinState {
     pub(super) fn new(spec: JoinSpec) -> JoinState {
-        JoinState { spec, keys: HashMap::default(), held: StateUsage::default() }
+        JoinState { spec, keys: HashMap::default(), held: StateUsage::default(), waiting: None }
+    }
+
+    /// Gives nothing on until [`JoinState::give_rows`] does.
+    pub(super) fn hold_rows(&mut self) {
+        self.waiting = Some(WaitingUpdates::default());
+    }
+
+    pub(super) fn holds_rows(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Applies waiting updates until as many of them, or of the changes that they make, as the budget says.
+    pub(super) fn give_rows(
+        &mut self,
+        budget: &mut usize,
+        faults: &FaultCounter,
+        changes: &mut Vec<RowUpdate>,
+    ) -> Result<(), StateError> {
+        while *budget > 0
+            && let Some(waiting) = &mut self.waiting
+        {
+            if waiting.len() == 0 {
+                self.waiting = None;
+                break;
+            }
+            let (left, right) = if self.spec.compares_all_pairs() {
+                // In parts, each of them would cost all pairs of its keys.
+                let WaitingUpdates { left, right } = std::mem::take(waiting);
+                (left.into(), right.into())
+            } else {
+                waiting.take_next(UPDATES_AT_ONCE.min(*budget))
+            };
+            let rows = left.iter().chain(&right);
+            rows.for_each(|(row, _)| self.held.subtract(StateUsage::of_row(row).as_row()));
+            let applied = left.len() + right.len();
+            let more = self.apply_now(left, right, faults)?;
+            *budget = budget.saturating_sub(applied.max(more.len()));
+            changes.extend(more);
+        }
+        Ok(())
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -111,10 +186,24 @@ impl JoinState {
         right: Vec<RowUpdate>,
         faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
+        let Some(waiting) = &mut self.waiting else { return self.apply_now(left, right, faults) };
+        let rows = left.iter().chain(&right);
+        rows.for_each(|(row, _)| self.held.add(StateUsage::of_row(row).as_row()));
+        waiting.left.extend(left);
+        waiting.right.extend(right);
+        Ok(Vec::new())
+    }
+
+    fn apply_now(
+        &mut self,
+        left: Vec<RowUpdate>,
+        right: Vec<RowUpdate>,
+        faults: &FaultCounter,
+    ) -> Result<Vec<RowUpdate>, StateError> {
         let mut changes = Vec::new();
         for (key, updates) in self.updates_by_key(left, right, faults, &mut changes) {
             let mut bags = self.take_bags(&key);
-            if self.spec.condition.is_none() || self.spec.kind == JoinKind::Inner {
+            if !self.spec.compares_all_pairs() {
                 let before = SidePresence::of_bags(&bags);
                 if self.spec.emits_pairs() {
                     pair_changes(&self.spec, &bags, &updates, faults, &mut changes)?;

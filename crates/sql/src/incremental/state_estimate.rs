@@ -2,7 +2,7 @@
 
 use super::aggregates::{AggregateReader, AggregateSet, CellKind, CellSpec, ReaderSource};
 use super::cells::{CellState, DistinctCell};
-use super::group_table::{GroupSpec, HeldGroup};
+use super::group_table::{GroupSpec, HashedSlot, HeldGroup};
 use super::join_state::JoinedBags;
 use super::leaf::{LeafNode, LeafProgram};
 use super::linear_cell::MomentSums;
@@ -276,7 +276,7 @@ fn is_value(function: AggregateFunction) -> bool {
 fn group_part(spec: &GroupSpec, projected: &[usize], rows: CountBasis) -> PartEstimate {
     let set: &AggregateSet = &spec.set;
     // The list of groups has some free places.
-    let slot = size_of::<Option<HeldGroup>>() * 17 / 16 + table_bytes(size_of::<u32>());
+    let slot = size_of::<Option<HeldGroup>>() * 17 / 16 + table_bytes(size_of::<HashedSlot>());
     let cells: usize = set.cells.iter().map(|cell| size_of::<CellState>() + cell_bytes(cell)).sum();
     let key = &projected[..spec.key_len().min(projected.len())];
     let entries = set.cells.iter().flat_map(|cell| cell_entries(cell, projected));

@@ -52,6 +52,8 @@ pub(super) struct TopRows {
     rows: SortedCounts<SortedRow>,
     /// The last row that counts, if there are as many as count.
     boundary: Option<SortedRow>,
+    /// How many rows of the result are given on while the others are held back. `None` if that is over.
+    given: Option<u64>,
     /// The rows, and what they own.
     held: StateUsage,
 }
@@ -86,7 +88,31 @@ pub(super) fn update_sorted(
 
 impl TopRows {
     pub(super) fn new(spec: TopSpec) -> TopRows {
-        TopRows { spec, rows: SortedCounts::default(), boundary: None, held: StateUsage::default() }
+        TopRows { spec, rows: SortedCounts::default(), boundary: None, given: None, held: StateUsage::default() }
+    }
+
+    /// Gives nothing on until [`TopRows::give_rows`] does.
+    pub(super) fn hold_rows(&mut self) {
+        self.given = Some(0);
+    }
+
+    pub(super) fn holds_rows(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Gives on the next rows of the result, as many as the budget says.
+    pub(super) fn give_rows(&mut self, budget: &mut usize, changes: &mut Vec<RowUpdate>) {
+        let Some(given) = self.given.filter(|_| *budget > 0) else { return };
+        let next = given.saturating_add(*budget as u64);
+        let mut rows = 0_i64;
+        let boundary = self.rows_between(given, next, &mut |row, count| {
+            rows = rows.saturating_add(count);
+            changes.push((row.row.clone(), count));
+        });
+        let is_last = boundary.is_none() || self.spec.limit.is_some_and(|limit| limit <= next);
+        self.boundary = boundary.cloned();
+        self.given = if is_last { None } else { Some(next) };
+        *budget = budget.saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -99,7 +125,7 @@ impl TopRows {
         let updates = updates.into_iter().map(|(row, diff)| (self.spec.order.sorted_row(row, faults), diff));
         let updates: Vec<(SortedRow, i64)> = updates.collect();
         let beyond = |row: &SortedRow| self.boundary.as_ref().is_some_and(|boundary| row > boundary);
-        let unchanged = updates.iter().all(|(row, _)| beyond(row));
+        let unchanged = self.given == Some(0) || updates.iter().all(|(row, _)| beyond(row));
         let mut changes = Vec::new();
         if !unchanged {
             self.first_rows(&mut |row, count| changes.push((row.row.clone(), -count)));
@@ -121,11 +147,19 @@ impl TopRows {
         usage
     }
 
-    /// Gives the rows of the result to `emit`. Returns the last row that counts, if there are as many as count.
+    /// Gives the rows of the result that are not held back to `emit`. Returns the last row that counts, if there are as
+    /// many as count.
     fn first_rows(&self, emit: &mut dyn FnMut(&SortedRow, i64)) -> Option<&SortedRow> {
-        let start = i64::try_from(self.spec.offset).unwrap_or(i64::MAX);
-        let limit = self.spec.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        let end = limit.map_or(i64::MAX, |limit| start.saturating_add(limit));
+        self.rows_between(0, self.given.unwrap_or(u64::MAX), emit)
+    }
+
+    /// Gives the rows of the result from one place to before another one to `emit`. Returns the last row before that place,
+    /// or of the result, if there are as many.
+    fn rows_between(&self, from: u64, to: u64, emit: &mut dyn FnMut(&SortedRow, i64)) -> Option<&SortedRow> {
+        let place = |place: u64| i64::try_from(place).unwrap_or(i64::MAX);
+        let offset = place(self.spec.offset);
+        let start = offset.saturating_add(place(from));
+        let end = offset.saturating_add(place(to.min(self.spec.limit.unwrap_or(u64::MAX))));
         let mut passed = 0_i64;
         for (row, count) in self.rows.iter() {
             let next = passed.saturating_add(count);

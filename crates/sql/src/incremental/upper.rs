@@ -103,6 +103,21 @@ impl UpperPlan {
 /// | Join | its updates times their partners |
 /// | Limit | a logarithm for each update, and `offset + limit` rows if one of them changes |
 /// | Window | all rows of the touched partitions |
+///
+/// # Filling
+///
+/// While the leaves of a question are filled, the result of a group, a rank or a limit changes with every step. After
+/// [`UpperState::hold_rows`], operators that hold rows take their input without a word. Once all rows of the leaves have
+/// come, [`UpperState::give_rows`] makes one operator after the other give its result on, once, some rows at a time:
+///
+/// | operator | a part that is given at once |
+/// | --- | --- |
+/// | Aggregate | a group |
+/// | Join | 256 updates of its inputs, with their partners; all of them for an outer join with a further condition |
+/// | Limit | a row |
+/// | Window | a partition |
+///
+/// The others have results that grow with their input, and are not held back.
 #[derive(Debug)]
 pub struct UpperState {
     nodes: Vec<StatefulNode>,
@@ -154,6 +169,44 @@ impl NodeState {
             NodeState::Window(state) => state.usage(),
         }
     }
+
+    /// Gives nothing on from now on. To be called before any update.
+    fn hold_rows(&mut self) {
+        match self {
+            NodeState::Stateless | NodeState::Distinct(_) => {}
+            NodeState::Groups(state) => state.hold_rows(),
+            NodeState::Join(state) => state.hold_rows(),
+            NodeState::Top(state) => state.hold_rows(),
+            NodeState::Window(state) => state.hold_rows(),
+        }
+    }
+
+    fn holds_rows(&self) -> bool {
+        match self {
+            NodeState::Stateless | NodeState::Distinct(_) => false,
+            NodeState::Groups(state) => state.holds_rows(),
+            NodeState::Join(state) => state.holds_rows(),
+            NodeState::Top(state) => state.holds_rows(),
+            NodeState::Window(state) => state.holds_rows(),
+        }
+    }
+
+    /// Gives on some of the rows that are held back, and reduces the budget by their number.
+    fn give_rows(
+        &mut self,
+        budget: &mut usize,
+        faults: &FaultCounter,
+        changes: &mut Vec<RowUpdate>,
+    ) -> Result<(), StateError> {
+        match self {
+            NodeState::Stateless | NodeState::Distinct(_) => {}
+            NodeState::Groups(state) => state.give_rows(budget, faults, &mut |row, diff| changes.push((row, diff))),
+            NodeState::Join(state) => state.give_rows(budget, faults, changes)?,
+            NodeState::Top(state) => state.give_rows(budget, changes),
+            NodeState::Window(state) => state.give_rows(budget, faults, changes),
+        }
+        Ok(())
+    }
 }
 
 impl UpperState {
@@ -176,7 +229,32 @@ impl UpperState {
     /// # Errors
     /// See [`UpperState::apply`].
     pub fn start(&mut self, faults: &FaultCounter) -> Result<Vec<RowUpdate>, StateError> {
-        self.run_epoch(Vec::new(), true, faults)
+        self.run_epoch((Vec::new(), true), None, faults)
+    }
+
+    /// Makes the operators hold their results back. To be called before [`UpperState::start`].
+    pub fn hold_rows(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.state.hold_rows());
+    }
+
+    /// Whether an operator holds rows back.
+    #[must_use]
+    pub fn holds_rows(&self) -> bool {
+        self.nodes.iter().any(|node| node.state.holds_rows())
+    }
+
+    /// As [`UpperState::apply`] once all rows of the leaves have come: the operators give on what they held back, one after
+    /// the other, and about as many rows as the budget says, which is reduced by their number.
+    ///
+    /// # Errors
+    /// See [`UpperState::apply`].
+    pub fn give_rows(
+        &mut self,
+        leaf_updates: Vec<(usize, Row, i64)>,
+        budget: &mut usize,
+        faults: &FaultCounter,
+    ) -> Result<Vec<RowUpdate>, StateError> {
+        self.run_epoch((leaf_updates, false), Some(budget), faults)
     }
 
     /// Applies the updates of one epoch, each with the index of its leaf, and gives those of the answer: sorted, each
@@ -189,7 +267,7 @@ impl UpperState {
         leaf_updates: Vec<(usize, Row, i64)>,
         faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
-        self.run_epoch(leaf_updates, false, faults)
+        self.run_epoch((leaf_updates, false), None, faults)
     }
 
     /// The size of the state. This adds up a few numbers of each operator: it can be called after each epoch.
@@ -202,21 +280,30 @@ impl UpperState {
 
     fn run_epoch(
         &mut self,
-        leaf_updates: Vec<(usize, Row, i64)>,
-        start: bool,
+        (leaf_updates, start): (Vec<(usize, Row, i64)>, bool),
+        mut budget: Option<&mut usize>,
         faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
         let mut results: Vec<Vec<RowUpdate>> = Vec::with_capacity(self.nodes.len());
+        // Which operators have given on all that they held back.
+        let mut given: Vec<bool> = Vec::with_capacity(self.nodes.len());
         let mut readers = self.readers.clone();
         let mut leaf_updates = updates_by_leaf(leaf_updates);
         for StatefulNode { node, state } in &mut self.nodes {
             let inputs = node.inputs.iter().map(|input| take_updates(&mut results[*input], &mut readers[*input]));
             let inputs: Vec<Vec<RowUpdate>> = inputs.collect();
-            let result = match &node.operator {
+            let mut result = match &node.operator {
                 UpperOperator::Leaf(leaf) => leaf_updates.get_mut(*leaf).map(std::mem::take).unwrap_or_default(),
                 UpperOperator::OneRow(row) if start => vec![(row.clone(), 1)],
                 operator => apply_operator(operator, state, inputs, start, faults)?,
             };
+            if let Some(budget) = &mut budget {
+                let is_next = node.inputs.iter().all(|input| given[*input]);
+                if is_next {
+                    state.give_rows(budget, faults, &mut result)?;
+                }
+                given.push(is_next && !state.holds_rows());
+            }
             results.push(result);
         }
         let mut answer = results.get_mut(self.root).map(std::mem::take).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Window functions.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use super::sorted::SortedRow;
@@ -53,11 +55,45 @@ pub(super) struct WindowPartitions {
     partitions: HashMap<Row, SortedCounts<SortedRow>, RowHashState>,
     /// The partitions with their rows, and what these own.
     held: StateUsage,
+    /// The partitions whose rows are held back. `None` if that is over.
+    hidden: Option<BTreeSet<Row>>,
 }
 
 impl WindowPartitions {
     pub(super) fn new(spec: WindowSpec) -> WindowPartitions {
-        WindowPartitions { spec, partitions: HashMap::default(), held: StateUsage::default() }
+        WindowPartitions { spec, partitions: HashMap::default(), held: StateUsage::default(), hidden: None }
+    }
+
+    /// Gives nothing on until [`WindowPartitions::give_rows`] does.
+    pub(super) fn hold_rows(&mut self) {
+        self.hidden = Some(BTreeSet::new());
+    }
+
+    pub(super) fn holds_rows(&self) -> bool {
+        self.hidden.is_some()
+    }
+
+    /// Gives on whole partitions until the budget is used up.
+    pub(super) fn give_rows(&mut self, budget: &mut usize, faults: &FaultCounter, changes: &mut Vec<RowUpdate>) {
+        let Some(hidden) = &mut self.hidden else { return };
+        while *budget > 0
+            && let Some(key) = hidden.pop_first()
+        {
+            let before = changes.len();
+            if let Some(rows) = self.partitions.get(&key) {
+                window_rows(&self.spec.columns, self.spec.bound, rows, faults, &mut |row| changes.push((row, 1)));
+            }
+            *budget = budget.saturating_sub((changes.len() - before).max(1));
+        }
+        if hidden.is_empty() {
+            self.hidden = None;
+        }
+    }
+
+    /// Whether the rows of a partition are held back. One that begins while others are is held back with them.
+    fn is_hidden(&mut self, key: &Row, begins: bool) -> bool {
+        let Some(hidden) = &mut self.hidden else { return false };
+        if begins { hidden.insert(key.clone()) } else { hidden.contains(key) }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.
@@ -75,14 +111,21 @@ impl WindowPartitions {
         let mut changes = Vec::new();
         for (key, updates) in by_partition {
             let mut rows = self.take_partition(&key);
-            window_rows(&self.spec.columns, self.spec.bound, &rows, &FaultCounter::default(), &mut |row| {
-                changes.push((row, -1));
-            });
+            let is_hidden = self.is_hidden(&key, rows.is_empty());
+            if !is_hidden {
+                window_rows(&self.spec.columns, self.spec.bound, &rows, &FaultCounter::default(), &mut |row| {
+                    changes.push((row, -1));
+                });
+            }
             self.update_partition(&mut rows, updates, faults)?;
-            window_rows(&self.spec.columns, self.spec.bound, &rows, faults, &mut |row| changes.push((row, 1)));
+            if !is_hidden {
+                window_rows(&self.spec.columns, self.spec.bound, &rows, faults, &mut |row| changes.push((row, 1)));
+            }
             if !rows.is_empty() {
                 self.held.add(partition_usage(&key, &rows));
                 self.partitions.insert(key, rows);
+            } else if let Some(hidden) = &mut self.hidden {
+                hidden.remove(&key);
             }
         }
         free_if_empty(&mut self.partitions);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::histories::{ALL_KEYS, KeyedTables, RowsPerKey, random_epoch};
 use super::plans::random_plan;
 use super::runs::QuestionRun;
+use super::texts::plans_of;
 use super::{RandomDraws, case_count};
 use crate::catalog::POSTS;
-use crate::datum::Row;
+use crate::datum::{Datum, Row};
 use crate::derive::derive_columns;
 use crate::eval::FaultCounter;
 use crate::incremental::StateUsage;
@@ -58,6 +59,77 @@ fn answers_after_each_epoch_are_those_of_the_naive_evaluator() {
             assert_eq!(run.answer, naive_answer(plan, tables), "seed {seed}: {plan:#?}");
         });
     }
+}
+
+#[test]
+fn filled_answers_are_those_of_the_naive_evaluator_once_all_rows_are_given() {
+    let mut steps = 0;
+    for seed in 0..case_count() {
+        let mut draws = RandomDraws::new(seed);
+        let depth = 1 + draws.below(5);
+        let plan = random_plan(&mut draws, &POSTS, depth);
+        let program = split_plan(&plan, &POSTS);
+        let mut run = QuestionRun::start_filled(program, draws.once_in(2)).expect("an empty state");
+        let (first_given, budget) = (draws.below(EPOCHS), 1 + draws.below(6));
+        let mut tables = KeyedTables::new(&POSTS);
+        for epoch in 0..3 * EPOCHS {
+            let before = tables.clone();
+            let keys = random_epoch(&mut draws, &mut tables, &POSTS, RowsPerKey::Keep);
+            run.budget = (epoch >= first_given).then_some(if epoch < 2 * EPOCHS { budget } else { usize::MAX });
+            run.apply(&before, &tables, &keys).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{plan:#?}"));
+            steps += usize::from(epoch > first_given && !run.is_filled());
+            if run.is_filled() {
+                assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} in epoch {epoch}: {plan:#?}");
+            }
+        }
+        assert!(run.is_filled(), "seed {seed}: {plan:#?}");
+    }
+    assert!(steps as u64 > case_count() / 10, "only {steps} epochs left rows to later ones");
+}
+
+/// Rows come over many epochs, then the answer is given on over some.
+#[test]
+fn filled_question_gives_each_row_on_once_and_as_many_in_an_epoch_as_it_may() {
+    let ranked =
+        "SELECT category, poster_name, n, rank() OVER (PARTITION BY category ORDER BY n DESC, poster_name) AS place
+                  FROM (SELECT category, poster_name, count(*) AS n FROM pin GROUP BY 1, 2)";
+    let limited = "SELECT poster_name, count(*) AS n FROM pin GROUP BY 1 ORDER BY n DESC LIMIT 150";
+    let compared = "SELECT poster_name, n FROM (SELECT poster_name, count(*) AS n FROM pin GROUP BY 1)
+                    WHERE n >= (SELECT max(n) / 2 FROM (SELECT poster_name, count(*) AS n FROM pin GROUP BY 1))";
+    let nested =
+        "SELECT n, count(*) AS posters FROM (SELECT poster_name, count(*) AS n FROM pin GROUP BY 1) GROUP BY n";
+    for (text, most) in [(ranked, 16 + 70), (limited, 16), (compared, 256), (nested, 16)] {
+        let (_, program) = plans_of(text);
+        let mut run = QuestionRun::start_filled(program, true).expect("an empty state");
+        let (mut tables, mut given) = (KeyedTables::new(&POSTS), 0);
+        for epoch in 0..50_i64 {
+            let before = tables.clone();
+            let keys: Vec<i64> = (epoch * 40..(epoch + 1) * 40).collect();
+            for key in &keys {
+                tables.rows[0].entry(*key).or_default().insert(pin_row(*key), 1);
+            }
+            run.apply(&before, &tables, &keys).expect("only rows that are there go");
+            assert_eq!((run.changes, run.answer.len()), (0, 0), "{text}");
+        }
+        run.budget = Some(16);
+        while !run.is_filled() {
+            run.apply(&tables, &tables, &[]).expect("no rows go");
+            assert!(run.changes <= most, "{} changes in an epoch: {text}", run.changes);
+            given += run.changes;
+        }
+        assert!(given == run.answer.len() && given > 4, "{given} changes for {} rows: {text}", run.answer.len());
+    }
+}
+
+/// A pin of one of 30 categories and one of about 200 posters, of which some have many.
+fn pin_row(key: i64) -> Row {
+    let value = |column: &crate::catalog::CatalogColumn| match column.name {
+        "ind" => Datum::Long(key),
+        "category" => Datum::text(&format!("category {}", key % 30)),
+        "poster_name" => Datum::text(&format!("poster {}", (key * key) % 397 % 199)),
+        _ => Datum::Null,
+    };
+    POSTS.relations[0].columns.iter().map(value).collect()
 }
 
 #[test]

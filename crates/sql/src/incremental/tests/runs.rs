@@ -22,14 +22,37 @@ pub(super) struct QuestionRun {
     faults: FaultCounter,
     /// The answer: the sum of all changes.
     pub(super) answer: BTreeMap<Row, i64>,
+    /// The number of changes in the last epoch.
+    pub(super) changes: usize,
+    /// The most rows that are given on in an epoch. `None` while the question is filled.
+    pub(super) budget: Option<usize>,
 }
 
 impl QuestionRun {
     pub(super) fn start(program: MaintainedPlan, combine: bool) -> Result<QuestionRun, StateError> {
+        let mut run = QuestionRun::new(program, combine);
+        run.begin()?;
+        Ok(run)
+    }
+
+    /// A question that is filled: nothing is given on before a budget is set.
+    pub(super) fn start_filled(program: MaintainedPlan, combine: bool) -> Result<QuestionRun, StateError> {
+        let mut run = QuestionRun::new(program, combine);
+        run.groups.iter_mut().flatten().for_each(GroupTable::hold_rows);
+        run.upper.hold_rows();
+        run.begin()?;
+        Ok(run)
+    }
+
+    fn new(program: MaintainedPlan, combine: bool) -> QuestionRun {
         let groups = program.leaves.iter().map(|leaf| leaf.group.clone().map(GroupTable::new)).collect();
         let upper = UpperState::new(&program.upper);
         let (scratch, faults, answer) = (LeafScratch::default(), FaultCounter::default(), BTreeMap::new());
-        let mut run = QuestionRun { program, groups, combine, upper, scratch, faults, answer };
+        QuestionRun { program, groups, combine, upper, scratch, faults, answer, changes: 0, budget: None }
+    }
+
+    fn begin(&mut self) -> Result<(), StateError> {
+        let run = self;
         let first = run.upper.start(&run.faults)?;
         run.add_to_answer(first);
         let mut initial = Vec::new();
@@ -39,16 +62,29 @@ impl QuestionRun {
         }
         let changes = run.upper.apply(initial, &run.faults)?;
         run.add_to_answer(changes);
-        Ok(run)
+        Ok(())
+    }
+
+    /// Whether all rows were given on.
+    pub(super) fn is_filled(&self) -> bool {
+        !self.upper.holds_rows() && !self.groups.iter().flatten().any(GroupTable::holds_rows)
     }
 
     /// Applies the changes of these keys.
     pub(super) fn apply(&mut self, before: &KeyedTables, after: &KeyedTables, keys: &[i64]) -> Result<(), StateError> {
         let mut leaf_updates = Vec::new();
+        let mut budget = self.budget;
         for leaf in 0..self.program.leaves.len() {
             self.update_leaf(leaf, before, after, keys, &mut leaf_updates)?;
+            if let (Some(table), Some(budget)) = (&mut self.groups[leaf], &mut budget) {
+                table.give_rows(budget, &self.faults, &mut |row, diff| leaf_updates.push((leaf, row, diff)));
+            }
         }
-        let changes = self.upper.apply(leaf_updates, &self.faults)?;
+        let has_all = !self.groups.iter().flatten().any(GroupTable::holds_rows);
+        let changes = match &mut budget {
+            Some(budget) if has_all => self.upper.give_rows(leaf_updates, budget, &self.faults)?,
+            _ => self.upper.apply(leaf_updates, &self.faults)?,
+        };
         self.add_to_answer(changes);
         Ok(())
     }
@@ -92,6 +128,7 @@ impl QuestionRun {
     }
 
     fn add_to_answer(&mut self, changes: Vec<RowUpdate>) {
+        self.changes = changes.len();
         for (row, diff) in changes {
             let count = self.answer.entry(row).or_insert(0);
             *count += diff;
