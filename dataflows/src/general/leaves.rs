@@ -14,13 +14,10 @@ use super::operators::WorkerShare;
 use super::question_commands::{CommandLog, NewColumn, QuestionCommand};
 use super::question_costs::SampleClock;
 use super::question_leaves::{FillPhase, QuestionLeaves};
-use super::updates::LeafUpdate;
-use crate::answer::{FillProgress, StateDisposal};
+use super::updates::{FillReport, LeafUpdate};
+use crate::answer::StateDisposal;
 use crate::joins::{ExtraSlabs, FillInput, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey};
 use crate::keys::KeyId;
-
-/// What is told of the progress of fills: the epoch, and how far a question is at its end.
-pub(crate) type FillListener = Box<dyn FnMut(u64, FillProgress)>;
 
 /// The leaves of all questions of the general path, on one worker.
 pub(crate) struct GeneralLeaves {
@@ -30,20 +27,18 @@ pub(crate) struct GeneralLeaves {
     commands: CommandLog,
     clock: SampleClock,
     disposal: StateDisposal,
-    fills: FillListener,
 }
 
 impl GeneralLeaves {
-    /// No questions yet. `fills` is told of the progress of those that are filled.
+    /// No questions yet.
     pub(crate) fn new(
         share: WorkerShare,
         commands: CommandLog,
         clock: SampleClock,
         disposal: StateDisposal,
-        fills: FillListener,
     ) -> GeneralLeaves {
         let scratch = LeafScratch::default();
-        GeneralLeaves { questions: Vec::new(), scratch, share, commands, clock, disposal, fills }
+        GeneralLeaves { questions: Vec::new(), scratch, share, commands, clock, disposal }
     }
 
     /// Begins to apply an epoch where every delivery counts. A question covers all rows from the epoch on in which it is
@@ -99,10 +94,18 @@ impl GeneralLeaves {
         for question in &mut self.questions {
             question.emit_updates(emit);
             if let FillPhase::CoversBelow(_) = question.fill {
-                (self.fills)(epoch, question.complete_rows());
+                emit_report(question.complete_rows(), self.share, emit);
             }
         }
     }
+}
+
+/// Tells the groups on this worker how far the leaves are filled, and those on all workers if that is over: they have all
+/// rows once all leaves have given theirs.
+fn emit_report(report: FillReport, share: WorkerShare, emit: &mut dyn FnMut(LeafUpdate)) {
+    let worker = share.worker as u64;
+    let told = (0..share.workers as u64).filter(|to| *to == worker || report.is_last);
+    told.for_each(|to| emit(LeafUpdate::Fill(FillReport { to, from: worker, ..report })));
 }
 
 impl KeyChangeConsumer for GeneralLeaves {
@@ -164,9 +167,9 @@ impl KeyChangeConsumer for GeneralLeaves {
         let mut is_walking = false;
         for question in &mut self.questions {
             question.emit_updates(emit);
-            if let Some(progress) = question.progress_among(keys) {
-                is_walking |= !progress.is_complete();
-                (self.fills)(epoch, progress);
+            if let Some(report) = question.progress_among(keys) {
+                is_walking |= !report.is_last;
+                emit_report(report, self.share, emit);
             }
         }
         is_walking

@@ -15,6 +15,7 @@
 //! - `question_costs`: what a question costs;
 //! - `question_leaves`: evaluates a question for the changed rows of an `ind`;
 //! - `leaves`: the same for all questions, and the fill of those that were added;
+//! - `group_fills`: how far questions that are filled are on a worker;
 //! - `kept_rows`: the same where every delivery counts;
 //! - `fill_plan`: what a question that is added needs of rows of the tables;
 //! - `updates`: what is sent between the operators;
@@ -22,6 +23,7 @@
 
 mod extra_columns;
 mod fill_plan;
+mod group_fills;
 mod kept_rows;
 mod leaf_groups;
 mod leaves;
@@ -35,8 +37,9 @@ mod upper_plans;
 
 pub(crate) use extra_columns::{ColumnLease, ExtraColumns, RelationColumns};
 pub(crate) use fill_plan::FillPlan;
+pub(crate) use group_fills::FillListener;
 pub(crate) use kept_rows::{KeptInput, evaluate_kept_rows};
-pub(crate) use leaves::{FillListener, GeneralLeaves};
+pub(crate) use leaves::GeneralLeaves;
 pub(crate) use operators::{WorkerShare, maintain_general};
 pub(crate) use question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 pub(crate) use question_costs::{QuestionCosts, SampleClock};

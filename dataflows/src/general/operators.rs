@@ -4,6 +4,7 @@
 //! answer at an epoch depends only on the rows up to that epoch.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use pinflow_sql::incremental::StateError;
 use timely::ExchangeData;
@@ -13,31 +14,34 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
+use super::group_fills::FillListener;
 use super::leaf_groups::LeafGroups;
 use super::question_commands::CommandLog;
 use super::updates::{LeafResult, LeafUpdate};
 use super::upper_plans::UpperPlans;
 use crate::answer::{AnswerUpdate, StateDisposal};
+use crate::joins::WalkStep;
 
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
 /// Keeps the answers of the questions up to date, from the epochs in which they are added to those in which they are
-/// dropped. Returns the changes of the answers.
+/// dropped. Returns the changes of the answers. `step` is how many rows an operator gives on in one epoch of a question that
+/// is filled, and `fills` is told how far that is.
 ///
 /// # Panics
 /// If more rows are removed than were added: no answer is better than a wrong one.
 pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
-    commands: &CommandLog,
+    (commands, disposal): (&CommandLog, &StateDisposal),
     share: WorkerShare,
-    disposal: &StateDisposal,
+    (step, fills): (&WalkStep, FillListener),
 ) -> StreamVec<'s, u64, AnswerUpdate> {
-    let groups = LeafGroups::new(share, commands.clone(), disposal.clone());
+    let groups = LeafGroups::new((share, Rc::clone(step)), commands.clone(), disposal.clone());
     let results = apply_epochs(updates, ("Groups", LeafUpdate::exchange_hash), groups);
     apply_epochs(
         results,
         ("Upper plans", LeafResult::exchange_hash),
-        UpperPlans::new(share, commands.clone(), disposal.clone()),
+        UpperPlans::new((share, Rc::clone(step)), (commands.clone(), disposal.clone()), fills),
     )
 }
 
@@ -48,6 +52,9 @@ pub(super) trait EpochState {
 
     /// Executes the commands of an epoch, and applies its whole input, in any order.
     fn apply(&mut self, epoch: u64, input: Vec<Vec<Self::Input>>) -> Vec<Self::Output>;
+
+    /// Whether it has something to do in the next epoch, even without input.
+    fn needs_next_epoch(&self) -> bool;
 }
 
 /// The input of epochs that are not complete yet, in the containers it arrived in.
@@ -74,6 +81,10 @@ fn apply_epochs<'s, S: EpochState + 'static>(
                 let (capability, waiting) = entry.remove();
                 let mut results = state.apply(epoch, waiting);
                 output.session(&capability).give_container(&mut results);
+                if state.needs_next_epoch() {
+                    let later = || (capability.delayed(&(epoch + 1)), Vec::new());
+                    pending.entry(epoch + 1).or_insert_with(later);
+                }
             }
         }
     })

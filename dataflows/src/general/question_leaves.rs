@@ -12,8 +12,8 @@ use pinflow_sql::split::MaintainedPlan;
 use super::question_commands::{AddedQuestion, FillStart};
 use super::question_costs::{CountedState, QuestionCosts, SampleClock};
 use super::scan_columns::QuestionScan;
-use super::updates::{LeafId, LeafUpdate};
-use crate::answer::{FillProgress, QuestionId};
+use super::updates::{FillReport, LeafId, LeafUpdate};
+use crate::answer::QuestionId;
 use crate::hash::KeyedState;
 use crate::joins::{JoinedRow, RelationSet, RowsOfKey, text_count};
 use crate::keys::KeyId;
@@ -293,14 +293,18 @@ impl QuestionLeaves {
         counted.count(&self.costs, *usage);
     }
 
-    /// Ends an epoch of a fill by a walk over `keys` keys. Returns how far it is.
-    pub(super) fn progress_among(&mut self, keys: usize) -> Option<FillProgress> {
+    /// Ends an epoch of a fill by a walk over `keys` keys. Returns how far it is, for any worker.
+    pub(super) fn progress_among(&mut self, keys: usize) -> Option<FillReport> {
         let FillPhase::CoversBelow(end) = self.fill else { return None };
-        let (done, total) = (u64::from(end), keys as u64);
-        if done == total {
+        let report = self.report(end.into(), keys as u64);
+        if report.is_last {
             self.fill = FillPhase::Complete;
         }
-        Some(FillProgress { question: self.id, done, total })
+        Some(report)
+    }
+
+    fn report(&self, done: u64, total: u64) -> FillReport {
+        FillReport { to: 0, from: 0, question: self.id.number(), done, total, is_last: done == total }
     }
 
     /// The rows that are kept, to be freed. `None` if there are none.
@@ -309,9 +313,9 @@ impl QuestionLeaves {
     }
 
     /// Completes a fill by rows of the tables.
-    pub(super) fn complete_rows(&mut self) -> FillProgress {
+    pub(super) fn complete_rows(&mut self) -> FillReport {
         self.fill = FillPhase::Complete;
-        FillProgress { question: self.id, done: self.kept.filled, total: self.kept.filled }
+        self.report(self.kept.filled, self.kept.filled)
     }
 }
 

@@ -44,17 +44,27 @@ pub(crate) enum LeafUpdate {
         /// The index of the worker.
         worker: u64,
     },
+    /// How far the leaves of a question are filled, for a worker.
+    Fill(FillReport),
+}
+
+/// How far a question is filled in an operator at the end of an epoch.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct FillReport {
+    /// The index of the worker to which it is sent.
+    pub(super) to: u64,
+    /// The index of the worker on which the operator is.
+    pub(super) from: u64,
+    /// The number of the question's id.
+    pub(super) question: u32,
+    /// How much is done, and of how much.
+    pub(super) done: u64,
+    pub(super) total: u64,
+    /// Whether the operator has given on all that there was before. From now on it gives changes only.
+    pub(super) is_last: bool,
 }
 
 impl LeafUpdate {
-    /// The leaf. `None` for a notice.
-    pub(super) fn leaf(&self) -> Option<LeafId> {
-        match self {
-            LeafUpdate::Row { leaf, .. } | LeafUpdate::Partial { leaf, .. } => Some(*leaf),
-            LeafUpdate::Notice { .. } => None,
-        }
-    }
-
     /// The hash by which updates are exchanged to workers: by group, or by question where there are no groups.
     pub(super) fn exchange_hash(&self) -> u64 {
         match self {
@@ -65,6 +75,7 @@ impl LeafUpdate {
             }
             LeafUpdate::Partial { group, .. } => row_hash(&group.key),
             LeafUpdate::Notice { worker } => *worker,
+            LeafUpdate::Fill(report) => report.to,
         }
     }
 }
@@ -79,6 +90,8 @@ pub(crate) enum LeafResult {
         /// The index of the worker.
         worker: u64,
     },
+    /// How far the groups of a question are filled, for a worker.
+    Fill(FillReport),
 }
 
 impl LeafResult {
@@ -87,6 +100,7 @@ impl LeafResult {
         match self {
             LeafResult::Row(leaf, ..) => question_hash(leaf.question),
             LeafResult::Notice { worker } => *worker,
+            LeafResult::Fill(report) => report.to,
         }
     }
 }

@@ -7,17 +7,22 @@ use std::sync::Arc;
 use pinflow_sql::datum::Row;
 use pinflow_sql::incremental::{StateError, UpperState};
 
-use super::GeneralQuestion;
+use super::group_fills::{FillListener, GroupFills};
 use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
-use super::question_commands::{CommandLog, QuestionCommand};
+use super::question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
 use super::updates::{LeafId, LeafResult, question_hash};
-use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
+use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, FillProgress, QuestionId, StateDisposal};
+use crate::joins::WalkStep;
 
 /// The upper plans of the questions on one worker. Only the worker that owns a question has rows of it.
 pub(super) struct UpperPlans {
     plans: HashMap<u32, HeldPlan>,
+    fills: GroupFills,
+    listener: FillListener,
     share: WorkerShare,
+    /// How many rows of a plan that is filled are given on in one epoch.
+    step: WalkStep,
     commands: CommandLog,
     disposal: StateDisposal,
 }
@@ -32,12 +37,23 @@ struct HeldPlan {
 }
 
 impl UpperPlans {
-    pub(super) fn new(share: WorkerShare, commands: CommandLog, disposal: StateDisposal) -> UpperPlans {
-        UpperPlans { plans: HashMap::new(), share, commands, disposal }
+    /// No plans yet. `listener` is told of the progress of those that are filled.
+    pub(super) fn new(
+        (share, step): (WorkerShare, WalkStep),
+        (commands, disposal): (CommandLog, StateDisposal),
+        listener: FillListener,
+    ) -> UpperPlans {
+        let (plans, fills) = (HashMap::new(), GroupFills::default());
+        UpperPlans { plans, fills, listener, share, step, commands, disposal }
     }
 
     /// Adds a question. The worker that owns it gives the rows that its answer has without rows of the leaves.
-    fn add_question(&mut self, epoch: u64, question: &GeneralQuestion, output: &mut Vec<AnswerUpdate>) {
+    fn add_question(
+        &mut self,
+        epoch: u64,
+        AddedQuestion { question, fill, .. }: &AddedQuestion,
+        output: &mut Vec<AnswerUpdate>,
+    ) {
         let mut held = HeldPlan {
             state: UpperState::new(&question.program.upper),
             id: question.id,
@@ -45,6 +61,10 @@ impl UpperPlans {
             name: Arc::clone(&question.name),
             counted: CountedState::default(),
         };
+        if *fill != FillStart::Empty {
+            self.fills.add(question.id.number());
+            held.state.hold_rows();
+        }
         if self.share.owns(question_hash(question.id.number())) {
             let rows = held.state.start(&held.costs.faults);
             held.emit_changes(epoch, rows, output);
@@ -70,9 +90,10 @@ impl HeldPlan {
 impl UpperPlans {
     fn execute(&mut self, epoch: u64, command: &QuestionCommand, output: &mut Vec<AnswerUpdate>) {
         match command {
-            QuestionCommand::Add(added) => self.add_question(epoch, &added.question, output),
+            QuestionCommand::Add(added) => self.add_question(epoch, added, output),
             QuestionCommand::BeginFill(_) => {}
             QuestionCommand::Drop(id, _) => {
+                self.fills.remove(id.number());
                 if let Some(held) = self.plans.remove(&id.number()) {
                     self.disposal.dispose_of(held.state);
                 }
@@ -95,15 +116,51 @@ impl EpochState for UpperPlans {
         self.commands.remove(epoch);
         let mut by_question: BTreeMap<u32, Vec<(usize, Row, i64)>> = BTreeMap::new();
         for result in input.into_iter().flatten() {
-            if let LeafResult::Row(LeafId { question, leaf }, row, diff) = result {
-                by_question.entry(question).or_default().push((leaf.into(), row, diff));
+            match result {
+                LeafResult::Row(LeafId { question, leaf }, row, diff) => {
+                    by_question.entry(question).or_default().push((leaf.into(), row, diff));
+                }
+                LeafResult::Fill(report) => self.fills.record(&report, self.share.worker),
+                LeafResult::Notice { .. } => {}
             }
         }
+        for (question, _) in self.fills.begun() {
+            by_question.entry(question).or_default();
+        }
+        let mut budget = self.step.get() as usize;
         for (question, updates) in by_question {
             let Some(held) = self.plans.get_mut(&question) else { continue };
-            let rows = held.state.apply(updates, &held.costs.faults);
+            let is_filled = self.fills.get(question).is_some_and(|fill| fill.has_all_rows(self.share.workers));
+            let rows = match is_filled {
+                true => held.state.give_rows(updates, &mut budget, &held.costs.faults),
+                false => held.state.apply(updates, &held.costs.faults),
+            };
             held.emit_changes(epoch, rows, &mut output);
         }
+        self.report_fills(epoch);
         output
+    }
+
+    fn needs_next_epoch(&self) -> bool {
+        self.fills.is_under_way()
+    }
+}
+
+impl UpperPlans {
+    /// Reports how far the questions that are filled are on this worker. The plan itself counts as one more.
+    fn report_fills(&mut self, epoch: u64) {
+        for (question, (done, total)) in self.fills.begun() {
+            let (Some(fill), Some(held)) = (self.fills.get(question), self.plans.get(&question)) else { continue };
+            let is_complete = match self.share.owns(question_hash(question)) {
+                true => fill.has_all_rows(self.share.workers) && !held.state.holds_rows(),
+                false => fill.is_own_last,
+            };
+            let progress =
+                FillProgress { question: held.id, done: if is_complete { total + 1 } else { done }, total: total + 1 };
+            (self.listener)(epoch, progress);
+            if is_complete {
+                self.fills.remove(question);
+            }
+        }
     }
 }

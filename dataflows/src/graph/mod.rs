@@ -154,7 +154,7 @@ impl WorkerGraph {
         first_epoch: u64,
         options: GraphOptions,
         questions: &QuestionSet,
-        (changes, fills): (ChangesReceiver, FillListener),
+        (changes, progress): (ChangesReceiver, FillListener),
     ) -> WorkerGraph {
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
         let held = RowCounters::default();
@@ -170,7 +170,7 @@ impl WorkerGraph {
         let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
         let disposal = StateDisposal::default();
-        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), disposal.clone(), fills);
+        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), disposal.clone());
         let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
@@ -199,7 +199,7 @@ impl WorkerGraph {
                     (GeneralInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
                 }
             };
-            let others = maintain_general(updates, &commands, share, &disposal);
+            let others = maintain_general(updates, (&commands, &disposal), share, (&step, progress));
             let freeing = (holds_symbols, disposal.clone());
             maintain_answers(inputs, others, aggregates, freeing, changes).probe_with(&probe);
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills)
