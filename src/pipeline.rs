@@ -131,7 +131,7 @@ impl RunningPipeline {
                 continue;
             }
             let was_open = std::mem::replace(&mut self.is_open, true);
-            let changes = if was_open { frame.changes.to_vec() } else { self.view.as_changes() };
+            let changes = if was_open { frame.all_changes().to_vec() } else { self.view.as_changes() };
             if !changes.is_empty() {
                 let questions = self.view.questions();
                 let changes = changes.iter().filter_map(|change| RowChange::new(change, questions)).collect();

@@ -56,7 +56,7 @@ impl OldChanges {
                 *key = AnswerCell::Long(first_key + at as i64);
             }
             cells.push(AnswerCell::Long(diff));
-            cells.extend(row.0);
+            cells.extend(row.0.iter().cloned());
             cells
         })
     }

@@ -176,8 +176,9 @@ impl WrittenTable {
         if !deleted.is_empty() {
             failpoints::hit("databases::after_delete")?;
         }
-        let mut lines =
-            inserted.into_iter().map(|(key, row)| [AnswerCell::Long(key)].into_iter().chain(row.0).collect());
+        let mut lines = inserted
+            .into_iter()
+            .map(|(key, row)| [AnswerCell::Long(key)].into_iter().chain(row.0.iter().cloned()).collect());
         self.insert_rows(session, counts.inserted, &mut lines).await?;
         self.held = HeldRows::Current(rows);
         Ok(counts)
@@ -217,7 +218,7 @@ impl WrittenTable {
         let mut lines = changes.into_iter().map(|(row, diff)| {
             last_key += 1;
             let own = [AnswerCell::Long(last_key), AnswerCell::Long(epoch), as_of.clone(), AnswerCell::Long(diff)];
-            own.into_iter().chain(row.0).collect()
+            own.into_iter().chain(row.0.iter().cloned()).collect()
         });
         self.insert_rows(session, number, &mut lines).await?;
         drop(lines);

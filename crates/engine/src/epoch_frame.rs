@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use pinflow_dataflows::graph::AnswerChange;
-use pinflow_dataflows::questions::QuestionSet;
+use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
+use pinflow_dataflows::questions::{QuestionId, QuestionSet};
 
 use super::QuestionState;
 use pinflow_core::position::Epoch;
@@ -22,10 +22,14 @@ pub struct EpochFrame {
     pub durable_epoch: Option<Epoch>,
     /// Whether it is the last epoch of a window: once durable, everything up to it is, and nothing after it.
     pub ends_window: bool,
-    /// The questions at the end of the epoch. A question that the frame before did not have starts without rows.
+    /// The questions at the end of the epoch. A question that the frame before did not have starts with its answer in
+    /// `first_answers`, or else without rows.
     pub questions: QuestionSet,
     /// The questions that have no answer to show at the end of the epoch: they wait, fill or were stopped.
     pub question_states: Arc<[QuestionState]>,
+    /// The answers that are complete since this epoch, of questions that were added while the run goes on. Their rows are
+    /// not among the changes.
+    pub first_answers: Arc<[(QuestionId, LiveAnswer)]>,
     /// What changed.
     pub changes: Arc<Vec<AnswerChange>>,
     /// When the engine took the epoch's first record; `None` for an epoch without records, and in a frame that is sent again.
@@ -38,6 +42,20 @@ pub struct EpochFrame {
     pub complete: bool,
     /// Whether no other frame follows.
     pub last: bool,
+}
+
+impl EpochFrame {
+    /// What changed, with all rows of answers that are complete since this epoch.
+    #[must_use]
+    pub fn all_changes(&self) -> Arc<Vec<AnswerChange>> {
+        if self.first_answers.is_empty() {
+            return Arc::clone(&self.changes);
+        }
+        let first = self.first_answers.iter().flat_map(|(answer, rows)| {
+            rows.counted_rows().map(|(row, diff)| AnswerChange { answer: *answer, row: row.clone(), diff })
+        });
+        Arc::new(self.changes.iter().cloned().chain(first).collect())
+    }
 }
 
 /// How far a source was read at the end of an epoch. The counts are of this run.

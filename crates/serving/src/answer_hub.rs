@@ -52,11 +52,12 @@ pub struct EpochChanges {
     pub as_of: Timestamp,
     /// The questions at the end of the epoch.
     pub questions: QuestionSet,
-    /// Questions that the epoch before did not have. Their changes are all their rows.
+    /// Questions that the epoch before did not have. What it has of them is all their rows.
     pub added: Box<[QuestionId]>,
     /// Questions that the epoch before had, with their names.
     pub removed: Box<[(QuestionId, QuestionName)]>,
     durable_epoch: Option<Epoch>,
+    first_answers: Arc<[(QuestionId, LiveAnswer)]>,
     changes: Arc<Vec<AnswerChange>>,
     /// Rendered as JSON when the first subscriber needs it, in the order of `questions`.
     json: Box<[OnceLock<Option<Bytes>>]>,
@@ -70,21 +71,30 @@ impl EpochChanges {
         }
         let json = frame.questions.iter().map(|_| OnceLock::new()).collect();
         let (questions, changes) = (frame.questions.clone(), Arc::clone(&frame.changes));
+        let first_answers = Arc::clone(&frame.first_answers);
         let added = questions.iter().map(|(id, _)| id).filter(|id| before.get(*id).is_none()).collect();
         let removed = before.iter().filter(|(id, _)| questions.get(*id).is_none());
         let removed = removed.map(|(id, question)| (id, question.name.clone())).collect();
         let EpochFrame { epoch, as_of, durable_epoch, .. } = *frame;
-        Some(EpochChanges { epoch, as_of, questions, added, removed, durable_epoch, changes, json })
+        Some(EpochChanges { epoch, as_of, questions, added, removed, durable_epoch, first_answers, changes, json })
     }
 
     /// The answer to a question that the epoch before did not have: all its rows, and the last committed epoch.
     pub(super) fn first_answer(&self, id: QuestionId) -> Option<(&Arc<Question>, LiveAnswer, Option<Epoch>)> {
         let question = self.questions.get(id).filter(|_| self.added.contains(&id))?;
+        if let Some((_, answer)) = self.first_answers.iter().find(|(answer, _)| *answer == id) {
+            return Some((question, answer.clone(), self.durable_epoch));
+        }
         let mut table = question.empty_table();
         let changes = self.changes.iter().filter(|change| change.answer == id);
         // The view has applied the same changes to an empty table.
         table.apply(changes.map(|change| (&change.row, change.diff))).ok()?;
         Some((question, table, self.durable_epoch))
+    }
+
+    /// The rows that it holds.
+    fn row_count(&self) -> usize {
+        self.changes.len() + self.first_answers.iter().map(|(_, answer)| answer.counted_rows().len()).sum::<usize>()
     }
 
     /// The changes of one answer as JSON, rendered once for all subscribers. `None` if the answer did not change, or there
@@ -199,6 +209,7 @@ impl AnswerHub {
             }
             while let Some(epoch_changes) = not_durable.pop_front_if(|epoch_changes| epoch_changes.epoch <= committed) {
                 durable.view.adopt_questions(&epoch_changes.questions, epoch_changes.epoch);
+                durable.view.adopt_answers(epoch_changes.epoch, &epoch_changes.first_answers);
                 durable.view.apply_changes(epoch_changes.epoch, epoch_changes.as_of, &epoch_changes.changes);
                 durable.retain_changes(epoch_changes);
             }
@@ -298,11 +309,11 @@ impl HubState {
 
 impl AnswerFeed {
     fn retain_changes(&mut self, epoch_changes: Arc<EpochChanges>) {
-        self.retained_rows += epoch_changes.changes.len();
+        self.retained_rows += epoch_changes.row_count();
         self.retained.push_back(Arc::clone(&epoch_changes));
         while self.retained.len() > MAX_RETAINED_EPOCHS || self.retained_rows > MAX_RETAINED_ROWS {
             let Some(oldest) = self.retained.pop_front() else { break };
-            self.retained_rows -= oldest.changes.len();
+            self.retained_rows -= oldest.row_count();
             self.trimmed_through = oldest.epoch;
         }
         // Fails only if there are no subscribers.
@@ -327,6 +338,7 @@ mod tests {
             ends_window: true,
             questions: questions.clone(),
             question_states: Arc::new([]),
+            first_answers: Arc::new([]),
             changes: Arc::new(changes),
             first_record_at: None,
             sources: Arc::new([]),

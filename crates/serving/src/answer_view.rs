@@ -110,6 +110,7 @@ impl AnswerView {
     pub fn apply(&mut self, frame: &EpochFrame) {
         self.adopt_questions(&frame.questions, frame.epoch);
         self.question_states = Arc::clone(&frame.question_states);
+        self.adopt_answers(frame.epoch, &frame.first_answers);
         self.apply_changes(frame.epoch, frame.as_of, &frame.changes);
         self.durable_epoch = frame.durable_epoch;
         self.sources = Arc::clone(&frame.sources);
@@ -123,15 +124,27 @@ impl AnswerView {
         if self.questions.has_same_ids(questions) {
             return;
         }
+        let before = std::mem::take(&mut self.tables);
         let table = |(id, question): (QuestionId, &Arc<Question>)| match self.questions.index_of(id) {
-            Some(index) => Arc::clone(&self.tables[index]),
+            Some(index) => Arc::clone(&before[index]),
             None => Arc::new(question.empty_table()),
         };
         self.tables = questions.iter().map(table).collect();
+        free_in_background(before);
         let since = |id| self.questions.index_of(id).map_or(Some(epoch), |index| self.since[index]);
         self.since = questions.iter().map(|(id, _)| since(id)).collect();
         self.changed = questions.iter().map(|(id, _)| self.changed_at(id)).collect();
         self.questions = questions.clone();
+    }
+
+    /// Takes over answers that are complete since an epoch. Those of questions that the view does not have are ignored.
+    pub(super) fn adopt_answers(&mut self, epoch: Epoch, answers: &[(QuestionId, LiveAnswer)]) {
+        for (id, answer) in answers {
+            if let Some(index) = self.questions.index_of(*id) {
+                self.tables[index] = Arc::new(answer.clone());
+                self.changed[index] = Some(epoch).filter(|_| answer.row_count() > 0);
+            }
+        }
     }
 
     /// Applies the changes of an epoch to the answers only. Changes of questions that the view does not have are ignored.
@@ -147,7 +160,7 @@ impl AnswerView {
             let Some((index, question)) = self.questions.index_of(answer).zip(self.questions.get(answer)) else {
                 continue;
             };
-            // Copies the table only if a reader still holds it.
+            // Copies the list of chunks only if a reader still holds it.
             let table = Arc::make_mut(&mut self.tables[index]);
             self.changed[index] = Some(epoch);
             if let Err(misfit) = table.apply(changes.into_iter().map(|change| (&change.row, change.diff))) {
@@ -155,6 +168,18 @@ impl AnswerView {
             }
         }
         (self.epoch, self.as_of) = (epoch, as_of);
+    }
+}
+
+/// Answers with more rows than this take longer to free than an epoch may wait.
+const MANY_ROWS: usize = 10_000;
+
+/// Frees tables on a thread of their own if that takes long.
+fn free_in_background(tables: Vec<Arc<LiveAnswer>>) {
+    let is_freed = |table: &Arc<LiveAnswer>| Arc::strong_count(table) == 1 && table.row_count() > MANY_ROWS;
+    if tables.iter().any(is_freed) {
+        // If no thread can be started, the closure is dropped here, and the tables with it.
+        let _ = std::thread::Builder::new().name("free answer".to_owned()).spawn(move || drop(tables));
     }
 }
 
@@ -192,5 +217,24 @@ mod tests {
         assert_eq!((view.answers().len(), view.row_count(None), view.live_since(added)), (11, 0, Some(2)));
         assert!(view.answer(first).is_none());
         assert_eq!((view.changed_at(first), view.changed_at(added)), (None, Some(3)));
+    }
+
+    #[test]
+    fn view_takes_over_whole_answers_and_applies_later_changes_to_them() {
+        let built_in = QuestionSet::built_in(GraphOptions::default());
+        let (_, question) = built_in.iter().next().unwrap();
+        let copy = Question { name: "mine".parse().unwrap(), ..Question::clone(question) };
+        let (more, added) = built_in.with_question(copy).unwrap();
+        let row = AnswerRow::new([AnswerCell::text("fr"), AnswerCell::Long(7)]);
+        let mut answer = question.empty_table();
+        answer.apply([(&row, 3)]).unwrap();
+        let mut view = AnswerView::new(built_in);
+        // A view without the question ignores its answer.
+        view.adopt_answers(1, &[(added, answer.clone())]);
+        assert_eq!(view.row_count(None), 0);
+        view.adopt_questions(&more, 2);
+        view.adopt_answers(2, &[(added, answer.clone())]);
+        view.apply_changes(3, Timestamp::UNIX_EPOCH, &[AnswerChange { answer: added, row, diff: -1 }]);
+        assert_eq!((view.row_count(Some(added)), answer.row_count(), view.changed_at(added)), (2, 3, Some(3)));
     }
 }

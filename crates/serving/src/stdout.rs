@@ -1,7 +1,6 @@
 //! Writes the answers to stdout. Logs and progress go to stderr.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::answer::AnswerChange;
@@ -152,13 +151,13 @@ impl StdoutWriter {
             let epoch = frame.epoch;
             // Positions and the durable epoch are part of a snapshot, even if no answer changed.
             let moved = frame.sources != self.view.sources || frame.durable_epoch != self.view.durable_epoch;
-            let changes = Arc::clone(&frame.changes);
+            let has_changes = !frame.changes.is_empty() || !frame.first_answers.is_empty();
             let moved = moved || frame.complete != self.view.complete;
             self.view.apply(&frame);
             self.opened = self.opened.or_else(|| self.view.open.then(Instant::now));
-            self.stale |= !changes.is_empty() || moved || !was_open;
+            self.stale |= has_changes || moved || !was_open;
             if self.settings.format == StdoutFormat::Changes && self.view.open {
-                self.write_changes(was_open, epoch, &changes, out)?;
+                self.write_changes(was_open, epoch, &frame.all_changes(), out)?;
             }
         }
         if !self.view.open {

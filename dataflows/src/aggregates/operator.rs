@@ -260,7 +260,7 @@ impl AggregateSpec {
         let groups = group.into_iter().filter_map(super::GroupKeyPart::to_cell);
         let mut cells: Vec<_> =
             groups.chain(label.map(|label| AnswerCell::text(&label.text()))).chain([value]).collect();
-        let Some(output) = &self.output else { return AnswerRow(cells.into_boxed_slice()) };
+        let Some(output) = &self.output else { return AnswerRow::new(cells) };
         let take = |column: &usize| {
             cells.get_mut(*column).map_or(AnswerCell::Null, |it| std::mem::replace(it, AnswerCell::Null))
         };

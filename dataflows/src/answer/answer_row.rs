@@ -1,6 +1,7 @@
 //! The rows of an answer and their changes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -31,14 +32,15 @@ impl fmt::Display for QuestionId {
     }
 }
 
-/// The cells of one row: those of the columns, in order, then hidden ones.
+/// The cells of one row: those of the columns, in order, then hidden ones. Clones share them: the same row is in changes,
+/// in the answer, and in its durable copy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AnswerRow(pub Box<[AnswerCell]>);
+pub struct AnswerRow(pub Arc<[AnswerCell]>);
 
 impl AnswerRow {
     /// A row of these cells.
     #[must_use]
-    pub fn new(cells: impl Into<Box<[AnswerCell]>>) -> AnswerRow {
+    pub fn new(cells: impl Into<Arc<[AnswerCell]>>) -> AnswerRow {
         AnswerRow(cells.into())
     }
 
@@ -65,7 +67,7 @@ pub struct NamedRow<'a> {
 impl Serialize for NamedRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.columns.len()))?;
-        for (column, cell) in self.columns.iter().zip(&self.row.0) {
+        for (column, cell) in self.columns.iter().zip(self.row.0.iter()) {
             map.serialize_entry(column.name.as_str(), cell)?;
         }
         map.end()

@@ -1,14 +1,12 @@
 //! The current rows of an answer.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use pinflow_sql::incremental::tree_bytes;
-
+use super::sorted_rows::{ROW_BYTES, SortedRows};
 use super::{AnswerCell, AnswerColumn, AnswerRow, AnswerSchema};
 
 /// A change does not fit the answer: an earlier change was lost or repeated, so the answer is wrong.
@@ -23,12 +21,12 @@ pub struct InconsistentChange {
     pub held: i64,
 }
 
-/// The current rows of one answer, kept up to date by changes.
+/// The current rows of one answer, kept up to date by changes. A clone costs nothing, and shares the rows that do not change.
 #[derive(Debug, Clone)]
 pub struct LiveAnswer {
     schema: Arc<AnswerSchema>,
     /// How often each row is there: at least once.
-    rows: BTreeMap<ListedRow, i64>,
+    rows: SortedRows,
     /// The sum of `rows`.
     row_count: usize,
 }
@@ -37,7 +35,7 @@ impl LiveAnswer {
     /// An empty answer.
     #[must_use]
     pub fn new(schema: Arc<AnswerSchema>) -> LiveAnswer {
-        LiveAnswer { schema, rows: BTreeMap::new(), row_count: 0 }
+        LiveAnswer { schema, rows: SortedRows::default(), row_count: 0 }
     }
 
     /// The columns, in order.
@@ -55,37 +53,34 @@ impl LiveAnswer {
         &mut self,
         changes: impl IntoIterator<Item = (&'a AnswerRow, i64)>,
     ) -> Result<(), InconsistentChange> {
-        let mut net: BTreeMap<&AnswerRow, i64> = BTreeMap::new();
-        for (row, diff) in changes {
-            *net.entry(row).or_default() += diff;
-        }
-        net.retain(|_, diff| *diff != 0);
-        let net: Vec<(ListedRow, i64)> = net.into_iter().map(|(row, diff)| (self.listed_row(row), diff)).collect();
-        for (listed, diff) in &net {
-            let held = self.rows.get(listed).copied().unwrap_or_default();
-            if held + diff < 0 || listed.row.0.len() != self.schema.width() {
-                return Err(InconsistentChange { row: listed.row.clone(), diff: *diff, held });
+        let net = self.net_changes(changes.into_iter().collect());
+        let schema = Arc::clone(&self.schema);
+        let order = |one: &AnswerRow, other: &AnswerRow| schema.compare_rows(one, other);
+        for (row, diff) in &net {
+            let held = self.rows.count(row, &order);
+            if held + diff < 0 || row.0.len() != self.schema.width() {
+                return Err(InconsistentChange { row: AnswerRow::clone(row), diff: *diff, held });
             }
         }
-        for (listed, diff) in net {
-            self.change_count(listed, diff);
+        for (row, diff) in net {
+            self.rows.change(row, diff, &order);
+            self.row_count = self.row_count.saturating_add_signed(isize::try_from(diff).unwrap_or_default());
         }
         Ok(())
     }
 
-    /// Changes how often a row is there. The result is not negative.
-    fn change_count(&mut self, listed: ListedRow, diff: i64) {
-        use std::collections::btree_map::Entry;
-        self.row_count = self.row_count.saturating_add_signed(isize::try_from(diff).unwrap_or_default());
-        match self.rows.entry(listed) {
-            Entry::Vacant(entry) => drop(entry.insert(diff)),
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() += diff;
-                if *entry.get() == 0 {
-                    entry.remove();
-                }
+    /// The sums of the changes of equal rows that are not zero, in listing order: neighbours are near each other in memory.
+    fn net_changes<'a>(&self, mut changes: Vec<(&'a AnswerRow, i64)>) -> Vec<(&'a AnswerRow, i64)> {
+        changes.sort_unstable_by(|(one, _), (other, _)| self.schema.compare_rows(one, other));
+        changes.dedup_by(|(row, diff), (kept, sum)| {
+            let is_equal = row == kept;
+            if is_equal {
+                *sum += *diff;
             }
-        }
+            is_equal
+        });
+        changes.retain(|(_, diff)| *diff != 0);
+        changes
     }
 
     /// The number of rows.
@@ -94,17 +89,17 @@ impl LiveAnswer {
         self.row_count
     }
 
-    /// The size in memory, bytes: exact but for the nodes of the tree, and for what the allocator adds.
+    /// The size in memory, bytes: exact but for places of rows that are not used, and for what the allocator adds.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let rows = self.rows.keys().map(|listed| listed.row.0.iter().map(AnswerCell::held_bytes).sum::<usize>());
+        let rows = self.rows.iter().map(|(row, _)| row.0.iter().map(AnswerCell::held_bytes).sum::<usize>());
         LiveAnswer::bytes_of_rows(self.rows.len(), rows.sum())
     }
 
     /// The size of an answer with this many different rows, whose cells have this many bytes in all.
     #[must_use]
     pub fn bytes_of_rows(rows: usize, cell_bytes: usize) -> usize {
-        tree_bytes(rows, size_of::<(ListedRow, i64)>()) + cell_bytes
+        rows * ROW_BYTES + cell_bytes
     }
 
     /// The rows in listing order, each as often as it is there.
@@ -115,7 +110,7 @@ impl LiveAnswer {
 
     /// The distinct rows in listing order, each with how often it is there.
     pub fn counted_rows(&self) -> impl ExactSizeIterator<Item = (&AnswerRow, i64)> {
-        self.rows.iter().map(|(listed, count)| (&listed.row, *count))
+        self.rows.iter()
     }
 
     /// The distinct rows without their hidden cells, each with how often it is there.
@@ -126,10 +121,6 @@ impl LiveAnswer {
             *counts.entry(AnswerRow::new(row.visible(self.columns()))).or_default() += count;
         }
         counts
-    }
-
-    fn listed_row(&self, row: &AnswerRow) -> ListedRow {
-        ListedRow { schema: Arc::clone(&self.schema), row: row.clone() }
     }
 }
 
@@ -143,33 +134,6 @@ impl Serialize for LiveAnswer {
         rows.end()
     }
 }
-
-/// A row, ordered as answers are listed. All rows of an answer share the schema.
-#[derive(Debug, Clone)]
-struct ListedRow {
-    schema: Arc<AnswerSchema>,
-    row: AnswerRow,
-}
-
-impl Ord for ListedRow {
-    fn cmp(&self, other: &ListedRow) -> Ordering {
-        self.schema.compare_rows(&self.row, &other.row)
-    }
-}
-
-impl PartialOrd for ListedRow {
-    fn partial_cmp(&self, other: &ListedRow) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ListedRow {
-    fn eq(&self, other: &ListedRow) -> bool {
-        self.row == other.row
-    }
-}
-
-impl Eq for ListedRow {}
 
 #[cfg(test)]
 mod tests {

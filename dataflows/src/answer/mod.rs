@@ -8,6 +8,7 @@ mod answer_row;
 mod answer_schema;
 mod live_answer;
 mod question_progress;
+mod sorted_rows;
 mod state_disposal;
 
 pub use answer_cell::{AnswerCell, ColumnType};

@@ -8,6 +8,7 @@ use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
 use crate::EpochFrame;
 use crate::all_rejected::AllRejected;
 use crate::protocol::{CommitRequest, ReadCounts, WindowBatches};
+use crate::questions::ShownChanges;
 use crate::stop::{SERVING_GRACE, sleep_after_stop};
 use pinflow_connect::sink::{PartitionReached, PositionChange, RawWindow, ReceivedMessages, Window, WindowSink};
 use pinflow_core::position::{Epoch, PartitionId, PartitionProgress, Position};
@@ -115,8 +116,9 @@ impl<S: WindowSink> EngineDriver<S> {
     pub(super) async fn show_epoch(&mut self, epoch: Epoch, ends_window: bool, answers: EpochAnswers) {
         self.as_of = answers.as_of;
         let EpochAnswers { changes, first_record_at, .. } = answers;
-        let changes = self.show_questions(epoch, changes);
-        let frame = EpochFrame { epoch, ends_window, changes: Arc::new(changes), first_record_at, ..self.last_frame() };
+        let ShownChanges { changes, completed } = self.show_questions(epoch, changes);
+        let (changes, first_answers) = (Arc::new(changes), completed.into_iter().collect());
+        let frame = EpochFrame { epoch, ends_window, changes, first_answers, first_record_at, ..self.last_frame() };
         self.send_frame(frame).await;
     }
 
@@ -135,6 +137,7 @@ impl<S: WindowSink> EngineDriver<S> {
             ends_window: false,
             questions: self.questions.live().clone(),
             question_states: self.questions.states(),
+            first_answers: Arc::new([]),
             changes: Arc::default(),
             first_record_at: None,
             sources: self.partitions.values().map(|state| state.status(self.as_of)).collect(),

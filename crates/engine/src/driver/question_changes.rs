@@ -11,7 +11,7 @@ use super::EngineDriver;
 use super::intake::STORED_ROW_BYTES;
 use crate::memory::QUESTION_MEMORY_GRACE;
 use crate::protocol::WorkerCommand;
-use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice};
+use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice, ShownChanges};
 use crate::scheduler::SchedulerEvent;
 use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, WindowSink};
 use pinflow_core::error_text::error_text;
@@ -115,8 +115,8 @@ impl<S: WindowSink> EngineDriver<S> {
         }
     }
 
-    /// Ends an epoch for the questions. Returns the changes to show.
-    pub(super) fn show_questions(&mut self, epoch: Epoch, changes: Vec<AnswerChange>) -> Vec<AnswerChange> {
+    /// Ends an epoch for the questions. Returns what to show.
+    pub(super) fn show_questions(&mut self, epoch: Epoch, changes: Vec<AnswerChange>) -> ShownChanges {
         if self.questions.is_walking() {
             run_failpoint("question::filling");
         }
@@ -127,9 +127,9 @@ impl<S: WindowSink> EngineDriver<S> {
         // First, so that a question that exceeds a limit as it is completed is never shown, and the one that it would
         // replace stays.
         self.questions.check_limits(&usage, open_epoch);
-        let changes = self.questions.show_epoch(epoch, changes);
+        let shown = self.questions.show_epoch(epoch, changes);
         self.questions.check_limits(&usage, open_epoch);
-        changes
+        shown
     }
 
     fn log_notices(&mut self) {

@@ -290,7 +290,8 @@ impl FrameChecker {
             self.answers.entry(id).or_insert_with(|| question.empty_table());
         }
         let mut changes: BTreeMap<QuestionId, Vec<_>> = BTreeMap::new();
-        for change in frame.changes.iter() {
+        let all_changes = frame.all_changes();
+        for change in all_changes.iter() {
             changes.entry(change.answer).or_default().push((&change.row, change.diff));
         }
         for (id, changes) in changes {

@@ -357,7 +357,7 @@ mod tests {
         let columns = [text_column("category"), long_column("count")];
         let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a,b", "say \"x\"", "two\nlines", "art"];
         let rows: Vec<AnswerRow> =
-            texts.iter().map(|text| AnswerRow(Box::new([AnswerCell::text(text), AnswerCell::Long(-3)]))).collect();
+            texts.iter().map(|text| AnswerRow::new([AnswerCell::text(text), AnswerCell::Long(-3)])).collect();
         let written = String::from_utf8(render_csv(&columns, &rows.iter().collect::<Vec<_>>(), b',').unwrap()).unwrap();
         let expected = [
             "category,count",
@@ -409,7 +409,7 @@ mod tests {
             assert_eq!(escape_formulas(text), kept, "{text}");
         }
         let columns = [text_column("category"), long_column("count")];
-        let row = AnswerRow(Box::new([AnswerCell::text("a;=b"), AnswerCell::Long(7)]));
+        let row = AnswerRow::new([AnswerCell::text("a;=b"), AnswerCell::Long(7)]);
         let written = String::from_utf8(render_csv(&columns, &[&row], b';').unwrap()).unwrap();
         assert_eq!(written, "category;count\r\n\"a;'=b\";7\r\n");
     }

@@ -11,6 +11,15 @@ use super::RequestedQuestion;
 use crate::questions::{QuestionPhase, QuestionState};
 use pinflow_core::position::Epoch;
 
+/// What an epoch shows.
+#[derive(Debug)]
+pub(crate) struct ShownChanges {
+    /// The changes of the answers that were there before.
+    pub(crate) changes: Vec<AnswerChange>,
+    /// The answer that is complete since this epoch.
+    pub(crate) completed: Option<(QuestionId, LiveAnswer)>,
+}
+
 /// What a question that fills waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FillStage {

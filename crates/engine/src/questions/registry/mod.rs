@@ -14,8 +14,8 @@
 //! # Invariants
 //!
 //! 1. **One order.** All workers get a command in the same open epoch.
-//! 2. **Whole answers.** A question is live from the first epoch at whose end all workers have completed it. The changes of
-//!    that epoch contain all its rows, and those of earlier epochs none of them.
+//! 2. **Whole answers.** A question is live from the first epoch at whose end all workers have completed it. That epoch has
+//!    its answer as a whole, and no changes of it are shown before or in that epoch.
 //! 3. **No gap.** A question and the one that it replaces change places in one epoch.
 //! 4. **One at a time.** At most one question fills. Others wait in the order of their requests.
 //! 5. **Nothing left.** After the epoch in which a question is removed, no change of it is shown. Its id is not used again.
@@ -30,10 +30,12 @@ mod simulation;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pinflow_dataflows::answer::AnswerChange;
+use pinflow_dataflows::answer::{AnswerChange, LiveAnswer};
 use pinflow_dataflows::graph::{DuplicatePolicy, FillProgress, QuestionUsage};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionName, QuestionOrigin, QuestionSet, ReadColumns};
 use tokio::time::Instant;
+
+pub(crate) use self::fill::ShownChanges;
 
 use self::fill::{FillStage, QuestionFill};
 use self::requests::describe_columns;
@@ -314,14 +316,14 @@ impl QuestionRegistry {
         }
     }
 
-    /// Ends the epoch, which has passed: removes and completes questions. Returns the changes to show.
-    pub(crate) fn show_epoch(&mut self, epoch: Epoch, changes: Vec<AnswerChange>) -> Vec<AnswerChange> {
+    /// Ends the epoch, which has passed: removes and completes questions. Returns what to show.
+    pub(crate) fn show_epoch(&mut self, epoch: Epoch, changes: Vec<AnswerChange>) -> ShownChanges {
         self.shown = epoch;
         self.remove_questions(epoch);
         self.dropped.retain(|(_, last)| *last >= epoch);
         if !self.has_hidden_changes() {
             self.count_rows(&changes);
-            return changes;
+            return ShownChanges { changes, completed: None };
         }
         let filling = self.fill.as_ref().map(QuestionFill::id);
         let (hidden, mut shown): (Vec<_>, Vec<_>) =
@@ -330,12 +332,11 @@ impl QuestionRegistry {
             self.stop_filling(epoch + 1, format!("{error}. This is a bug in pinflow").into());
         }
         self.stop_long_fill(epoch);
-        let all_rows = self.complete_fill(epoch);
+        let completed = self.complete_fill(epoch);
         // Now that the questions are those at the end of the epoch.
         shown.retain(|change| self.live.get(change.answer).is_some());
-        shown.extend(all_rows);
         self.count_rows(&shown);
-        shown
+        ShownChanges { changes: shown, completed }
     }
 
     /// Stops the question that fills if its answer has too many rows, before it can be shown.
@@ -378,9 +379,10 @@ impl QuestionRegistry {
         }
     }
 
-    /// Makes the question that fills live, if all workers have completed it. Returns its rows.
-    fn complete_fill(&mut self, epoch: Epoch) -> Vec<AnswerChange> {
-        let Some(fill) = self.fill.take_if(|fill| fill.is_complete_at(epoch)) else { return Vec::new() };
+    /// Makes the question that fills live, if all workers have completed it. Returns its answer: a copy of all of its rows
+    /// would make the epoch long.
+    fn complete_fill(&mut self, epoch: Epoch) -> Option<(QuestionId, LiveAnswer)> {
+        let fill = self.fill.take_if(|fill| fill.is_complete_at(epoch))?;
         let (requested, answer) = fill.into_answer();
         let RequestedQuestion { id, ref question, replaces, requested_at } = requested;
         if let Some(old) = replaces.filter(|old| self.live.get(*old).is_some()) {
@@ -393,14 +395,14 @@ impl QuestionRegistry {
                 self.pending.push_back(PendingCommand::Drop { id, reason: None });
                 let state = requested.state(QuestionPhase::Waiting);
                 self.push_stopped(state, epoch + 1, error.to_string().into());
-                return Vec::new();
+                return None;
             }
         }
-        self.answer_rows.insert(id, 0);
+        self.answer_rows.insert(id, i64::try_from(answer.row_count()).unwrap_or(i64::MAX));
         self.stopped.retain(|state| !state.name.eq_ignore_ascii_case(&question.name));
         let (name, rows) = (question.name.clone(), answer.row_count());
         self.notices.push(RegistryNotice::Completed { name, epoch, rows, requested_at });
-        answer.counted_rows().map(|(row, diff)| AnswerChange { answer: id, row: row.clone(), diff }).collect()
+        Some((id, answer))
     }
 
     /// Removes a live question that another one replaces in this epoch.

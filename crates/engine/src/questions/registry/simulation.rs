@@ -302,7 +302,7 @@ impl RegistrySimulation {
         let before = self.registry.live.clone();
         let shown = self.registry.show_epoch(epoch, changes);
         self.shown = epoch;
-        self.check_frame(&before, epoch, &shown);
+        self.check_frame(&before, epoch, shown);
         self.check_notices(&before, epoch);
     }
 
@@ -344,7 +344,7 @@ impl RegistrySimulation {
     }
 
     /// Applies a frame as serving does, and compares with what the graph holds.
-    fn check_frame(&mut self, before: &QuestionSet, epoch: Epoch, changes: &[AnswerChange]) {
+    fn check_frame(&mut self, before: &QuestionSet, epoch: Epoch, shown: ShownChanges) {
         let live = self.registry.live.clone();
         for (id, question) in before.iter().filter(|(id, _)| live.get(*id).is_none()) {
             let successor = live.find(&question.name).map(|(id, _)| id);
@@ -357,12 +357,13 @@ impl RegistrySimulation {
             assert_eq!(self.graph[&id].complete_at(), Some(epoch), "invariant 2: shown in another epoch");
             self.saw_if(true, "completed");
             self.saw_if(self.graph[&id].reads_tables, "completed after rows were read");
-            self.consumer.insert(id, BTreeMap::new());
+            let (completed, answer) = shown.completed.as_ref().expect("invariant 2: a question without an answer");
+            assert_eq!(*completed, id, "invariant 2: the answer to another question");
+            self.consumer.insert(id, answer.counted_rows().map(|(row, count)| (row_number(row), count)).collect());
         }
-        for change in changes {
+        for change in &shown.changes {
             let rows = self.consumer.get_mut(&change.answer).expect("invariant 5: a change of a hidden question");
-            let [AnswerCell::Long(row), _] = &*change.row.0 else { panic!("another row") };
-            *rows.entry(*row).or_default() += change.diff;
+            *rows.entry(row_number(&change.row)).or_default() += change.diff;
             rows.retain(|_, count| *count != 0);
         }
         for (id, _) in live.iter() {
@@ -430,6 +431,11 @@ impl RegistrySimulation {
 
 fn named(question: &Question, name: &str) -> Question {
     Question { name: QuestionName::parse(name).expect("a name"), ..question.clone() }
+}
+
+fn row_number(row: &AnswerRow) -> i64 {
+    let [AnswerCell::Long(number), _] = &*row.0 else { panic!("another row") };
+    *number
 }
 
 fn answer_row(number: i64) -> AnswerRow {
