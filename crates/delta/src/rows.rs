@@ -96,6 +96,10 @@ pub(crate) fn reads_table(table: Table, columns: &ReadColumns) -> bool {
     table_columns(table, columns).is_some()
 }
 
+/// The niceness of threads that read rows to fill a question. With 5 they get a quarter of a CPU core that the run also
+/// wants.
+const FILL_NICENESS: i32 = 5;
+
 /// What rows are read back for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadPurpose {
@@ -110,6 +114,15 @@ impl ReadPurpose {
         match self {
             ReadPurpose::Rebuild => CHUNK_ROWS,
             ReadPurpose::Fill => FILL_CHUNK_ROWS,
+        }
+    }
+
+    /// Makes way for the records that flow meanwhile.
+    fn lower_priority(self) {
+        if self == ReadPurpose::Fill
+            && let Err(cause) = rustix::process::nice(FILL_NICENESS)
+        {
+            tracing::debug!("rows are read with the priority of the run: {cause}");
         }
     }
 }
@@ -144,6 +157,7 @@ pub(crate) fn read_back(
         let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let mut filter = (duplicates == DuplicatePolicy::Latest).then(SupersededFilter::new);
         let read = move || {
+            purpose.lower_priority();
             while let Some((table, file)) = next() {
                 let mut gone = false;
                 let each = |mut rows: StoredRows| {

@@ -320,10 +320,18 @@ impl RowSink for QuestionRows<'_> {
     fn rejected(&mut self, _: Lineage, _: Option<Stream>, _: &Rejection, _: &[u8]) {}
 }
 
-/// Frees the state of a dropped question on a thread of its own: of millions of groups or values that takes seconds.
+/// The niceness of threads that free the state of questions.
+const FREEING_NICENESS: i32 = 10;
+
+/// Frees the state of a dropped question on a thread of its own, which makes way for the run: of millions of groups or values
+/// that takes seconds.
 fn free_in_background(state: Box<dyn Send>) {
     // If no thread can be started, the closure is dropped here, and the state with it.
-    let _ = std::thread::Builder::new().name("free question".to_owned()).spawn(move || drop(state));
+    let _ = std::thread::Builder::new().name("free question".to_owned()).spawn(move || {
+        // It is only a wish.
+        let _ = rustix::process::nice(FREEING_NICENESS);
+        drop(state);
+    });
 }
 
 /// Nanoseconds since this function was first called: the clock that times evaluations of questions.

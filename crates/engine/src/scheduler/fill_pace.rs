@@ -13,6 +13,15 @@ pub(super) const MAX_STEP: u32 = 65_536;
 /// Limits of the budget.
 const MIN_BUDGET: Duration = Duration::from_millis(2);
 const MAX_BUDGET: Duration = Duration::from_millis(50);
+/// What an epoch that fills may take, as a multiple of what others take. In a run that is always busy the budget alone would
+/// leave nothing for the fill, and it would never end.
+const TIMES_USUAL: f64 = 2.0;
+/// The most that this makes of the budget.
+const MAX_BUSY_BUDGET: Duration = Duration::from_millis(500);
+/// The share of the last epochs in the mean of what epochs take that fill nothing.
+const USUAL_WEIGHT: f64 = 0.05;
+/// A graph that had nothing to do for this long is hardly as busy as it was before.
+const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Epochs that have passed the graph together.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +41,10 @@ pub(super) struct PassedEpochs {
 #[derive(Debug)]
 pub(super) struct FillPace {
     step: u32,
-    /// What an epoch may take.
+    /// What an epoch may take, at least.
     budget: Duration,
+    /// What epochs take that fill nothing, in the mean, seconds.
+    usual: f64,
     /// When the last epoch passed.
     passed_at: Option<Instant>,
 }
@@ -43,7 +54,7 @@ impl FillPace {
     /// them, it waits about as long as otherwise.
     pub(super) fn new(epoch_length: Duration) -> FillPace {
         let budget = (epoch_length / 2).clamp(MIN_BUDGET, MAX_BUDGET);
-        FillPace { step: FIRST_STEP, budget, passed_at: None }
+        FillPace { step: FIRST_STEP, budget, usual: 0.0, passed_at: None }
     }
 
     /// The step of the open epoch.
@@ -55,13 +66,21 @@ impl FillPace {
     pub(super) fn observe_epochs(&mut self, passed: PassedEpochs, now: Instant) {
         // The graph works on one epoch after the other.
         let begun = self.passed_at.map_or(passed.closed_at, |before| before.max(passed.closed_at));
+        // While a question fills, there is always something to do, so what is usual stays.
+        let idle = self.passed_at.map_or(Duration::ZERO, |before| begun.saturating_duration_since(before));
+        self.usual *= (-idle.as_secs_f64() / IDLE_TIME.as_secs_f64()).exp();
         self.passed_at = Some(now);
+        let took = now.saturating_duration_since(begun).as_secs_f64() / f64::from(passed.count);
         if passed.fills == 0 {
+            self.usual += (took - self.usual) * USUAL_WEIGHT;
+            // The next question may cost more than the last one.
+            self.step = self.step.min(FIRST_STEP);
             return;
         }
-        let took = now.saturating_duration_since(begun).as_secs_f64() / f64::from(passed.count);
+        let budget = self.budget.as_secs_f64();
+        let budget = (TIMES_USUAL * self.usual).clamp(budget, budget.max(MAX_BUSY_BUDGET.as_secs_f64()));
         let used = passed.steps as f64 / f64::from(passed.fills);
-        let fitting = used * (self.budget.as_secs_f64() / took.max(f64::MIN_POSITIVE)).clamp(0.25, 2.0);
+        let fitting = used * (budget / took.max(f64::MIN_POSITIVE)).clamp(0.25, 2.0);
         // One slow epoch is no reason to go four times slower.
         let next = f64::midpoint(self.step.into(), fitting);
         self.step = (next as u32).clamp(MIN_STEP, MAX_STEP);
@@ -142,11 +161,34 @@ mod tests {
     }
 
     #[test]
+    fn epoch_that_fills_in_a_busy_run_takes_twice_as_long_as_the_others() {
+        let mut graph = SimGraph::new(3, 80_000_000, 1_000);
+        for _ in 0..200 {
+            let closed_at = graph.now;
+            graph.now += Duration::from_millis(80);
+            graph.pace.observe_epochs(PassedEpochs { closed_at, count: 1, fills: 0, steps: 0 }, graph.now);
+        }
+        graph.pass_epochs(60);
+        let epochs: Vec<_> = (0..200).map(|_| graph.pass_epoch().1.as_secs_f64()).collect();
+        let mean = epochs.iter().sum::<f64>() / 200.0;
+        assert!((0.12..0.18).contains(&mean), "{mean} s, of which 0.08 s are other work");
+        // Once the run has been idle, the next fill takes no longer epochs than in any idle run.
+        graph.in_flight.clear();
+        (graph.now, graph.fixed_nanos) = (graph.now + Duration::from_secs(5), 100_000);
+        graph.pass_epochs(20);
+        let (_, took) = graph.pass_epoch();
+        assert!(took < 2 * LENGTH / 2, "{took:?}");
+    }
+
+    #[test]
     fn epochs_that_fill_nothing_or_pass_together_do_not_mislead() {
         let start = Instant::now();
         let mut pace = FillPace::new(LENGTH);
         let of = |count, fills| PassedEpochs { closed_at: start, count, fills, steps: u64::from(fills) * 2_048 };
-        pace.observe_epochs(of(1, 0), start + Duration::from_secs(3));
+        pace.observe_epochs(
+            PassedEpochs { closed_at: start + Duration::from_secs(3), ..of(1, 0) },
+            start + Duration::from_secs(3),
+        );
         assert_eq!(pace.step(), FIRST_STEP);
         // Two epochs of the budget each.
         pace.observe_epochs(of(2, 2), start + Duration::from_secs(3) + LENGTH);
