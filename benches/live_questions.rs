@@ -3,11 +3,13 @@
 //! ```text
 //! cargo bench --bench live_questions
 //! PINFLOW_BENCH_INDS=100000 cargo bench --bench live_questions
+//! PINFLOW_BENCH_DUPLICATES=latest cargo bench --bench live_questions
 //! ```
 //!
 //! - from `POST /questions` to the complete answer, for columns that are held and for columns that are read from the
 //!   tables, with `duplicates = "latest"` and `"keep"`;
-//! - from record to answer (p50, p99), in a minute without changes and in one in which a question always fills;
+//! - from record to answer (p50, p99), in a minute without changes and in one in which a question always fills, which are
+//!   added over HTTP, so that no other process starts in it;
 //! - growth of the resident memory by a question, next to what `pinflow question explain` says.
 //!
 //! The writer of the records, the client and the run share the cores of this machine. There are no assertions.
@@ -62,7 +64,8 @@ fn main() {
     let inds: u64 = std::env::var("PINFLOW_BENCH_INDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live_questions");
     let (first, updates) = (recording(&place, inds, 1), recording(&place, inds, 2));
-    for duplicates in ["latest", "keep"] {
+    let only = std::env::var("PINFLOW_BENCH_DUPLICATES").ok();
+    for duplicates in ["latest", "keep"].into_iter().filter(|it| only.as_deref().is_none_or(|only| only == *it)) {
         println!("\nduplicates = \"{duplicates}\", {inds} ind");
         let site = LoadedRun::start(&place, &first, duplicates);
         add_and_drop(&site, &HELD, "idle, held columns");
@@ -133,6 +136,24 @@ impl LoadedRun {
         let path = self.folder.join(format!("{name}.sql"));
         std::fs::write(&path, sql).unwrap();
         succeed(pinflow(["question", "add"]).arg(path).args(["--at", &self.serving.http.address.to_string()]));
+    }
+
+    /// The same without another process.
+    fn add_over_http(&self, name: &str, sql: &str) {
+        let http = &self.serving.http;
+        let reply = http.send("POST", &format!("/questions?name={name}"), &[], sql.as_bytes());
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        while http.json(&format!("/questions/{name}"))["state"] != "live" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn drop_over_http(&self, name: &str) {
+        let http = &self.serving.http;
+        assert_eq!(http.send("DELETE", &format!("/questions/{name}"), &[], b"").status, 202);
+        while http.get(&format!("/questions/{name}")).status != 404 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn drop_question(&self, name: &str) {
@@ -210,8 +231,8 @@ fn measure_epochs(site: &LoadedRun) {
     let mut added = 0;
     while start.elapsed() < LATENCY_WINDOW {
         let (name, sql) = HELD[added % HELD.len()];
-        site.add(name, sql);
-        site.drop_question(name);
+        site.add_over_http(name, sql);
+        site.drop_over_http(name);
         added += 1;
     }
     print(&format!("in a minute in which {added} questions were added"));
