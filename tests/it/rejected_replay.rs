@@ -296,6 +296,34 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 #[test]
+fn message_of_which_a_split_window_has_accepted_rows_is_not_replayed_as_a_whole() {
+    let place = create_temp_dir();
+    let posts = place.path().join("posts");
+    fs::create_dir(&posts).unwrap();
+    let array = |ind: u64| {
+        let long = "t".repeat(3_000);
+        format!("[{{\"value\":{{\"index\":{ind},\"title\":\"{long}\"}}}},{{\"value\":{{\"index\":{}}}}}]\n", ind + 1)
+    };
+    fs::write(posts.join("pin.jsonl"), array(1)).unwrap();
+    fs::write(posts.join("geo.jsonl"), "{\"ind\":1,\"country\":\"Chad\"}\n").unwrap();
+    fs::write(posts.join("user.jsonl"), "{\"ind\":1,\"age\":30}\n").unwrap();
+    let strict = configure(place.path(), "strict.toml", 1_024, "");
+    let mut command = pinflow(["run", "--output", "none"]);
+    command.arg(&strict).env("FAILPOINTS", "delta::pin::before_commit=1*return(abort)");
+    assert_eq!(command.output().unwrap().status.code(), None, "it was killed after `rejected` was committed");
+    // The message is read again. Its first row is in `rejected`, and the second one is accepted.
+    let config = configure(place.path(), "posts.toml", 4_096, "");
+    succeed(pinflow(["run", "--output", "none"]).arg(&config));
+    assert_eq!(pin_keys(place.path()), BTreeSet::from([2]));
+    fs::write(posts.join("pin.jsonl"), array(1) + &array(3)).unwrap();
+    succeed(pinflow(["run", "--output", "none"]).arg(&strict));
+    let counts = PrintedCounts { accepted: 1, out_of_context: 1, ..PrintedCounts::default() };
+    assert_eq!(replay(&config, &[]), counts);
+    assert_eq!(pin_keys(place.path()), BTreeSet::from([2, 3, 4]));
+    verify_tables(place.path());
+}
+
+#[test]
 fn replay_takes_over_from_an_idle_run_and_yields_to_one_that_commits() {
     let place = create_temp_dir();
     write_tables(place.path());

@@ -76,7 +76,7 @@ pub use file::Compression;
 pub use inspect::{CommitSummary, PartitionPosition, TableContents, inspect, missing_tables};
 pub use missing_files::{MissingFile, MissingFileOutcome, restore_missing_files};
 pub use post_columns::StoredPost;
-pub use rejections::{RejectionScan, StoredRejection, scan_rejections};
+pub use rejections::{RejectionScan, StoredRejection, find_accepted_messages, scan_rejections};
 pub use repair::{RepairedFile, repair};
 pub use replay::replay;
 pub use rows::StoredRows;

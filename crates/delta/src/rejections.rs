@@ -1,15 +1,17 @@
 //! Reads the rows of the table `rejected`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use deltalake::arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::{DataType, Int64Type};
 use pinflow_dataflows::record::{Micros, Position};
+use pinflow_dataflows::symbol::Symbol;
 
 use super::error::DeltaError;
 use super::inspect::TableContents;
 use super::post_columns::read_arrivals;
-use super::rows::{SourceSymbols, for_each_row, position_bounds, read_batches, read_column};
+use super::rows::{SourceSymbols, for_each_row, for_each_row_id, position_bounds, read_batches, read_column};
 use super::schema::{LINEAGE_COLUMNS, Table};
 use pinflow_connect::sink::RowId;
 
@@ -89,6 +91,26 @@ pub fn scan_rejections(
         }
     }
     Ok(())
+}
+
+/// Those of some messages, given by source and position, of which a cleaned table has a row. Blocks while files are read.
+///
+/// # Errors
+/// If a file cannot be read, or a row was written by another tool.
+pub fn find_accepted_messages(
+    tables: &[TableContents],
+    messages: &HashSet<(Symbol, Position)>,
+) -> Result<HashSet<(Symbol, Position)>, DeltaError> {
+    let mut found = HashSet::new();
+    let cleaned = tables.iter().filter(|contents| contents.which != Table::Rejected);
+    for file in cleaned.flat_map(|contents| &contents.active) {
+        let bounds = file.stats.as_deref().and_then(position_bounds);
+        let may_have = |position: Position| bounds.is_none_or(|(least, most)| (least..=most).contains(&position));
+        if messages.iter().any(|(_, position)| may_have(*position)) {
+            for_each_row_id(&file.at, |row| found.extend(messages.get(&(row.source, row.position))))?;
+        }
+    }
+    Ok(found)
 }
 
 /// The columns of a batch of rejections.

@@ -13,21 +13,21 @@ mod source;
 use std::io::Write;
 use std::sync::Arc;
 
-use pinflow_dataflows::ingest::MessageLimits;
-
 pub use error::ReplayError;
 pub(super) use pass_file::{PassStore, ReplayPlace};
 
 use super::args::ReplayArgs;
 use super::error::RejectionCommandError;
-use super::filter::RejectionFilter;
 use crate::config::{Config, ConfigFile, ConfigUse};
 use pass_file::{ReplayPass, ReplayedMessage};
-use pinflow_delta::{DeltaError, RejectionScan, TableContents, inspect, scan_rejections};
+use pinflow_delta::{DeltaError, RejectionScan, TableContents, find_accepted_messages, inspect, scan_rejections};
 use pinflow_serving::StdoutFormat;
 use pinflow_storage::Location;
-use selection::{PassSelection, ReplayCounts};
+use selection::{PassSelection, ReplayChoice, ReplayCounts};
 use source::DeadLetterSource;
+
+/// Reads all rejections.
+const WITH_PAYLOADS: RejectionScan = RejectionScan { payloads: true, position: None };
 
 /// Stores what is to be replayed, and prints the counts. Returns the configuration of the run that replays it, or `None`
 /// if there is nothing to replay.
@@ -40,7 +40,8 @@ pub(super) async fn prepare_replay(
 ) -> Result<Option<Config>, RejectionCommandError> {
     let ReplayArgs { config, filter, dry_run } = args;
     let config = ConfigFile::read(&config).and_then(|file| file.finish(ConfigUse::Run)).map_err(ReplayError::Config)?;
-    let choice = Arc::new(ReplayChoice { filter: filter.into_filter()?, limits: config.message_limits() });
+    let (filter, limits) = (filter.into_filter()?, config.message_limits());
+    let choice = ReplayChoice { filter, limits, ..ReplayChoice::default() };
     let tables = config.tables.as_ref().ok_or(ReplayError::NoTables)?;
     let root = tables.root(&config.base).map_err(ReplayError::Url)?;
     let location = Location::connect(&root, &config.objects).await.map_err(ReplayError::Storage)?;
@@ -48,6 +49,7 @@ pub(super) async fn prepare_replay(
     let mut store = PassStore::read(&location.resolve_existing().map_err(ReplayError::Storage)?).await?;
     let contents = Arc::new(inspect(&location, 0).await?);
     check_pipeline(&contents, &config.pipeline)?;
+    let choice = Arc::new(leave_out_accepted(&contents, choice, &store).await?);
     let (counts, mut messages) = select_pass(&contents, &choice, &store).await?;
     let unfinished: u64 = store.passes.iter().map(|pass| unread_messages(*pass, &contents)).sum();
     write_counts(counts, unfinished, dry_run, out)?;
@@ -63,12 +65,6 @@ pub(super) async fn prepare_replay(
         (_, messages) = select_pass(&contents, &choice, &store).await?;
     }
     Ok((!is_finished).then(|| replaying_config(config, DeadLetterSource { store })))
-}
-
-/// Which rejections are chosen: those of the filter that these limits accept.
-struct ReplayChoice {
-    filter: RejectionFilter,
-    limits: MessageLimits,
 }
 
 /// Refuses tables of another pipeline before a pass is written beside them.
@@ -93,6 +89,26 @@ fn unread_messages(pass: ReplayPass, contents: &[TableContents]) -> u64 {
     pass.messages.saturating_sub(contents.iter().map(read).min().unwrap_or(0))
 }
 
+/// Finds the messages of several rows of which the tables have some already.
+async fn leave_out_accepted(
+    contents: &Arc<Vec<TableContents>>,
+    mut choice: ReplayChoice,
+    store: &PassStore,
+) -> Result<ReplayChoice, RejectionCommandError> {
+    let (contents, places) = (Arc::clone(contents), Arc::clone(&store.places));
+    let find = move || {
+        let mut selection = PassSelection::new(&choice, &places);
+        scan_rejections(&contents, WITH_PAYLOADS, |rejection| selection.add(rejection))?;
+        let suspects = selection.of_several_rows;
+        if !suspects.is_empty() {
+            choice.in_part = find_accepted_messages(&contents, &suspects)?;
+        }
+        Ok::<_, DeltaError>(choice)
+    };
+    let found = tokio::task::spawn_blocking(find).await;
+    Ok(found.map_err(|panic| RejectionCommandError::Panicked(panic.to_string()))??)
+}
+
 /// Chooses the rejections of one pass, on a thread of its own.
 async fn select_pass(
     contents: &Arc<Vec<TableContents>>,
@@ -101,9 +117,8 @@ async fn select_pass(
 ) -> Result<(ReplayCounts, Vec<ReplayedMessage>), RejectionCommandError> {
     let (contents, choice, places) = (Arc::clone(contents), Arc::clone(choice), Arc::clone(&store.places));
     let select = move || {
-        let mut selection = PassSelection::new(&choice.filter, &places, choice.limits);
-        let scan = RejectionScan { payloads: true, ..RejectionScan::default() };
-        scan_rejections(&contents, scan, |rejection| selection.add(rejection))?;
+        let mut selection = PassSelection::new(&choice, &places);
+        scan_rejections(&contents, WITH_PAYLOADS, |rejection| selection.add(rejection))?;
         Ok::<_, DeltaError>((selection.counts, selection.into_messages()))
     };
     let selected = tokio::task::spawn_blocking(select).await;
@@ -118,7 +133,10 @@ fn write_counts(counts: ReplayCounts, unfinished: u64, dry_run: bool, out: &mut 
         (rejected, "would be rejected again"),
         (replayed, "chosen by an earlier replay"),
         (incomplete, "without the whole message: it has no payload, or the table has only its first 64 KiB"),
-        (out_of_context, "decided by what is not in the table: the array around the row, or its source"),
+        (
+            out_of_context,
+            "decided by what is not in the table (the array around the row, its source), or accepted in part before",
+        ),
     ] {
         writeln!(out, "{count:>12}  {what}")?;
     }

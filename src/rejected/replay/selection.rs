@@ -1,6 +1,6 @@
 //! Chooses the rejections that are accepted now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use pinflow_dataflows::ingest::{MessageLimits, MessageParser, RowSink, StreamHint};
 use pinflow_dataflows::record::{Geo, Lineage, Micros, Pin, Position, Stream, User};
@@ -19,6 +19,21 @@ const PASS_BYTES_MAX: usize = 32 << 20;
 /// The order of deliveries: in a pass, a later message has a greater position.
 type DeliveryOrder = (Option<Micros>, RowId);
 
+/// Messages, each by its source and position.
+pub(super) type MessagePlaces = HashSet<(Symbol, Position)>;
+
+/// Which rejections are chosen: those of the filter that these limits accept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReplayChoice {
+    pub(super) filter: RejectionFilter,
+    pub(super) limits: MessageLimits,
+    /// Messages of several rows, some of which are in the tables.
+    ///
+    /// A crash between the commits of a window, and a start with another limit, make them: the rejection is in
+    /// `rejected`, the message is read again, and its other rows are accepted.
+    pub(super) in_part: MessagePlaces,
+}
+
 /// How many rejections there are of each fate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ReplayCounts {
@@ -30,41 +45,41 @@ pub(super) struct ReplayCounts {
     pub(super) replayed: u64,
     /// The table has only the begin of their message, or no payload.
     pub(super) incomplete: u64,
-    /// What was around the row in its message, or its source, decides about it, and the table does not have that.
+    /// What was around the row in its message, or its source, decides about it, and the table does not have that. Or other
+    /// rows of the message are in the tables.
     pub(super) out_of_context: u64,
 }
 
 /// Chooses the rejections of one pass.
 pub(super) struct PassSelection<'a> {
-    filter: &'a RejectionFilter,
+    choice: &'a ReplayChoice,
     replayed: &'a ReplayPlaces,
     parser: MessageParser,
     bytes_max: usize,
     bytes: usize,
     chosen: BTreeMap<DeliveryOrder, ReplayedMessage>,
     pub(super) counts: ReplayCounts,
+    /// The accepted messages of several rows.
+    pub(super) of_several_rows: MessagePlaces,
 }
 
 impl<'a> PassSelection<'a> {
-    pub(super) fn new(
-        filter: &'a RejectionFilter,
-        replayed: &'a ReplayPlaces,
-        limits: MessageLimits,
-    ) -> PassSelection<'a> {
+    pub(super) fn new(choice: &'a ReplayChoice, replayed: &'a ReplayPlaces) -> PassSelection<'a> {
         PassSelection {
-            filter,
+            choice,
             replayed,
-            parser: MessageParser::new(limits),
+            parser: MessageParser::new(choice.limits),
             bytes_max: PASS_BYTES_MAX,
             bytes: 0,
             chosen: BTreeMap::new(),
             counts: ReplayCounts::default(),
+            of_several_rows: MessagePlaces::new(),
         }
     }
 
     /// Looks at a rejection.
     pub(super) fn add(&mut self, rejection: StoredRejection) {
-        if !self.filter.matches(&rejection) {
+        if !self.choice.filter.matches(&rejection) {
             return;
         }
         let origin = row_id(&rejection);
@@ -74,9 +89,16 @@ impl<'a> PassSelection<'a> {
             self.counts.incomplete += 1;
         } else {
             let (stream, arrived_at) = (rejection.stream.as_deref().and_then(stream_named), rejection.arrived_at);
+            let place = (origin.source, origin.position);
             match self.judge(stream, rejection) {
-                RejectionFate::Accepted(payload) => {
+                RejectionFate::Accepted(_, 2..) if self.choice.in_part.contains(&place) => {
+                    self.counts.out_of_context += 1;
+                }
+                RejectionFate::Accepted(payload, rows) => {
                     self.counts.accepted += 1;
+                    if rows > 1 {
+                        self.of_several_rows.insert(place);
+                    }
                     self.choose(ReplayedMessage { origin, arrived_at, stream, payload });
                 }
                 RejectionFate::Rejected => self.counts.rejected += 1,
@@ -96,21 +118,21 @@ impl<'a> PassSelection<'a> {
         // An element of an array. As a message of its own it could be a row.
         if detail.contains(ARRAY_ELEMENT_DETAIL) || detail.ends_with(ELEMENT_ERROR_SUFFIX) {
             let message = [b"[", payload.as_slice(), b"]"].concat();
-            return if self.is_accepted(stream, &message) {
-                RejectionFate::Accepted(message)
-            } else {
-                RejectionFate::Rejected
+            return match self.parse(stream, &message) {
+                ParsedRows { accepted: 0, .. } => RejectionFate::Rejected,
+                ParsedRows { rows, .. } => RejectionFate::Accepted(message, rows),
             };
         }
-        if !self.is_accepted(stream, &payload) {
+        let ParsedRows { accepted, rows } = self.parse(stream, &payload);
+        if accepted == 0 {
             return RejectionFate::Rejected;
         }
         // These reject a message as a whole. Other rows may be those of an array, and are only accepted if they are
         // accepted in one, too.
         let is_whole = [RejectionReason::TooLarge, RejectionReason::TooManyRows].iter().any(|of| of.name() == reason);
         let within = [b"[{\"value\":", payload.as_slice(), b"}]"].concat();
-        if is_whole || self.is_accepted(stream, &within) {
-            RejectionFate::Accepted(payload)
+        if is_whole || self.parse(stream, &within).accepted > 0 {
+            RejectionFate::Accepted(payload, rows)
         } else {
             RejectionFate::OutOfContext
         }
@@ -127,14 +149,13 @@ impl<'a> PassSelection<'a> {
         }
     }
 
-    /// Whether at least one row of a message is accepted.
-    fn is_accepted(&mut self, stream: Option<Stream>, payload: &[u8]) -> bool {
+    fn parse(&mut self, stream: Option<Stream>, payload: &[u8]) -> ParsedRows {
         let lineage =
             Lineage { arrived_at: None, source: Symbol::new("dead-letters"), position: Position::START, sub: 0 };
         let mut accepted = AcceptedRows(0);
         let hint = stream.map_or(StreamHint::Auto, StreamHint::Only);
-        self.parser.parse_message(hint, Some(payload), lineage, &mut accepted);
-        accepted.0 > 0
+        let rows = self.parser.parse_message(hint, Some(payload), lineage, &mut accepted);
+        ParsedRows { accepted: accepted.0, rows }
     }
 
     /// The messages of the pass, in the order of their deliveries.
@@ -145,12 +166,19 @@ impl<'a> PassSelection<'a> {
 
 /// What becomes of a rejection.
 enum RejectionFate {
-    /// This message is accepted now.
-    Accepted(Vec<u8>),
+    /// This message is accepted now: at least one of so many rows.
+    Accepted(Vec<u8>, u32),
     /// It would be rejected again.
     Rejected,
     /// The stored bytes do not tell.
     OutOfContext,
+}
+
+/// The rows of a message.
+struct ParsedRows {
+    accepted: u64,
+    /// Those that are rejected included.
+    rows: u32,
 }
 
 /// Counts the rows that are accepted.
@@ -189,9 +217,9 @@ mod tests {
 
     #[test]
     fn only_whole_messages_that_are_accepted_alone_are_chosen_once_each() {
-        let (filter, limits) = (RejectionFilter::default(), MessageLimits::default());
+        let choice = ReplayChoice::default();
         let replayed = ReplayPlaces::from([(row_id(&rejection(9, None)), ReplayPlace::default())]);
-        let mut selection = PassSelection::new(&filter, &replayed, limits);
+        let mut selection = PassSelection::new(&choice, &replayed);
         selection.add(rejected(5, "too_large", ROW));
         selection.add(rejected(2, "too_large", &format!("[{{\"value\":{ROW}}},{{\"value\":{{}}}}]")));
         selection.add(rejected(9, "too_large", ROW));
@@ -217,9 +245,9 @@ mod tests {
 
     #[test]
     fn pass_has_the_earliest_messages_that_fit_and_at_least_one() {
-        let (filter, replayed) = (RejectionFilter::default(), ReplayPlaces::new());
+        let (choice, replayed) = (ReplayChoice::default(), ReplayPlaces::new());
         let chosen = |bytes_max: usize| {
-            let mut selection = PassSelection::new(&filter, &replayed, MessageLimits::default());
+            let mut selection = PassSelection::new(&choice, &replayed);
             selection.bytes_max = bytes_max;
             [7, 3, 9, 5].into_iter().for_each(|position| selection.add(rejected(position, "too_large", ROW)));
             assert_eq!(selection.counts.accepted, 4);
