@@ -25,6 +25,7 @@ pub mod aggregates;
 pub mod answer;
 pub mod clean;
 pub mod compact;
+mod epoch;
 mod general;
 pub mod graph;
 pub mod hash;

@@ -11,6 +11,7 @@ type Rules = &'static [(&'static str, &'static [&'static str])];
 
 /// Modules of `dataflows/src`.
 const DATAFLOWS_MODULES: Rules = &[
+    ("epoch", &[]),
     ("hash", &[]),
     ("slab", &[]),
     ("symbol", &["hash"]),
@@ -20,11 +21,11 @@ const DATAFLOWS_MODULES: Rules = &[
     ("ingest", &["clean", "record", "rejection", "symbol"]),
     ("version", &["hash", "record", "symbol"]),
     ("keys", &["hash", "record", "slab", "version"]),
-    ("joins", &["keys", "record", "slab", "symbol", "version"]),
+    ("joins", &["epoch", "keys", "record", "slab", "symbol", "version"]),
     ("answer", &[]),
-    ("general", &["answer", "hash", "joins", "keys", "record", "version"]),
+    ("general", &["answer", "epoch", "hash", "joins", "keys", "record", "version"]),
     ("input", &["general", "joins", "record", "symbol", "version"]),
-    ("aggregates", &["answer", "hash", "symbol"]),
+    ("aggregates", &["answer", "epoch", "hash", "symbol"]),
     ("options", &["aggregates"]),
     ("compact", &["aggregates", "joins", "symbol"]),
     ("questions", &["aggregates", "answer", "compact", "general", "options", "record"]),

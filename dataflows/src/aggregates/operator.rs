@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 use super::combine::combine_counts;
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
 use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
+use crate::epoch::message_epoch;
 use crate::hash::KeyedState;
 use crate::symbol::{Symbol, SymbolHolder};
 
@@ -113,7 +114,8 @@ pub(crate) fn maintain_answers<'s>(
                 }
             });
             other.for_each(|time, data| {
-                let waiting = pending.entry(*time.time()).or_insert_with(|| PendingEpoch::new(time.retain(0)));
+                let epoch = message_epoch(&time);
+                let waiting = pending.entry(epoch).or_insert_with(|| PendingEpoch::new(time.delayed(&epoch, 0)));
                 waiting.others.append(data);
             });
             while let Some(entry) = pending.first_entry() {

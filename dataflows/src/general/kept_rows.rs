@@ -13,6 +13,7 @@ use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
 use super::GeneralLeaves;
 use super::updates::LeafUpdate;
+use crate::epoch::message_epoch;
 use crate::joins::{AnyProjection, FillInput};
 use crate::keys::route_ind;
 use crate::record::Ind;
@@ -56,7 +57,8 @@ pub(crate) fn evaluate_kept_rows<'s>(
         move |(rows, frontier),
               output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<LeafUpdate>>>| {
             rows.for_each(|time, data| {
-                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
+                let epoch = message_epoch(&time);
+                let (_, waiting) = pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Vec::new()));
                 waiting.push(std::mem::take(data));
             });
             while let Some(entry) = pending.first_entry() {

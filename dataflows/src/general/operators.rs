@@ -20,6 +20,7 @@ use super::question_commands::CommandLog;
 use super::updates::{LeafResult, LeafUpdate};
 use super::upper_plans::UpperPlans;
 use crate::answer::{AnswerUpdate, StateDisposal};
+use crate::epoch::message_epoch;
 use crate::joins::WalkStep;
 
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
@@ -70,7 +71,8 @@ fn apply_epochs<'s, S: EpochState + 'static>(
         let mut pending: PendingInput<S::Input> = BTreeMap::new();
         move |(input, frontier), output: &mut ResultSession<'_, '_, S::Output>| {
             input.for_each(|time, data| {
-                let (_, waiting) = pending.entry(*time.time()).or_insert_with(|| (time.retain(0), Vec::new()));
+                let epoch = message_epoch(&time);
+                let (_, waiting) = pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Vec::new()));
                 waiting.push(std::mem::take(data));
             });
             while let Some(entry) = pending.first_entry() {

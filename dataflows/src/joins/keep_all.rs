@@ -14,7 +14,6 @@ use std::rc::Rc;
 
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::join::join_traces;
-use differential_dataflow::trace::implementations::{ContainerChunker, ValBatcher};
 use differential_dataflow::trace::{Cursor, Navigable};
 use timely::ExchangeData;
 use timely::container::{CapacityContainerBuilder, PushInto};
@@ -22,8 +21,9 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
-use super::trace_layout::{KeyArrangement, TraceBuilder};
+use super::trace_layout::{KeyArrangement, TraceBatcher};
 use super::{GeoProjection, JoinOutputs, PinProjection, RelationSet, UpdateStream, UserProjection, joined_row};
+use crate::epoch::message_epoch;
 use crate::keys::{KeyId, KeyInterner, KeyedUpdate, route_by_ind};
 use crate::version::VersionedRow;
 
@@ -121,7 +121,7 @@ where
         move |input, output| {
             input.for_each(|capability, batches| {
                 let mut session = output.session(&capability);
-                for batch in batches.drain(..) {
+                for batch in batches.drain(..).filter_map(|span| span.inner) {
                     let mut cursor = batch.cursor();
                     while cursor.key_valid(&batch) {
                         while let Some(row) = cursor.get_val(&batch) {
@@ -142,7 +142,7 @@ fn arrange_by_key<'s, R>(rows: StreamVec<'s, u64, KeyedUpdate<R>>, name: &str) -
 where
     R: Ord + Clone + std::fmt::Debug + 'static,
 {
-    arrange_core::<_, _, ContainerChunker<_>, ValBatcher<_, _, _, _>, TraceBuilder<R>, _>(rows, Pipeline, name)
+    arrange_core(rows, Pipeline, name, TraceBatcher::<R>::new)
 }
 
 /// An inner join on `ind`. `logic` passes each output of two joined rows to its last argument.
@@ -156,7 +156,7 @@ where
     B: Ord + Clone + 'static,
     D: Clone + 'static,
 {
-    join_traces(one.clone(), other.clone(), move |_, a, b, time, n, m, output: &mut JoinBuffer<D>| {
+    join_traces(one.clone(), other.clone(), "Join", move |_, a, b, time, n, m, output: &mut JoinBuffer<D>| {
         logic(a, b, &mut |datum| output.push_into((datum, time, multiply_counts(*n, *m))));
     })
 }
@@ -170,9 +170,14 @@ where
     A: Ord + Copy + 'static,
     B: Ord + Copy + 'static,
 {
-    join_traces(one.clone(), other.clone(), |key, a, b, time, n, m, output: &mut JoinBuffer<(KeyId, (A, B))>| {
-        output.push_into(((*key, (*a, *b)), time, multiply_counts(*n, *m)));
-    })
+    join_traces(
+        one.clone(),
+        other.clone(),
+        "Join rows",
+        |key, a, b, time, n, m, output: &mut JoinBuffer<(KeyId, (A, B))>| {
+            output.push_into(((*key, (*a, *b)), time, multiply_counts(*n, *m)));
+        },
+    )
 }
 
 /// The container builder that joins write into.
@@ -194,7 +199,7 @@ where
     deliveries.unary(Exchange::new(route_by_ind), "Keep", move |_, _| {
         move |input, output| {
             input.for_each(|time, data| {
-                let epoch = *time.time();
+                let epoch = message_epoch(&time);
                 let mut keys = keys.borrow_mut();
                 held.set(held.get() + data.len());
                 let mut session = output.session(&time);

@@ -28,6 +28,7 @@ use super::{
     ExtraSlabs, FillInput, FillRow, GeoProjection, JoinOutputs, JoinedRow, KeyChangeConsumer, PinProjection,
     ProjectedRow, RelationSet, RowsOfKey, UpdateStream, UserProjection, joined_row,
 };
+use crate::epoch::message_epoch;
 use crate::keys::{KeyId, KeyInterner, route_by_ind};
 use crate::record::Ind;
 use crate::slab::ChunkedVec;
@@ -137,8 +138,9 @@ type OutputCapabilities = (Capability<u64>, Capability<u64>);
 
 impl PendingDeliveries {
     fn deliveries_at(&mut self, time: &InputCapability<u64>) -> &mut EpochDeliveries {
-        let capabilities = || (time.retain(0), time.retain(1));
-        &mut self.0.entry(*time.time()).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
+        let epoch = message_epoch(time);
+        let capabilities = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1));
+        &mut self.0.entry(epoch).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
     }
 }
 

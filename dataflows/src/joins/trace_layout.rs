@@ -7,19 +7,24 @@
 
 use std::rc::Rc;
 
+use differential_dataflow::batcher::merge::MergeBatcher;
+use differential_dataflow::batcher::merge::vec::VecMerger;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
-use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
-use differential_dataflow::trace::rc_blanket_impls::RcBuilder;
+use differential_dataflow::trace::implementations::{BatchContainer, ContainerChunker, OffsetList};
 
 use crate::keys::{KeyId, KeyedUpdate};
 
 /// The containers of keys, values, times, counts and offsets.
 type TraceLayout<R> = (Vec<KeyId>, Vec<R>, UnreservedVec<u64>, UnreservedVec<i64>, OffsetRuns);
 
-/// Builds batches of sorted changes.
-pub(super) type TraceBuilder<R> = RcBuilder<OrdValBuilder<TraceLayout<R>, Vec<KeyedUpdate<R>>>>;
+/// Sorts changes, and builds batches of them.
+pub(super) type TraceBatcher<R> = MergeBatcher<
+    ContainerChunker<Vec<KeyedUpdate<R>>>,
+    VecMerger<(KeyId, R), u64, i64>,
+    OrdValBuilder<TraceLayout<R>, Vec<KeyedUpdate<R>>>,
+>;
 
 /// Rows arranged by key id.
 pub(super) type KeyArrangement<'s, R> = Arranged<'s, TraceAgent<Spine<Rc<OrdValBatch<TraceLayout<R>>>>>>;
