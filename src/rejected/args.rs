@@ -105,7 +105,7 @@ fn parse_since(text: &str, now: Timestamp) -> Result<i64, RejectionCommandError>
         return Ok(time.as_microsecond());
     }
     if let Ok(date) = text.parse::<Date>() {
-        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
+        let midnight = date.to_zoned_datetime(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
         return Ok(midnight.timestamp().as_microsecond());
     }
     let age: SignedDuration = text.parse().map_err(|_| wrong())?;

@@ -127,7 +127,7 @@ pub(crate) fn format_time(micros: i64) -> String {
     let nanos = (micros.rem_euclid(1_000_000) * 1_000) as i32;
     // `Timestamp::from_microsecond` refuses the last second.
     let time = Timestamp::new(micros.div_euclid(1_000_000), nanos).unwrap_or_default();
-    let time = time.to_zoned(TimeZone::UTC).datetime();
+    let time = time.to_zoned_datetime(TimeZone::UTC).datetime();
     format!(
         "{} {:02}:{:02}:{:02}.{:06}",
         time.date(),

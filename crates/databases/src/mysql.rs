@@ -113,7 +113,7 @@ fn parse_cell(at: usize, cell: &TextCell, kind: ColumnType) -> Result<AnswerCell
         ColumnType::Double => text.parse().ok().map(AnswerCell::Double),
         ColumnType::Bool => text.parse::<i64>().ok().map(|value| AnswerCell::Bool(value != 0)),
         ColumnType::Time => {
-            let time = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+            let time = text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok()?;
             Some(AnswerCell::time(time.timestamp().as_microsecond()))
         }
     });

@@ -152,5 +152,5 @@ fn merge_bounds<T: Ord + Copy>(so_far: Option<(T, T)>, next: Option<(T, T)>) -> 
 fn format_time(micros: i64) -> Option<String> {
     let moment = jiff::Timestamp::from_microsecond(micros).ok()?;
     // Engines do not agree on the notation of years before 0.
-    (moment.to_zoned(jiff::tz::TimeZone::UTC).year() >= 0).then(|| format!("{moment:.6}"))
+    (moment.to_zoned_datetime(jiff::tz::TimeZone::UTC).year() >= 0).then(|| format!("{moment:.6}"))
 }

@@ -99,6 +99,6 @@ fn push_number(value: Option<impl std::fmt::Display>, out: &mut Vec<u8>) {
 
 fn push_time_field(of: &str, micros: Option<Micros>, out: &mut Vec<u8>) {
     let moment = micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
-    let written = moment.map(|moment| moment.to_zoned(TimeZone::UTC).datetime().to_string());
+    let written = moment.map(|moment| moment.to_zoned_datetime(TimeZone::UTC).datetime().to_string());
     push_text_field(of, written.as_deref(), out);
 }

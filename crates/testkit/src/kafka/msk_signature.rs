@@ -58,7 +58,8 @@ pub(super) fn check(token: &str, rights: &TopicRights) -> Result<SystemTime, Str
     want("X-Amz-Signature", &hex(&hmac(&key, signed.as_bytes())))?;
     let expires: u64 = parameter("X-Amz-Expires")?.parse().map_err(|_| "no number in X-Amz-Expires")?;
     let since = DateTime::strptime("%Y%m%dT%H%M%SZ", &date).map_err(|_| "no time in X-Amz-Date")?;
-    let since = SystemTime::from(since.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| "no time")?.timestamp());
+    let since = since.to_zoned_datetime(jiff::tz::TimeZone::UTC).map_err(|_| "no time")?.timestamp();
+    let since = SystemTime::try_from(since).map_err(|_| "no time")?;
     let until = since + Duration::from_secs(expires);
     if until <= SystemTime::now() + rights.clock_ahead { Err("it is over".to_owned()) } else { Ok(until) }
 }
