@@ -42,6 +42,8 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_MYSQL:-}" != 1 ]; then
 fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_POSTGRES:-}" != 1 ]; then
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
+    need java default-jre-headless
+    [ -e /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
 fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
     need tmux tmux

@@ -1,4 +1,4 @@
-//! What SQL tools see of the tables: SQLAlchemy, pandas, psycopg, PyMySQL and psql, as a role that may only read.
+//! What SQL tools see of the tables: SQLAlchemy, pandas, psycopg, PyMySQL, JDBC and psql, as a role that may only read.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -18,9 +18,10 @@ use super::{DatabaseSite, skips_postgres};
 const QUESTION: &str = "[[question]]\nname = \"by_country\"\nsql = \"SELECT country, count(*) AS posts, \
     avg(ind) AS mean, count(*) > 1 AS several, max(timestamp) AS newest FROM geo GROUP BY country\"\n";
 
-/// Runs `tests/readers/databases.py`.
-fn run_script(python: &Path, arguments: &[&str]) -> Value {
-    let output = succeed(Command::new(python).arg(workspace_root().join("tests/readers/databases.py")).args(arguments));
+/// Runs a script in `tests/readers` that prints what it sees.
+fn run_script(python: &Path, name: &str, arguments: &[&str]) -> Value {
+    let script = workspace_root().join("tests/readers").join(name);
+    let output = succeed(Command::new(python).arg(script).args(arguments));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -58,7 +59,11 @@ fn tools_of_postgres_see_types_keys_comments_and_rows() {
     let site = DatabaseSite::new(&database, QUESTION);
     site.grow_to(0.5);
     let snapshot = site.run_to_end();
-    let seen = run_script(&python, &[&reader.replace("postgres://", "postgresql+psycopg://"), "by_country", "pinflow"]);
+    let seen = run_script(
+        &python,
+        "databases.py",
+        &[&reader.replace("postgres://", "postgresql+psycopg://"), "by_country", "pinflow"],
+    );
     assert_sees_rows(&seen, &snapshot);
     let columns = json!({ "_row": "BIGINT", "country": "TEXT", "posts": "BIGINT", "mean": "DOUBLE PRECISION",
         "several": "BOOLEAN", "newest": "TIMESTAMP" });
@@ -81,6 +86,26 @@ fn tools_of_postgres_see_types_keys_comments_and_rows() {
     }
     let (is_allowed, refused) = psql("DELETE FROM pinflow.by_country");
     assert!(!is_allowed && refused.contains("permission denied"), "{refused}");
+}
+
+#[test]
+fn jdbc_driver_of_postgres_sees_types_keys_comments_and_rows() {
+    let Some(python) = python().filter(|_| !skips_postgres()) else { return };
+    let database = PostgresServer::shared().database();
+    let reader = create_reader(&database);
+    let site = DatabaseSite::new(&database, QUESTION);
+    site.grow_to(0.5);
+    let snapshot = site.run_to_end();
+    let (_, place) = reader.rsplit_once('@').unwrap();
+    let url = format!("jdbc:postgresql://{place}");
+    let seen = run_script(&python, "jdbc.py", &[&url, "readers", POSTGRES_PASSWORD, "pinflow", "by_country"]);
+    assert_sees_rows(&seen, &snapshot);
+    let columns = json!({ "_row": "int8", "country": "text", "posts": "int8", "mean": "float8", "several": "bool",
+        "newest": "timestamptz" });
+    assert_eq!(seen["columns"], columns);
+    let classes = json!({ "_row": "java.lang.Long", "country": "java.lang.String", "posts": "java.lang.Long",
+        "mean": "java.lang.Double", "several": "java.lang.Boolean", "newest": "java.sql.Timestamp" });
+    assert_eq!(seen["classes"], classes);
 }
 
 #[test]
@@ -116,7 +141,7 @@ fn tools_of_mysql_see_types_keys_comments_and_rows() {
     database.sql("CREATE USER IF NOT EXISTS 'tools'@'%' IDENTIFIED BY 'tools'");
     database.sql(&format!("GRANT SELECT ON {}.* TO 'tools'@'%'", database.name));
     let url = database.url_with("tools:tools").replace("mysql://", "mysql+pymysql://");
-    let seen = run_script(&python, &[&url, "by_country"]);
+    let seen = run_script(&python, "databases.py", &[&url, "by_country"]);
     assert_sees_rows(&seen, &snapshot);
     let columns: BTreeMap<String, String> = serde_json::from_value(seen["columns"].clone()).unwrap();
     for (name, kind) in [
