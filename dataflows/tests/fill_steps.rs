@@ -156,14 +156,14 @@ fn ranks_and_limits_over_groups_that_are_filled_change_once() {
             let id = run.add(name, sql);
             let changes = run.fill(id, |_| {});
             assert_eq!(changes.iter().sum::<usize>(), rows, "{name}: {changes:?}");
-            // A partition has 50 rows, and is given as a whole.
+            // A partition has 50 rows, and is emitted as a whole.
             assert!(changes.iter().all(|changes| *changes <= STEP as usize + 50), "{name}: {changes:?}");
         }
     });
 }
 
 #[test]
-fn question_that_is_dropped_while_its_groups_are_given_changes_no_more() {
+fn question_that_is_dropped_while_its_groups_are_emitted_changes_no_more() {
     timely::execute_directly(|worker| {
         let mut run = FillRun::start(worker, 200);
         for epochs in [1, WALK_EPOCHS - 1, WALK_EPOCHS + 2] {

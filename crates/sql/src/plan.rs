@@ -231,17 +231,26 @@ pub enum PairFunction {
     Intercept,
     /// `regr_r2(y, x)`: `Sxy² / (Sxx·Syy)`; null if all `x` are equal, else 1 if all `y` are.
     Determination,
+    /// `regr_sxx(y, x)`: `Sxx / n`, the squared deviations of `x` from its mean.
+    SpreadOfX,
+    /// `regr_syy(y, x)`: `Syy / n`.
+    SpreadOfY,
+    /// `regr_sxy(y, x)`: `Sxy / n`.
+    SpreadOfBoth,
 }
 
 impl PairFunction {
     /// All of them, with their names.
-    pub(crate) const ALL: [(&'static str, PairFunction); 6] = [
+    pub(crate) const ALL: [(&'static str, PairFunction); 9] = [
         ("covar_pop", PairFunction::CovariancePopulation),
         ("covar_samp", PairFunction::CovarianceSample),
         ("corr", PairFunction::Correlation),
         ("regr_slope", PairFunction::Slope),
         ("regr_intercept", PairFunction::Intercept),
         ("regr_r2", PairFunction::Determination),
+        ("regr_sxx", PairFunction::SpreadOfX),
+        ("regr_syy", PairFunction::SpreadOfY),
+        ("regr_sxy", PairFunction::SpreadOfBoth),
     ];
 
     /// The function of this name, in lower case.

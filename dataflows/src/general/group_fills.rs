@@ -1,7 +1,7 @@
 //! How far questions that are filled are, in an operator of one worker.
 //!
-//! Groups and the operators above them take updates without a word while the leaves of a question are filled. Once the
-//! leaves on all workers have given all rows, groups give on the row of each group, once, some in each epoch. Once the
+//! Groups and the operators above them take updates without emitting changes while the leaves of a question are filled. Once the
+//! leaves on all workers have given all rows, groups emit the row of each group, once, some in each epoch. Once the
 //! groups on all workers have done so, the operators of the upper plan do the same, one after the other. So a group that is
 //! touched in a thousand epochs of a fill makes one change above it instead of two thousand.
 //!

@@ -22,7 +22,7 @@ pub(super) struct LeafGroups {
     touched: Vec<LeafId>,
     fills: GroupFills,
     share: WorkerShare,
-    /// The most groups that are given on in one epoch.
+    /// The most groups that are emitted in one epoch.
     step: WalkStep,
     commands: CommandLog,
     disposal: StateDisposal,
@@ -134,7 +134,7 @@ impl EpochState for LeafGroups {
             }
             held.count_costs();
         }
-        self.give_filled_groups(&mut output);
+        self.emit_filled_groups(&mut output);
         output
     }
 
@@ -154,24 +154,24 @@ impl LeafGroups {
         Some(&mut held.table)
     }
 
-    /// Gives on some groups of the questions whose leaves have given all rows, and reports how far each question is.
-    fn give_filled_groups(&mut self, output: &mut Vec<LeafResult>) {
+    /// Emits some groups of the questions whose leaves have given all rows, and reports how far each question is.
+    fn emit_filled_groups(&mut self, output: &mut Vec<LeafResult>) {
         let mut budget = self.step.get() as usize;
         for (question, (done, total)) in self.fills.begun() {
             let has_all = self.fills.get(question).is_some_and(|fill| fill.has_all_rows(self.share.workers));
             let tables = self.tables.iter_mut().filter(|(leaf, _)| leaf.question == question);
-            let (mut given, mut groups, mut holds_rows) = (0, 0, !has_all);
+            let (mut emitted, mut groups, mut holds_rows) = (0, 0, !has_all);
             for (leaf, held) in tables {
                 if has_all {
                     let faults = &held.costs.faults;
                     let mut emit = |row, diff| output.push(LeafResult::Row(*leaf, row, diff));
-                    held.table.give_rows(&mut budget, faults, &mut emit);
+                    held.table.emit_rows(&mut budget, faults, &mut emit);
                 }
-                let (of_table, of_groups) = held.table.given_groups();
-                (given, groups) = (given + of_table as u64, groups + of_groups as u64);
+                let (of_table, of_groups) = held.table.emitted_groups();
+                (emitted, groups) = (emitted + of_table as u64, groups + of_groups as u64);
                 holds_rows |= held.table.holds_rows();
             }
-            let (done, total) = (done + given, total + groups);
+            let (done, total) = (done + emitted, total + groups);
             self.report_fill(FillReport { to: 0, from: 0, question, done, total, is_last: !holds_rows }, output);
         }
     }

@@ -26,7 +26,7 @@ use crate::joins::WalkStep;
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
 /// Keeps the answers of the questions up to date, from the epochs in which they are added to those in which they are
-/// dropped. Returns the changes of the answers. `step` is how many rows an operator gives on in one epoch of a question that
+/// dropped. Returns the changes of the answers. `step` is how many rows an operator emits in one epoch of a question that
 /// is filled, and `fills` is told how far that is.
 ///
 /// # Panics

@@ -60,7 +60,7 @@ pub(crate) struct FillReport {
     /// How much is done, and of how much.
     pub(super) done: u64,
     pub(super) total: u64,
-    /// Whether the operator has given on all that there was before. From now on it gives changes only.
+    /// Whether the operator has emitted all that there was before. From now on it emits changes only.
     pub(super) is_last: bool,
 }
 

@@ -21,7 +21,7 @@ pub(super) struct UpperPlans {
     fills: GroupFills,
     listener: FillListener,
     share: WorkerShare,
-    /// How many rows of a plan that is filled are given on in one epoch.
+    /// How many rows of a plan that is filled are emitted in one epoch.
     step: WalkStep,
     commands: CommandLog,
     disposal: StateDisposal,
@@ -132,7 +132,7 @@ impl EpochState for UpperPlans {
             let Some(held) = self.plans.get_mut(&question) else { continue };
             let is_filled = self.fills.get(question).is_some_and(|fill| fill.has_all_rows(self.share.workers));
             let rows = match is_filled {
-                true => held.state.give_rows(updates, &mut budget, &held.costs.faults),
+                true => held.state.emit_rows(updates, &mut budget, &held.costs.faults),
                 false => held.state.apply(updates, &held.costs.faults),
             };
             held.emit_changes(epoch, rows, &mut output);

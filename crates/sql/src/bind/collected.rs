@@ -66,6 +66,9 @@ pub(super) fn aggregate_name(name: &str) -> Option<&'static str> {
         "regr_slope" => "regr_slope",
         "regr_intercept" => "regr_intercept",
         "regr_r2" => "regr_r2",
+        "regr_sxx" => "regr_sxx",
+        "regr_syy" => "regr_syy",
+        "regr_sxy" => "regr_sxy",
         "regr_count" => "regr_count",
         "regr_avgx" => "regr_avgx",
         "regr_avgy" => "regr_avgy",
@@ -78,13 +81,6 @@ fn refused_aggregate(name: &str) -> Option<String> {
     let message = match name {
         "collect_list" | "collect_set" | "array_agg" | "list" | "array_concat_agg" => {
             format!("{name} makes a list, and an answer has single values; string_agg(x, ', ') joins texts")
-        }
-        "regr_sxy" => format!("{name}(y, x) is not maintained; it is covar_pop(y, x) * regr_count(y, x)"),
-        "regr_sxx" => {
-            format!("{name}(y, x) is not maintained; it is regr_count(y, x) * var_pop(x) FILTER (WHERE y IS NOT NULL)")
-        }
-        "regr_syy" => {
-            format!("{name}(y, x) is not maintained; it is regr_count(y, x) * var_pop(y) FILTER (WHERE x IS NOT NULL)")
         }
         "product" => format!("{name} is not maintained; of positive numbers it is exp(sum(ln(x)))"),
         "geomean" | "geometric_mean" => format!("{name} is not maintained; it is exp(avg(ln(x)))"),

@@ -78,8 +78,8 @@ impl GroupSpec {
 /// Updates are applied one by one. [`GroupTable::finish_epoch`] then gives the changes of the result rows: the keys,
 /// then the aggregates. A group has a result row as long as it has rows; without keys there is always one.
 ///
-/// A table that [is filled](GroupTable::hold_rows) takes updates without a word. Its result rows are then given on by
-/// [`GroupTable::give_rows`], some groups at a time.
+/// A table that [is filled](GroupTable::hold_rows) takes updates without emitting changes. Its result rows are then emitted by
+/// [`GroupTable::emit_rows`], some groups at a time.
 ///
 /// An update costs a hash look-up and what its accumulators cost: a few additions for counts and sums, a logarithm of
 /// the number of distinct values for the others. An epoch costs the results of the groups that were touched, which
@@ -96,8 +96,8 @@ pub struct GroupTable {
     touched: Vec<TouchedGroup>,
     /// The groups, and what they own.
     held: StateUsage,
-    /// Only the result rows of the groups in slots below this one are given on.
-    given_below: u32,
+    /// Only the result rows of the groups in slots below this one are emitted.
+    emitted_below: u32,
 }
 
 /// A slot with a part of its key's hash. When the table grows, it moves all slots in one epoch: hashing a million keys again
@@ -172,41 +172,41 @@ impl GroupTable {
             slots: HashTable::new(),
             touched: Vec::new(),
             held: StateUsage::default(),
-            given_below: ALL_SLOTS,
+            emitted_below: ALL_SLOTS,
         }
     }
 
-    /// Gives no result rows on until [`GroupTable::give_rows`] does. To be called before any update.
+    /// Emits no result rows until [`GroupTable::emit_rows`] does. To be called before any update.
     pub fn hold_rows(&mut self) {
-        self.given_below = 0;
+        self.emitted_below = 0;
     }
 
     /// Whether result rows are held back.
     #[must_use]
     pub fn holds_rows(&self) -> bool {
-        self.given_below != ALL_SLOTS
+        self.emitted_below != ALL_SLOTS
     }
 
-    /// Gives on the result rows of the next groups, `budget` at most, which is reduced by their number. From then on
-    /// their changes are given on, too. To be called after [`GroupTable::finish_epoch`], until no rows are held back.
-    pub fn give_rows(&mut self, budget: &mut usize, faults: &FaultCounter, emit: &mut dyn FnMut(Row, i64)) {
+    /// Emits the result rows of the next groups, `budget` at most, which is reduced by their number. From then on
+    /// their changes are emitted, too. To be called after [`GroupTable::finish_epoch`], until no rows are held back.
+    pub fn emit_rows(&mut self, budget: &mut usize, faults: &FaultCounter, emit: &mut dyn FnMut(Row, i64)) {
         if !self.holds_rows() {
             return;
         }
-        let start = (self.given_below as usize).min(self.groups.len());
+        let start = (self.emitted_below as usize).min(self.groups.len());
         let end = self.groups.len().min(start.saturating_add(*budget));
         for group in self.groups[start..end].iter().flatten() {
             group.result_row(&self.spec, faults).into_iter().for_each(|row| emit(row, 1));
         }
         *budget -= end - start;
-        self.given_below = if end == self.groups.len() { ALL_SLOTS } else { end as u32 };
+        self.emitted_below = if end == self.groups.len() { ALL_SLOTS } else { end as u32 };
     }
 
-    /// How many groups have been given on, of how many there are: places of groups that are gone count, too.
+    /// How many groups have been emitted, of how many there are: places of groups that are gone count, too.
     #[must_use]
-    pub fn given_groups(&self) -> (usize, usize) {
+    pub fn emitted_groups(&self) -> (usize, usize) {
         let groups = self.groups.len();
-        (groups.min(self.given_below as usize), groups)
+        (groups.min(self.emitted_below as usize), groups)
     }
 
     /// How rows are grouped.
@@ -226,7 +226,7 @@ impl GroupTable {
             return Vec::new();
         }
         let slot = self.find_or_insert(&[]);
-        let group = self.groups[slot as usize].as_ref().filter(|_| slot < self.given_below);
+        let group = self.groups[slot as usize].as_ref().filter(|_| slot < self.emitted_below);
         group.and_then(|group| group.result_row(&self.spec, faults)).map(|row| (row, 1)).into_iter().collect()
     }
 
@@ -284,8 +284,8 @@ impl GroupTable {
         if group.cells.settle(&self.spec.set) {
             return Err(StateError::NegativeCount { operator: "a group" });
         }
-        let is_given = touch.slot < self.given_below;
-        let after = if is_given { group.result_row(&self.spec, faults) } else { None };
+        let is_emitted = touch.slot < self.emitted_below;
+        let after = if is_emitted { group.result_row(&self.spec, faults) } else { None };
         self.held.subtract(touch.held);
         if group.cells.rows() == 0 && self.spec.keys > 0 {
             self.remove_group(touch.slot);
@@ -302,14 +302,14 @@ impl GroupTable {
     /// The group of a key, which is made if it is not there. Its result is noted at the first update of an epoch.
     fn touch_group(&mut self, key: &[Datum]) -> Option<&mut HeldGroup> {
         let slot = self.find_or_insert(key);
-        let is_given = slot < self.given_below;
+        let is_emitted = slot < self.emitted_below;
         let group = self.groups[slot as usize].as_mut()?;
         if !group.touched {
             group.touched = true;
             let exists = group.cells.rows() != 0 || self.spec.keys == 0;
             let held = if exists { group.usage() } else { StateUsage::default() };
             // What does not fit was counted when the row was made.
-            let shown = exists && is_given;
+            let shown = exists && is_emitted;
             let before = if shown { group.result_row(&self.spec, &FaultCounter::default()) } else { None };
             self.touched.push(TouchedGroup { slot, before, held });
         }

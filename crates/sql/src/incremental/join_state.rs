@@ -139,7 +139,7 @@ impl JoinState {
         JoinState { spec, keys: HashMap::default(), held: StateUsage::default(), waiting: None }
     }
 
-    /// Gives nothing on until [`JoinState::give_rows`] does.
+    /// Emits nothing until [`JoinState::emit_rows`] does.
     pub(super) fn hold_rows(&mut self) {
         self.waiting = Some(WaitingUpdates::default());
     }
@@ -149,7 +149,7 @@ impl JoinState {
     }
 
     /// Applies waiting updates until as many of them, or of the changes that they make, as the budget says.
-    pub(super) fn give_rows(
+    pub(super) fn emit_rows(
         &mut self,
         budget: &mut usize,
         faults: &FaultCounter,

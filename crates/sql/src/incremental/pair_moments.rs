@@ -79,6 +79,9 @@ impl PairSums {
                 (both, count.times(&BigNumber::of_count(self.count.unsigned_abs().saturating_sub(1))))
             }
             PairFunction::Slope => (both, of_x()),
+            PairFunction::SpreadOfX => (of_x(), count.clone()),
+            PairFunction::SpreadOfY => (of_y(), count.clone()),
+            PairFunction::SpreadOfBoth => (both, count.clone()),
             PairFunction::Intercept => (y.times(&x_squares).minus(&x.times(&products)), of_x()),
             PairFunction::Correlation | PairFunction::Determination => {
                 let (of_x, of_y) = (of_x(), of_y());
@@ -199,6 +202,9 @@ mod tests {
         assert_eq!(result(PairFunction::Determination), Some(1.0));
         assert_eq!(result(PairFunction::CovariancePopulation), Some(6.0));
         assert_eq!(result(PairFunction::CovarianceSample), Some(7.5));
+        assert_eq!(result(PairFunction::SpreadOfX), Some(10.0));
+        assert_eq!(result(PairFunction::SpreadOfY), Some(90.0));
+        assert_eq!(result(PairFunction::SpreadOfBoth), Some(30.0));
     }
 
     #[test]

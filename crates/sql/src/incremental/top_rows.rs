@@ -52,8 +52,8 @@ pub(super) struct TopRows {
     rows: SortedCounts<SortedRow>,
     /// The last row that counts, if there are as many as count.
     boundary: Option<SortedRow>,
-    /// How many rows of the result are given on while the others are held back. `None` if that is over.
-    given: Option<u64>,
+    /// How many rows of the result are emitted while the others are held back. `None` if that is over.
+    emitted: Option<u64>,
     /// The rows, and what they own.
     held: StateUsage,
 }
@@ -88,30 +88,30 @@ pub(super) fn update_sorted(
 
 impl TopRows {
     pub(super) fn new(spec: TopSpec) -> TopRows {
-        TopRows { spec, rows: SortedCounts::default(), boundary: None, given: None, held: StateUsage::default() }
+        TopRows { spec, rows: SortedCounts::default(), boundary: None, emitted: None, held: StateUsage::default() }
     }
 
-    /// Gives nothing on until [`TopRows::give_rows`] does.
+    /// Emits nothing until [`TopRows::emit_rows`] does.
     pub(super) fn hold_rows(&mut self) {
-        self.given = Some(0);
+        self.emitted = Some(0);
     }
 
     pub(super) fn holds_rows(&self) -> bool {
-        self.given.is_some()
+        self.emitted.is_some()
     }
 
-    /// Gives on the next rows of the result, as many as the budget says.
-    pub(super) fn give_rows(&mut self, budget: &mut usize, changes: &mut Vec<RowUpdate>) {
-        let Some(given) = self.given.filter(|_| *budget > 0) else { return };
-        let next = given.saturating_add(*budget as u64);
+    /// Emits the next rows of the result, as many as the budget says.
+    pub(super) fn emit_rows(&mut self, budget: &mut usize, changes: &mut Vec<RowUpdate>) {
+        let Some(emitted) = self.emitted.filter(|_| *budget > 0) else { return };
+        let next = emitted.saturating_add(*budget as u64);
         let mut rows = 0_i64;
-        let boundary = self.rows_between(given, next, &mut |row, count| {
+        let boundary = self.rows_between(emitted, next, &mut |row, count| {
             rows = rows.saturating_add(count);
             changes.push((row.row.clone(), count));
         });
         let is_last = boundary.is_none() || self.spec.limit.is_some_and(|limit| limit <= next);
         self.boundary = boundary.cloned();
-        self.given = if is_last { None } else { Some(next) };
+        self.emitted = if is_last { None } else { Some(next) };
         *budget = budget.saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
     }
 
@@ -125,7 +125,7 @@ impl TopRows {
         let updates = updates.into_iter().map(|(row, diff)| (self.spec.order.sorted_row(row, faults), diff));
         let updates: Vec<(SortedRow, i64)> = updates.collect();
         let beyond = |row: &SortedRow| self.boundary.as_ref().is_some_and(|boundary| row > boundary);
-        let unchanged = self.given == Some(0) || updates.iter().all(|(row, _)| beyond(row));
+        let unchanged = self.emitted == Some(0) || updates.iter().all(|(row, _)| beyond(row));
         let mut changes = Vec::new();
         if !unchanged {
             self.first_rows(&mut |row, count| changes.push((row.row.clone(), -count)));
@@ -150,7 +150,7 @@ impl TopRows {
     /// Gives the rows of the result that are not held back to `emit`. Returns the last row that counts, if there are as
     /// many as count.
     fn first_rows(&self, emit: &mut dyn FnMut(&SortedRow, i64)) -> Option<&SortedRow> {
-        self.rows_between(0, self.given.unwrap_or(u64::MAX), emit)
+        self.rows_between(0, self.emitted.unwrap_or(u64::MAX), emit)
     }
 
     /// Gives the rows of the result from one place to before another one to `emit`. Returns the last row before that place,

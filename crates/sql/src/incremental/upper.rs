@@ -107,10 +107,10 @@ impl UpperPlan {
 /// # Filling
 ///
 /// While the leaves of a question are filled, the result of a group, a rank or a limit changes with every step. After
-/// [`UpperState::hold_rows`], operators that hold rows take their input without a word. Once all rows of the leaves have
-/// come, [`UpperState::give_rows`] makes one operator after the other give its result on, once, some rows at a time:
+/// [`UpperState::hold_rows`], operators that hold rows take their input without emitting changes. Once all rows of the leaves have
+/// come, [`UpperState::emit_rows`] makes one operator after the other emit its result, once, some rows at a time:
 ///
-/// | operator | a part that is given at once |
+/// | operator | a part that is emitted at once |
 /// | --- | --- |
 /// | Aggregate | a group |
 /// | Join | 256 updates of its inputs, with their partners; all of them for an outer join with a further condition |
@@ -170,7 +170,7 @@ impl NodeState {
         }
     }
 
-    /// Gives nothing on from now on. To be called before any update.
+    /// Emits nothing from now on. To be called before any update.
     fn hold_rows(&mut self) {
         match self {
             NodeState::Stateless | NodeState::Distinct(_) => {}
@@ -191,8 +191,8 @@ impl NodeState {
         }
     }
 
-    /// Gives on some of the rows that are held back, and reduces the budget by their number.
-    fn give_rows(
+    /// Emits some of the rows that are held back, and reduces the budget by their number.
+    fn emit_rows(
         &mut self,
         budget: &mut usize,
         faults: &FaultCounter,
@@ -200,10 +200,10 @@ impl NodeState {
     ) -> Result<(), StateError> {
         match self {
             NodeState::Stateless | NodeState::Distinct(_) => {}
-            NodeState::Groups(state) => state.give_rows(budget, faults, &mut |row, diff| changes.push((row, diff))),
-            NodeState::Join(state) => state.give_rows(budget, faults, changes)?,
-            NodeState::Top(state) => state.give_rows(budget, changes),
-            NodeState::Window(state) => state.give_rows(budget, faults, changes),
+            NodeState::Groups(state) => state.emit_rows(budget, faults, &mut |row, diff| changes.push((row, diff))),
+            NodeState::Join(state) => state.emit_rows(budget, faults, changes)?,
+            NodeState::Top(state) => state.emit_rows(budget, changes),
+            NodeState::Window(state) => state.emit_rows(budget, faults, changes),
         }
         Ok(())
     }
@@ -243,12 +243,12 @@ impl UpperState {
         self.nodes.iter().any(|node| node.state.holds_rows())
     }
 
-    /// As [`UpperState::apply`] once all rows of the leaves have come: the operators give on what they held back, one after
+    /// As [`UpperState::apply`] once all rows of the leaves have come: the operators emit what they held back, one after
     /// the other, and about as many rows as the budget says, which is reduced by their number.
     ///
     /// # Errors
     /// See [`UpperState::apply`].
-    pub fn give_rows(
+    pub fn emit_rows(
         &mut self,
         leaf_updates: Vec<(usize, Row, i64)>,
         budget: &mut usize,
@@ -285,8 +285,8 @@ impl UpperState {
         faults: &FaultCounter,
     ) -> Result<Vec<RowUpdate>, StateError> {
         let mut results: Vec<Vec<RowUpdate>> = Vec::with_capacity(self.nodes.len());
-        // Which operators have given on all that they held back.
-        let mut given: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        // Which operators have emitted all that they held back.
+        let mut emitted: Vec<bool> = Vec::with_capacity(self.nodes.len());
         let mut readers = self.readers.clone();
         let mut leaf_updates = updates_by_leaf(leaf_updates);
         for StatefulNode { node, state } in &mut self.nodes {
@@ -298,11 +298,11 @@ impl UpperState {
                 operator => apply_operator(operator, state, inputs, start, faults)?,
             };
             if let Some(budget) = &mut budget {
-                let is_next = node.inputs.iter().all(|input| given[*input]);
+                let is_next = node.inputs.iter().all(|input| emitted[*input]);
                 if is_next {
-                    state.give_rows(budget, faults, &mut result)?;
+                    state.emit_rows(budget, faults, &mut result)?;
                 }
-                given.push(is_next && !state.holds_rows());
+                emitted.push(is_next && !state.holds_rows());
             }
             results.push(result);
         }

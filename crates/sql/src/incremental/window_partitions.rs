@@ -47,7 +47,7 @@ impl WindowSpec {
 /// The rows of all partitions in their order.
 ///
 /// An update costs a logarithm of its partition's rows. An epoch costs all rows of each touched partition, twice: they
-/// are evaluated before and after, and only the difference is given on. If only the first ranks are read, as in
+/// are evaluated before and after, and only the difference is emitted. If only the first ranks are read, as in
 /// `row_number() … <= 3`, it costs only the rows that have them.
 #[derive(Debug)]
 pub(super) struct WindowPartitions {
@@ -64,7 +64,7 @@ impl WindowPartitions {
         WindowPartitions { spec, partitions: HashMap::default(), held: StateUsage::default(), hidden: None }
     }
 
-    /// Gives nothing on until [`WindowPartitions::give_rows`] does.
+    /// Emits nothing until [`WindowPartitions::emit_rows`] does.
     pub(super) fn hold_rows(&mut self) {
         self.hidden = Some(BTreeSet::new());
     }
@@ -73,8 +73,8 @@ impl WindowPartitions {
         self.hidden.is_some()
     }
 
-    /// Gives on whole partitions until the budget is used up.
-    pub(super) fn give_rows(&mut self, budget: &mut usize, faults: &FaultCounter, changes: &mut Vec<RowUpdate>) {
+    /// Emits whole partitions until the budget is used up.
+    pub(super) fn emit_rows(&mut self, budget: &mut usize, faults: &FaultCounter, changes: &mut Vec<RowUpdate>) {
         let Some(hidden) = &mut self.hidden else { return };
         while *budget > 0
             && let Some(key) = hidden.pop_first()

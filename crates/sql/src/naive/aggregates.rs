@@ -150,6 +150,9 @@ fn pair_result(function: PairFunction, inputs: &[Row]) -> FunctionResult {
         PairFunction::CovarianceSample => {
             both.rounded_over(&squared_count.times(&ExactNumber::of_count(inputs.len() - 1)))
         }
+        PairFunction::SpreadOfX => of_x.rounded_over(&squared_count),
+        PairFunction::SpreadOfY => of_y.rounded_over(&squared_count),
+        PairFunction::SpreadOfBoth => both.rounded_over(&squared_count),
         _ if of_x.is_zero() => return Ok(Datum::Null),
         PairFunction::Correlation if of_y.is_zero() => return Ok(Datum::Null),
         PairFunction::Correlation => determination().map(|share| share.sqrt() * both.sign()),

@@ -89,7 +89,8 @@ impl QueryBuilder<'_> {
 
     fn pair_aggregate(&mut self, scope: &QueryScope) -> (String, SqlType, bool) {
         // The results of corr and regr_r2 are rounded otherwise in the oracle.
-        let name = *self.choices.pick(&["covar_pop", "covar_samp", "regr_slope", "regr_intercept"]);
+        let names = ["covar_pop", "covar_samp", "regr_slope", "regr_intercept", "regr_sxx", "regr_syy", "regr_sxy"];
+        let name = *self.choices.pick(&names);
         let mut number = || self.random_expression(&scope.exact_part(), SqlType::Long, 1);
         let (y, x) = (number(), number());
         (format!("{name}({y}, {x})"), SqlType::Double, false)

@@ -19,7 +19,7 @@ pub(super) fn register_functions(connection: &Connection) -> rusqlite::Result<()
     connection.create_scalar_function("lower", 1, flags, text(str::to_lowercase))?;
     connection.create_scalar_function("upper", 1, flags, text(str::to_uppercase))?;
     connection.create_scalar_function("year", 1, flags, |context| Ok(context.get::<Option<i64>>(0)?.map(utc_year)))?;
-    let aggregates: [(&str, i32, ComputeResult); 18] = [
+    let aggregates: [(&str, i32, ComputeResult); 21] = [
         ("median", 1, |rows| percentile_cont(rows, 0.5)),
         ("percentile_cont", 2, |rows| percentile_cont(rows, second_double(rows))),
         ("percentile_disc", 2, |rows| percentile_disc(rows, second_double(rows))),
@@ -38,6 +38,9 @@ pub(super) fn register_functions(connection: &Connection) -> rusqlite::Result<()
         ("regr_slope", 2, |rows| spreads(rows).map_or(Value::Null, |of| quotient(of.both, of.x))),
         ("regr_r2", 2, determination),
         ("regr_intercept", 2, intercept),
+        ("regr_sxx", 2, |rows| deviations(rows, |of| of.x)),
+        ("regr_syy", 2, |rows| deviations(rows, |of| of.y)),
+        ("regr_sxy", 2, |rows| deviations(rows, |of| of.both)),
     ];
     for (name, arguments, compute) in aggregates {
         connection.create_aggregate_function(name, arguments, flags, CollectedRows(compute))?;
@@ -176,6 +179,10 @@ fn covariance(rows: &[Vec<Value>], fewer: i128) -> Value {
         Some(of) if of.count > fewer => quotient(of.both, of.count * (of.count - fewer) * 1024 * 1024),
         _ => Value::Null,
     }
+}
+
+fn deviations(rows: &[Vec<Value>], sum: fn(&PairSpreads) -> i128) -> Value {
+    pair_spreads(rows).map_or(Value::Null, |of| quotient(sum(&of), of.count * 1024 * 1024))
 }
 
 fn determination(rows: &[Vec<Value>]) -> Value {

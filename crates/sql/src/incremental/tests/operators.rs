@@ -29,7 +29,7 @@ fn check_operator(kinds: usize, make: impl Fn(&mut RandomDraws) -> QueryPlan) {
         let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, QueryPlan::Scan { .. }));
         let mut run = QuestionRun::start(program.clone(), false).expect("an empty state");
         let mut filled = QuestionRun::start_filled(program, false).expect("an empty state");
-        let (first_given, budget) = (draws.below(12), 1 + draws.below(9));
+        let (first_emitted, budget) = (draws.below(12), 1 + draws.below(9));
         let mut tables = KeyedTables::new(&POSTS);
         assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} at the start: {plan:#?}");
         for epoch in 0..20 {
@@ -37,7 +37,7 @@ fn check_operator(kinds: usize, make: impl Fn(&mut RandomDraws) -> QueryPlan) {
             let keys = random_epoch(&mut draws, &mut tables, &POSTS, RowsPerKey::Keep);
             run.apply(&before, &tables, &keys).expect("only rows that are there go");
             assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} in epoch {epoch}: {plan:#?}");
-            filled.budget = (epoch >= first_given).then_some(if epoch < 18 { budget } else { usize::MAX });
+            filled.budget = (epoch >= first_emitted).then_some(if epoch < 18 { budget } else { usize::MAX });
             filled.apply(&before, &tables, &keys).expect("only rows that are there go");
             if filled.is_filled() {
                 assert_eq!(filled.answer, run.answer, "seed {seed} in epoch {epoch}, filled: {plan:#?}");

@@ -12,7 +12,7 @@ use crate::plan::{
 
 const SCALAR_TYPES: [SqlType; 5] = [SqlType::Bool, SqlType::Long, SqlType::Double, SqlType::Text, SqlType::Time];
 
-pub(super) const AGGREGATES: [AggregateFunction; 26] = [
+pub(super) const AGGREGATES: [AggregateFunction; 29] = [
     AggregateFunction::CountRows,
     AggregateFunction::Count,
     AggregateFunction::Sum,
@@ -39,6 +39,9 @@ pub(super) const AGGREGATES: [AggregateFunction; 26] = [
     AggregateFunction::OfPairs(PairFunction::Slope),
     AggregateFunction::OfPairs(PairFunction::Intercept),
     AggregateFunction::OfPairs(PairFunction::Determination),
+    AggregateFunction::OfPairs(PairFunction::SpreadOfX),
+    AggregateFunction::OfPairs(PairFunction::SpreadOfY),
+    AggregateFunction::OfPairs(PairFunction::SpreadOfBoth),
 ];
 
 /// A plan of up to `depth` operators above each other.

@@ -62,7 +62,7 @@ fn answers_after_each_epoch_are_those_of_the_naive_evaluator() {
 }
 
 #[test]
-fn filled_answers_are_those_of_the_naive_evaluator_once_all_rows_are_given() {
+fn filled_answers_are_those_of_the_naive_evaluator_once_all_rows_are_emitted() {
     let mut steps = 0;
     for seed in 0..case_count() {
         let mut draws = RandomDraws::new(seed);
@@ -70,14 +70,14 @@ fn filled_answers_are_those_of_the_naive_evaluator_once_all_rows_are_given() {
         let plan = random_plan(&mut draws, &POSTS, depth);
         let program = split_plan(&plan, &POSTS);
         let mut run = QuestionRun::start_filled(program, draws.once_in(2)).expect("an empty state");
-        let (first_given, budget) = (draws.below(EPOCHS), 1 + draws.below(6));
+        let (first_emitted, budget) = (draws.below(EPOCHS), 1 + draws.below(6));
         let mut tables = KeyedTables::new(&POSTS);
         for epoch in 0..3 * EPOCHS {
             let before = tables.clone();
             let keys = random_epoch(&mut draws, &mut tables, &POSTS, RowsPerKey::Keep);
-            run.budget = (epoch >= first_given).then_some(if epoch < 2 * EPOCHS { budget } else { usize::MAX });
+            run.budget = (epoch >= first_emitted).then_some(if epoch < 2 * EPOCHS { budget } else { usize::MAX });
             run.apply(&before, &tables, &keys).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{plan:#?}"));
-            steps += usize::from(epoch > first_given && !run.is_filled());
+            steps += usize::from(epoch > first_emitted && !run.is_filled());
             if run.is_filled() {
                 assert_eq!(run.answer, naive_answer(&plan, &tables), "seed {seed} in epoch {epoch}: {plan:#?}");
             }
@@ -87,7 +87,7 @@ fn filled_answers_are_those_of_the_naive_evaluator_once_all_rows_are_given() {
     assert!(steps as u64 > case_count() / 10, "only {steps} epochs left rows to later ones");
 }
 
-/// Rows come over many epochs, then the answer is given on over some.
+/// Rows come over many epochs, then the answer is emitted over some.
 #[test]
 fn filled_question_gives_each_row_on_once_and_as_many_in_an_epoch_as_it_may() {
     let ranked =

@@ -24,7 +24,7 @@ pub(super) struct QuestionRun {
     pub(super) answer: BTreeMap<Row, i64>,
     /// The number of changes in the last epoch.
     pub(super) changes: usize,
-    /// The most rows that are given on in an epoch. `None` while the question is filled.
+    /// The most rows that are emitted in an epoch. `None` while the question is filled.
     pub(super) budget: Option<usize>,
 }
 
@@ -35,7 +35,7 @@ impl QuestionRun {
         Ok(run)
     }
 
-    /// A question that is filled: nothing is given on before a budget is set.
+    /// A question that is filled: nothing is emitted before a budget is set.
     pub(super) fn start_filled(program: MaintainedPlan, combine: bool) -> Result<QuestionRun, StateError> {
         let mut run = QuestionRun::new(program, combine);
         run.groups.iter_mut().flatten().for_each(GroupTable::hold_rows);
@@ -65,7 +65,7 @@ impl QuestionRun {
         Ok(())
     }
 
-    /// Whether all rows were given on.
+    /// Whether all rows were emitted.
     pub(super) fn is_filled(&self) -> bool {
         !self.upper.holds_rows() && !self.groups.iter().flatten().any(GroupTable::holds_rows)
     }
@@ -77,12 +77,12 @@ impl QuestionRun {
         for leaf in 0..self.program.leaves.len() {
             self.update_leaf(leaf, before, after, keys, &mut leaf_updates)?;
             if let (Some(table), Some(budget)) = (&mut self.groups[leaf], &mut budget) {
-                table.give_rows(budget, &self.faults, &mut |row, diff| leaf_updates.push((leaf, row, diff)));
+                table.emit_rows(budget, &self.faults, &mut |row, diff| leaf_updates.push((leaf, row, diff)));
             }
         }
         let has_all = !self.groups.iter().flatten().any(GroupTable::holds_rows);
         let changes = match &mut budget {
-            Some(budget) if has_all => self.upper.give_rows(leaf_updates, budget, &self.faults)?,
+            Some(budget) if has_all => self.upper.emit_rows(leaf_updates, budget, &self.faults)?,
             _ => self.upper.apply(leaf_updates, &self.faults)?,
         };
         self.add_to_answer(changes);
