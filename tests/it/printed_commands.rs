@@ -21,7 +21,6 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("pinflow run recordings --follow", "follows a folder of the reader; tests of the module first_steps run it"),
     ("source <(pinflow completions", "changes the shell; tests of the module first_steps run it"),
     ("cargo install", "builds the program again"),
-    ("pinflow check examples/kafka.toml", "needs Kafka; tests of the module kafka run it"),
     ("pinflow topics ", "needs Kafka; tests of the module kafka run them"),
     ("pinflow streams ", "needs Kinesis; tests of the module kinesis run them"),
     ("pinflow emit --to kafka://", "needs Kafka; tests of the module kafka run it"),
