@@ -70,7 +70,7 @@ async fn find_rejection(args: &ShowArgs) -> Result<(StoredRejection, Option<Repl
 
 /// Prints a rejection. `out` escapes what a terminal would interpret.
 fn write_rejection(rejection: &StoredRejection, replay: Option<ReplayPlace>, out: &mut dyn Write) -> io::Result<()> {
-    let replayed = replay.map_or_else(|| "no".to_owned(), |replay| replay.describe());
+    let replayed = replay.map_or_else(|| "no".to_owned(), ReplayPlace::describe);
     let arrived = rejection.arrived_at.map_or_else(|| "not known".to_owned(), time_text);
     let fields = [
         ("source", rejection.source.clone()),

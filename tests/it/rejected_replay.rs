@@ -240,26 +240,47 @@ fn replay_that_is_killed_at_any_step_neither_loses_nor_repeats_a_row() {
     let (_place, config) = copy();
     let started = Instant::now();
     assert_eq!(replay(&config, &[]), FIRST);
-    let whole = started.elapsed();
+    let mut whole = started.elapsed();
     let steps = ["before_fence", "after_fence", "before_file", "after_file", "before_commit", "after_commit"];
     let points = ["rejected", "pin"].into_iter().flat_map(|table| steps.map(|step| format!("delta::{table}::{step}")));
-    let (mut killed_at_random, mut killed_at_a_point) = (0, 0);
+    let mut killed_at_a_point = 0;
     for (round, point) in (0_u32..).zip(points) {
         let (place, config) = copy();
-        // Before, while and after the pass is stored, and in the middle of it.
-        killed_at_random += u32::from(replay_until_killed(&config, None, whole * (round + 1) / 24));
         // Some windows are committed first. The tables are fenced once.
         let passed = if point.contains("fence") { 0 } else { round % 2 };
         let at_point = format!("{point}={passed}*off->1*return(abort)");
         killed_at_a_point += u32::from(replay_until_killed(&config, Some(&at_point), whole));
-        killed_at_random += u32::from(replay_until_killed(&config, None, whole * (12 - round) / 30));
-        let last = replay(&config, &[]);
-        assert_eq!(last.accepted + last.chosen_before, TOO_LONG, "{point}: {last:?}");
-        assert_all_replayed_once(place.path());
-        assert_eq!(replay(&config, &["--dry-run"]), AFTERWARDS);
+        assert_replay_completes(place.path(), &config, &point);
     }
-    let killed = (killed_at_random, killed_at_a_point);
-    assert!(killed_at_random >= 14 && killed_at_a_point >= 8, "{killed:?} were killed");
+    assert!(killed_at_a_point >= 8, "{killed_at_a_point} were killed");
+
+    let mut killed_at_random = 0;
+    // Before, while and after the pass is stored, in the middle of it, and again while it continues.
+    for round in 0..48 {
+        let (place, config) = copy();
+        for life in [whole * (round % 24 + 1) / 24, whole * (24 - round % 24) / 60] {
+            let started = Instant::now();
+            let was_killed = replay_until_killed(&config, None, life);
+            killed_at_random += u32::from(was_killed);
+            if !was_killed && life > whole / 2 {
+                // The machine has less to do than before.
+                whole = whole.min(started.elapsed());
+            }
+        }
+        assert_replay_completes(place.path(), &config, &format!("round {round}"));
+        if killed_at_random >= 20 {
+            return;
+        }
+    }
+    panic!("only {killed_at_random} were killed");
+}
+
+/// Replays what a kill left, and checks that everything was replayed once.
+fn assert_replay_completes(place: &Path, config: &Path, case: &str) {
+    let last = replay(config, &[]);
+    assert_eq!(last.accepted + last.chosen_before, TOO_LONG, "{case}: {last:?}");
+    assert_all_replayed_once(place);
+    assert_eq!(replay(config, &["--dry-run"]), AFTERWARDS, "{case}");
 }
 
 /// Whether a replay was killed, at a failpoint or after this time.
