@@ -195,7 +195,8 @@ fn list_count_and_show_say_what_was_replayed() {
     let listed = rejected(&["list", "--reason", "too_large", "--limit", "1000", "--format", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let place_of = |line: u64| {
-        let found = listed.as_array().unwrap().iter().find(|of| of["_position"] == line.to_string()).unwrap();
+        let position = line.to_string();
+        let found = listed.as_array().unwrap().iter().find(|of| of["_position"] == position.as_str()).unwrap();
         json!([found["replay_source"], found["replay_position"]])
     };
     // The lines of the file count from 1, and the messages of a pass are in the order in which they arrived.
@@ -309,9 +310,9 @@ fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to)
+            copy_folder(&entry.path(), &to);
         } else {
-            drop(fs::copy(entry.path(), to))
+            fs::copy(entry.path(), to).unwrap();
         }
     }
 }

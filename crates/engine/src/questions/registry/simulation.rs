@@ -302,7 +302,7 @@ impl RegistrySimulation {
         let before = self.registry.live.clone();
         let shown = self.registry.show_epoch(epoch, changes);
         self.shown = epoch;
-        self.check_frame(&before, epoch, shown);
+        self.check_frame(&before, epoch, &shown);
         self.check_notices(&before, epoch);
     }
 
@@ -344,7 +344,7 @@ impl RegistrySimulation {
     }
 
     /// Applies a frame as serving does, and compares with what the graph holds.
-    fn check_frame(&mut self, before: &QuestionSet, epoch: Epoch, shown: ShownChanges) {
+    fn check_frame(&mut self, before: &QuestionSet, epoch: Epoch, shown: &ShownChanges) {
         let live = self.registry.live.clone();
         for (id, question) in before.iter().filter(|(id, _)| live.get(*id).is_none()) {
             let successor = live.find(&question.name).map(|(id, _)| id);
