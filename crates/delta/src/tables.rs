@@ -7,7 +7,7 @@ use std::time::Duration;
 use deltalake::logstore::object_store::ObjectStore;
 use futures::future::try_join_all;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::claim::{self, ClaimPolicy, SeenLedger};
 use super::compact::{self, CompactionPolicy};
@@ -28,8 +28,10 @@ use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::questions::ReadColumns;
 use pinflow_storage::{Location, RetryLoop, StallStatus};
 
-/// The longest that the end of a run waits for a vacuum.
+/// The longest that the end of a run waits for the vacuums of all tables.
 const VACUUM_SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+/// The longest that the end of a run waits for vacuums and checkpoints.
+const CHECKPOINT_SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
 
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
@@ -245,15 +247,20 @@ impl DeltaTables {
             // An uncommitted compaction leaves no trace but a file that a vacuum removes.
             compaction.abort();
         }
+        // The last window counts as durable only after this. Maintenance has a low priority: where the machine has much to do,
+        // waiting for all of it would take longer than a run has for its end.
+        let begun = Instant::now();
         for mut vacuum in self.states.iter_mut().filter_map(|state| state.vacuum.take()) {
             // Runs of a minute vacuum, too. What one does not finish, the next one does.
-            if timeout(VACUUM_SHUTDOWN_GRACE, &mut vacuum).await.is_err() {
+            if timeout_at(begun + VACUUM_SHUTDOWN_GRACE, &mut vacuum).await.is_err() {
                 vacuum.abort();
             }
         }
-        for checkpoint in self.states.iter_mut().filter_map(|state| state.checkpoint.take()) {
-            // It logs its own failure.
-            let _ = checkpoint.await;
+        for mut checkpoint in self.states.iter_mut().filter_map(|state| state.checkpoint.take()) {
+            // It logs its own failure. A run that is killed leaves an unfinished one behind as well.
+            if timeout_at(begun + CHECKPOINT_SHUTDOWN_GRACE, &mut checkpoint).await.is_err() {
+                checkpoint.abort();
+            }
         }
         Ok(())
     }
