@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 use deltalake::DeltaTable;
 use deltalake::ObjectStoreError;
 use deltalake::arrow::array::RecordBatch;
-use deltalake::kernel::transaction::CommitData;
+use deltalake::kernel::transaction::{CommitData, CommitProperties};
 use deltalake::kernel::{Action, Add};
 use deltalake::logstore::object_store::path::Path as ObjectPath;
 use deltalake::logstore::object_store::{ObjectStoreExt, PutMode};
@@ -50,6 +50,10 @@ const MAX_COMMIT_DELAY: SignedDuration = SignedDuration::from_mins(5);
 /// The retention of unreferenced files when there are too many, from their removal or, if they were never committed,
 /// from their put. It is longer than [`MAX_COMMIT_DELAY`].
 const CROWDED_RETENTION: TimeDelta = TimeDelta::minutes(10);
+
+/// How often a vacuum tries to put its commits. The library's 15 tries are not enough next to a run that commits dozens of
+/// times a second.
+const VACUUM_COMMIT_TRIES: usize = 1_000;
 
 /// How long a vacuum keeps files to which the newest version of a table does not refer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +172,9 @@ pub(crate) async fn remove_unreferenced(log: &TableLog, keep: VacuumRetention) -
     let is_crowded = keep.files_max.is_some_and(|max| there.saturating_sub(active) > max.get() as usize);
     let retention = if is_crowded { CROWDED_RETENTION } else { TimeDelta::hours(keep.hours.into()) };
     let vacuum = handle.vacuum().with_mode(VacuumMode::Full).with_retention_period(retention);
-    let (_, vacuumed) = vacuum.with_enforce_retention_duration(false).await.map_err(library_error("vacuum", log))?;
+    let commits = CommitProperties::default().with_max_retries(VACUUM_COMMIT_TRIES);
+    let vacuum = vacuum.with_enforce_retention_duration(false).with_commit_properties(commits);
+    let (_, vacuumed) = vacuum.await.map_err(library_error("vacuum", log))?;
     let mut removed = vacuumed.files_deleted;
     removed.extend(remove_staged_files(log, keep.hours)?);
     Ok(removed)

@@ -7,7 +7,6 @@ use std::time::Duration;
 use deltalake::logstore::object_store::ObjectStore;
 use futures::future::try_join_all;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, timeout_at};
 
 use super::claim::{self, ClaimPolicy, SeenLedger};
 use super::compact::{self, CompactionPolicy};
@@ -16,7 +15,7 @@ use super::error::DeltaError;
 use super::file::{Compression, DataFile};
 use super::input::FileAt;
 use super::law::{self, LedgerLaw};
-use super::maintenance;
+use super::maintenance::{self, MaintenanceGrace};
 use super::open;
 use super::resume_state::{ledger_law, resume_state};
 use super::rows::{self, ReadPurpose, StoredRows};
@@ -28,10 +27,9 @@ use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::questions::ReadColumns;
 use pinflow_storage::{Location, RetryLoop, StallStatus};
 
-/// The longest that the end of a run waits for the vacuums of all tables.
-const VACUUM_SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
-/// The longest that the end of a run waits for vacuums and checkpoints.
-const CHECKPOINT_SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
+/// A run that is stopped has 18 seconds to commit its last window and to end maintenance.
+const MAINTENANCE_GRACE: MaintenanceGrace =
+    MaintenanceGrace { vacuums: Duration::from_secs(3), all: Duration::from_secs(8) };
 
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
@@ -236,7 +234,7 @@ impl DeltaTables {
         self.commit_files(&files, &reached, epoch, false).await
     }
 
-    /// Commits deferred positions, and waits for maintenance. Call it at the end of a run.
+    /// Commits deferred positions, and ends maintenance. Call it at the end of a run.
     ///
     /// # Errors
     /// As [`DeltaTables::commit`].
@@ -247,21 +245,10 @@ impl DeltaTables {
             // An uncommitted compaction leaves no trace but a file that a vacuum removes.
             compaction.abort();
         }
-        // The last window counts as durable only after this. Maintenance has a low priority: where the machine has much to do,
-        // waiting for all of it would take longer than a run has for its end.
-        let begun = Instant::now();
-        for mut vacuum in self.states.iter_mut().filter_map(|state| state.vacuum.take()) {
-            // Runs of a minute vacuum, too. What one does not finish, the next one does.
-            if timeout_at(begun + VACUUM_SHUTDOWN_GRACE, &mut vacuum).await.is_err() {
-                vacuum.abort();
-            }
-        }
-        for mut checkpoint in self.states.iter_mut().filter_map(|state| state.checkpoint.take()) {
-            // It logs its own failure. A run that is killed leaves an unfinished one behind as well.
-            if timeout_at(begun + CHECKPOINT_SHUTDOWN_GRACE, &mut checkpoint).await.is_err() {
-                checkpoint.abort();
-            }
-        }
+        // The last window counts as durable only after this.
+        let vacuums = self.states.iter_mut().filter_map(|state| state.vacuum.take()).collect();
+        let checkpoints = self.states.iter_mut().filter_map(|state| state.checkpoint.take()).collect();
+        maintenance::end_tasks(vacuums, checkpoints, MAINTENANCE_GRACE).await;
         Ok(())
     }
 
