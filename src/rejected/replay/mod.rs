@@ -127,7 +127,11 @@ async fn select_pass(
 
 fn write_counts(counts: ReplayCounts, unfinished: u64, dry_run: bool, out: &mut dyn Write) -> std::io::Result<()> {
     let ReplayCounts { accepted, rejected, replayed, incomplete, out_of_context } = counts;
-    let what = if dry_run { "accepted now; not replayed, because of --dry-run" } else { "accepted now; replayed" };
+    let what = if dry_run {
+        "accepted now; not replayed, because of --dry-run"
+    } else {
+        "accepted now; chosen for this replay"
+    };
     for (count, what) in [
         (accepted, what),
         (rejected, "would be rejected again"),
