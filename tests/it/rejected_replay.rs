@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use pinflow_testkit::objects::site::{ObjectsSite, with_credentials};
 use pinflow_testkit::objects::{skipped, store};
 use pinflow_testkit::serving::ServingRun;
-use pinflow_testkit::{RunningProcess, create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
+use pinflow_testkit::{RunningProcess, copy_folder, create_temp_dir, last_snapshot, pinflow, succeed, wait_until};
 
 /// Every third pin is longer than the limit of the first run.
 const PINS: u64 = 900;
@@ -302,19 +302,6 @@ fn replay_until_killed(config: &Path, failpoints: Option<&str>, life: Duration) 
     let status = running.wait();
     assert!(status.success() || status.code().is_none(), "{failpoints:?} ended with {status}");
     !status.success()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 #[test]

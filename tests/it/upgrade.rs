@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::ledger::{self, TABLES};
 use pinflow_testkit::serving::ServingRun;
-use pinflow_testkit::{ProcessOutput, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
+use pinflow_testkit::{ProcessOutput, copy_folder, create_temp_dir, emit, last_snapshot, pinflow, succeed, wait_until};
 
 /// Names the folder that is written. Without it, the folders that exist are tested.
 const WRITE_VARIABLE: &str = "PINFLOW_WRITE_UPGRADE_FIXTURE";
@@ -149,19 +149,6 @@ fn lost_fields(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<String>
         }
     };
     before.iter().filter(is_lost).cloned().collect()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// The size of all files in a folder, and all their bytes searched for a text.

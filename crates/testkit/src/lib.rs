@@ -41,7 +41,7 @@ pub mod snapshot;
 pub mod wait;
 
 pub use machine::{SmallDisk, find_checker, find_faketime, skip_without_tmpfs};
-pub use paths::{create_temp_dir, find_real_posts, program, workspace_root};
+pub use paths::{copy_folder, create_temp_dir, find_real_posts, program, workspace_root};
 pub use process::{EndedRun, RunningProcess, emit, pinflow, run, run_with, succeed};
 pub use snapshot::{ProcessOutput, last_snapshot};
 pub use wait::wait_until;

@@ -59,6 +59,15 @@ impl SmallDisk {
         );
         SmallDisk(at.to_owned())
     }
+
+    /// Fills the disk with a file, whose path it returns.
+    pub fn fill(&self) -> PathBuf {
+        let filler = self.0.join("filler");
+        let mut file = std::fs::File::create(&filler).expect("a file on the disk");
+        let copied = std::io::copy(&mut std::io::repeat(0), &mut file);
+        assert!(copied.is_err(), "the disk has no end");
+        filler
+    }
 }
 
 impl Drop for SmallDisk {

@@ -31,6 +31,20 @@ pub fn create_temp_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(scratch_folder()).expect("a scratch folder")
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a new folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
+    }
+}
+
 /// The folder `tmp` of Cargo's target folder. It is on disk, whereas `/tmp` may be in memory.
 pub fn scratch_folder() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();

@@ -8,7 +8,7 @@ use super::AnswerRow;
 /// Distinct rows in the order of the caller, each with how often it is there.
 ///
 /// A clone shares all rows, and costs nothing. A change copies the chunk of its row if a clone still has it, and the list
-/// of chunks once. So whoever reads an answer of a million rows does not make its next change expensive.
+/// of chunks once. So reading an answer of a million rows does not make its next change expensive.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SortedRows {
     chunks: Arc<Vec<Arc<RowChunk>>>,

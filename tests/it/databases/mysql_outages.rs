@@ -1,7 +1,5 @@
 //! A MariaDB that is full, read-only, or was written by a later version.
 
-use std::fs::File;
-
 use pinflow_testkit::mysql::MysqlServer;
 use pinflow_testkit::{SmallDisk, create_temp_dir, skip_without_tmpfs, wait_until};
 use serde_json::Value;
@@ -25,9 +23,7 @@ fn mysql_on_a_full_disk_is_reported_and_caught_up_once_there_is_space() {
     site.grow_to(0.1);
     let serving = serve_mysql(&site);
     wait_until_mysql_shows(&serving, &database);
-    let filler = disk.0.join("filler");
-    let full = std::io::copy(&mut std::io::repeat(0), &mut File::create(&filler).unwrap());
-    assert!(full.is_err());
+    let filler = disk.fill();
     let read = || serving.http.json("/status")["all_time"]["read"].as_u64().unwrap();
     let before = read();
     site.grow_to(0.8);

@@ -1,6 +1,5 @@
 //! A database that is down, full, read-only or does not answer, and a second writer.
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -109,9 +108,7 @@ fn database_on_a_full_disk_is_reported_and_caught_up_once_there_is_space() {
     site.grow_to(0.1);
     let serving = site.serve();
     wait_until_written(&serving, &database, &built_in_names());
-    let filler = disk.0.join("filler");
-    let full = std::io::copy(&mut std::io::repeat(0), &mut File::create(&filler).unwrap());
-    assert!(full.is_err());
+    let filler = disk.fill();
     let read = || serving.http.json("/status")["all_time"]["read"].as_u64().unwrap();
     let before = read();
     site.grow_to(0.8);

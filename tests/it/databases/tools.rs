@@ -37,6 +37,15 @@ fn create_reader(database: &PostgresDatabase<'_>) -> String {
     database.url().replace("pinflow@", &format!("readers:{POSTGRES_PASSWORD_IN_URL}@"))
 }
 
+/// Writes answers to a database. Returns the URL of a role that may read them, and what was written.
+fn write_answers() -> (String, ProcessOutput) {
+    let database = PostgresServer::shared().database();
+    let reader = create_reader(&database);
+    let site = DatabaseSite::new(&database, QUESTION);
+    site.grow_to(0.5);
+    (reader, site.run_to_end())
+}
+
 fn assert_sees_rows(seen: &Value, snapshot: &ProcessOutput) {
     let rows = &snapshot.answers["by_country"];
     let posts: u64 = rows.iter().map(|row| row["posts"].as_u64().unwrap()).sum();
@@ -54,11 +63,7 @@ fn assert_sees_rows(seen: &Value, snapshot: &ProcessOutput) {
 #[test]
 fn tools_of_postgres_see_types_keys_comments_and_rows() {
     let Some(python) = python().filter(|_| !skips_postgres()) else { return };
-    let database = PostgresServer::shared().database();
-    let reader = create_reader(&database);
-    let site = DatabaseSite::new(&database, QUESTION);
-    site.grow_to(0.5);
-    let snapshot = site.run_to_end();
+    let (reader, snapshot) = write_answers();
     let seen = run_script(
         &python,
         "databases.py",
@@ -91,11 +96,7 @@ fn tools_of_postgres_see_types_keys_comments_and_rows() {
 #[test]
 fn jdbc_driver_of_postgres_sees_types_keys_comments_and_rows() {
     let Some(python) = python().filter(|_| !skips_postgres()) else { return };
-    let database = PostgresServer::shared().database();
-    let reader = create_reader(&database);
-    let site = DatabaseSite::new(&database, QUESTION);
-    site.grow_to(0.5);
-    let snapshot = site.run_to_end();
+    let (reader, snapshot) = write_answers();
     let (_, place) = reader.rsplit_once('@').unwrap();
     let url = format!("jdbc:postgresql://{place}");
     let seen = run_script(&python, "jdbc.py", &[&url, "readers", POSTGRES_PASSWORD, "pinflow", "by_country"]);
