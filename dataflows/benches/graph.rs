@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pinflow_dataflows::graph::{GraphOptions, WorkerGraph, configure};
+use pinflow_dataflows::graph::{GraphOptions, WorkerGraph, WorkerPlacement, configure};
 use pinflow_dataflows::questions::QuestionSet;
 use pinflow_dataflows::symbol::Symbol;
 use posts::{BenchTexts, send_posts, splitmix};
@@ -60,13 +60,14 @@ fn run_workers(workers: usize, inds: u64, per_epoch: u64) {
         let count = Arc::clone(&changed);
         let mut graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             move |_, changes| {
                 count.fetch_add(changes.len() as u64, Ordering::Relaxed);
             },
-            |_, _| {},
+            |_, _, _| {},
         );
         let source = Symbol::new("recording/bench");
         let (clock, cpu) = (Instant::now(), processor_time());

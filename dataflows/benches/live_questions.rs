@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use pinflow_dataflows::graph::{GraphOptions, WorkerGraph};
+use pinflow_dataflows::graph::{GraphOptions, WorkerGraph, WorkerPlacement};
 use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionSet};
 use pinflow_dataflows::symbol::Symbol;
 use posts::{BenchTexts, send_posts, splitmix};
@@ -136,11 +136,12 @@ impl LiveRun {
         let complete = Rc::clone(&is_complete);
         let mut graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
-            move |_, progress| complete.set(progress.is_complete()),
+            move |_, _, progress| complete.set(progress.is_complete()),
         );
         graph.set_clock(elapsed_nanos);
         let mut run =

@@ -1,26 +1,23 @@
-//! Hashing of values that senders choose, with a secret seed drawn once per process.
+//! Hashing of values that senders choose, with a secret seed drawn once per process or shared by a cluster.
 //!
 //! With a fixed seed a sender can compute thousands of keys that fall into one bucket of a table, and each lookup walks
 //! all of them: 200,000 such keys took 77 s instead of 0.5 s. So the seed is secret: it comes from the operating
-//! system, through the keys of the standard library's maps.
+//! system, through the keys of the standard library's maps, or from whoever starts a cluster.
 //!
-//! All workers of a process share the seed, so that they agree to which worker a key is exchanged. Nothing that is
-//! stored or sent to another process may depend on a hash.
+//! All workers share the seed, so that they agree to which worker a key is exchanged. If they are in several processes,
+//! each process is given the same one with [`share_process_seed`]. It is also the seed of
+//! [`row_hash`](pinflow_sql::hash::row_hash), by which groups of the general path are exchanged. Nothing that is stored
+//! may depend on a hash.
 //!
-//! The hash function is that of `foldhash`: one multiplication per number, folded to 64 bits. [`SharedSeed`] makes the
+//! The hash function is that of `foldhash`: one multiplication per number, folded to 64 bits. Its `SharedSeed` makes the
 //! factor secret as well as the summand, because the attack needs the factor.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::hash::BuildHasher;
 
-use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
+use pinflow_sql::hash::process_seed;
 
-/// The seed of this process.
-static PROCESS_SEED: LazyLock<KeyedSeed> = LazyLock::new(|| {
-    let secret = RandomState::new();
-    KeyedSeed::new(secret.hash_one(0), secret.hash_one(1))
-});
+pub use pinflow_sql::hash::{SeedInUse, share_process_seed};
 
 /// Builds hashers with the seed of this process. Zero-sized, so that small tables stay small.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,21 +28,7 @@ impl BuildHasher for KeyedState {
 
     #[inline]
     fn build_hasher(&self) -> FoldHasher<'static> {
-        let KeyedSeed { own, shared } = &*PROCESS_SEED;
-        FoldHasher::with_seed(*own, shared)
-    }
-}
-
-/// A seed. Equal seeds give equal hashes.
-#[derive(Debug, Clone)]
-struct KeyedSeed {
-    own: u64,
-    shared: SharedSeed,
-}
-
-impl KeyedSeed {
-    fn new(summand: u64, factors: u64) -> KeyedSeed {
-        KeyedSeed { own: summand, shared: SharedSeed::from_u64(factors) }
+        process_seed().hasher()
     }
 }
 
@@ -56,6 +39,8 @@ mod tests {
 
     use foldhash::fast::FixedState;
     use hashbrown::HashTable;
+    use pinflow_sql::datum::Datum;
+    use pinflow_sql::hash::{KeyedSeed, RowHashState};
 
     use super::*;
 
@@ -117,7 +102,7 @@ mod tests {
     }
 
     fn hash_with(seed: &KeyedSeed, key: u64) -> u64 {
-        let mut hasher = FoldHasher::with_seed(seed.own, &seed.shared);
+        let mut hasher = seed.hasher();
         hasher.write_u64(key);
         hasher.finish()
     }
@@ -155,5 +140,11 @@ mod tests {
         let there = KeyedState.hash_one(String::from("text"));
         assert_eq!(here, there);
         assert_ne!(hash_with(&KeyedSeed::new(1, 1), 7), hash_with(&KeyedSeed::new(1, 2), 7));
+    }
+    #[test]
+    fn rows_and_keys_are_hashed_with_one_seed() {
+        assert_eq!(KeyedState.hash_one("text"), RowHashState.hash_one("text"));
+        let row = [Datum::text("text"), Datum::Long(7)];
+        assert_eq!(pinflow_sql::hash::row_hash(&row), KeyedState.hash_one(&row[..]));
     }
 }

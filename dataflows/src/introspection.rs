@@ -212,7 +212,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::graph::{DuplicatePolicy, GraphOptions, QuestionSet, WorkerGraph};
+    use crate::graph::{DuplicatePolicy, GraphOptions, QuestionSet, WorkerGraph, WorkerPlacement};
     use crate::record::{Lineage, User};
     use crate::symbol::Symbol;
 
@@ -227,11 +227,12 @@ mod tests {
             let options = GraphOptions { duplicates, ..GraphOptions::default() };
             let mut graph = WorkerGraph::install(
                 worker,
+                WorkerPlacement::OneProcess,
                 0,
                 options,
                 &QuestionSet::built_in(GraphOptions::default()),
                 |_, _| {},
-                |_, _| {},
+                |_, _, _| {},
             );
             let source = Symbol::new("test");
             let first = worker.index() as u64 * users;

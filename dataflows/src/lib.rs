@@ -8,6 +8,7 @@
 //! - [`clean`]: raw rows to cleaned rows and field faults;
 //! - [`ingest`]: the bytes of a message to cleaned rows or rejections;
 //! - [`symbol`]: interned texts, and freeing those that no row uses;
+//! - `wire`: the form in which records cross from one process to another;
 //! - `input`: cleaned rows are projected and sent to the graph in batches;
 //! - `version`, `keys`, `slab`: which delivery of an `ind` is the latest, and the dense key ids of `ind`s;
 //! - [`joins`]: projected rows, joined on `ind`;
@@ -41,3 +42,4 @@ pub mod rejection;
 mod slab;
 pub mod symbol;
 mod version;
+mod wire;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::KeyedState;
 use crate::record::{Ind, Lineage, Position};
 use crate::symbol::Symbol;
+use crate::wire::{MalformedMessage, MessageReader, MessageWriter, WireRecord, read_values, write_values};
 
 /// The values of the columns that questions read of a row besides its projection. `None` if there are no such columns.
 pub(crate) type ExtraValues = Option<Box<[Datum]>>;
@@ -30,6 +31,48 @@ impl From<Lineage> for Version {
     fn from(lineage: Lineage) -> Version {
         let Lineage { arrived_at, source, position, sub } = lineage;
         Version { arrived_at: arrived_at.unwrap_or(i64::MIN), source, position, sub }
+    }
+}
+
+impl<R: WireRecord> WireRecord for VersionedRow<R> {
+    fn write(&self, to: &mut MessageWriter) {
+        let (ind, Version { arrived_at, source, position, sub }, row, extra) = self;
+        to.write_number(*ind);
+        to.write_version(*arrived_at, *source, *position, *sub);
+        row.write(to);
+        write_extra(extra, to);
+    }
+
+    fn read(from: &mut MessageReader<'_>) -> Result<VersionedRow<R>, MalformedMessage> {
+        let ind = from.read_number()?;
+        let (arrived_at, source, position, sub) = from.read_version()?;
+        let version = Version { arrived_at, source, position, sub };
+        Ok((ind, version, R::read(from)?, read_extra(from)?))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let (.., extra) = self;
+        extra.iter().flatten().map(Datum::allocated_bytes).sum()
+    }
+}
+
+/// Writes extra values: whether there are such columns, and the values.
+pub(crate) fn write_extra(extra: &ExtraValues, to: &mut MessageWriter) {
+    match extra {
+        None => to.write_byte(0),
+        Some(values) => {
+            to.write_byte(1);
+            write_values(values, to);
+        }
+    }
+}
+
+/// Reads what [`write_extra`] wrote.
+pub(crate) fn read_extra(from: &mut MessageReader<'_>) -> Result<ExtraValues, MalformedMessage> {
+    match from.read_byte()? {
+        0 => Ok(None),
+        1 => read_values(from).map(Some),
+        _ => Err(from.malformed("extra values that are neither there nor not")),
     }
 }
 

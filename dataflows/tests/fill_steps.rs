@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pinflow_dataflows::graph::{AnswerChange, FillProgress, GraphOptions, QuestionSet, WorkerGraph};
+use pinflow_dataflows::graph::{AnswerChange, FillProgress, GraphOptions, QuestionSet, WorkerGraph, WorkerPlacement};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin};
 use pinflow_dataflows::record::{Lineage, Pin};
 use pinflow_dataflows::symbol::Symbol;
@@ -42,11 +42,12 @@ impl<'a> FillRun<'a> {
         let (log, progress_log) = (Rc::clone(&changes), Rc::clone(&fills));
         let mut graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &questions,
             move |epoch, changes| drop(log.borrow_mut().insert(epoch, changes)),
-            move |epoch, progress| progress_log.borrow_mut().entry(epoch).or_insert_with(Vec::new).push(progress),
+            move |epoch, _, progress| progress_log.borrow_mut().entry(epoch).or_insert_with(Vec::new).push(progress),
         );
         graph.set_keys_per_epoch(STEP);
         let mut run = FillRun { worker, graph, groups, questions, epoch: 0, changes, fills };

@@ -2,7 +2,7 @@
 
 use peak_alloc::PeakAlloc;
 use pinflow_dataflows::answer::LiveAnswer;
-use pinflow_dataflows::graph::{GraphOptions, QuestionSet, WorkerGraph, measure_question};
+use pinflow_dataflows::graph::{GraphOptions, QuestionSet, WorkerGraph, WorkerPlacement, measure_question};
 use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionPath};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, User};
 use pinflow_dataflows::symbol::Symbol;
@@ -82,7 +82,9 @@ fn owned_bytes(relation: usize, expr: &ScalarExpr) -> usize {
 fn allocate_state(questions: QuestionSet) -> usize {
     timely::execute_directly(move |worker| {
         let before = ALLOCATOR.current_usage();
-        let mut graph = WorkerGraph::install(worker, 0, GraphOptions::default(), &questions, |_, _| {}, |_, _| {});
+        let placement = WorkerPlacement::OneProcess;
+        let mut graph =
+            WorkerGraph::install(worker, placement, 0, GraphOptions::default(), &questions, |_, _| {}, |_, _, _| {});
         let mut epoch = 0;
         for ind in 0..INDS {
             let [pin, geo, user] = rows_of(ind);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pinflow_dataflows::graph::{
-    DuplicatePolicy, FillProgress, GraphOptions, QuestionSet, QuestionUsage, StateSizes, WorkerGraph,
+    DuplicatePolicy, FillProgress, GraphOptions, QuestionSet, QuestionUsage, StateSizes, WorkerGraph, WorkerPlacement,
 };
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin, QuestionPath, ReadColumns};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
@@ -41,11 +41,12 @@ impl<'a> UsageRun<'a> {
         let listener = Rc::clone(&fills);
         let graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             options,
             &questions,
             |_, _| {},
-            move |_, progress| listener.borrow_mut().push(progress),
+            move |_, _, progress| listener.borrow_mut().push(progress),
         );
         UsageRun { worker, graph, options, questions, epoch: 0, fills }
     }

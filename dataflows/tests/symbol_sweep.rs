@@ -13,7 +13,7 @@ use histories::{
     HistoryTexts, any_arrivals, any_options, any_pace, asked_questions, check_answers, check_random_histories,
     run_history,
 };
-use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph};
+use pinflow_dataflows::graph::{DuplicatePolicy, GraphOptions, WorkerGraph, WorkerPlacement};
 use pinflow_dataflows::questions::{Question, QuestionOrigin, QuestionSet};
 use pinflow_dataflows::record::{Geo, Lineage, Pin};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep, held_texts, keep_freed_places};
@@ -147,11 +147,12 @@ fn texts_of_replaced_rows_are_freed_and_their_places_reused() {
     timely::execute_directly(|worker| {
         let mut graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
-            |_, _| {},
+            |_, _, _| {},
         );
         let (texts_before, bytes_before) = held_texts();
         let mut under_way = None;
@@ -198,22 +199,24 @@ fn sweep_does_not_begin_during_another_sweep_or_with_another_graph() {
     timely::execute_directly(|worker| {
         let one = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
-            |_, _| {},
+            |_, _, _| {},
         );
         let sweep = SymbolSweep::begin(1).expect("this is the only graph");
         assert!(SymbolSweep::begin(1).is_none(), "a sweep is under way");
         drop(sweep);
         let _other = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             0,
             GraphOptions::default(),
             &QuestionSet::built_in(GraphOptions::default()),
             |_, _| {},
-            |_, _| {},
+            |_, _, _| {},
         );
         assert!(SymbolSweep::begin(1).is_none(), "the rows of the other graph would not be marked");
         drop(one);

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pinflow_dataflows::clean::StoredTexts;
-use pinflow_dataflows::graph::WorkerGraph;
+use pinflow_dataflows::graph::{WorkerGraph, WorkerPlacement};
 use pinflow_dataflows::ingest::{MessageParser, RowSink, StreamHint};
 use pinflow_dataflows::introspection::WorkerLog;
 use pinflow_dataflows::questions::QuestionId;
@@ -79,18 +79,18 @@ impl<E: RowEncoder> EngineWorker<E> {
             log
         });
         let events = init.events.clone();
-        let (worker_index, progress_events) = (worker.index(), events.clone());
+        let progress_events = events.clone();
         let mut graph = WorkerGraph::install(
             worker,
+            WorkerPlacement::OneProcess,
             FIRST_EPOCH,
             settings.graph_options,
             &settings.questions,
             move |epoch, changes| {
                 let _ = events.send(EngineEvent::AnswersChanged { epoch, changes });
             },
-            move |epoch, progress| {
-                let event = EngineEvent::FillProgressed { worker: worker_index, epoch, progress };
-                let _ = progress_events.send(event);
+            move |epoch, worker, progress| {
+                let _ = progress_events.send(EngineEvent::FillProgressed { worker, epoch, progress });
             },
         );
         graph.set_clock(elapsed_nanos);

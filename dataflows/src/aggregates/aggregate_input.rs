@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::AnswerCell;
 use crate::hash::KeyedState;
 use crate::symbol::Symbol;
+use crate::wire::{MalformedMessage, MessageReader, MessageWriter, WireRecord};
 
 /// The most grouping columns a question may have.
 pub const GROUP_COLUMNS_MAX: usize = 2;
@@ -40,17 +41,34 @@ impl From<i32> for GroupKeyPart {
 impl Hash for GroupKeyPart {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let (tag, value) = match *self {
-            GroupKeyPart::Unused => (0, 0),
-            GroupKeyPart::Null => (1, 0),
-            GroupKeyPart::Text(text) => (2, text.number()),
-            GroupKeyPart::Long(long) => (3, long.cast_unsigned()),
+        let value = match *self {
+            GroupKeyPart::Unused | GroupKeyPart::Null => 0,
+            GroupKeyPart::Text(text) => text.number(),
+            GroupKeyPart::Long(long) => long.cast_unsigned(),
         };
-        state.write_u64(tag << 32 | u64::from(value));
+        state.write_u64(u64::from(self.kind()) << 32 | u64::from(value));
     }
 }
 
 impl GroupKeyPart {
+    /// The number of the kind of value.
+    fn kind(self) -> u8 {
+        match self {
+            GroupKeyPart::Unused => 0,
+            GroupKeyPart::Null => 1,
+            GroupKeyPart::Text(_) => 2,
+            GroupKeyPart::Long(_) => 3,
+        }
+    }
+
+    /// The text as a symbol.
+    pub(super) fn symbol(self) -> Option<Symbol> {
+        match self {
+            GroupKeyPart::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The value as a cell of the answer.
     #[must_use]
     pub fn to_cell(self) -> Option<AnswerCell> {
@@ -97,14 +115,82 @@ impl AggregateInput {
         AggregateInput { value, ..self }
     }
 
-    /// The hash by which groups are exchanged to workers.
+    /// The hash by which groups are exchanged to workers of this process.
     ///
-    /// Symbols are hashed by number, which is safe because all workers run in one process and a symbol keeps its number
-    /// while a group holds it.
+    /// Symbols are hashed by number, which is safe because a symbol keeps its number while a group holds it. In another
+    /// process it has another number.
     pub(super) fn exchange_hash(&self) -> u64 {
         let mut hasher = KeyedState.build_hasher();
         self.answer.hash(&mut hasher);
         self.group.iter().for_each(|part| part.hash(&mut hasher));
         hasher.finish()
+    }
+
+    /// The hash by which groups are exchanged to workers of several processes. Symbols are hashed by text.
+    pub(super) fn shared_exchange_hash(&self) -> u64 {
+        let mut hasher = KeyedState.build_hasher();
+        self.answer.hash(&mut hasher);
+        for part in self.group {
+            match part {
+                GroupKeyPart::Text(text) => (*text.text()).hash(&mut hasher),
+                other => other.hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+
+    /// The symbols of the group and of the label.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.group.into_iter().filter_map(GroupKeyPart::symbol).chain(self.label)
+    }
+}
+
+/// The kinds of the parts of a group, two bits each, and whether there is a label.
+const PART_KIND_BITS: usize = 2;
+const HAS_LABEL: u8 = 1 << (PART_KIND_BITS * GROUP_COLUMNS_MAX);
+
+/// An input with its epoch and the change of its multiplicity, as it is exchanged.
+impl WireRecord for (AggregateInput, u64, i64) {
+    fn write(&self, to: &mut MessageWriter) {
+        let (AggregateInput { group, label, answer, value }, epoch, diff) = self;
+        let kinds = group.iter().enumerate().map(|(at, part)| part.kind() << (PART_KIND_BITS * at));
+        to.write_byte(kinds.sum::<u8>() + if label.is_some() { HAS_LABEL } else { 0 });
+        to.write_number((*answer).into());
+        for part in group {
+            match *part {
+                GroupKeyPart::Unused | GroupKeyPart::Null => {}
+                GroupKeyPart::Text(text) => to.write_symbol(Some(text)),
+                GroupKeyPart::Long(long) => to.write_signed(long.into()),
+            }
+        }
+        if label.is_some() {
+            to.write_symbol(*label);
+        }
+        to.write_signed(*value);
+        to.write_epoch(*epoch);
+        to.write_signed(*diff);
+    }
+
+    fn read(from: &mut MessageReader<'_>) -> Result<Self, MalformedMessage> {
+        let kinds = from.read_byte()?;
+        let answer = from.read_small()?;
+        let mut group = [GroupKeyPart::Unused; GROUP_COLUMNS_MAX];
+        for (at, part) in group.iter_mut().enumerate() {
+            *part = match kinds >> (PART_KIND_BITS * at) & 0b11 {
+                0 => GroupKeyPart::Unused,
+                1 => GroupKeyPart::Null,
+                2 => GroupKeyPart::Text(from.read_symbol()?.ok_or(from.malformed("a group without its text"))?),
+                _ => {
+                    let long = i32::try_from(from.read_signed()?);
+                    GroupKeyPart::Long(long.map_err(|_| from.malformed("a number that is too large"))?)
+                }
+            };
+        }
+        if kinds >= HAS_LABEL << 1 {
+            return Err(from.malformed("a group of no kind"));
+        }
+        let label = if kinds & HAS_LABEL == 0 { None } else { from.read_symbol()? };
+        let value = from.read_signed()?;
+        Ok((AggregateInput { group, label, answer, value }, from.read_epoch()?, from.read_signed()?))
     }
 }

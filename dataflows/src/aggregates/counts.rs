@@ -98,6 +98,11 @@ impl DistinctLabels {
         Ok(())
     }
 
+    /// The labels.
+    pub(super) fn labels(&self) -> impl Iterator<Item = Symbol> {
+        self.labels.iter().map(|(label, _)| label)
+    }
+
     fn distinct_labels(&self) -> i64 {
         i64::try_from(self.labels.len()).expect("fewer labels than 2^63")
     }

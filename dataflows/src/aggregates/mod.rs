@@ -16,14 +16,16 @@ mod median;
 mod one_label;
 mod operator;
 mod query_options;
+mod report_answers;
 mod top_k;
 mod top_k_buffer;
 
 pub use aggregate_input::{AggregateInput, GROUP_COLUMNS_MAX, GroupKey, GroupKeyPart};
 pub(crate) use operator::AGGREGATES_OPERATOR;
 pub use operator::{AggregateSpec, GroupCounts};
-pub(crate) use operator::{ChangesReceiver, maintain_answers};
+pub(crate) use operator::{AnswerContext, maintain_answers};
 pub use query_options::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
+pub(crate) use report_answers::{AnswerReceivers, AnswerReport};
 
 use crate::answer::AnswerCell;
 use crate::symbol::Symbol;
@@ -166,6 +168,19 @@ impl GroupState {
             GroupState::TopByCount(state) => state.apply(updates, options, emit),
             GroupState::TopByMax(state) => state.apply(updates, options, emit),
             GroupState::Median(state) => state.apply(updates, options, emit),
+        }
+    }
+
+    /// Calls `visit` with the label of each entry.
+    fn for_each_label(&self, visit: &mut dyn FnMut(Symbol)) {
+        match self {
+            GroupState::Count(_) | GroupState::Median(_) => {}
+            GroupState::CountDistinct(state) => state.labels().for_each(visit),
+            GroupState::OneLabelByCount(one) | GroupState::OneLabelByMax(one) => {
+                one.as_update().and_then(|update| update.label).into_iter().for_each(visit);
+            }
+            GroupState::TopByCount(state) => state.labels().for_each(visit),
+            GroupState::TopByMax(state) => state.labels().for_each(visit),
         }
     }
 

@@ -7,16 +7,19 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
+use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
+use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::combine::combine_counts;
+use super::report_answers::{AnswerReceivers, AnswerReport, EpochAnswers, report_to_first_worker};
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
 use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
 use crate::epoch::message_epoch;
 use crate::hash::KeyedState;
-use crate::symbol::{Symbol, SymbolHolder};
+use crate::symbol::{MarkRequest, Symbol, SymbolHolder, WorkerMarks};
+use crate::wire::{EdgePact, WorkerPlacement};
 
 /// What the operator needs to know of a question.
 #[derive(Debug, Clone)]
@@ -66,90 +69,121 @@ impl std::ops::AddAssign for GroupCounts {
     }
 }
 
-/// Receives the answer changes of an epoch.
-pub(crate) type ChangesReceiver = Box<dyn FnMut(u64, Vec<AnswerChange>)>;
-
 /// The operator's name, as `GET /graph` shows it.
 pub(crate) const AGGREGATES_OPERATOR: &str = "Measures";
+
+/// What the operator shares with the others of its worker.
+pub(crate) struct AnswerContext {
+    /// The index of this worker.
+    pub(crate) worker: usize,
+    pub(crate) placement: WorkerPlacement,
+    pub(crate) holds_symbols: Rc<SymbolHolder>,
+    pub(crate) disposal: StateDisposal,
+    /// A sweep for which the symbols of all groups must be marked.
+    pub(crate) sweeps: MarkRequest,
+}
 
 /// Keeps the answers of all questions up to date. `asked` lists the questions by the index that their
 /// inputs have. `others` are changes of answers that other operators keep up to date on this worker, and questions that
 /// are dropped.
 ///
-/// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `changes` is
-/// called with the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs
-/// without changes.
+/// Inputs are buffered, under a retained capability, until their epoch is complete on all workers. Then `receivers` gets
+/// the answer changes of the groups on this worker: once per epoch, in epoch order, and not for epochs without changes.
+/// With several processes, the `receivers` of the first worker get the changes of all workers instead.
 ///
-/// The output stream carries no data. Once its frontier has passed an epoch, `changes` has been called for that epoch
-/// on all workers.
+/// Once `probe` has passed an epoch, all `receivers` have what they get of that epoch.
 ///
-/// The operator holds only symbols of rows that count: a sweep that marks those rows has marked all symbols held here.
+/// In one process the operator holds only symbols of rows that count: a sweep that marks those rows has marked all
+/// symbols held here. With several processes the rows can be in another one, so the operator marks what it holds.
 ///
 /// # Panics
 /// If more inputs are retracted than were inserted: no answer is better than a wrong one.
 pub(crate) fn maintain_answers<'s>(
-    inputs: StreamVec<'s, u64, (AggregateInput, u64, i64)>,
+    inputs: InputStream<'s>,
     others: StreamVec<'s, u64, AnswerUpdate>,
     asked: Vec<AggregateSpec>,
-    (holds_symbols, disposal): (Rc<SymbolHolder>, StateDisposal),
-    mut changes: ChangesReceiver,
-) -> StreamVec<'s, u64, ()> {
+    context: AnswerContext,
+    (receivers, probe): (AnswerReceivers, &ProbeHandle<u64>),
+) {
     let summed = asked.iter().map(|it| it.aggregate.is_count_only()).collect();
     let inputs = combine_counts(inputs, summed);
-    let by_group = Exchange::new(|(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash());
+    match context.placement {
+        WorkerPlacement::OneProcess => {
+            let mut receivers = receivers;
+            let deliver = move |epoch, answers, _: &mut dyn FnMut(_)| receivers.receive_epoch(epoch, answers);
+            apply_inputs(inputs, others, asked, context, deliver).probe_with(probe);
+        }
+        WorkerPlacement::SeveralProcesses => {
+            let deliver = |_, answers: EpochAnswers, give: &mut dyn FnMut(_)| answers.into_reports().for_each(give);
+            let reports = apply_inputs(inputs, others, asked, context, deliver);
+            report_to_first_worker(reports, receivers).probe_with(probe);
+        }
+    }
+}
+
+/// Installs the operator. `deliver` gets what an epoch changes in the answers of this worker, and may give reports of it.
+fn apply_inputs<'s>(
+    inputs: InputStream<'s>,
+    others: StreamVec<'s, u64, AnswerUpdate>,
+    asked: Vec<AggregateSpec>,
+    context: AnswerContext,
+    mut deliver: impl FnMut(u64, EpochAnswers, &mut dyn FnMut(AnswerReport)) + 'static,
+) -> StreamVec<'s, u64, AnswerReport> {
+    let AnswerContext { worker, placement, holds_symbols, disposal, sweeps } = context;
+    let by_group = EdgePact::with_routes(
+        placement,
+        |(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash(),
+        |(input, _, _): &(AggregateInput, u64, i64)| input.shared_exchange_hash(),
+    );
     inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, _| {
-        let mut pending: PendingEpochs = BTreeMap::new();
+        let mut pending = PendingEpochs::default();
         let mut answers = AnswerGroups::new(asked, disposal);
-        move |(input, frontier),
-              (other, other_frontier),
-              _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
+        move |(input, frontier), (other, other_frontier), output: &mut ReportSession<'_>| {
             let _ = &holds_symbols;
-            input.for_each(|time, data| {
-                // A join that catches up can emit several epochs in one container.
-                while let Some(&(_, epoch, _)) = data.first() {
-                    let others = data.iter().position(|(_, other, _)| *other != epoch);
-                    let rest = others.map_or_else(Vec::new, |others| data.split_off(others));
-                    let waiting = pending.entry(epoch).or_insert_with(|| PendingEpoch::new(time.delayed(&epoch, 0)));
-                    waiting.inputs.push(std::mem::replace(data, rest));
+            input.for_each(|time, data| pending.add_inputs(&time, data));
+            other.for_each(|time, data| pending.epoch_at(message_epoch(&time), &time).others.append(data));
+            let is_complete = |epoch: u64| !frontier.less_equal(&epoch) && !other_frontier.less_equal(&epoch);
+            loop {
+                let next = pending.0.keys().next().copied().filter(|epoch| is_complete(*epoch));
+                let marks = |cut: u64| is_complete(cut) && next.is_none_or(|next| next > cut);
+                if let Some((_, sweep)) = sweeps.borrow_mut().take_if(|(cut, _)| marks(*cut)) {
+                    answers.mark_symbols(&sweep);
+                    pending.inputs().for_each(|input| input.symbols().for_each(|symbol| sweep.mark(symbol)));
+                    sweep.operator_marked();
                 }
-            });
-            other.for_each(|time, data| {
-                let epoch = message_epoch(&time);
-                let waiting = pending.entry(epoch).or_insert_with(|| PendingEpoch::new(time.delayed(&epoch, 0)));
-                waiting.others.append(data);
-            });
-            while let Some(entry) = pending.first_entry() {
-                let epoch = *entry.key();
-                if frontier.less_equal(&epoch) || other_frontier.less_equal(&epoch) {
-                    break;
-                }
+                let Some((epoch, waiting)) = next.and_then(|_| pending.0.pop_first()) else { break };
                 // Drop the capability only after the call: the probe must not pass the epoch earlier.
-                let PendingEpoch { capability: _capability, inputs, others } = entry.remove();
-                let mut changed = apply_others(others, &mut answers);
-                answers.apply(epoch, inputs, &mut changed);
-                if !changed.is_empty() {
-                    changes(epoch, changed);
-                }
+                let PendingEpoch { capability, inputs, others } = waiting;
+                let mut changed = apply_others(worker, others, &mut answers);
+                answers.apply(epoch, inputs, &mut changed.changes);
+                let mut session = output.session(&capability);
+                deliver(epoch, changed, &mut |report| session.give(report));
             }
         }
     })
 }
 
 /// Drops questions, and returns the changes of the other answers.
-fn apply_others(others: Vec<AnswerUpdate>, answers: &mut AnswerGroups) -> Vec<AnswerChange> {
-    let (mut changed, mut dropped) = (Vec::new(), BTreeSet::new());
+fn apply_others(worker: usize, others: Vec<AnswerUpdate>, answers: &mut AnswerGroups) -> EpochAnswers {
+    let (mut changed, mut dropped) = (EpochAnswers::default(), BTreeSet::new());
     for other in others {
         match other {
-            AnswerUpdate::Change(change) => changed.push(change),
+            AnswerUpdate::Change(change) => changed.changes.push(change),
             AnswerUpdate::Drop(question) => drop(dropped.insert(question)),
+            AnswerUpdate::Fill(progress) => changed.fills.push((worker, progress)),
         }
     }
     if !dropped.is_empty() {
-        changed.retain(|change| !dropped.contains(&change.answer));
+        changed.changes.retain(|change| !dropped.contains(&change.answer));
         answers.drop_questions(&dropped);
     }
     changed
 }
+
+/// Inputs of aggregates, with their epochs and changes of multiplicity.
+type InputStream<'s> = StreamVec<'s, u64, (AggregateInput, u64, i64)>;
+
+type ReportSession<'a> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<AnswerReport>>>;
 
 /// Inputs and changes of an epoch that is not complete yet, in the containers they arrived in.
 struct PendingEpoch {
@@ -164,7 +198,29 @@ impl PendingEpoch {
     }
 }
 
-type PendingEpochs = BTreeMap<u64, PendingEpoch>;
+/// What is not applied yet, by epoch.
+#[derive(Default)]
+struct PendingEpochs(BTreeMap<u64, PendingEpoch>);
+
+impl PendingEpochs {
+    fn epoch_at(&mut self, epoch: u64, time: &InputCapability<u64>) -> &mut PendingEpoch {
+        self.0.entry(epoch).or_insert_with(|| PendingEpoch::new(time.delayed(&epoch, 0)))
+    }
+
+    fn add_inputs(&mut self, time: &InputCapability<u64>, data: &mut Vec<(AggregateInput, u64, i64)>) {
+        // A join that catches up can emit several epochs in one container.
+        while let Some(&(_, epoch, _)) = data.first() {
+            let others = data.iter().position(|(_, other, _)| *other != epoch);
+            let rest = others.map_or_else(Vec::new, |others| data.split_off(others));
+            self.epoch_at(epoch, time).inputs.push(std::mem::replace(data, rest));
+        }
+    }
+
+    /// All inputs that wait.
+    fn inputs(&self) -> impl Iterator<Item = &AggregateInput> {
+        self.0.values().flat_map(|waiting| waiting.inputs.iter().flatten().map(|(input, _, _)| input))
+    }
+}
 
 /// Limits of the emptied update lists that are kept for reuse: how many, and the capacity of each (12 MB together).
 const SPARE_LISTS_MAX: usize = 1024;
@@ -190,6 +246,14 @@ impl AnswerGroups {
     fn new(asked: Vec<AggregateSpec>, disposal: StateDisposal) -> AnswerGroups {
         let groups = asked.iter().map(|_| HashMap::default()).collect();
         AnswerGroups { asked, groups, touched: Vec::new(), spare: Vec::new(), disposal }
+    }
+
+    /// Marks the symbols of all groups.
+    fn mark_symbols(&self, sweep: &WorkerMarks) {
+        for (group, held) in self.groups.iter().flatten() {
+            group.iter().filter_map(|part| part.symbol()).for_each(|symbol| sweep.mark(symbol));
+            held.state.for_each_label(&mut |label| sweep.mark(label));
+        }
     }
 
     /// Frees the groups of questions. All earlier epochs are applied, so no input of them counts any more.

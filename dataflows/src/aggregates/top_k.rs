@@ -45,6 +45,11 @@ impl TopByCount {
     pub(super) fn entries(&self) -> usize {
         self.rows.len()
     }
+
+    /// The labels.
+    pub(super) fn labels(&self) -> impl Iterator<Item = Symbol> {
+        self.rows.iter().map(|(label, _)| label)
+    }
 }
 
 /// Labels ranked by the maximum value of their rows.
@@ -97,6 +102,11 @@ impl TopByMax {
 
     pub(super) fn entries(&self) -> usize {
         self.greatest.len() + self.others.rows.len()
+    }
+
+    /// The labels.
+    pub(super) fn labels(&self) -> impl Iterator<Item = Symbol> {
+        self.greatest.keys().copied()
     }
 }
 

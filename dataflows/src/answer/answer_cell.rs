@@ -92,7 +92,7 @@ impl AnswerCell {
     }
 
     /// The size in memory, with what a text has on the heap, bytes.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         let heap = match self {
             AnswerCell::Text(text) if text.is_heap_allocated() => text.capacity(),
             _ => 0,

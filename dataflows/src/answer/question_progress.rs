@@ -21,13 +21,15 @@ impl FillProgress {
     }
 }
 
-/// A change of an answer, or the end of one.
+/// A change of an answer, its end, or how far it is filled.
 #[derive(Debug, Clone)]
 pub enum AnswerUpdate {
     /// A row is added or removed.
     Change(AnswerChange),
     /// A question is dropped: its answer has no changes in this epoch and later ones.
     Drop(QuestionId),
+    /// How far a question is filled on this worker.
+    Fill(FillProgress),
 }
 
 /// What a question costs on one worker.

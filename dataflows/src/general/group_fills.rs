@@ -10,10 +10,6 @@
 use std::collections::BTreeMap;
 
 use super::updates::FillReport;
-use crate::answer::FillProgress;
-
-/// What is told of the progress of fills: the epoch, and how far a question is at its end.
-pub(crate) type FillListener = Box<dyn FnMut(u64, FillProgress)>;
 
 /// The questions that are filled, by the numbers of their ids.
 #[derive(Debug, Default)]

@@ -37,7 +37,6 @@ mod upper_plans;
 
 pub(crate) use extra_columns::{ColumnLease, ExtraColumns, RelationColumns};
 pub(crate) use fill_plan::FillPlan;
-pub(crate) use group_fills::FillListener;
 pub(crate) use kept_rows::{KeptInput, evaluate_kept_rows};
 pub(crate) use leaves::GeneralLeaves;
 pub(crate) use operators::{WorkerShare, maintain_general};

@@ -14,7 +14,6 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 
-use super::group_fills::FillListener;
 use super::leaf_groups::LeafGroups;
 use super::question_commands::CommandLog;
 use super::updates::{LeafResult, LeafUpdate};
@@ -26,8 +25,8 @@ use crate::joins::WalkStep;
 type ResultSession<'a, 'b, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
 /// Keeps the answers of the questions up to date, from the epochs in which they are added to those in which they are
-/// dropped. Returns the changes of the answers. `step` is how many rows an operator emits in one epoch of a question that
-/// is filled, and `fills` is told how far that is.
+/// dropped. Returns the changes of the answers, and how far questions are filled. `step` is how many rows an operator emits
+/// in one epoch of a question that is filled.
 ///
 /// # Panics
 /// If more rows are removed than were added: no answer is better than a wrong one.
@@ -35,14 +34,14 @@ pub(crate) fn maintain_general<'s>(
     updates: StreamVec<'s, u64, LeafUpdate>,
     (commands, disposal): (&CommandLog, &StateDisposal),
     share: WorkerShare,
-    (step, fills): (&WalkStep, FillListener),
+    step: &WalkStep,
 ) -> StreamVec<'s, u64, AnswerUpdate> {
     let groups = LeafGroups::new((share, Rc::clone(step)), commands.clone(), disposal.clone());
     let results = apply_epochs(updates, ("Groups", LeafUpdate::exchange_hash), groups);
     apply_epochs(
         results,
         ("Upper plans", LeafResult::exchange_hash),
-        UpperPlans::new((share, Rc::clone(step)), (commands.clone(), disposal.clone()), fills),
+        UpperPlans::new((share, Rc::clone(step)), (commands.clone(), disposal.clone())),
     )
 }
 

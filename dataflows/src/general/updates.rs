@@ -109,3 +109,68 @@ impl LeafResult {
 pub(super) fn question_hash(question: u32) -> u64 {
     KeyedState.hash_one(question)
 }
+
+#[cfg(test)]
+mod tests {
+    use pinflow_sql::datum::Datum;
+    use timely::bytes::arc::BytesMut;
+    use timely::dataflow::channels::ContainerBytes;
+
+    use super::super::KeptInput;
+    use super::*;
+    use crate::joins::{FillInput, FillRow, GeoProjection, PinProjection, ProjectedRow, UserProjection};
+    use crate::record::{Lineage, Position};
+    use crate::symbol::Symbol;
+
+    /// Sends records as timely does between processes, and compares their texts.
+    fn check_crossing<T: std::fmt::Debug>(sent: Vec<T>)
+    where
+        Vec<T>: ContainerBytes,
+    {
+        let mut bytes = Vec::new();
+        sent.into_bytes(&mut bytes);
+        assert_eq!(bytes.len(), sent.length_in_bytes());
+        let received = Vec::<T>::from_bytes(BytesMut::from(bytes).freeze());
+        assert_eq!(format!("{received:?}"), format!("{sent:?}"));
+    }
+
+    fn all_values() -> Row {
+        let list = Datum::List([Datum::text("x"), Datum::Null].into());
+        let numbers = [Datum::Long(i64::MIN), Datum::Double(0.1), Datum::Double(f64::MIN_POSITIVE), Datum::Time(-1)];
+        numbers.into_iter().chain([Datum::Bool(true), Datum::text("é"), list, Datum::Null]).collect()
+    }
+
+    #[test]
+    fn records_of_the_general_path_survive_being_serialised() {
+        let leaf = LeafId { question: u32::MAX, leaf: 3 };
+        let report = FillReport { to: 1, from: 2, question: 3, done: 4, total: 5, is_last: true };
+        check_crossing(vec![
+            LeafUpdate::Row { leaf, key_len: Some(2), row: all_values(), diff: -3 },
+            LeafUpdate::Row { leaf, key_len: None, row: Row::default(), diff: 1 },
+            LeafUpdate::Notice { worker: 7 },
+            LeafUpdate::Fill(report),
+        ]);
+        check_crossing(vec![
+            LeafResult::Row(leaf, all_values(), -1),
+            LeafResult::Notice { worker: 7 },
+            LeafResult::Fill(report),
+        ]);
+    }
+
+    #[test]
+    fn rows_for_questions_survive_being_serialised() {
+        let (source, text) = (Symbol::new("kafka/p/0"), Symbol::new("a text"));
+        let fill = |position: Position| {
+            let version = Lineage { arrived_at: None, source, position, sub: 3 }.into();
+            FillInput::Row(FillRow { question: 1, relation: 2, ind: u64::MAX, version, values: all_values() })
+        };
+        let fills = || vec![fill(Position::END), fill(7_u64.into()), FillInput::Notice { worker: 2 }];
+        check_crossing(fills());
+        let pin = PinProjection::NULL.with_texts([Some(text), None]);
+        let geo = GeoProjection::NULL.with_texts([Some(text), None]);
+        let user = UserProjection::NULL.with_texts([Some(text), None]);
+        let rows = [pin.into(), geo.into(), user.into()];
+        let rows = rows.map(|row| KeptInput::Row { ind: 9, row, extra: Some(all_values()) });
+        check_crossing(rows.into_iter().chain(fills().into_iter().map(KeptInput::Other)).collect());
+    }
+}

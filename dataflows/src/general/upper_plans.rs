@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pinflow_sql::datum::Row;
 use pinflow_sql::incremental::{StateError, UpperState};
 
-use super::group_fills::{FillListener, GroupFills};
+use super::group_fills::GroupFills;
 use super::operators::{EpochState, WorkerShare, refuse_wrong_state};
 use super::question_commands::{AddedQuestion, CommandLog, FillStart, QuestionCommand};
 use super::question_costs::{CountedState, QuestionCosts};
@@ -19,7 +19,6 @@ use crate::joins::WalkStep;
 pub(super) struct UpperPlans {
     plans: HashMap<u32, HeldPlan>,
     fills: GroupFills,
-    listener: FillListener,
     share: WorkerShare,
     /// How many rows of a plan that is filled are emitted in one epoch.
     step: WalkStep,
@@ -37,14 +36,13 @@ struct HeldPlan {
 }
 
 impl UpperPlans {
-    /// No plans yet. `listener` is told of the progress of those that are filled.
+    /// No plans yet.
     pub(super) fn new(
         (share, step): (WorkerShare, WalkStep),
         (commands, disposal): (CommandLog, StateDisposal),
-        listener: FillListener,
     ) -> UpperPlans {
         let (plans, fills) = (HashMap::new(), GroupFills::default());
-        UpperPlans { plans, fills, listener, share, step, commands, disposal }
+        UpperPlans { plans, fills, share, step, commands, disposal }
     }
 
     /// Adds a question. The worker that owns it gives the rows that its answer has without rows of the leaves.
@@ -137,7 +135,7 @@ impl EpochState for UpperPlans {
             };
             held.emit_changes(epoch, rows, &mut output);
         }
-        self.report_fills(epoch);
+        self.report_fills(&mut output);
         output
     }
 
@@ -148,7 +146,7 @@ impl EpochState for UpperPlans {
 
 impl UpperPlans {
     /// Reports how far the questions that are filled are on this worker. The plan itself counts as one more.
-    fn report_fills(&mut self, epoch: u64) {
+    fn report_fills(&mut self, output: &mut Vec<AnswerUpdate>) {
         for (question, (done, total)) in self.fills.begun() {
             let (Some(fill), Some(held)) = (self.fills.get(question), self.plans.get(&question)) else { continue };
             let is_complete = match self.share.owns(question_hash(question)) {
@@ -157,7 +155,7 @@ impl UpperPlans {
             };
             let progress =
                 FillProgress { question: held.id, done: if is_complete { total + 1 } else { done }, total: total + 1 };
-            (self.listener)(epoch, progress);
+            output.push(AnswerUpdate::Fill(progress));
             if is_complete {
                 self.fills.remove(question);
             }

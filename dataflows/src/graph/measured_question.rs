@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pinflow_sql::catalog::{CatalogRelation, POSTS};
 use pinflow_sql::datum::{Datum, Row};
 
-use super::{AnswerChange, GraphOptions, QuestionUsage, WorkerGraph};
+use super::{AnswerChange, GraphOptions, QuestionUsage, WorkerGraph, WorkerPlacement};
 use crate::answer::{InconsistentChange, LiveAnswer};
 use crate::questions::{Question, QuestionSet};
 use crate::record::{Geo, Lineage, Pin, User};
@@ -42,7 +42,8 @@ pub fn measure_question(
         let changes = Rc::new(RefCell::new(Vec::new()));
         let received = Rc::clone(&changes);
         let receive = move |_, more| received.borrow_mut().push(more);
-        let mut graph = WorkerGraph::install(worker, 0, options, &questions, receive, |_, _| {});
+        let placement = WorkerPlacement::OneProcess;
+        let mut graph = WorkerGraph::install(worker, placement, 0, options, &questions, receive, |_, _, _| {});
         let (mut epoch, mut answer) = (0, empty);
         for (relation, rows) in rows.iter().enumerate() {
             for part in rows.chunks(ROWS_PER_EPOCH) {

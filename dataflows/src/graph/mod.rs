@@ -14,6 +14,7 @@ mod measured_question;
 mod question_programs;
 mod running_questions;
 mod state_sizes;
+mod wire_messages;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,33 +23,36 @@ use std::sync::Arc;
 use differential_dataflow::trace::ExertionLogic;
 use timely::WorkerConfig;
 use timely::dataflow::operators::core::{Concatenate, Input};
-use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
+use timely::dataflow::operators::probe::Handle as ProbeHandle;
 use timely::worker::Worker;
 
 pub use crate::aggregates::{MedianMethod, QueryOptions, RankLimit, TieRule, UnknownOption};
 pub use crate::answer::{AnswerChange, DisposeState};
 pub use crate::options::{DuplicatePolicy, GraphOptions};
 pub use crate::questions::{FillProgress, QuestionSet, QuestionUsage};
+pub use crate::wire::WorkerPlacement;
 pub use measured_question::{MeasuredQuestion, measure_question};
 pub use state_sizes::{StateSize, StateSizes};
+#[doc(hidden)]
+pub use wire_messages::check_wire_message;
 
 use self::question_programs::QuestionPrograms;
 use self::running_questions::RunningQuestions;
-use crate::aggregates::{ChangesReceiver, maintain_answers};
+use crate::aggregates::{AnswerContext, AnswerReceivers, maintain_answers};
 use crate::answer::StateDisposal;
 use crate::general::{
-    CommandLog, FillListener, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare,
-    evaluate_kept_rows, maintain_general,
+    CommandLog, FillStart, GeneralLeaves, KeptInput, QuestionCommand, SampleClock, WorkerShare, evaluate_kept_rows,
+    maintain_general,
 };
 use crate::input::{BatchedInput, ItemInput, KeptInputs};
 use crate::joins::{
-    self, DeliveryStream, FillInput, GeoProjection, KeepAllJoins, LatestInputs, MarkRequest, PinProjection,
-    ProjectedRow, RowCounters, UserProjection, WalkStep,
+    self, DeliveryStream, FillInput, GeoProjection, KeepAllJoins, LatestInputs, PinProjection, ProjectedRow,
+    RowCounters, UserProjection, WalkStep,
 };
 use crate::keys::KeyInterner;
 use crate::questions::{Question, QuestionId};
 use crate::record::{Geo, Ind, Lineage, Pin, User};
-use crate::symbol::{SymbolHolder, SymbolSweep};
+use crate::symbol::{MarkRequest, SymbolHolder, SymbolSweep, WorkerMarks};
 
 /// The number of keys for which a worker evaluates added questions in one epoch, unless
 /// [`set_keys_per_epoch`](WorkerGraph::set_keys_per_epoch) says otherwise. It takes a few milliseconds: see
@@ -91,7 +95,9 @@ pub struct WorkerGraph {
     disposal: StateDisposal,
     step: WalkStep,
     row_bytes: Rc<Cell<usize>>,
-    sweeps: MarkRequest,
+    placement: WorkerPlacement,
+    /// For the operator of the joins, and for that of the aggregates.
+    sweeps: [MarkRequest; 2],
 }
 
 /// The input of rows of the tables for questions that are added.
@@ -126,41 +132,49 @@ impl GeneralInput {
 }
 
 impl WorkerGraph {
-    /// Installs the graph for these questions on this worker. Every worker must install it, with the same arguments.
-    /// `first_epoch` is open then.
+    /// Installs the graph for these questions on this worker. Every worker of every process must install it, with the same
+    /// arguments, and before or after the same other dataflows. `first_epoch` is open then.
     ///
     /// `changes` receives the answer changes of the groups on this worker: once per epoch, in epoch order, and not for
     /// epochs without changes. When the [`frontier`](WorkerGraph::frontier) of any worker is beyond an epoch, `changes`
     /// has been called for that epoch and all earlier ones on every worker.
     ///
-    /// `fills` receives the progress of questions that were added with [`add_question`](WorkerGraph::add_question): each
-    /// epoch from the one in which the graph begins to fill the answer to the one in which it is complete on this worker,
-    /// before the frontier passes that epoch. An answer is complete at the first epoch at which it is on all workers.
+    /// `fills` receives the progress of questions that were added with [`add_question`](WorkerGraph::add_question), each
+    /// with the index of the worker: each epoch from the one in which the graph begins to fill the answer to the one in
+    /// which it is complete on that worker, before the frontier passes that epoch, and before `changes` is called for it.
+    /// An answer is complete at the first epoch at which it is on all workers.
+    ///
+    /// With [`WorkerPlacement::SeveralProcesses`], both are called only on the worker with index 0, with the changes and
+    /// the progress of all workers: `changes` at most once per epoch. When the frontier of any worker, in any process, is
+    /// beyond an epoch, they have been called there for that epoch and all earlier ones.
     pub fn install(
         worker: &mut Worker,
+        placement: WorkerPlacement,
         first_epoch: u64,
         options: GraphOptions,
         questions: &QuestionSet,
         changes: impl FnMut(u64, Vec<AnswerChange>) + 'static,
-        fills: impl FnMut(u64, FillProgress) + 'static,
+        fills: impl FnMut(u64, usize, FillProgress) + 'static,
     ) -> WorkerGraph {
-        WorkerGraph::install_boxed(worker, first_epoch, options, questions, (Box::new(changes), Box::new(fills)))
+        let receivers = AnswerReceivers { changes: Box::new(changes), fills: Box::new(fills) };
+        WorkerGraph::install_boxed(worker, placement, first_epoch, options, questions, receivers)
     }
 
     /// Not generic, so that the operators are compiled once, with this crate, and not again in each crate that installs a
     /// graph.
     fn install_boxed(
         worker: &mut Worker,
+        placement: WorkerPlacement,
         first_epoch: u64,
         options: GraphOptions,
         questions: &QuestionSet,
-        (changes, progress): (ChangesReceiver, FillListener),
+        receivers: AnswerReceivers,
     ) -> WorkerGraph {
         let keys = Rc::new(RefCell::new(KeyInterner::default()));
         let held = RowCounters::default();
         let row_bytes = Rc::new(Cell::new(0));
         let probe = ProbeHandle::new();
-        let sweeps = MarkRequest::default();
+        let sweeps = [MarkRequest::default(), MarkRequest::default()];
         let clock = SampleClock::default();
         let step = WalkStep::new(Cell::new(KEYS_PER_EPOCH));
         let holds_symbols = Rc::new(SymbolHolder::register());
@@ -179,9 +193,9 @@ impl WorkerGraph {
                 DuplicatePolicy::Latest => {
                     let (fills, fill_rows) = scope.new_input();
                     let (pins, geos, users) = (pin_rows, geo_rows, user_rows);
-                    let rows = LatestInputs { pins, geos, users, fills: fill_rows };
+                    let rows = LatestInputs { pins, geos, users, fills: fill_rows, placement };
                     let figures = (held.clone(), Rc::clone(&row_bytes));
-                    let marking = (Rc::clone(&sweeps), Rc::clone(&holds_symbols));
+                    let marking = (Rc::clone(&sweeps[0]), Rc::clone(&holds_symbols));
                     let (inputs, updates) = joins::latest_joins(
                         rows,
                         Rc::clone(&keys),
@@ -193,15 +207,21 @@ impl WorkerGraph {
                 }
                 DuplicatePolicy::Keep => {
                     let (kept, kept_rows) = scope.new_input();
-                    let joins = keep_all_joins((pin_rows, geo_rows, user_rows), &keys, &held);
+                    let joins = keep_all_joins((pin_rows, geo_rows, user_rows), &keys, &held, placement);
                     let updates = evaluate_kept_rows(kept_rows, leaves);
                     let inputs = scope.concatenate(joins.join_all(outputs));
                     (GeneralInput::Keep(Rc::new(RefCell::new(kept))), inputs, updates)
                 }
             };
-            let others = maintain_general(updates, (&commands, &disposal), share, (&step, progress));
-            let freeing = (holds_symbols, disposal.clone());
-            maintain_answers(inputs, others, aggregates, freeing, changes).probe_with(&probe);
+            let others = maintain_general(updates, (&commands, &disposal), share, &step);
+            let context = AnswerContext {
+                worker: share.worker,
+                placement,
+                holds_symbols,
+                disposal: disposal.clone(),
+                sweeps: Rc::clone(&sweeps[1]),
+            };
+            maintain_answers(inputs, others, aggregates, context, (receivers, &probe));
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills)
         });
         let (pins, geos, users, fills) = inputs;
@@ -222,6 +242,7 @@ impl WorkerGraph {
             disposal,
             step,
             row_bytes,
+            placement,
             sweeps,
         };
         graph.start_at(first_epoch, general)
@@ -239,12 +260,21 @@ impl WorkerGraph {
         self
     }
 
-    /// Requests that this worker marks the symbols of its rows once `epoch`, and nothing after it, has been applied.
+    /// Requests that this worker marks the symbols that it holds once `epoch`, and nothing after it, has been applied.
     ///
-    /// Call it on all workers before they close the epoch. Use it only with [`DuplicatePolicy::Latest`]: with `Keep` no
-    /// row is ever replaced, so there is nothing to free.
+    /// Call it on all workers of this process before any of them closes the epoch. Workers of other processes can close it
+    /// earlier, and need no sweep at the same epoch. Use it only with [`DuplicatePolicy::Latest`]: with `Keep` no row is
+    /// ever replaced, so there is nothing to free.
     pub fn mark_after(&mut self, epoch: u64, sweep: Arc<SymbolSweep>) {
-        self.sweeps.replace(Some((epoch, sweep)));
+        // In one process all symbols of groups are also those of rows.
+        let requests = match self.placement {
+            WorkerPlacement::OneProcess => &self.sweeps[..1],
+            WorkerPlacement::SeveralProcesses => &self.sweeps[..],
+        };
+        let marks = WorkerMarks::new(sweep, requests.len());
+        for request in requests {
+            request.replace(Some((epoch, marks.clone())));
+        }
     }
 
     /// Adds a pin row in the open epoch.
@@ -371,8 +401,8 @@ impl WorkerGraph {
         self.epoch = epoch;
     }
 
-    /// The first epoch that is not complete. All earlier epochs are complete on all workers, and their changes have
-    /// been handed over. `u64::MAX` once all inputs are closed and all work is done.
+    /// The first epoch that is not complete. All earlier epochs are complete on all workers of all processes, and their
+    /// changes have been handed over. `u64::MAX` once all inputs are closed and all work is done.
     #[must_use]
     pub fn frontier(&self) -> u64 {
         self.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX))
@@ -409,11 +439,12 @@ fn keep_all_joins<'s>(
     ),
     keys: &Rc<RefCell<KeyInterner>>,
     held: &RowCounters,
+    placement: WorkerPlacement,
 ) -> KeepAllJoins<'s> {
     let [held_pins, held_geos, held_users] = held;
     KeepAllJoins::arrange(
-        joins::keep_all(pins, Rc::clone(keys), Rc::clone(held_pins)),
-        joins::keep_all(geos, Rc::clone(keys), Rc::clone(held_geos)),
-        joins::keep_all(users, Rc::clone(keys), Rc::clone(held_users)),
+        joins::keep_all(pins, Rc::clone(keys), Rc::clone(held_pins), placement),
+        joins::keep_all(geos, Rc::clone(keys), Rc::clone(held_geos), placement),
+        joins::keep_all(users, Rc::clone(keys), Rc::clone(held_users), placement),
     )
 }

@@ -18,7 +18,7 @@ use differential_dataflow::trace::{Cursor, Navigable};
 use timely::ExchangeData;
 use timely::container::{CapacityContainerBuilder, PushInto};
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::trace_layout::{KeyArrangement, TraceBatcher};
@@ -26,6 +26,7 @@ use super::{GeoProjection, JoinOutputs, PinProjection, RelationSet, UpdateStream
 use crate::epoch::message_epoch;
 use crate::keys::{KeyId, KeyInterner, KeyedUpdate, route_by_ind};
 use crate::version::VersionedRow;
+use crate::wire::{EdgePact, WireRecord, WorkerPlacement};
 
 /// The arrangements of the three streams by key, which all joins share.
 pub struct KeepAllJoins<'s> {
@@ -192,11 +193,12 @@ pub(crate) fn keep_all<'s, R>(
     deliveries: StreamVec<'s, u64, VersionedRow<R>>,
     keys: Rc<RefCell<KeyInterner>>,
     held: Rc<Cell<usize>>,
+    placement: WorkerPlacement,
 ) -> StreamVec<'s, u64, KeyedUpdate<R>>
 where
-    R: ExchangeData + Copy,
+    R: ExchangeData + WireRecord + Copy,
 {
-    deliveries.unary(Exchange::new(route_by_ind), "Keep", move |_, _| {
+    deliveries.unary(EdgePact::new(placement, route_by_ind), "Keep", move |_, _| {
         move |input, output| {
             input.for_each(|time, data| {
                 let epoch = message_epoch(&time);

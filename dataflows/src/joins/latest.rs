@@ -13,7 +13,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use pinflow_sql::catalog::{GEO_RELATION, PIN_RELATION};
 use timely::ExchangeData;
@@ -32,8 +31,9 @@ use crate::epoch::message_epoch;
 use crate::keys::{KeyId, KeyInterner, route_by_ind};
 use crate::record::Ind;
 use crate::slab::ChunkedVec;
-use crate::symbol::{SymbolHolder, SymbolSweep};
+use crate::symbol::{MarkRequest, Symbol, SymbolHolder};
 use crate::version::{ExtraValues, PackedVersion, VersionPrefixes, VersionedRow};
+use crate::wire::{EdgePact, WireRecord, WorkerPlacement};
 
 /// The deliveries of one stream.
 pub type DeliveryStream<'s, R> = StreamVec<'s, u64, VersionedRow<R>>;
@@ -44,10 +44,6 @@ pub type RowCounters = [Rc<Cell<usize>>; 3];
 /// The operator's name, as `GET /graph` shows it.
 pub(crate) const LATEST_OPERATOR: &str = "Latest";
 
-/// A sweep for which this worker must mark its rows. It does so once the given epoch, and nothing after it, has been
-/// applied.
-pub type MarkRequest = Rc<RefCell<Option<(u64, Arc<SymbolSweep>)>>>;
-
 /// The most keys that walks pass in one epoch. Can be changed at any time.
 pub type WalkStep = Rc<Cell<KeyId>>;
 
@@ -57,6 +53,8 @@ pub struct LatestInputs<'s> {
     pub(crate) geos: DeliveryStream<'s, GeoProjection>,
     pub(crate) users: DeliveryStream<'s, UserProjection>,
     pub(crate) fills: StreamVec<'s, u64, FillInput>,
+    /// Whether deliveries can come from another process.
+    pub(crate) placement: WorkerPlacement,
 }
 
 /// Installs the operator that stores the latest rows and joins them. Returns the updates of all `outputs`, and what
@@ -71,9 +69,10 @@ pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
     (sweeps, holds_symbols): (MarkRequest, Rc<SymbolHolder>),
 ) -> (UpdateStream<'s, D>, StreamVec<'s, u64, K::Update>) {
     let mut builder = OperatorBuilder::new(LATEST_OPERATOR.to_owned(), inputs.pins.scope());
-    let mut pins = builder.new_input(inputs.pins, Exchange::new(route_by_ind));
-    let mut geos = builder.new_input(inputs.geos, Exchange::new(route_by_ind));
-    let mut users = builder.new_input(inputs.users, Exchange::new(route_by_ind));
+    let placement = inputs.placement;
+    let mut pins = builder.new_input(inputs.pins, EdgePact::new(placement, route_by_ind));
+    let mut geos = builder.new_input(inputs.geos, EdgePact::new(placement, route_by_ind));
+    let mut users = builder.new_input(inputs.users, EdgePact::new(placement, route_by_ind));
     let mut fills = builder.new_input(inputs.fills, Exchange::new(FillInput::route));
     let (output, changes) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(D, u64, i64)>>>::from(output);
@@ -94,15 +93,14 @@ pub fn latest_joins<'s, D: Clone + 'static, K: KeyChangeConsumer>(
             let mut consumed = consumed.activate();
             let is_complete = |epoch: u64| !frontiers.iter().any(|frontier| frontier.less_equal(&epoch));
             loop {
-                let next = pending.0.first_entry().filter(|entry| is_complete(*entry.key()));
-                let next_epoch = next.as_ref().map(|entry| *entry.key());
-                let marks = |cut: u64| is_complete(cut) && next_epoch.is_none_or(|next| next > cut);
+                let next = pending.0.keys().next().copied().filter(|epoch| is_complete(*epoch));
+                let marks = |cut: u64| is_complete(cut) && next.is_none_or(|next| next > cut);
                 if let Some((_, sweep)) = sweeps.borrow_mut().take_if(|(cut, _)| marks(*cut)) {
-                    posts.mark(&sweep);
+                    posts.symbols().chain(pending.symbols()).for_each(|symbol| sweep.mark(symbol));
+                    sweep.operator_marked();
                 }
-                let Some(entry) = next else { break };
-                let epoch = *entry.key();
-                let ((capability, consumed_capability), deliveries) = entry.remove();
+                let Some((epoch, waiting)) = next.and_then(|_| pending.0.pop_first()) else { break };
+                let ((capability, consumed_capability), deliveries) = waiting;
                 let mut session = output.session(&capability);
                 let mut consumed_session = consumed.session(&consumed_capability);
                 let (mut emit, mut emit_update) =
@@ -141,6 +139,16 @@ impl PendingDeliveries {
         let epoch = message_epoch(time);
         let capabilities = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1));
         &mut self.0.entry(epoch).or_insert_with(|| (capabilities(), EpochDeliveries::default())).1
+    }
+
+    /// The symbols of all deliveries.
+    fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.0.values().flat_map(|(_, deliveries)| {
+            let pins = deliveries.pins.iter().flatten().map(|(_, _, row, _)| row.texts());
+            let geos = deliveries.geos.iter().flatten().map(|(_, _, row, _)| row.texts());
+            let users = deliveries.users.iter().flatten().map(|(_, _, row, _)| row.texts());
+            pins.chain(geos).chain(users).flatten().flatten()
+        })
     }
 }
 
@@ -190,7 +198,7 @@ impl KeyRows {
 }
 
 /// A row of one of the three streams.
-trait JoinSide: ProjectedRow + ExchangeData + Eq {
+trait JoinSide: ProjectedRow + ExchangeData + WireRecord + Eq {
     /// The place of this stream's row in the entry of a key.
     fn stored_row(rows: &mut KeyRows) -> &mut Option<(PackedVersion, Self)>;
 
@@ -298,14 +306,16 @@ impl<D, K: KeyChangeConsumer> LatestJoin<D, K> {
         left
     }
 
-    /// Marks the symbols of all stored rows.
-    fn mark(&self, sweep: &SymbolSweep) {
-        for rows in self.rows.iter() {
-            let pin = rows.pin().map(|pin| [pin.category, pin.poster]).unwrap_or_default();
-            let others = [rows.geo().and_then(|geo| geo.country), rows.user().and_then(|user| user.name)];
-            pin.into_iter().chain(others).flatten().for_each(|symbol| sweep.mark(symbol));
-        }
-        sweep.worker_marked();
+    /// The symbols of all stored rows.
+    fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.rows.iter().flat_map(|rows| {
+            let [pin, geo, user] = [
+                rows.pin().map(ProjectedRow::texts),
+                rows.geo().map(ProjectedRow::texts),
+                rows.user().map(ProjectedRow::texts),
+            ];
+            [pin, geo, user].into_iter().flatten().flatten().flatten()
+        })
     }
 
     /// Stores the deliveries that are newer than the stored row, and emits the changed outputs with +1 or −1.

@@ -25,7 +25,7 @@ pub use keep_all::KeepAllJoins;
 pub(crate) use keep_all::keep_all;
 pub use key_changes::{KeyChangeConsumer, RowsOfKey};
 pub(crate) use latest::LATEST_OPERATOR;
-pub use latest::{DeliveryStream, LatestInputs, MarkRequest, RowCounters, WalkStep, latest_joins};
+pub use latest::{DeliveryStream, LatestInputs, RowCounters, WalkStep, latest_joins};
 use outputs::joined_row;
 pub use outputs::{JoinOutputs, OutputFunction};
 pub use projection::{AnyProjection, GeoProjection, PinProjection, ProjectedRow, RowTexts, UserProjection};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{JoinedRow, RelationSet, joined_row};
 use crate::record::{CatalogRow, Geo, Micros, Pin, User};
 use crate::symbol::Symbol;
+use crate::wire::{MalformedMessage, MessageReader, MessageWriter, WireRecord};
 
 /// The text columns of a projected row, in a fixed order.
 pub type RowTexts<T> = [Option<T>; ROW_TEXTS_MAX];
@@ -35,6 +36,9 @@ pub trait ProjectedRow: Copy + Into<AnyProjection> {
     /// Sets the texts.
     #[must_use]
     fn with_texts(self, texts: RowTexts<Symbol>) -> Self;
+
+    /// The texts.
+    fn texts(&self) -> RowTexts<Symbol>;
 }
 
 /// A projected row of any relation.
@@ -128,6 +132,10 @@ impl ProjectedRow for PinProjection {
     fn with_texts(self, [category, poster]: RowTexts<Symbol>) -> PinProjection {
         PinProjection { category, poster, ..self }
     }
+
+    fn texts(&self) -> RowTexts<Symbol> {
+        [self.category, self.poster]
+    }
 }
 
 /// The columns of a geo post that questions read: 8 bytes.
@@ -165,6 +173,10 @@ impl ProjectedRow for GeoProjection {
 
     fn with_texts(self, [country, _]: RowTexts<Symbol>) -> GeoProjection {
         GeoProjection { country, ..self }
+    }
+
+    fn texts(&self) -> RowTexts<Symbol> {
+        [self.country, None]
     }
 }
 
@@ -206,6 +218,10 @@ impl ProjectedRow for UserProjection {
     fn with_texts(self, [name, _]: RowTexts<Symbol>) -> UserProjection {
         UserProjection { name, ..self }
     }
+
+    fn texts(&self) -> RowTexts<Symbol> {
+        [self.name, None]
+    }
 }
 
 impl PinProjection {
@@ -221,6 +237,46 @@ impl GeoProjection {
 impl UserProjection {
     /// A user without values.
     pub(crate) const NULL: UserProjection = UserProjection { name: None, age: None, joined: None };
+}
+
+impl WireRecord for PinProjection {
+    fn write(&self, to: &mut MessageWriter) {
+        to.write_symbol(self.category);
+        to.write_symbol(self.poster);
+        to.write_number(self.followers.map_or(0, NonZeroU64::get));
+    }
+
+    fn read(from: &mut MessageReader<'_>) -> Result<PinProjection, MalformedMessage> {
+        let (category, poster) = (from.read_symbol()?, from.read_symbol()?);
+        Ok(PinProjection { category, poster, followers: NonZeroU64::new(from.read_number()?) })
+    }
+}
+
+impl WireRecord for GeoProjection {
+    fn write(&self, to: &mut MessageWriter) {
+        to.write_symbol(self.country);
+        to.write_number(self.year.map_or(0, NonZeroU16::get).into());
+    }
+
+    fn read(from: &mut MessageReader<'_>) -> Result<GeoProjection, MalformedMessage> {
+        Ok(GeoProjection { country: from.read_symbol()?, year: NonZeroU16::new(from.read_small()?) })
+    }
+}
+
+impl WireRecord for UserProjection {
+    fn write(&self, to: &mut MessageWriter) {
+        to.write_symbol(self.name);
+        // Null is 0, and every age is one more.
+        to.write_number(self.age.map_or(0, |age| u64::from(age) + 1));
+        to.write_number(self.joined.map_or(0, NonZeroU16::get).into());
+    }
+
+    fn read(from: &mut MessageReader<'_>) -> Result<UserProjection, MalformedMessage> {
+        let (name, age) = (from.read_symbol()?, from.read_number()?);
+        let too_large = from.malformed("an age that is too large");
+        let age = age.checked_sub(1).map(|age| u8::try_from(age).map_err(|_| too_large)).transpose()?;
+        Ok(UserProjection { name, age, joined: NonZeroU16::new(from.read_small()?) })
+    }
 }
 
 /// The UTC year of a moment, in 1…65535. `None` outside that range.

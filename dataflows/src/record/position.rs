@@ -37,6 +37,16 @@ impl Position {
         (self.high == 0 && self.middle == 0).then_some(self.low)
     }
 
+    /// The 64-bit words of the number, the highest first.
+    pub(crate) fn words(self) -> [u64; 3] {
+        [self.high, self.middle, self.low]
+    }
+
+    /// Makes a position of its words. `None` if it is beyond [`Position::END`].
+    pub(crate) fn from_words([high, middle, low]: [u64; 3]) -> Option<Position> {
+        Some(Position { high, middle, low }).filter(|position| *position <= Position::END)
+    }
+
     /// The next position, at most [`Position::END`].
     #[must_use]
     pub fn after(self) -> Position {

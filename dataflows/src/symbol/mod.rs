@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::hash::KeyedState;
 
 pub(crate) use sweep::generation;
-pub use sweep::{SymbolHolder, SymbolSweep};
+pub use sweep::{MarkRequest, SymbolHolder, SymbolSweep, WorkerMarks};
 pub use table::{SymbolText, held_texts, keep_freed_places};
 
 use sweep::LiveMarks;
@@ -95,6 +95,12 @@ impl SymbolBatch {
         let (shard, hash) = split_hash(hash_text(text));
         self.texts.push_str(text);
         self.lookups.push(SymbolLookup { end: self.texts.len(), shard, hash, symbol: None });
+    }
+
+    /// Removes all texts.
+    pub(crate) fn clear(&mut self) {
+        self.texts.clear();
+        self.lookups.clear();
     }
 
     /// Returns the symbols of the texts, in their order, and empties the batch.

@@ -11,9 +11,22 @@
 //! 3. Once `e` is complete on all workers, nothing older is in flight. All unmarked texts are freed, one shard at a
 //!    time.
 //!
+//! With several processes, each sweeps its own texts, at epochs of its own. Rows and inputs of groups that come from other
+//! processes are interned when they arrive. So two more things hold symbols that no row of this process has:
+//!
+//! - Rows of epochs after `e` can arrive before the sweep begins here, because their worker has closed `e`. They wait
+//!   in the operator of the joins, which marks them together with its rows.
+//! - Groups whose rows are in another process. The operator of the groups marks what it holds once `e`, and nothing after
+//!   it, has been applied to it. Inputs of epochs after `e` are made once that epoch is complete on all workers, so they
+//!   arrive after the sweep has begun.
+//!
+//! What is in flight between processes are texts, not symbols.
+//!
 //! It is a snapshot as by Chandy and Lamport (*Distributed snapshots*, TOCS 1985), with frontiers instead of markers:
 //! the state of each worker at `e`, and no messages, because `e` is complete.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,7 +143,7 @@ impl SymbolSweep {
         registry().allows_sweep(workers)
     }
 
-    /// Begins a sweep over the graph of this many workers.
+    /// Begins a sweep over the graph of this many workers of this process.
     ///
     /// `None` if another sweep is running, or if the process has other graphs, whose rows would not be marked.
     #[must_use]
@@ -145,24 +158,14 @@ impl SymbolSweep {
         Some(Arc::new(SymbolSweep { marks, unmarked: AtomicUsize::new(workers) }))
     }
 
-    /// Marks a symbol as live.
-    pub(crate) fn mark(&self, symbol: Symbol) {
-        self.marks.mark(symbol);
-    }
-
-    /// Records that one more worker has marked its rows.
-    pub(crate) fn worker_marked(&self) {
-        self.unmarked.fetch_sub(1, AcqRel);
-    }
-
-    /// Whether all workers have marked their rows.
+    /// Whether all workers of this process have marked their rows.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.unmarked.load(Acquire) == 0
     }
 
     /// Frees the texts that are not marked and returns their number. Call it once the epoch of the sweep is complete on
-    /// all workers.
+    /// all workers, also those of other processes.
     ///
     /// # Panics
     /// If a worker has not marked its rows.
@@ -173,6 +176,37 @@ impl SymbolSweep {
         let freed = (0..SHARDS).map(free).sum();
         registry().bytes_after = held_texts().1;
         freed
+    }
+}
+
+/// A sweep that waits until an operator of a worker has applied an epoch, and nothing after it.
+pub type MarkRequest = Rc<RefCell<Option<(u64, WorkerMarks)>>>;
+
+/// The part of one worker in a sweep: each of its operators that holds symbols marks them once.
+#[derive(Debug, Clone)]
+pub struct WorkerMarks {
+    sweep: Arc<SymbolSweep>,
+    /// The number of operators that have not marked their symbols yet.
+    unmarked: Rc<Cell<usize>>,
+}
+
+impl WorkerMarks {
+    /// The part of a worker on which this many operators mark symbols.
+    pub(crate) fn new(sweep: Arc<SymbolSweep>, operators: usize) -> WorkerMarks {
+        WorkerMarks { sweep, unmarked: Rc::new(Cell::new(operators)) }
+    }
+
+    /// Marks a symbol as live.
+    pub(crate) fn mark(&self, symbol: Symbol) {
+        self.sweep.marks.mark(symbol);
+    }
+
+    /// Records that one more operator has marked its symbols.
+    pub(crate) fn operator_marked(&self) {
+        self.unmarked.set(self.unmarked.get() - 1);
+        if self.unmarked.get() == 0 {
+            self.sweep.unmarked.fetch_sub(1, AcqRel);
+        }
     }
 }
 

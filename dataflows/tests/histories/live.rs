@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pinflow_dataflows::graph::{
-    AnswerChange, DuplicatePolicy, FillProgress, GraphOptions, QuestionUsage, StateSizes, WorkerGraph, configure,
+    AnswerChange, DuplicatePolicy, FillProgress, GraphOptions, QuestionUsage, StateSizes, WorkerGraph,
 };
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet, ReadColumns};
 use pinflow_dataflows::record::{Geo, Pin, Stream, User};
@@ -164,47 +164,71 @@ pub(crate) fn run_live_history(
     plan: &Arc<LivePlan>,
     pace: &LivePace,
 ) -> LiveLog {
-    let log = Arc::new(Mutex::new(LiveLog::default()));
-    let shared = Arc::new(SharedRun {
-        arrivals: arrivals.to_vec(),
-        options,
-        plan: Arc::clone(plan),
-        pace: pace.clone(),
-        sweeps: SweepPlan::new(pace.pace.workers, &pace.sweeps),
-        closed: AtomicUsize::new(0),
-        log: Arc::clone(&log),
-    });
+    let shared = Arc::new(SharedRun::new(arrivals, options, plan, pace, pace.pace.workers));
     let failure = Arc::new(WorkerFailure::default());
-    let watched = Arc::clone(&failure);
-    let mut config = timely::Config::process(pace.pace.workers);
-    configure(&mut config.worker);
-    let guards = timely::execute(config, move |worker| {
-        watched.record_panic(|| run_live_worker(worker, &shared, &watched));
+    let (watched, run) = (Arc::clone(&failure), Arc::clone(&shared));
+    let guards = timely::execute(pace.pace.timely_config(), move |worker| {
+        watched.record_panic(|| run_live_worker(worker, &run, &watched));
     });
     let results = guards.expect("timely starts").join().into_iter().collect::<Vec<_>>();
     if let Some(message) = failure.message() {
         panic!("a worker panicked: {message}");
     }
     assert!(results.iter().all(Result::is_ok), "a worker panicked after the last epoch");
-    std::mem::take(&mut *log.lock().expect("no worker panicked"))
+    shared.take_log()
 }
 
-struct SharedRun {
+/// What the workers of this process share in a run.
+pub(crate) struct SharedRun {
     arrivals: Vec<RowArrival>,
     options: GraphOptions,
     plan: Arc<LivePlan>,
     pace: LivePace,
+    /// The number of workers in this process.
+    local_workers: usize,
     sweeps: SweepPlan,
     /// The number of workers that have closed all epochs.
     closed: AtomicUsize,
     log: Arc<Mutex<LiveLog>>,
 }
 
-fn run_live_worker(worker: &mut Worker, run: &SharedRun, failure: &WorkerFailure) {
+impl SharedRun {
+    pub(crate) fn new(
+        arrivals: &[RowArrival],
+        options: GraphOptions,
+        plan: &Arc<LivePlan>,
+        pace: &LivePace,
+        local_workers: usize,
+    ) -> SharedRun {
+        SharedRun {
+            arrivals: arrivals.to_vec(),
+            options,
+            plan: Arc::clone(plan),
+            pace: pace.clone(),
+            local_workers,
+            sweeps: SweepPlan::new(local_workers, &pace.sweeps),
+            closed: AtomicUsize::new(0),
+            log: Arc::default(),
+        }
+    }
+
+    /// Ends a sweep that was not marked on all workers before they had seen its epoch pass.
+    pub(crate) fn end_sweep(&self) {
+        self.sweeps.under_way.lock().expect("no worker panicked").take();
+    }
+
+    /// What the graph handed over in this process.
+    pub(crate) fn take_log(&self) -> LiveLog {
+        std::mem::take(&mut *self.log.lock().expect("no worker panicked"))
+    }
+}
+
+/// Runs the part of one worker.
+pub(crate) fn run_live_worker(worker: &mut Worker, run: &SharedRun, failure: &WorkerFailure) {
     let (index, peers, first) = (worker.index(), worker.peers(), run.pace.pace.first_epoch);
     let mut graph = install_live(worker, run);
     run.sweeps.installed.fetch_add(1, Ordering::AcqRel);
-    failure.wait_while(|| run.sweeps.installed.load(Ordering::Acquire) < worker.peers(), std::thread::yield_now);
+    failure.wait_while(|| run.sweeps.installed.load(Ordering::Acquire) < run.local_workers, std::thread::yield_now);
     let is_late = run.pace.is_first_late && worker.peers() > 1;
     if is_late && index == 0 {
         failure.wait_while(|| run.closed.load(Ordering::Acquire) + 1 < peers, || step_worker(worker));
@@ -246,17 +270,23 @@ fn run_live_worker(worker: &mut Worker, run: &SharedRun, failure: &WorkerFailure
 fn install_live(worker: &mut Worker, run: &SharedRun) -> WorkerGraph {
     let (index, first) = (worker.index(), run.pace.pace.first_epoch);
     let (changes, fills) = (Arc::clone(&run.log), Arc::clone(&run.log));
+    let reports_to_first = run.pace.pace.reports_to_first_worker();
     WorkerGraph::install(
         worker,
+        run.pace.pace.placement,
         first,
         run.options,
         &run.plan.first,
         move |epoch, changed| {
+            assert!(index == 0 || !reports_to_first, "only the first worker hands over changes");
             let mut log = changes.lock().expect("no worker panicked");
-            log.changes.entry(epoch - first).or_default().extend(changed);
+            let changes = log.changes.entry(epoch - first).or_default();
+            assert!(changes.is_empty() || !reports_to_first, "the changes of an epoch are handed over at once");
+            changes.extend(changed);
         },
-        move |epoch, progress| {
-            fills.lock().expect("no worker panicked").fills.push((index, epoch - first, progress));
+        move |epoch, at, progress| {
+            assert_eq!(index, if reports_to_first { 0 } else { at }, "the worker that hands over progress");
+            fills.lock().expect("no worker panicked").fills.push((at, epoch - first, progress));
         },
     )
 }

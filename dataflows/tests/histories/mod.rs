@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use pinflow_dataflows::answer::AnswerRow;
 use pinflow_dataflows::graph::{
-    AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, configure,
+    AnswerChange, DuplicatePolicy, GraphOptions, MedianMethod, RankLimit, TieRule, WorkerGraph, WorkerPlacement,
+    configure,
 };
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
@@ -96,10 +97,12 @@ pub(crate) fn asked_questions(options: GraphOptions) -> QuestionSet {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WorkerPace {
     pub(crate) workers: usize,
+    /// With several processes, all that is exchanged is serialised, as if each worker were alone in its process.
+    pub(crate) placement: WorkerPlacement,
     /// The number of epochs that may be open before the first one is complete.
-    in_flight: u64,
+    pub(crate) in_flight: u64,
     /// The number of the first epoch in the graph. Histories count from 0.
-    first_epoch: u64,
+    pub(crate) first_epoch: u64,
 }
 
 /// The texts that rows may have.
@@ -220,11 +223,28 @@ pub(crate) fn any_options() -> impl Strategy<Value = GraphOptions> {
 }
 
 pub(crate) fn any_pace() -> impl Strategy<Value = WorkerPace> {
-    (1..=3usize, 1..=EPOCHS, select(vec![0, 1, 40])).prop_map(|(workers, in_flight, first_epoch)| WorkerPace {
-        workers,
-        in_flight,
-        first_epoch,
-    })
+    let placement = select(vec![WorkerPlacement::OneProcess, WorkerPlacement::SeveralProcesses]);
+    (1..=3usize, placement, 1..=EPOCHS, select(vec![0, 1, 40])).prop_map(
+        |(workers, placement, in_flight, first_epoch)| WorkerPace { workers, placement, in_flight, first_epoch },
+    )
+}
+
+impl WorkerPace {
+    /// How timely runs the workers.
+    fn timely_config(&self) -> timely::Config {
+        let communication = match self.placement {
+            WorkerPlacement::OneProcess => timely::CommunicationConfig::Process(self.workers),
+            WorkerPlacement::SeveralProcesses => timely::CommunicationConfig::ProcessBinary(self.workers),
+        };
+        let mut config = timely::Config { communication, worker: timely::WorkerConfig::default() };
+        configure(&mut config.worker);
+        config
+    }
+
+    /// Whether a worker is given the changes that another one made.
+    pub(crate) fn reports_to_first_worker(&self) -> bool {
+        self.placement == WorkerPlacement::SeveralProcesses
+    }
 }
 
 /// What the graph handed over, by epoch, and the progress that its workers saw.
@@ -264,10 +284,8 @@ pub(crate) fn run_history(
     let plan = SweepPlan::new(pace.workers, sweeps);
     let failure = Arc::new(WorkerFailure::default());
     let watched = Arc::clone(&failure);
-    let mut config = timely::Config::process(pace.workers);
-    configure(&mut config.worker);
     let shared = Arc::clone(&log);
-    let guards = timely::execute(config, move |worker| {
+    let guards = timely::execute(pace.timely_config(), move |worker| {
         let shared = (&plan, &*watched, &shared);
         watched.record_panic(|| run_worker(worker, &arrivals, options, &questions, pace, shared));
     });
@@ -294,17 +312,19 @@ fn run_worker(
     let changes = Arc::clone(shared);
     let mut graph = WorkerGraph::install(
         worker,
+        pace.placement,
         first,
         options,
         questions,
         move |epoch, changed| {
+            assert!(index == 0 || !pace.reports_to_first_worker(), "only the first worker hands over changes");
             let epoch = epoch.checked_sub(first).expect("no change is before the first epoch");
             let mut log = changes.lock().expect("no worker panicked");
             assert!(log.last[index] < Some(epoch), "epochs come in order, each once");
             log.last[index] = Some(epoch);
             log.changes.entry(epoch).or_default().extend(changed);
         },
-        |_, _| {},
+        |_, _, _| {},
     );
     plan.installed.fetch_add(1, Ordering::AcqRel);
     failure.wait_while(|| plan.installed.load(Ordering::Acquire) < worker.peers(), std::thread::yield_now);
@@ -343,17 +363,17 @@ fn step_worker(worker: &mut Worker) {
 
 /// The first panic of a worker. The others stop waiting for it.
 #[derive(Default)]
-struct WorkerFailure {
+pub(crate) struct WorkerFailure {
     message: Mutex<Option<String>>,
 }
 
 impl WorkerFailure {
-    fn message(&self) -> Option<String> {
+    pub(crate) fn message(&self) -> Option<String> {
         self.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs a worker, and records its panic if it is the first.
-    fn record_panic(&self, run: impl FnOnce()) {
+    pub(crate) fn record_panic(&self, run: impl FnOnce()) {
         let Err(panic) = catch_unwind(AssertUnwindSafe(run)) else { return };
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -364,7 +384,7 @@ impl WorkerFailure {
     }
 
     /// Waits, unless another worker has panicked or the graph has stopped.
-    fn wait_while(&self, is_waiting: impl Fn() -> bool, mut step: impl FnMut()) {
+    pub(crate) fn wait_while(&self, is_waiting: impl Fn() -> bool, mut step: impl FnMut()) {
         let (start, mut steps) = (Instant::now(), 0_u64);
         while is_waiting() {
             assert!(self.message().is_none(), "another worker panicked");
