@@ -123,6 +123,7 @@ mod tests {
     use crate::symbol::Symbol;
 
     /// Sends records as timely does between processes, and compares their texts.
+    #[allow(clippy::needless_pass_by_value, reason = "timely serialises vectors")]
     fn check_crossing<T: std::fmt::Debug>(sent: Vec<T>)
     where
         Vec<T>: ContainerBytes,
