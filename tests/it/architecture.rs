@@ -54,6 +54,7 @@ const DATAFLOWS_MODULES: Rules = &[
 const CRATES: Rules = &[
     ("sql", &[]),
     ("core", &[]),
+    ("cluster", &["core"]),
     ("terminal", &[]),
     ("aws", &["core"]),
     ("storage", &["aws", "core"]),
@@ -147,7 +148,7 @@ const IO_CRATES: [&str; 10] =
 /// build, talks to the same servers and reads the same tables, and is not held to this.
 const LARGE_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("deltalake", &["delta"]),
-    ("timely", &["dataflows", "engine"]),
+    ("timely", &["cluster", "dataflows", "engine"]),
     ("differential-dataflow", &["dataflows"]),
     ("rdkafka", &["emit", "kafka"]),
     ("aws-config", &["aws", "kafka", "kinesis"]),
