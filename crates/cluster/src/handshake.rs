@@ -64,12 +64,13 @@ impl HandshakeContext {
             let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
             set_socket_options(&tcp)?;
             let transport = match &self.tls {
-                Some(tls) => tls.connect(tcp, &address.host).await.map_err(|error| tls_error(peer, error))?,
+                Some(tls) => tls.connect(tcp, &address.host).await?,
                 None => Transport::Plain(tcp),
             };
             self.authenticate_acceptor(peer, generation, transport).await
         };
-        with_timeout(dial).await
+        // The acceptor's word on our certificate comes only after the first message.
+        with_timeout(dial).await.map_err(|error| name_tls_error(peer, error))
     }
 
     async fn authenticate_acceptor(
@@ -163,14 +164,14 @@ async fn with_timeout<T>(handshake: impl Future<Output = Result<T, HandshakeErro
 
 /// A certificate that is not accepted is a fault of the configuration, which is to be named. Anything else is an error
 /// of the connection.
-fn tls_error(peer: usize, error: io::Error) -> HandshakeError {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            HandshakeError::Mismatched { index: peer, mismatches: vec![Mismatch::Certificate(error.to_string())] }
-        }
-        _ => HandshakeError::Failed(error),
-    }
+fn name_tls_error(peer: usize, error: HandshakeError) -> HandshakeError {
+    let HandshakeError::Failed(error) = error else { return error };
+    let mismatch = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Mismatch::Certificate(error.to_string()),
+        Some(rustls::Error::AlertReceived(_)) => Mismatch::CertificateRefused(error.to_string()),
+        _ => return HandshakeError::Failed(error),
+    };
+    HandshakeError::Mismatched { index: peer, mismatches: vec![mismatch] }
 }
 
 fn decode_hello(bytes: &[u8], dialed: Option<usize>) -> Result<Hello, HandshakeError> {

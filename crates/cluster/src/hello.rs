@@ -164,6 +164,8 @@ pub(crate) enum Mismatch {
     SecretRefused,
     /// The certificate is not valid for the host of the process.
     Certificate(String),
+    /// The peer does not accept the certificate of this process.
+    CertificateRefused(String),
 }
 
 impl fmt::Display for Mismatch {
@@ -197,6 +199,11 @@ impl fmt::Display for Mismatch {
             Mismatch::Secret | Mismatch::SecretRefused => {
                 f.write_str("has another secret: set [cluster] secret to the same bytes everywhere")
             }
+            Mismatch::CertificateRefused(error) => write!(
+                f,
+                "refuses the certificate of this process ({error}): issue it by the authority in [cluster] tls.ca of \
+                 that process, for servers and clients"
+            ),
             Mismatch::Certificate(error) => write!(
                 f,
                 "has no valid certificate ({error}): issue it by the authority in [cluster] tls.ca, for the host in \

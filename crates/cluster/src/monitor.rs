@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 /// How often silence is looked for, at most.
@@ -13,6 +12,13 @@ const SILENCE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// How often silence is looked for, at least.
 const SILENCE_CHECK_INTERVAL_MIN: Duration = Duration::from_millis(20);
+
+/// A peer that left in order is no loss if the end begins here within this time. The word of the end may still be on its
+/// way through the dataflow.
+const END_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The time at which a peer left that has not.
+const STILL_HERE: u64 = u64::MAX;
 
 /// Why a peer counts as lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +86,8 @@ struct PeerRecord {
     received: AtomicU64,
     /// Milliseconds from the monitor's start.
     heard_at: AtomicU64,
+    /// When it left in order, in milliseconds from the monitor's start. `STILL_HERE` before.
+    left_at: AtomicU64,
 }
 
 struct MonitorState {
@@ -87,9 +95,6 @@ struct MonitorState {
     started: Instant,
     lost: watch::Sender<Option<LostPeer>>,
     is_ending: AtomicBool,
-    /// Wakes the threads that hold an orderly departure back until the end begins.
-    end_lock: Mutex<()>,
-    end_began: Condvar,
 }
 
 /// Tells who is heard and who was lost. Clones share what they know.
@@ -107,19 +112,18 @@ impl PeerMonitor {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             heard_at: AtomicU64::new(0),
+            left_at: AtomicU64::new(STILL_HERE),
         };
         let state = MonitorState {
             peers: peers.into_iter().map(record).collect(),
             started: Instant::now(),
             lost: watch::Sender::new(None),
             is_ending: AtomicBool::new(false),
-            end_lock: Mutex::new(()),
-            end_began: Condvar::new(),
         };
         PeerMonitor { state: Arc::new(state) }
     }
 
-    /// Starts the thread that finds silent peers. It ends with the last clone of the monitor, or when the end begins.
+    /// Starts the thread that finds silent peers and those that left too early. It ends with the last clone of the monitor, or when the end begins.
     pub(crate) fn watch_silence(&self, silent_max: Duration) -> std::io::Result<()> {
         let state = Arc::downgrade(&self.state);
         let watcher = std::thread::Builder::new().name("pinflow:silence".to_owned());
@@ -143,26 +147,6 @@ impl PeerMonitor {
     /// Says that the cluster ends in order: from now on peers may leave, and none is lost.
     pub fn begin_end(&self) {
         self.state.is_ending.store(true, Ordering::SeqCst);
-        // With the lock no waiting thread can miss the word between its check and its wait.
-        drop(self.state.end_lock.lock());
-        self.state.end_began.notify_all();
-    }
-
-    /// Whether the end has begun.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.state.is_ending.load(Ordering::SeqCst)
-    }
-
-    /// Waits until the end begins, but not longer than this. Returns whether it has begun.
-    pub(crate) fn wait_for_end(&self, time_max: Duration) -> bool {
-        let deadline = Instant::now() + time_max;
-        let mut guard = self.state.end_lock.lock();
-        while !self.is_ending() {
-            if self.state.end_began.wait_until(&mut guard, deadline).timed_out() {
-                return self.is_ending();
-            }
-        }
-        true
     }
 
     /// What is known about each peer, in order.
@@ -189,6 +173,12 @@ impl PeerMonitor {
         let peer = &self.state.peers[place];
         peer.received.fetch_add(bytes as u64, Ordering::Relaxed);
         peer.heard_at.store(self.state.millis(), Ordering::Relaxed);
+    }
+
+    /// Notes that the peer at a place of the list has left in order. It is lost if the end does not begin here soon.
+    pub(crate) fn note_departure(&self, place: usize) {
+        let now = self.state.millis();
+        self.state.peers[place].left_at.fetch_min(now, Ordering::SeqCst);
     }
 
     /// Reports that the peer at a place of the list is lost, unless the end has begun.
@@ -258,7 +248,16 @@ fn find_silent_peers(state: &Weak<MonitorState>, silent_max: Duration) {
         }
         let passed = last.elapsed();
         last = Instant::now();
+        let now = state.millis();
         for place in 0..peers {
+            let left_at = state.peers[place].left_at.load(Ordering::SeqCst);
+            if left_at != STILL_HERE {
+                // Nothing more comes from it.
+                if now.saturating_sub(left_at) >= END_WAIT_MAX.as_millis() as u64 {
+                    state.report_loss(place, LossCause::Closed);
+                }
+                continue;
+            }
             let received = state.peers[place].received.load(Ordering::Relaxed);
             if check.update(place, received, passed) >= silent_max {
                 state.report_loss(place, LossCause::Silent(silent_max));
@@ -304,11 +303,17 @@ mod tests {
     #[test]
     fn loss_after_the_end_began_is_not_reported() {
         let monitor = monitor();
-        assert!(!monitor.wait_for_end(Duration::ZERO));
         monitor.begin_end();
         monitor.report_loss(0, LossCause::Closed);
-        assert!(monitor.wait_for_end(Duration::from_secs(60)));
         assert!(monitor.state.lost.borrow().is_none());
+    }
+
+    #[tokio::test]
+    async fn peer_that_left_in_order_is_lost_if_the_end_does_not_begin() {
+        let monitor = monitor();
+        monitor.watch_silence(Duration::from_secs(3600)).unwrap();
+        monitor.note_departure(1);
+        assert_eq!(monitor.lost().await.cause, LossCause::Closed);
     }
 
     #[test]

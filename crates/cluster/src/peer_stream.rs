@@ -5,7 +5,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::stream::Stream;
 use tracing::debug;
@@ -13,10 +12,6 @@ use tracing::debug;
 use crate::farewell::FarewellDetector;
 use crate::monitor::{LossCause, PeerMonitor};
 use crate::socket::PeerSocket;
-
-/// A peer that left in order is no loss if the end begins here within this time. The word of the end may still be on its
-/// way through the dataflow.
-const END_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The connection to a peer, for timely.
 pub(crate) struct PeerStream {
@@ -42,9 +37,11 @@ impl PeerStream {
         }
     }
 
-    /// The peer left. Timely expects that after a farewell only.
+    /// The peer left. Timely expects that after a farewell only. It passes on what came with the farewell when it has
+    /// read the end, so the end must not be held back.
     fn end_reading(&self, cause: LossCause) -> usize {
-        if self.farewell.is_found() && self.monitor.wait_for_end(END_WAIT_MAX) {
+        if self.farewell.is_found() {
+            self.monitor.note_departure(self.place);
             return 0;
         }
         self.hold_thread(cause)

@@ -83,7 +83,9 @@ mod tests {
     fn proof_is_valid_for_its_secret_direction_and_transcript_only() {
         let (secret, other) = (ClusterSecret::new([1; 32]), ClusterSecret::new([2; 32]));
         let proof = prove_secret(Some(&secret), ProofBy::Dialer, &transcript());
-        let is_valid = |secret, by, transcript| is_proof_valid(secret, by, transcript, &proof);
+        let is_valid = |secret: Option<&ClusterSecret>, by, transcript: &Transcript| {
+            is_proof_valid(secret, by, transcript, &proof)
+        };
         assert!(is_valid(Some(&secret), ProofBy::Dialer, &transcript()));
         assert!(!is_valid(Some(&other), ProofBy::Dialer, &transcript()));
         assert!(!is_valid(None, ProofBy::Dialer, &transcript()));
