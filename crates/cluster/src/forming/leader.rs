@@ -36,8 +36,8 @@ impl LeaderForming {
         (1..self.followers.len()).filter(is_missing).collect()
     }
 
-    pub(super) fn handle(&mut self, event: FormingEvent, draw: &mut dyn FnMut() -> u128) -> Vec<FormingAction> {
-        match event {
+    pub(super) fn handle(&mut self, event: &FormingEvent, draw: &mut dyn FnMut() -> u128) -> Vec<FormingAction> {
+        match *event {
             FormingEvent::Linked { peer, link, boot, generation, is_dialed } => {
                 let is_follower = peer != 0 && peer < self.followers.len() && !is_dialed && generation.is_none();
                 if !is_follower {

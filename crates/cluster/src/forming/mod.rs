@@ -85,7 +85,7 @@ impl FormingMachine {
     /// Takes an event, and returns what to do, in order. `draw` draws a generation.
     pub(crate) fn handle(&mut self, event: FormingEvent, draw: &mut dyn FnMut() -> u128) -> Vec<FormingAction> {
         match self {
-            FormingMachine::Leader(leader) => leader.handle(event, draw),
+            FormingMachine::Leader(leader) => leader.handle(&event, draw),
             FormingMachine::Follower(follower) => follower.handle(event),
         }
     }
