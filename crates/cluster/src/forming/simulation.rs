@@ -149,7 +149,7 @@ impl Simulation {
                     self.schedule(delay, SimEvent::DialArrives { from: me, round, to: peer, generation });
                 }
                 FormingAction::CancelDials => process.dial_round += 1,
-                FormingAction::Send { link, message } => self.send(me, link, message),
+                FormingAction::Send { link, message } => self.send(me, link, &message),
                 FormingAction::Close { link } => self.close(link, me),
                 FormingAction::StartTimer { timer, after } => {
                     let delay = u64::try_from(after.as_millis()).expect("a timer is short");
@@ -167,7 +167,7 @@ impl Simulation {
         }
     }
 
-    fn send(&mut self, from: LinkEnd, link: LinkId, message: FormingMessage) {
+    fn send(&mut self, from: LinkEnd, link: LinkId, message: &FormingMessage) {
         let Some(ends) = self.links.get(&link) else { return };
         let to = if ends[0] == from { ends[1] } else { ends[0] };
         let copies = match self.is_rough {

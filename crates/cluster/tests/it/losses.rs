@@ -50,10 +50,10 @@ fn frozen_process_is_lost_after_the_bound() {
 fn short_freeze_is_not_noticed() {
     let mut nodes = ClusterSpec::on_loopback(2, "silent_millis=6000\nrounds=2500").start_all();
     check_formed(&nodes);
-    for victim in 0..2 {
-        nodes[victim].send_signal("STOP");
+    for victim in &nodes {
+        victim.send_signal("STOP");
         std::thread::sleep(Duration::from_secs(1));
-        nodes[victim].send_signal("CONT");
+        victim.send_signal("CONT");
     }
     for node in &mut nodes {
         assert_eq!(node.wait_for_exit().code(), Some(0), "{}", node.stderr());
