@@ -100,7 +100,7 @@ enum PinflowCommand {
     Man(man_pages::ManArgs),
     /// Print the names of a run's answers, for the scripts of `pinflow completions`
     #[command(hide = true)]
-    AnswerNames(query::RunAddress),
+    AnswerNames(query::AnswerNamesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -284,7 +284,7 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
             )
         }
         PinflowCommand::Man(args) => man_command(&args.to),
-        PinflowCommand::AnswerNames(address) => in_runtime(answer_names_command(address)),
+        PinflowCommand::AnswerNames(args) => in_runtime(answer_names_command(args)),
         PinflowCommand::Gateway(args) => in_runtime(gateway_command(args)),
         PinflowCommand::Check(args) => in_runtime(check_command(args)),
         PinflowCommand::Table(args) => in_runtime(table_command(args)),
@@ -331,9 +331,9 @@ async fn demo_command(args: demo::DemoArgs) -> CommandResult {
     out.finish(done.map(|()| ExitStatus::Success).map_err(CommandError::from))
 }
 
-async fn answer_names_command(address: query::RunAddress) -> CommandResult {
+async fn answer_names_command(args: query::AnswerNamesArgs) -> CommandResult {
     let mut out = CommandOutput::default();
-    let printed = query::write_answer_names(&address, &mut out).await;
+    let printed = query::write_answer_names(&args.address, args.added, &mut out).await;
     out.finish(printed.map(|()| ExitStatus::Success).map_err(CommandError::from))
 }
 

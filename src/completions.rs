@@ -1,7 +1,8 @@
 //! `pinflow completions`: scripts that let a shell complete commands, flags and values.
 //!
-//! clap generates them. For bash, zsh and fish they also complete the answer after `pinflow query`: they run the hidden
-//! command `pinflow answer-names`, which asks the run.
+//! clap generates them. For bash, zsh and fish they also complete the answer after `pinflow query`, and the question after
+//! `pinflow question drop` and `pinflow question replace --name`: they run the hidden command `pinflow answer-names`,
+//! which asks the run.
 
 use std::io;
 
@@ -36,25 +37,37 @@ pub enum CompletedShell {
 /// `COMP_WORDS` is split at colons, so the line is split again. `compgen -W` expands its words, so `answer-names` must
 /// print nothing that a shell expands.
 const BASH_ANSWERS: &str = r#"
-# Prints the answers of the run that a `pinflow query` asks. $1 is the program.
+# Prints what the run of a command knows: the answers for `pinflow query`, and the added questions for
+# `pinflow question drop` and `pinflow question replace --name`. $1 is the program.
 _pinflow_answer_names() {
-    local words flags=() i last
+    local words flags=() i last first=2 name_of=
     read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
     last=${#words[@]}
     # The word at the cursor is not complete yet.
     [[ "${COMP_LINE:COMP_POINT-1:1}" == " " ]] || ((last--))
-    [[ "${words[1]}" == query ]] || return
-    for ((i = 2; i < last; i++)); do
+    case "${words[1]} ${words[2]}" in
+        query*) ;;
+        "question drop") flags=(--added) first=3 ;;
+        "question replace") flags=(--added) first=3 name_of=--name ;;
+        *) return ;;
+    esac
+    ((first <= last)) || return
+    for ((i = first; i < last; i++)); do
         case "${words[i]}" in
             --at|--token|--ca) flags+=("${words[i]}" "${words[++i]}") ;;
             --at=*|--token=*|--ca=*) flags+=("${words[i]}") ;;
+            --name) [[ -n "$name_of" ]] && ((i + 1 == last)) && name_of=found; ((++i)) ;;
             --format) ((++i)) ;;
             -*) ;;
-            *) return ;;
+            *) [[ -n "$name_of" ]] || return ;;
         esac
     done
     # The word at the cursor is the value of a flag.
-    ((i == last)) || return
+    case "$name_of" in
+        "") ((i == last)) || return ;;
+        found) ;;
+        *) return ;;
+    esac
     "$1" answer-names "${flags[@]}" 2>/dev/null
 }
 
@@ -68,10 +81,15 @@ _pinflow_with_answers() {
 "#;
 
 /// Completes an answer in zsh.
-const ZSH_ANSWERS: &str = r#"(( $+functions[_pinflow_answers] )) ||
+const ZSH_ANSWERS: &str = r#"(( $+functions[_pinflow_added_questions] )) ||
+_pinflow_added_questions() {
+    _pinflow_answers --added
+}
+(( $+functions[_pinflow_answers] )) ||
 _pinflow_answers() {
     local flag
-    local -a names flags
+    local -a names flags=()
+    [[ "$1" == --added ]] && flags=(--added)
     for flag in --at --token --ca; do
         [[ -n "${opt_args[$flag]}" ]] && flags+=("$flag" "${opt_args[$flag]//\\:/:}")
     done
@@ -85,7 +103,7 @@ _pinflow_answers() {
 const FISH_ANSWERS: &str = r#"
 function __pinflow_answers
     set -l words (commandline -opc)
-    set -l flags
+    set -l flags $argv
     for i in (seq (count $words))
         if contains -- $words[$i] --at --token --ca; and test $i -lt (count $words)
             set -a flags $words[$i] $words[(math $i + 1)]
@@ -96,6 +114,8 @@ function __pinflow_answers
     pinflow answer-names $flags 2>/dev/null
 end
 complete -c pinflow -n "__fish_pinflow_using_subcommand query" -f -a "(__pinflow_answers)"
+complete -c pinflow -n "__fish_pinflow_using_subcommand question; and __fish_seen_subcommand_from drop" -f -a "(__pinflow_answers --added)"
+complete -c pinflow -n "__fish_pinflow_using_subcommand question; and __fish_seen_subcommand_from replace" -l name -x -a "(__pinflow_answers --added)"
 "#;
 
 /// Writes the script for a shell to `out`. `command` is the whole command line.
@@ -143,13 +163,26 @@ fn with_answers_in_bash(script: &str) -> String {
     format!("{functions}{}{registration}", BASH_ANSWERS.trim_start())
 }
 
-/// Lets the argument ANSWER be completed by a function, and adds the function before the script ends.
+/// Lets answers and added questions be completed by functions, and adds the functions before the script ends.
 fn with_answers_in_zsh(script: &str) -> String {
-    let line = |line: &str| match line.starts_with("'::answer -- ") {
-        true => line.replace(":_default'", ":_pinflow_answers'"),
-        false => line.to_owned(),
-    };
-    let lines: String = script.lines().map(|text| line(text) + "\n").collect();
+    let mut subcommand = "";
+    let mut lines = String::with_capacity(script.len());
+    for line in script.lines() {
+        if let Some(name) = line.trim_start().strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+            subcommand = name;
+        }
+        let completed = if line.starts_with("'::answer -- ") {
+            line.replace(":_default'", ":_pinflow_answers'")
+        } else if (subcommand == "drop" && line.starts_with("':name -- "))
+            || (subcommand == "replace" && line.starts_with("'--name="))
+        {
+            line.replace(":_default'", ":_pinflow_added_questions'")
+        } else {
+            line.to_owned()
+        };
+        lines.push_str(&completed);
+        lines.push('\n');
+    }
     let (functions, end) = lines.split_at(lines.rfind("\nif [ \"$funcstack[1]\"").map_or(0, |at| at + 1));
     format!("{functions}{ZSH_ANSWERS}{end}")
 }
@@ -180,6 +213,7 @@ mod tests {
         let zsh = script(CompletedShell::Zsh, &command_line());
         assert_eq!(zsh.matches(":_pinflow_answers'").count(), 1);
         assert_eq!(zsh.matches("\n_pinflow_answers() {").count(), 1);
+        assert_eq!(zsh.matches(":_pinflow_added_questions'").count(), 2, "drop and replace");
         let fish = script(CompletedShell::Fish, &command_line());
         assert!(fish.contains("function __fish_pinflow_using_subcommand"));
     }

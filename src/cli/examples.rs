@@ -117,6 +117,8 @@ const ANSWER_NAMES: &str = "\
 Examples:
   pinflow answer-names
           Print the names of the answers of the run on this machine
+  pinflow answer-names --added
+          Print the names of the questions that were added to it
 
 Exit status: 0 done; 1 failed; 2 wrong command line";
 

@@ -30,6 +30,17 @@ pub struct QueryArgs {
     pub address: RunAddress,
 }
 
+/// The command line of `pinflow answer-names`.
+#[derive(Debug, clap::Args)]
+pub struct AnswerNamesArgs {
+    /// Only the questions that were added while the run goes on
+    #[arg(long)]
+    pub added: bool,
+
+    #[command(flatten)]
+    pub address: RunAddress,
+}
+
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QueryFormat {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use args::{QueryArgs, QueryFormat};
+pub use args::{AnswerNamesArgs, QueryArgs, QueryFormat};
 pub(crate) use client::QueryClient;
 pub use connection::RunAddress;
 pub use error::QueryError;
@@ -59,22 +59,30 @@ pub async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), QueryError
 /// How long a shell may wait for the names of the answers.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Writes the names of a run's answers to `out`, a line each, for the completion of shells.
+/// Writes the names of a run's answers to `out`, a line each, for the completion of shells. `only_added`: the names of the
+/// questions that were added while it runs.
 ///
 /// Shells expand what they complete, so a name with anything but letters, digits and underscores is left out. No run of
 /// pinflow has one.
 ///
 /// # Errors
 /// If the server cannot be reached within two seconds or returns an error.
-pub async fn write_answer_names(address: &RunAddress, out: &mut impl Write) -> Result<(), QueryError> {
+pub async fn write_answer_names(
+    address: &RunAddress,
+    only_added: bool,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
     let client = QueryClient::new(address)?;
-    let asked = tokio::time::timeout(NAMES_TIMEOUT, client.get_json("/status", &[])).await;
-    let status = asked.unwrap_or_else(|_| {
+    let (path, list, field) =
+        if only_added { ("/questions", "questions", "name") } else { ("/status", "answers", "answer") };
+    let asked = tokio::time::timeout(NAMES_TIMEOUT, client.get_json(path, &[])).await;
+    let reply = asked.unwrap_or_else(|_| {
         Err(QueryError::Unreachable { at: Box::new(address.at.clone()), reason: "no reply".to_owned() })
     })?;
     let is_plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let answers = status["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for name in answers.iter().filter_map(|answer| answer["answer"].as_str()).filter(is_plain) {
+    let listed = reply[list].as_array().map(Vec::as_slice).unwrap_or_default();
+    let chosen = listed.iter().filter(|entry| !only_added || entry["origin"] == "added");
+    for name in chosen.filter_map(|entry| entry[field].as_str()).filter(is_plain) {
         writeln!(out, "{name}")?;
     }
     Ok(())

@@ -147,6 +147,34 @@ fn bash_completes_commands_flags_values_and_answers() {
 }
 
 #[test]
+fn bash_completes_added_questions_for_drop_and_replace() {
+    let place = create_temp_dir();
+    emit(&place.path().join("posts"), 20, 20, 3, &[]);
+    let serve = "[serve]\nlisten = \"127.0.0.1:0\"\nquestions = true";
+    let config = configure_followed_recording(place.path(), &place.path().join("posts"), serve);
+    let serving = ServingRun::start(place.path(), &config, &[]);
+    serving.wait_until_ready();
+    let at = serving.http.address.to_string();
+    let environment = [("PINFLOW_AT", at.as_str())];
+    assert_eq!(complete_in_bash("pinflow question drop pi", &environment), [""; 0]);
+    for name in ["pins_by_year", "pins_by_category", "users"] {
+        let file = place.path().join(format!("{name}.sql"));
+        fs::write(&file, "SELECT count(*) AS n FROM pin").unwrap();
+        succeed(pinflow(["question", "add"]).arg(&file).args(["--at", &at]));
+    }
+    let pins = ["pins_by_year", "pins_by_category"];
+    assert_eq!(complete_in_bash("pinflow question drop pi", &environment), pins);
+    assert_eq!(complete_in_bash(&format!("pinflow question drop --at {at} pi"), &[]), pins);
+    // Built-in answers cannot be dropped.
+    assert_eq!(complete_in_bash("pinflow question drop popular", &environment), [""; 0]);
+    assert_eq!(complete_in_bash("pinflow question replace new.sql --name pi", &environment), pins);
+    assert_eq!(complete_in_bash("pinflow question replace --name pi", &environment), pins);
+    assert_eq!(complete_in_bash("pinflow question add new.sql --name pi", &environment), [""; 0]);
+    assert_eq!(complete_in_bash("pinflow question list pi", &environment), [""; 0]);
+    serving.stop();
+}
+
+#[test]
 fn every_shell_parses_its_script() {
     for (shell, parse) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let place = create_temp_dir();
