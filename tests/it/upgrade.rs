@@ -7,6 +7,8 @@
 //! ```text
 //! PINFLOW_WRITE_UPGRADE_FIXTURE=v0.2 cargo test --release --features failpoints --test it upgrade::
 //! ```
+//!
+//! `databases/upgrade.rs` adds dumps of databases to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +40,7 @@ const ANSWERS: [&str; 3] = ["popular_category_by_country", "pins_by_category", "
 const ROUTES: [&str; 5] =
     ["/status", "/answers", "/answers/popular_category_by_country", "/questions", "/answers/pins_of_countries"];
 
-fn fixtures_root() -> PathBuf {
+pub(crate) fn fixtures_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/upgrade")
 }
 
@@ -57,12 +59,14 @@ fn configuration(message_bytes_max: u32) -> String {
 }
 
 /// A folder of a fixture, or a copy of one.
-struct FixtureFolder {
+pub(crate) struct FixtureFolder {
     path: PathBuf,
+    /// The version that wrote it.
+    pub(crate) version: String,
 }
 
 impl FixtureFolder {
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -94,7 +98,7 @@ impl FixtureFolder {
     }
 
     /// Adds the lines of `more` to the recording.
-    fn continue_recording(&self) {
+    pub(crate) fn continue_recording(&self) {
         for stream in STREAMS {
             let more = fs::read(self.file(&format!("more/{stream}.jsonl"))).unwrap();
             let path = self.file(&format!("posts/{stream}.jsonl"));
@@ -190,7 +194,7 @@ fn write_posts(fixture: &FixtureFolder) {
 /// Writes the folder of a version with this build.
 fn write_fixture(version: &str) {
     let place = create_temp_dir();
-    let fixture = FixtureFolder { path: place.path().join("fixture") };
+    let fixture = FixtureFolder { path: place.path().join("fixture"), version: version.to_owned() };
     write_posts(&fixture);
     fs::create_dir(fixture.file("configurations")).unwrap();
     for kind in ["recording", "kafka", "msk", "kinesis", "gateway"] {
@@ -240,7 +244,7 @@ fn keep_some_answers(folder: &Path) {
 }
 
 /// Copies of all folders, each in a folder of its own.
-fn copied_fixtures() -> Vec<(tempfile::TempDir, FixtureFolder)> {
+pub(crate) fn copied_fixtures() -> Vec<(tempfile::TempDir, FixtureFolder)> {
     if let Some(version) = std::env::var_os(WRITE_VARIABLE) {
         static WRITTEN: std::sync::Once = std::sync::Once::new();
         WRITTEN.call_once(|| write_fixture(version.to_str().unwrap()));
@@ -251,14 +255,15 @@ fn copied_fixtures() -> Vec<(tempfile::TempDir, FixtureFolder)> {
             let place = create_temp_dir();
             let path = place.path().join("copy");
             copy_folder(&folder, &path);
-            (place, FixtureFolder { path })
+            let version = folder.file_name().unwrap().to_str().unwrap().to_owned();
+            (place, FixtureFolder { path, version })
         })
         .collect();
     assert!(!copies.is_empty());
     copies
 }
 
-fn read_json(path: &Path) -> Value {
+pub(crate) fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 

@@ -129,12 +129,11 @@ impl PostgresServer {
 
     fn spawn(&mut self) -> bool {
         let folder = self.folder.path();
-        let bin = std::fs::read_to_string(workspace_root().join("target/postgres/bin")).unwrap();
         let mut command = server_command();
         // What makes it another user than root, if it must.
         let run = std::fs::read_to_string(workspace_root().join("target/postgres/run")).unwrap();
         command.args(run.split_whitespace());
-        command.arg(Path::new(bin.trim()).join("postgres")).arg("-D").arg(folder.join("data"));
+        command.arg(server_program("postgres")).arg("-D").arg(folder.join("data"));
         let port = format!("port={}", self.port);
         let tls = if self.has_tls { "ssl=on" } else { "ssl=off" };
         for setting in [
@@ -219,6 +218,13 @@ impl PostgresServer {
             Ok(results)
         })
     }
+}
+
+/// A program of the server's version.
+#[must_use]
+pub fn server_program(name: &str) -> PathBuf {
+    let bin = std::fs::read_to_string(workspace_root().join("target/postgres/bin")).unwrap();
+    Path::new(bin.trim()).join(name)
 }
 
 /// Lets other users enter a folder.

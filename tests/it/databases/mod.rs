@@ -14,6 +14,7 @@ mod questions;
 mod tampering;
 mod tls;
 mod tools;
+mod upgrade;
 mod values;
 
 use std::collections::BTreeMap;

@@ -27,11 +27,16 @@ pub(super) fn skips_mysql() -> bool {
     skips
 }
 
-/// A recording whose run writes to this database, as a user with the privileges of the guide.
-pub(super) fn mysql_site(database: &TestDatabase<'_>, more: &str) -> DatabaseSite {
+/// Creates the user `pinflow` with the privileges of the guide.
+pub(super) fn create_mysql_user(database: &TestDatabase<'_>) {
     let name = &database.name;
     database.sql(&format!("CREATE USER IF NOT EXISTS 'pinflow'@'%' IDENTIFIED BY '{PASSWORD}'"));
     database.sql(&format!("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON {name}.* TO 'pinflow'@'%'"));
+}
+
+/// A recording whose run writes to this database, as a user with the privileges of the guide.
+pub(super) fn mysql_site(database: &TestDatabase<'_>, more: &str) -> DatabaseSite {
+    create_mysql_user(database);
     DatabaseSite::with_section("mysql", &database.url_with("pinflow"), more)
 }
 
