@@ -1,12 +1,13 @@
 //! The dashboards and alerts of `examples`: every metric in them is served and documented, every answer exists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow::dataflows::questions::QuestionSet;
+use pinflow_testkit::readers::python;
 use pinflow_testkit::serving::{ServingRun, configure_followed_recording};
 use pinflow_testkit::{create_temp_dir, emit, find_checker, pinflow, succeed, wait_until};
 use serde_json::Value;
@@ -162,4 +163,33 @@ fn alerts_pass_the_tests_of_promtool() {
             [&checked.stdout, &checked.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         assert!(checked.status.success(), "{arguments:?}: {said}\n{failed}");
     }
+}
+
+/// The fields of each file that Grafana does not know, or reads as something else.
+fn fields_unknown_to_grafana(python: &Path, files: &[&Path]) -> Vec<Vec<String>> {
+    let output = succeed(Command::new(python).arg(root().join("tests/readers/grafana.py")).args(files));
+    let found: BTreeMap<String, Vec<String>> = serde_json::from_slice(&output.stdout).unwrap();
+    files.iter().map(|file| found[file.to_str().unwrap()].clone()).collect()
+}
+
+#[test]
+fn dashboards_have_only_fields_that_grafana_knows() {
+    let Some(python) = python() else { return };
+    let place = create_temp_dir();
+    let paths = ["metrics", "answers"].map(|name| root().join(format!("examples/grafana/dashboards/{name}.json")));
+    // A dashboard with a misspelled field of the dashboard, of a panel, and of a query.
+    let wrong = place.path().join("wrong.json");
+    let text = read("examples/grafana/dashboards/metrics.json");
+    let misspelled =
+        [("\"schemaVersion\"", "\"schemaversion\""), ("\"gridPos\"", "\"gridpos\""), ("\"expr\"", "\"expression\"")];
+    let text = misspelled.iter().fold(text, |text, (right, wrong)| {
+        assert!(text.contains(right), "{right}");
+        text.replacen(right, wrong, 1)
+    });
+    fs::write(&wrong, text).unwrap();
+    let [metrics, answers, wrong] =
+        fields_unknown_to_grafana(&python, &[&paths[0], &paths[1], &wrong]).try_into().unwrap();
+    assert_eq!((metrics, answers), (vec![], vec![]));
+    let has = |name: &str| wrong.iter().any(|field| field.contains(name));
+    assert!(has(".schemaversion") && has(".gridpos") && has(".expression"), "{wrong:?}");
 }
