@@ -7,7 +7,7 @@ use pinflow_dataflows::questions::Question;
 
 use super::args::ReadingFlags;
 use super::error::QuestionCommandError;
-use super::memory_estimate::MemoryTotal;
+use super::memory_estimate::{MemoryTotal, bytes_in_all_lists};
 use super::try_question::{TableReading, open_tables, read_relations, report_rows};
 use pinflow_delta::RowExtent;
 
@@ -43,6 +43,6 @@ fn total_of(measured: &MeasuredQuestion) -> MemoryTotal {
         rows: usage.rows,
         held_bytes: usage.bytes,
         answer_rows: answer.row_count() as u64,
-        answer_bytes: answer.held_bytes() as u64,
+        answer_bytes: bytes_in_all_lists(answer.held_bytes() as u64, answer.counted_rows().len()),
     }
 }

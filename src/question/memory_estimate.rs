@@ -38,15 +38,16 @@ pub(super) struct MemoryEstimate {
     pub(super) bytes_per_ind: u64,
     /// What operators hold besides: for a question on the general path.
     pub(super) state: Vec<StatePart>,
-    /// The estimated size of a row of the answer, bytes in each copy.
+    /// The estimated size of a row of the answer, bytes in all its lists.
     pub(super) bytes_per_answer_row: u64,
     /// What is held in all: over given tables, or for a given number of `ind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) total: Option<MemoryTotal>,
 }
 
-/// How often a run holds the rows of an answer: for readers, for durable reads if it has tables, and for stdout.
-pub(super) const ANSWER_COPIES: u64 = 3;
+/// In how many lists a run holds the rows of an answer: for readers, for durable reads if it has tables, and for stdout. They
+/// share the cells of a row, and its place as long as no row near it changes.
+const ANSWER_LISTS: u64 = 3;
 
 /// What is held for a question in all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,14 +64,14 @@ pub(super) struct MemoryTotal {
     pub(super) held_bytes: u64,
     /// Rows of the answer.
     pub(super) answer_rows: u64,
-    /// The size of the answer, bytes in each copy.
+    /// The size of the answer in all its lists, bytes. While it does not change, they share their rows, and it is smaller.
     pub(super) answer_bytes: u64,
 }
 
 impl MemoryTotal {
     /// What is held in a run with tables, bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.held_bytes + ANSWER_COPIES * self.answer_bytes
+        self.held_bytes + self.answer_bytes
     }
 }
 
@@ -86,7 +87,13 @@ impl MemoryEstimate {
 const MANY_ROWS: usize = 1_000;
 
 fn answer_bytes(estimate: &StateEstimate, rows: usize) -> u64 {
-    LiveAnswer::bytes_of_rows(rows, rows.saturating_mul(estimate.answer.row_bytes)) as u64
+    let one_list = LiveAnswer::bytes_of_rows(rows, rows.saturating_mul(estimate.answer.row_bytes)) as u64;
+    bytes_in_all_lists(one_list, rows)
+}
+
+/// The size of an answer in all lists of its rows, if it has this size in one.
+pub(super) fn bytes_in_all_lists(one_list: u64, rows: usize) -> u64 {
+    one_list + (ANSWER_LISTS - 1) * LiveAnswer::bytes_of_rows(rows, 0) as u64
 }
 
 /// Estimates what is held in all for this many `ind`, each with a row of every relation, that make so many groups.

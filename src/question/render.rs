@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{ExplainFormat, QuestionFormat};
 use super::explain::{ExplainedColumn, MaintenancePath, QuestionExplanation};
-use super::memory_estimate::{ANSWER_COPIES, EstimatedColumn, MemoryTotal, StatePart};
+use super::memory_estimate::{EstimatedColumn, MemoryTotal, StatePart};
 use super::try_question::TriedAnswer;
 use crate::config::QuestionText;
 use pinflow_dataflows::answer::{AnswerCell, ColumnType};
@@ -87,10 +87,7 @@ fn write_memory(explanation: &QuestionExplanation, out: &mut dyn Write) -> io::R
     memory.state.iter().try_for_each(|part| write_state(part, out))?;
     writeln!(out, "\nmemory of the answer (an estimate)")?;
     let bytes = memory.bytes_per_answer_row;
-    writeln!(
-        out,
-        "  each row       {bytes} bytes, for readers, for durable reads if there are tables, and for stdout"
-    )?;
+    writeln!(out, "  each row       {bytes} bytes, with its places in the lists of readers, durable reads and stdout")?;
     memory.total.as_ref().map_or(Ok(()), |total| write_total(total, out))
 }
 
@@ -103,7 +100,10 @@ fn write_total(total: &MemoryTotal, out: &mut dyn Write) -> io::Result<()> {
     let held = if *is_measured { format!(", {groups} groups, {rows} rows and values") } else { String::new() };
     writeln!(out, "  held           {}{held}", format_bytes(*held_bytes))?;
     let answer = format_bytes(*answer_bytes);
-    writeln!(out, "  answer         {answer} for {answer_rows} rows, {ANSWER_COPIES} times in a run with tables")?;
+    writeln!(
+        out,
+        "  answer         {answer} for {answer_rows} rows, in the lists of readers, durable reads and stdout"
+    )?;
     writeln!(out, "  in all         about {}", format_bytes(total.bytes()))
 }
 
