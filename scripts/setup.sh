@@ -45,6 +45,9 @@ if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_POSTGRES:-}" != 1 ]; then
     need java default-jre-headless
     [ -e /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
 fi
+if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_NETNS:-}" != 1 ]; then
+    PATH=$PATH:/usr/sbin need ip iproute2
+fi
 if [ "${1:-}" = tests ] && [ "${PINFLOW_SKIP_TERMINAL:-}" != 1 ]; then
     need tmux tmux
 fi

@@ -14,9 +14,11 @@
 #   PINFLOW_SKIP_TERMINAL=1  skips the tests in a real terminal (tmux, from Debian)
 #   PINFLOW_SKIP_NGINX=1     skips the tests behind a real nginx (from Debian)
 #   PINFLOW_SKIP_CHECKERS=1  skips the checks by promtool, groff, zsh and fish (from Debian)
+#   PINFLOW_SKIP_NETNS=1     skips the tests that cut a network between processes of a cluster (iproute2, from Debian)
 #   PINFLOW_SKIP_OPENAPI=1   skips the test of the OpenAPI document by schemathesis (Python, from PyPI)
 #   PINFLOW_KINESIS_ROUNDS=1000   rounds of kill -9 while shards are split and merged (by default 12)
 #   PINFLOW_KILLS=300        rounds of the kill -9 test (by default 60)
+#   PINFLOW_CLUSTER_KILLS=300   kills of processes of a cluster (by default 16)
 #   PINFLOW_DATABASE_KILLS=100   kills of a run that writes to a database (by default 14), and a fifth as many of the database
 #   PINFLOW_WHILE_TESTING=C  runs the command C after the other tests, while those of the program still wait
 #

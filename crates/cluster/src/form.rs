@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::error::ClusterError;
-use crate::forming::{FormingAction, FormingEvent, FormingMachine, LinkId};
+use crate::forming::{FormedLinks, FormingAction, FormingEvent, FormingMachine, LinkId};
 use crate::handshake::{AuthenticatedPeer, HandshakeContext, draw_nonce};
 use crate::link::LinkHandle;
 use crate::listener::{accept_connections, bind_listener};
@@ -81,7 +81,8 @@ async fn wait_for_stop(mut stop: watch::Receiver<bool>) {
 async fn form_by_sockets(context: &Arc<HandshakeContext>) -> io::Result<FormedCluster> {
     let settings = &context.settings;
     if settings.processes.len() == 1 {
-        return Ok(formed_cluster(context, draw_nonce()?, &[context.boot], vec![None], 0));
+        let connections = FormedConnections { rows: vec![None], messages: vec![None] };
+        return Ok(formed_cluster(context, draw_nonce()?, &[context.boot], connections, 0));
     }
     let log = Arc::new(RefusalLog::default());
     let listener = bind_listener(settings, &log).await;
@@ -99,7 +100,7 @@ fn formed_cluster(
     context: &HandshakeContext,
     generation: u128,
     boots: &[Nonce],
-    sockets: Vec<Option<PeerSocket>>,
+    FormedConnections { rows, messages }: FormedConnections,
     refused: u64,
 ) -> FormedCluster {
     let settings = &context.settings;
@@ -111,23 +112,25 @@ fn formed_cluster(
         silent_max: settings.silent_max,
         refused,
         addresses: settings.processes.iter().map(ToString::to_string).collect(),
-        sockets,
+        sockets: rows,
+        messages,
     }
+}
+
+/// The connections of a formed cluster, by the number of the process.
+struct FormedConnections {
+    /// For timely.
+    rows: Vec<Option<PeerSocket>>,
+    /// Between the leader and its followers.
+    messages: Vec<Option<Transport>>,
 }
 
 /// A connection that the machine knows.
 enum HeldLink {
     /// Between the leader and a follower: messages pass.
     Active(LinkHandle),
-    /// Between followers: nothing is read, because the peer may already be told to go.
+    /// For rows: nothing is read, because the peer may already be told to go.
     Parked(Transport),
-}
-
-/// What `Finish` said.
-struct FinishedForming {
-    generation: u128,
-    boots: Vec<Nonce>,
-    links: Vec<Option<LinkId>>,
 }
 
 /// A peer that this process dialed, and the generation that it named.
@@ -179,10 +182,10 @@ impl FormingDriver {
         let mut actions = std::mem::take(&mut self.first_actions);
         loop {
             if let Some(finished) = self.apply_actions(actions) {
-                match self.take_sockets(&finished).await {
-                    Ok(sockets) => {
-                        let FinishedForming { generation, boots, .. } = finished;
-                        return Ok(formed_cluster(&self.context, generation, &boots, sockets, self.log.refused()));
+                match self.take_connections(&finished).await {
+                    Ok(connections) => {
+                        let FormedLinks { generation, boots, .. } = finished;
+                        return Ok(formed_cluster(&self.context, generation, &boots, connections, self.log.refused()));
                     }
                     Err(link) => {
                         actions = self.handle_event(FormingEvent::Lost { link })?;
@@ -222,7 +225,7 @@ impl FormingDriver {
         let peer = hello.index as usize;
         self.last_link += 1;
         let link = self.last_link;
-        let held = if peer == 0 || self.context.settings.index == 0 {
+        let held = if generation.is_none() {
             HeldLink::Active(LinkHandle::spawn(link, transport, self.events.0.clone()))
         } else {
             HeldLink::Parked(transport)
@@ -232,7 +235,7 @@ impl FormingDriver {
     }
 
     /// Does all of this. Returns what `Finish` said, which comes last.
-    fn apply_actions(&mut self, actions: Vec<FormingAction>) -> Option<FinishedForming> {
+    fn apply_actions(&mut self, actions: Vec<FormingAction>) -> Option<FormedLinks> {
         for action in actions {
             match action {
                 FormingAction::Dial { peer, generation } => self.start_dial(peer, generation),
@@ -251,22 +254,21 @@ impl FormingDriver {
                         let _ = events.send(FormingEvent::TimedOut { timer }).await;
                     });
                 }
-                FormingAction::Finish { generation, boots, links } => {
-                    return Some(FinishedForming { generation, boots, links });
-                }
+                FormingAction::Finish(formed) => return Some(formed),
             }
         }
         None
     }
 
     fn start_dial(&mut self, peer: usize, generation: Option<u128>) {
-        let backoff = if peer == 0 {
+        let is_first_link = generation.is_none();
+        let backoff = if is_first_link {
             Arc::clone(&self.leader_backoff)
         } else {
             Arc::new(Mutex::new(Backoff::new(DIAL_BACKOFF_MIN, DIAL_BACKOFF_MAX)))
         };
         // The leader is dialed again after a fault.
-        let waits_first = peer == 0 && std::mem::replace(&mut self.has_dialed, true);
+        let waits_first = is_first_link && std::mem::replace(&mut self.has_dialed, true);
         let (context, log, dialed) = (Arc::clone(&self.context), Arc::clone(&self.log), self.dialed.0.clone());
         self.dials.push(self.tasks.spawn(async move {
             if waits_first {
@@ -286,23 +288,34 @@ impl FormingDriver {
         }));
     }
 
-    /// The sockets to all peers, or the link that was lost meanwhile.
-    async fn take_sockets(&mut self, finished: &FinishedForming) -> Result<Vec<Option<PeerSocket>>, LinkId> {
-        let mut sockets = Vec::with_capacity(finished.links.len());
-        for link in &finished.links {
-            let Some(link) = *link else {
-                sockets.push(None);
-                continue;
-            };
-            let transport = match self.links.remove(&link) {
-                Some(HeldLink::Active(handle)) => handle.take_transport().await,
-                Some(HeldLink::Parked(transport)) => Some(transport),
+    /// The connections to all peers, or the link that was lost meanwhile.
+    async fn take_connections(&mut self, formed: &FormedLinks) -> Result<FormedConnections, LinkId> {
+        let mut connections = FormedConnections { rows: Vec::new(), messages: Vec::new() };
+        for link in &formed.messages {
+            let transport = match *link {
                 None => None,
+                Some(link) => Some(self.take_transport(link).await.ok_or(link)?),
             };
-            let socket = transport.and_then(|transport| transport.into_socket().ok()).ok_or(link)?;
-            sockets.push(Some(socket));
+            connections.messages.push(transport);
         }
-        Ok(sockets)
+        for link in &formed.rows {
+            let socket = match *link {
+                None => None,
+                Some(link) => {
+                    let transport = self.take_transport(link).await;
+                    Some(transport.and_then(|transport| transport.into_socket().ok()).ok_or(link)?)
+                }
+            };
+            connections.rows.push(socket);
+        }
+        Ok(connections)
+    }
+
+    async fn take_transport(&mut self, link: LinkId) -> Option<Transport> {
+        match self.links.remove(&link)? {
+            HeldLink::Active(handle) => handle.take_transport().await,
+            HeldLink::Parked(transport) => Some(transport),
+        }
     }
 
     fn log_missing_peers(&self) {

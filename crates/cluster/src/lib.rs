@@ -25,7 +25,7 @@ mod transport;
 
 pub use error::ClusterError;
 pub use form::form_cluster;
-pub use mesh::{ClusterMesh, FormedCluster, Generation};
+pub use mesh::{ClusterMesh, ControlStream, ControlStreams, FormedCluster, Generation};
 pub use monitor::{LossCause, LostPeer, PeerMonitor, PeerState};
 pub use settings::{
     ClusterSecret, ClusterSettings, ClusterTls, HostPort, PROCESSES_MAX, SECRET_BYTES_MIN, SecurityInputs,

@@ -10,11 +10,13 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::bytes_slab::BytesRefill;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::ClusterError;
 use crate::monitor::PeerMonitor;
 use crate::peer_stream::PeerStream;
 use crate::socket::PeerSocket;
+use crate::transport::Transport;
 
 /// The empty buffers of 1 MiB that each connection and each worker keeps. Without a limit timely keeps as many as it ever
 /// needed at once.
@@ -36,13 +38,24 @@ pub struct FormedCluster {
     pub(crate) seed: [u64; 2],
     pub(crate) index: usize,
     pub(crate) workers: usize,
-    pub(crate) silent_max: Duration,
+    pub(crate) silent_max: Option<Duration>,
     pub(crate) refused: u64,
     /// The address of each process.
     pub(crate) addresses: Vec<String>,
-    /// The socket to each process but this one.
+    /// The socket to each process but this one, for rows.
     pub(crate) sockets: Vec<Option<PeerSocket>>,
+    /// The connections between the leader and its followers, for messages.
+    pub(crate) messages: Vec<Option<Transport>>,
 }
+
+/// A connection between the leader and a follower.
+pub trait ControlStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ControlStream for S {}
+
+/// The connections of a process for messages, by the number of the other one: of the leader to each follower, and of a
+/// follower to the leader. It is at the place of each process of which there is one.
+pub type ControlStreams = Vec<Option<Box<dyn ControlStream>>>;
 
 /// What `timely::execute::execute_from` needs, and the monitor of the peers.
 pub struct ClusterMesh {
@@ -75,7 +88,14 @@ impl FormedCluster {
         self.refused
     }
 
-    /// Hands the sockets to timely's threads, which start at once.
+    /// Takes the connections between the leader and its followers.
+    pub fn take_messages(&mut self) -> ControlStreams {
+        let messages = std::mem::take(&mut self.messages).into_iter();
+        messages.map(|transport| Some(Box::new(transport?) as Box<dyn ControlStream>)).collect()
+    }
+
+    /// Hands the sockets to timely's threads, which start at once. From then on, only timely may end: dropping the mesh
+    /// makes these threads panic.
     ///
     /// # Errors
     /// If the operating system refuses a thread or a handle of a socket.
@@ -98,7 +118,7 @@ impl FormedCluster {
         }
         let started = initialize_networking_from_sockets(local, streams, self.index, self.workers, hooks);
         let (builders, guard) = started.map_err(failed)?;
-        peers.watch_silence(self.silent_max).map_err(failed)?;
+        peers.watch_peers(self.silent_max).map_err(failed)?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
         Ok(ClusterMesh { builders, guard: Box::new(guard), peers })
     }

@@ -31,6 +31,16 @@ pub enum LossCause {
     Silent(Duration),
 }
 
+impl fmt::Display for LossCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LossCause::Closed => f.write_str("it closed its connection"),
+            LossCause::Failed(error) => write!(f, "its connection failed: {error}"),
+            LossCause::Silent(time) => write!(f, "it has been silent for {} s", Secs(*time)),
+        }
+    }
+}
+
 /// A process that was lost, and why. Its text is the line to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostPeer {
@@ -123,8 +133,10 @@ impl PeerMonitor {
         PeerMonitor { state: Arc::new(state) }
     }
 
-    /// Starts the thread that finds silent peers and those that left too early. It ends with the last clone of the monitor, or when the end begins.
-    pub(crate) fn watch_silence(&self, silent_max: Duration) -> std::io::Result<()> {
+    /// Starts the thread that finds peers that left too early, and silent ones. It ends with the last clone of the monitor,
+    /// or when the end begins.
+    pub(crate) fn watch_peers(&self, silent_max: Option<Duration>) -> std::io::Result<()> {
+        let silent_max = silent_max.unwrap_or(Duration::MAX);
         let state = Arc::downgrade(&self.state);
         let watcher = std::thread::Builder::new().name("pinflow:silence".to_owned());
         watcher.spawn(move || find_silent_peers(&state, silent_max)).map(drop)
@@ -311,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn peer_that_left_in_order_is_lost_if_the_end_does_not_begin() {
         let monitor = monitor();
-        monitor.watch_silence(Duration::from_secs(3600)).unwrap();
+        monitor.watch_peers(None).unwrap();
         monitor.note_departure(1);
         assert_eq!(monitor.lost().await.cause, LossCause::Closed);
     }

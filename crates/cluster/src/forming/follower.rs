@@ -2,9 +2,9 @@
 
 use crate::message::{FormingMessage, Nonce};
 
-use super::{FormingAction, FormingEvent, GO_TIMEOUT, LinkId};
+use super::{FormedLinks, FormingAction, FormingEvent, GO_TIMEOUT, LinkId};
 
-/// A connection to another follower, and what the dialer named.
+/// A connection for rows, and what the dialer named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PeerLink {
     link: LinkId,
@@ -53,12 +53,14 @@ impl FollowerForming {
         if self.form.is_none() || self.has_said_formed {
             return vec![0];
         }
-        (1..self.peers.len()).filter(|peer| *peer != self.index && self.peers[*peer].is_none()).collect()
+        (0..self.peers.len()).filter(|peer| *peer != self.index && self.peers[*peer].is_none()).collect()
     }
 
     pub(super) fn handle(&mut self, event: FormingEvent) -> Vec<FormingAction> {
         match event {
-            FormingEvent::Linked { peer: 0, link, boot, is_dialed: true, .. } if self.leader.is_none() => {
+            FormingEvent::Linked { peer: 0, link, boot, generation: None, is_dialed: true }
+                if self.leader.is_none() =>
+            {
                 self.leader = Some((link, boot));
                 Vec::new()
             }
@@ -81,7 +83,7 @@ impl FollowerForming {
     fn take_peer(&mut self, peer: usize, offered: PeerLink, is_dialed: bool) -> Vec<FormingAction> {
         // Each process dials those before it.
         let is_in_order = if is_dialed { peer < self.index } else { peer > self.index };
-        let is_peer = peer != 0 && peer < self.peers.len() && is_in_order && offered.generation.is_some();
+        let is_peer = peer < self.peers.len() && is_in_order && offered.generation.is_some();
         if !is_peer || self.is_finished || !self.is_wanted(peer, &offered) {
             return vec![FormingAction::Close { link: offered.link }];
         }
@@ -123,7 +125,7 @@ impl FollowerForming {
         let mut actions = vec![FormingAction::StartTimer { timer: self.timer, after: GO_TIMEOUT }];
         let generation = form.generation;
         self.form = Some(form);
-        for peer in 1..self.peers.len() {
+        for peer in 0..self.peers.len() {
             if let Some(offered) = self.peers[peer]
                 && !self.is_wanted(peer, &offered)
             {
@@ -131,7 +133,7 @@ impl FollowerForming {
                 actions.push(FormingAction::Close { link: offered.link });
             }
         }
-        let dials = (1..self.index).map(|peer| FormingAction::Dial { peer, generation: Some(generation) });
+        let dials = (0..self.index).map(|peer| FormingAction::Dial { peer, generation: Some(generation) });
         actions.extend(dials);
         self.say_formed_if_linked(&mut actions);
         actions
@@ -139,7 +141,7 @@ impl FollowerForming {
 
     fn say_formed_if_linked(&mut self, actions: &mut Vec<FormingAction>) {
         let (Some(form), Some((link, _))) = (&self.form, self.leader) else { return };
-        let is_linked = (1..self.peers.len()).all(|peer| peer == self.index || self.peers[peer].is_some());
+        let is_linked = (0..self.peers.len()).all(|peer| peer == self.index || self.peers[peer].is_some());
         if is_linked && !self.has_said_formed {
             let message = FormingMessage::Formed { generation: form.generation };
             actions.push(FormingAction::Send { link, message });
@@ -155,9 +157,10 @@ impl FollowerForming {
             return Vec::new();
         }
         self.is_finished = true;
-        let mut links: Vec<Option<LinkId>> = self.peers.iter().map(|peer| peer.map(|peer| peer.link)).collect();
-        links[0] = self.leader.map(|(link, _)| link);
-        vec![FormingAction::Finish { generation, boots: form.boots, links }]
+        let rows = self.peers.iter().map(|peer| peer.map(|peer| peer.link)).collect();
+        let mut messages = vec![None; self.peers.len()];
+        messages[0] = self.leader.map(|(link, _)| link);
+        vec![FormingAction::Finish(FormedLinks { generation, boots: form.boots, rows, messages })]
     }
 
     fn drop_link(&mut self, link: LinkId) -> Vec<FormingAction> {

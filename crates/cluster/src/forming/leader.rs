@@ -2,13 +2,15 @@
 
 use crate::message::{FormingMessage, Nonce};
 
-use super::{FORMED_TIMEOUT, FormingAction, FormingEvent, LinkId};
+use super::{FORMED_TIMEOUT, FormedLinks, FormingAction, FormingEvent, LinkId};
 
 /// A linked follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FollowerLink {
     link: LinkId,
     boot: Nonce,
+    /// Its link for rows, which it dials once it knows the generation.
+    rows: Option<LinkId>,
     has_formed: bool,
 }
 
@@ -39,11 +41,13 @@ impl LeaderForming {
     pub(super) fn handle(&mut self, event: &FormingEvent, draw: &mut dyn FnMut() -> u128) -> Vec<FormingAction> {
         match *event {
             FormingEvent::Linked { peer, link, boot, generation, is_dialed } => {
-                let is_follower = peer != 0 && peer < self.followers.len() && !is_dialed && generation.is_none();
-                if !is_follower {
+                if peer == 0 || peer >= self.followers.len() || is_dialed {
                     return vec![FormingAction::Close { link }];
                 }
-                self.add_follower(peer, FollowerLink { link, boot, has_formed: false }, draw)
+                match generation {
+                    None => self.add_follower(peer, FollowerLink { link, boot, rows: None, has_formed: false }, draw),
+                    Some(generation) => self.add_rows_link(peer, link, (boot, generation)),
+                }
             }
             FormingEvent::Received { link, message: FormingMessage::Formed { generation } } => {
                 self.take_formed(link, generation)
@@ -77,6 +81,17 @@ impl LeaderForming {
         actions
     }
 
+    /// Takes a link for rows, if it belongs to the generation.
+    fn add_rows_link(&mut self, peer: usize, link: LinkId, (boot, generation): (Nonce, u128)) -> Vec<FormingAction> {
+        let is_current = self.generation == Some(generation) && !self.is_finished;
+        let follower = self.followers[peer].as_mut().filter(|follower| is_current && follower.boot == boot);
+        let Some(follower) = follower else { return vec![FormingAction::Close { link }] };
+        let replaced = follower.rows.replace(link);
+        let mut actions: Vec<_> = replaced.map(|link| FormingAction::Close { link }).into_iter().collect();
+        actions.extend(self.finish_if_formed(generation));
+        actions
+    }
+
     fn send_form(&mut self, generation: u128, actions: &mut Vec<FormingAction>) {
         self.generation = Some(generation);
         self.timer += 1;
@@ -100,7 +115,13 @@ impl LeaderForming {
             return self.drop_link(link);
         }
         follower.has_formed = true;
-        if self.is_finished || !self.followers.iter().flatten().all(|follower| follower.has_formed) {
+        self.finish_if_formed(generation)
+    }
+
+    /// Says `Go` once every follower has said that it is linked, and its link for rows has come.
+    fn finish_if_formed(&mut self, generation: u128) -> Vec<FormingAction> {
+        let has_formed = |follower: &FollowerLink| follower.has_formed && follower.rows.is_some();
+        if self.is_finished || !self.followers.iter().flatten().all(has_formed) {
             return Vec::new();
         }
         self.is_finished = true;
@@ -109,13 +130,15 @@ impl LeaderForming {
             message: FormingMessage::Go { generation },
         };
         let mut actions: Vec<FormingAction> = self.followers.iter().flatten().map(go).collect();
-        let links = self.followers.iter().map(|follower| follower.map(|follower| follower.link)).collect();
-        actions.push(FormingAction::Finish { generation, boots: self.boots(), links });
+        let messages = self.followers.iter().map(|follower| follower.map(|follower| follower.link)).collect();
+        let rows = self.followers.iter().map(|follower| follower.and_then(|follower| follower.rows)).collect();
+        actions.push(FormingAction::Finish(FormedLinks { generation, boots: self.boots(), rows, messages }));
         actions
     }
 
     fn drop_link(&mut self, link: LinkId) -> Vec<FormingAction> {
-        let found = self.followers.iter_mut().find(|slot| slot.is_some_and(|follower| follower.link == link));
+        let is_of = |follower: FollowerLink| follower.link == link || follower.rows == Some(link);
+        let found = self.followers.iter_mut().find(|slot| slot.is_some_and(is_of));
         match found {
             // The link was dropped already.
             None => Vec::new(),
@@ -132,6 +155,7 @@ impl LeaderForming {
         self.generation = None;
         self.is_finished = false;
         let dropped = self.followers.iter_mut().filter_map(Option::take);
-        dropped.map(|follower| FormingAction::Close { link: follower.link }).collect()
+        let links = dropped.flat_map(|follower| [Some(follower.link), follower.rows]);
+        links.flatten().map(|link| FormingAction::Close { link }).collect()
     }
 }

@@ -1,8 +1,9 @@
 //! The rules of forming, without I/O and without a clock.
 //!
 //! The leader waits until all followers are linked, then draws a generation and sends `Form` with the boot nonces of all
-//! processes. Followers then link among themselves and say `Formed`. When all have, the leader says `Go`. Any fault in
-//! between drops all links, and the process begins again.
+//! processes. Each process then links to all before it a second time, for rows, with the generation. Followers say
+//! `Formed` over their first link. When all have, the leader says `Go`. Any fault in between drops all links, and the
+//! process begins again. The first links stay for the messages between the leader and its followers.
 
 mod follower;
 mod leader;
@@ -61,7 +62,17 @@ pub(crate) enum FormingAction {
     /// Report `TimedOut` with this number after this time.
     StartTimer { timer: u64, after: Duration },
     /// The cluster is formed. A loss of one of the links before they are handed over is still a fault.
-    Finish { generation: u128, boots: Vec<Nonce>, links: Vec<Option<LinkId>> },
+    Finish(FormedLinks),
+}
+
+/// A formed cluster: by the number of the process, the links over which rows go, and those between the leader and its
+/// followers, over which messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FormedLinks {
+    pub(crate) generation: u128,
+    pub(crate) boots: Vec<Nonce>,
+    pub(crate) rows: Vec<Option<LinkId>>,
+    pub(crate) messages: Vec<Option<LinkId>>,
 }
 
 /// The state of one process that forms a cluster.
@@ -136,9 +147,12 @@ mod tests {
             let mut machine = follower();
             assert!(handle(&mut machine, linked(2, 2, boot, Some(generation), false)).is_empty());
             let actions = handle(&mut machine, form(&[LEADER_BOOT, OWN_BOOT, 102]));
+            assert_eq!(closes(&actions, 2), !is_kept, "{boot} {generation}");
+            // The link to the leader for rows comes last.
+            assert!(actions.contains(&FormingAction::Dial { peer: 0, generation: Some(7) }), "{boot} {generation}");
+            let actions = handle(&mut machine, linked(0, 3, LEADER_BOOT, Some(7), true));
             let formed = FormingAction::Send { link: 1, message: FormingMessage::Formed { generation: 7 } };
             assert_eq!(actions.contains(&formed), is_kept, "{boot} {generation}");
-            assert_eq!(closes(&actions, 2), !is_kept, "{boot} {generation}");
         }
     }
 

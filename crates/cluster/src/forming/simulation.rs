@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::{FormingAction, FormingEvent, FormingMachine, LinkId};
+use super::{FormedLinks, FormingAction, FormingEvent, FormingMachine, LinkId};
 use crate::message::{FormingMessage, Nonce};
 
 /// A small generator of random numbers, so that a failed seed can be run again.
-struct SimRng(u64);
+struct FormingRng(u64);
 
-impl SimRng {
+impl FormingRng {
     fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -29,14 +29,14 @@ struct SimProcess {
     boot: Nonce,
     /// Dials that were cancelled have another number.
     dial_round: u64,
-    formed: Option<FormedState>,
+    formed: Option<FormedLinks>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-struct FormedState {
-    generation: u128,
-    boots: Vec<Nonce>,
-    links: Vec<Option<LinkId>>,
+impl FormedLinks {
+    /// The links for rows and for messages.
+    fn has_link(&self, link: LinkId) -> bool {
+        self.rows.contains(&Some(link)) || self.messages.contains(&Some(link))
+    }
 }
 
 /// One end of a connection: the process and its incarnation.
@@ -60,7 +60,7 @@ enum SimEvent {
 }
 
 struct Simulation {
-    rng: SimRng,
+    rng: FormingRng,
     now: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), SimEvent>,
@@ -77,7 +77,7 @@ struct Simulation {
 impl Simulation {
     fn new(processes: usize, seed: u64) -> Simulation {
         let mut simulation = Simulation {
-            rng: SimRng(seed),
+            rng: FormingRng(seed),
             now: 0,
             order: 0,
             queue: BTreeMap::new(),
@@ -155,11 +155,11 @@ impl Simulation {
                     let delay = u64::try_from(after.as_millis()).expect("a timer is short");
                     self.schedule(delay, SimEvent::Deliver { to: me, event: FormingEvent::TimedOut { timer } });
                 }
-                FormingAction::Finish { generation, boots, links } => {
+                FormingAction::Finish(formed) => {
                     let others =
-                        self.links.iter().filter(|(link, ends)| ends.contains(&me) && !links.contains(&Some(**link)));
+                        self.links.iter().filter(|(link, ends)| ends.contains(&me) && !formed.has_link(**link));
                     let others: Vec<LinkId> = others.map(|(link, _)| *link).collect();
-                    process.formed = Some(FormedState { generation, boots, links });
+                    process.formed = Some(formed);
                     others.into_iter().for_each(|link| self.close(link, me));
                     self.check_formed(index);
                 }
@@ -217,7 +217,7 @@ impl Simulation {
         let Some(process) = self.process(to) else { return };
         if let (Some(formed), FormingEvent::Lost { link }) = (&process.formed, &event) {
             // A formed cluster that loses a peer ends with its processes.
-            if formed.links.contains(&Some(*link)) {
+            if formed.has_link(*link) {
                 self.kill(to.0);
             }
             return;
@@ -235,13 +235,16 @@ impl Simulation {
     /// Whoever is formed agrees with all others that are formed and still connected to it.
     fn check_formed(&self, index: usize) {
         let Some(mine) = self.processes[index].as_ref().and_then(|process| process.formed.as_ref()) else { return };
-        assert_eq!(mine.links.iter().filter(|link| link.is_some()).count(), self.processes.len() - 1);
-        for (other, link) in mine.links.iter().enumerate() {
+        let count = |links: &[Option<LinkId>]| links.iter().filter(|link| link.is_some()).count();
+        assert_eq!(count(&mine.rows), self.processes.len() - 1);
+        assert_eq!(count(&mine.messages), if index == 0 { self.processes.len() - 1 } else { 1 });
+        for (other, link) in mine.rows.iter().chain(&mine.messages).enumerate() {
+            let other = other % self.processes.len();
             let Some(ends) = link.and_then(|link| self.links.get(&link)) else { continue };
             assert!(ends.iter().any(|end| end.0 == index) && ends.contains(&(other, mine.boots[other])));
             let peer = self.process((other, mine.boots[other]));
             if let Some(theirs) = peer.and_then(|process| process.formed.as_ref())
-                && theirs.links[index] == *link
+                && [theirs.rows[index], theirs.messages[index]].contains(link)
             {
                 assert_eq!((theirs.generation, &theirs.boots), (mine.generation, &mine.boots));
             }
@@ -270,14 +273,14 @@ impl Simulation {
         let is_linked = |link: &Option<LinkId>| {
             link.is_none_or(|link| {
                 let ends = self.links.get(&link).map_or(&[][..], |ends| &ends[..]);
-                let holds =
-                    |end: &LinkEnd| formed(&self.processes[end.0]).is_some_and(|s| s.links.contains(&Some(link)));
+                let holds = |end: &LinkEnd| formed(&self.processes[end.0]).is_some_and(|formed| formed.has_link(link));
                 ends.len() == 2 && ends.iter().all(holds)
             })
         };
         self.processes.iter().all(|process| {
             formed(process).is_some_and(|state| {
-                state.generation == first.generation && state.boots == first.boots && state.links.iter().all(is_linked)
+                let is_same = state.generation == first.generation && state.boots == first.boots;
+                is_same && state.rows.iter().chain(&state.messages).all(is_linked)
             })
         })
     }

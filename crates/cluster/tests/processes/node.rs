@@ -44,7 +44,7 @@ impl NodeSpec<'_> {
             secret: self.get("secret").map(ClusterSecret::new),
             tls,
             danger_unencrypted: self.get("danger_unencrypted").is_some(),
-            silent_max: Duration::from_millis(self.number("silent_millis", 60_000)),
+            silent_max: Some(Duration::from_millis(self.number("silent_millis", 60_000))),
             fingerprint: [u8::try_from(self.number("fingerprint", 1)).unwrap(); 32],
             build_id: self.get("build").unwrap_or("test").to_owned(),
         }
@@ -89,6 +89,9 @@ pub(crate) fn run_node(spec: &str) -> ExitCode {
         formed.seed(),
         formed.refused_connections()
     ));
+    let mut formed = formed;
+    // They stay open as long as the process lives.
+    std::mem::forget(formed.take_messages());
     let mesh = formed.into_mesh().unwrap();
     runtime.block_on(run_until_end(mesh, load))
 }

@@ -40,7 +40,11 @@ fn main() -> ExitCode {
     let chosen: Vec<&TestCase> = tests.iter().filter(|(name, _)| is_chosen(name)).collect();
     println!("running {} tests", chosen.len());
     let failed: Vec<&str> = chosen.iter().filter(|test| !run_test(test)).map(|(name, _)| *name).collect();
-    println!("{} passed, {} failed {failed:?}", chosen.len() - failed.len(), failed.len());
+    // As the standard runner prints it, so that its tests are counted with the others.
+    let (word, passed) = (if failed.is_empty() { "ok" } else { "FAILED" }, chosen.len() - failed.len());
+    let (failures, others) = (failed.len(), tests.len() - chosen.len());
+    failed.iter().for_each(|name| println!("failed: {name}"));
+    println!("test result: {word}. {passed} passed; {failures} failed; 0 ignored; 0 measured; {others} filtered out");
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

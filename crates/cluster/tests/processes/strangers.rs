@@ -83,16 +83,23 @@ fn record_client(listener: TcpListener, server: String) -> Arc<Mutex<Vec<u8>>> {
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&recorded);
     std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        let mut server = connect(&server);
-        let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = client.read(&mut buffer) {
-            kept.lock().unwrap().extend_from_slice(&buffer[..read]);
-            if server.write_all(&buffer[..read]).is_err() {
-                break;
-            }
+        for (number, client) in listener.incoming().enumerate() {
+            let (mut client, mut server) = (client.unwrap(), connect(&server));
+            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            let kept = Arc::clone(&kept);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = client.read(&mut buffer) {
+                    // Only the first connection is recorded.
+                    if number == 0 {
+                        kept.lock().unwrap().extend_from_slice(&buffer[..read]);
+                    }
+                    if server.write_all(&buffer[..read]).is_err() {
+                        break;
+                    }
+                }
+            });
         }
     });
     recorded
