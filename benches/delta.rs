@@ -135,7 +135,7 @@ fn window(batches: EncodedBatches, epoch: u64) -> Window<EncodedBatches> {
             hint: ResumeHint::ByteOffset(next),
         },
     };
-    Window { epoch, rows: 0, batches: vec![batches], reached: vec![reached] }
+    Window { epoch, cut_at: Instant::now(), rows: 0, batches: vec![batches], reached: vec![reached], files: Vec::new() }
 }
 
 fn main() {

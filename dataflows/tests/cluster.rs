@@ -91,9 +91,9 @@ struct ClusterHistory {
 }
 
 /// A question that is added: its text, the epochs in which it is added and for how many it stays, and how it is filled.
-type DraftQuestion = (&'static str, u64, Option<u64>, bool, Vec<(usize, u64)>);
+type ClusterDraft = (&'static str, u64, Option<u64>, bool, Vec<(usize, u64)>);
 
-fn any_draft() -> impl Strategy<Value = DraftQuestion> {
+fn any_draft() -> impl Strategy<Value = ClusterDraft> {
     let fills = vec((0..6_usize, 0..4_u64), 1..8);
     (select(QUESTIONS.to_vec()), 0..11_u64, option::weighted(0.5, 1..10_u64), any::<bool>(), fills)
 }
@@ -122,7 +122,7 @@ fn any_history() -> impl Strategy<Value = ClusterHistory> {
 }
 
 /// The built-in questions on both paths, which are there from the start, and those that are added.
-fn planned_questions(options: GraphOptions, drafts: &[DraftQuestion]) -> Vec<PlannedQuestion> {
+fn planned_questions(options: GraphOptions, drafts: &[ClusterDraft]) -> Vec<PlannedQuestion> {
     let asked = asked_questions(options);
     let first = asked.iter().map(|(_, question)| PlannedQuestion {
         question: Question::clone(question),

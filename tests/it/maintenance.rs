@@ -465,7 +465,13 @@ fn removed_files_are_limited_by_count_and_age() {
     };
     run_with(crowd * 2);
     assert!(files().len() > crowd, "few enough are kept for a week");
-    run_with(5);
+    // A run that ends waits only a few seconds for its vacuums, which a busy machine may not grant. The next one goes on.
+    for _ in 0..5 {
+        run_with(5);
+        if files().len() < crowd {
+            break;
+        }
+    }
     assert!(files().len() < crowd, "{} of {crowd} are kept", files().len());
     site.assert_each_line_once_in_tables();
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 pub use pinflow_dataflows::record::Position;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// A logical time of the dataflow. Epochs are totally ordered, and answers as of an epoch are consistent.
 pub type Epoch = u64;
 
 /// The number of a partition within this run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartitionId(pub u32);
 
 /// How far a partition was read: the next position, and what proves that it is still the same stream.

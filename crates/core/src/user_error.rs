@@ -20,6 +20,8 @@ pub enum ExitStatus {
     BadUsage = 2,
     /// The answers could not be verified. Nothing is known about them.
     Unverified = 3,
+    /// Another process of the cluster was lost, or has ended. A restart of all processes resumes.
+    PeerLost = 70,
     /// Another pinflow has taken over the tables.
     Fenced = 75,
 }

@@ -238,7 +238,11 @@ pub(crate) async fn join_next_files(
     hit_failpoint(log, table, "before_compact_commit")?;
     commit_compaction(log, &handle, &chosen, (&file, written), how).await?;
     hit_failpoint(log, table, "after_compact")?;
-    Ok(Some(CompactionStats { files_before: chosen.len(), files_after: 1, rows: file.rows }))
+    Ok(Some(CompactionStats {
+        files_before: chosen.len(),
+        files_after: 1,
+        rows: usize::try_from(file.written.rows).unwrap_or(usize::MAX),
+    }))
 }
 
 /// Refuses a table with other columns than ours: the new file would not have them.
@@ -295,7 +299,7 @@ fn add_file(
 }
 
 async fn put_file(log: &TableLog, file: &DataFile) -> Result<(), DeltaError> {
-    let location = log.file_location(&file.name);
+    let location = log.file_location(&file.written.name);
     let put = log.store().put(&location, file.bytes.clone().into()).await;
     put.map_err(|cause| DeltaError::Store { what: "write", path: log.display_path(&location), cause })?;
     Ok(())
@@ -329,7 +333,7 @@ async fn commit_compaction(
         let what = format!("{} of {} files that were read are part of it", actions.len(), chosen.len());
         return Err(DeltaError::Foreign { path: log.folder.clone(), what });
     }
-    let add = file.add_action(Timestamp::now().as_millisecond());
+    let add = file::add_action(&file.written, Timestamp::now().as_millisecond());
     actions.push(Action::Add(Add { data_change: false, ..add }));
     let target_size = i64::try_from(how.target_bytes).unwrap_or(i64::MAX);
     let operation = DeltaOperation::Optimize { predicate: None, target_size };
@@ -369,7 +373,7 @@ async fn commit_compaction(
 /// Called after the log was read and directly before the put of the commit. A vacuum commits before it removes files.
 /// If it does so in between, it takes the version, and this check runs again.
 async fn check_file(log: &TableLog, file: &DataFile, written: Timestamp) -> Result<(), DeltaError> {
-    let location = log.file_location(&file.name);
+    let location = log.file_location(&file.written.name);
     let failed = |cause| DeltaError::Store { what: "find", path: log.display_path(&location), cause };
     log.store().head(&location).await.map_err(failed)?;
     let age = Timestamp::now().duration_since(written);

@@ -273,6 +273,14 @@ pub enum DeltaError {
         /// What it did.
         what: &'static str,
     },
+    /// Another process of the cluster has written a file for a table that this one does not have.
+    #[error(
+        "another process of the cluster wrote a file for the table `{table}`, which this version does not know; run the same version everywhere"
+    )]
+    UnknownTable {
+        #[allow(missing_docs)]
+        table: String,
+    },
 }
 
 impl UserError for DeltaError {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::group::{FileFormat, RowGroup};
 use super::schema::{Table, TableColumnType, all_columns};
+use pinflow_connect::sink::WrittenFile;
 
 /// The compression of data files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -36,29 +37,25 @@ impl Compression {
 /// An encoded file that is not put yet.
 #[derive(Debug, Clone)]
 pub(crate) struct DataFile {
-    /// The name in the table's folder. It is unique, so no two contents have the same name.
-    pub(crate) name: String,
     pub(crate) bytes: Bytes,
-    pub(crate) rows: usize,
-    stats: String,
+    /// What a commit says of it.
+    pub(crate) written: WrittenFile,
 }
 
-impl DataFile {
-    /// The `add` action that makes it part of the table.
-    pub(crate) fn add_action(&self, now_ms: i64) -> Add {
-        Add {
-            path: self.name.clone(),
-            partition_values: HashMap::new(),
-            size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
-            modification_time: now_ms,
-            data_change: true,
-            stats: Some(self.stats.clone()),
-            tags: None,
-            deletion_vector: None,
-            base_row_id: None,
-            default_row_commit_version: None,
-            clustering_provider: None,
-        }
+/// The `add` action that makes a file part of its table.
+pub(crate) fn add_action(file: &WrittenFile, now_ms: i64) -> Add {
+    Add {
+        path: file.name.clone(),
+        partition_values: HashMap::new(),
+        size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
+        modification_time: now_ms,
+        data_change: true,
+        stats: Some(file.statistics.clone()),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
     }
 }
 
@@ -80,7 +77,14 @@ pub(crate) fn join_groups(format: &FileFormat, groups: Vec<RowGroup>) -> Result<
     let metadata = writer.close()?;
     let stats = file_statistics(format.table, rows, &nulls, &metadata);
     let name = format!("part-00000-{}-c000.{}.parquet", uuid::Uuid::new_v4(), format.compression.name());
-    Ok(DataFile { name, bytes: bytes.into(), rows, stats: Value::Object(stats).to_string() })
+    let written = WrittenFile {
+        table: format.table.name().to_owned(),
+        name,
+        bytes: bytes.len() as u64,
+        rows: rows as u64,
+        statistics: Value::Object(stats).to_string(),
+    };
+    Ok(DataFile { bytes: bytes.into(), written })
 }
 
 /// The statistics of a file for the log: rows, nulls, and exact minimum and maximum values.

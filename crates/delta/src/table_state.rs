@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use super::compact::{self, CompactionPolicy, CompactionStats};
 use super::decide;
 use super::error::DeltaError;
-use super::file::{self, Compression, DataFile};
+use super::file::Compression;
 use super::group::{FileFormat, RowGroup};
 use super::maintenance;
 use super::open::OpenedTable;
 use super::schema::Table;
 use super::writer::TableWriter;
-use pinflow_connect::sink::{PartitionReached, TableStatus};
+use pinflow_connect::sink::{PartitionReached, TableStatus, WrittenFile};
 use pinflow_core::position::Epoch;
 
 /// Time between two vacuums of a table.
@@ -96,23 +96,13 @@ impl TableState {
     pub(crate) async fn write_file(
         &self,
         encoded: Vec<Result<RowGroup, ParquetError>>,
-    ) -> Result<Option<DataFile>, DeltaError> {
-        if encoded.is_empty() {
-            return Ok(None);
-        }
-        let format = self.format.clone();
-        let join = move || file::join_groups(&format, encoded.into_iter().collect::<Result<_, _>>()?);
-        let joined = tokio::task::spawn_blocking(join).await;
-        let joined = joined.map_err(|_| DeltaError::Died { what: "encoding rows" })?;
-        let table = self.writer.table.name();
-        let file = joined.map_err(|cause| DeltaError::Encode { table, cause })?;
-        self.writer.put_file(&file).await?;
-        Ok(Some(file))
+    ) -> Result<Option<WrittenFile>, DeltaError> {
+        self.writer.file_put().write_file(&self.format, self.writer.version, encoded).await
     }
 
     pub(crate) async fn commit(
         &mut self,
-        file: Option<&DataFile>,
+        files: &[WrittenFile],
         reached: &[PartitionReached],
         epoch: Epoch,
         last: bool,
@@ -122,7 +112,7 @@ impl TableState {
         }
         let waiting: Vec<_> = self.deferred.values().cloned().collect();
         let moves = decide::positions_to_store(self.writer.table, &self.writer.ledger, &waiting);
-        if file.is_none() {
+        if files.is_empty() {
             if moves.is_empty() {
                 self.deferred.clear();
                 return Ok(());
@@ -145,11 +135,9 @@ impl TableState {
                 return Ok(());
             }
         }
-        self.writer.commit(file, &moves, epoch).await?;
-        if let Some(file) = file {
-            self.files += 1;
-            self.rows += file.rows as u64;
-        }
+        self.writer.commit(files, &moves, epoch).await?;
+        self.files += files.len() as u64;
+        self.rows += files.iter().map(|file| file.rows).sum::<u64>();
         self.deferred.clear();
         self.deferred_since = None;
         Ok(())
@@ -192,8 +180,8 @@ impl TableState {
         true
     }
 
-    /// Starts a vacuum if it is due. Called only directly after a commit: then no file waits for its commit, however
-    /// long a storage fault delayed it.
+    /// Starts a vacuum if it is due. Called only directly after a commit: then no file of ours waits for its commit,
+    /// however long a storage fault delayed it.
     pub(crate) fn start_vacuum_if_due(&mut self, keep: compact::VacuumRetention, one: &Arc<Semaphore>) {
         let busy = self.vacuum.as_ref().is_some_and(|vacuum| !vacuum.is_finished());
         let too_many = keep.files_max.is_some_and(|max| self.files_removed > u64::from(max.get()));

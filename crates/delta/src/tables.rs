@@ -12,7 +12,7 @@ use super::claim::{self, ClaimPolicy, SeenLedger};
 use super::compact::{self, CompactionPolicy};
 use super::encode::{DeltaEncoder, EncodedBatches};
 use super::error::DeltaError;
-use super::file::{Compression, DataFile};
+use super::file::Compression;
 use super::input::FileAt;
 use super::law::{self, LedgerLaw};
 use super::maintenance::{self, MaintenanceGrace};
@@ -21,7 +21,7 @@ use super::resume_state::{ledger_law, resume_state};
 use super::rows::{self, ReadPurpose, StoredRows};
 use super::schema::Table;
 use super::table_state::TableState;
-use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window};
+use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window, WrittenFile};
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::questions::ReadColumns;
@@ -30,6 +30,10 @@ use pinflow_storage::{Location, RetryLoop, StallStatus};
 /// A run that is stopped has 18 seconds to commit its last window and to end maintenance.
 const MAINTENANCE_GRACE: MaintenanceGrace =
     MaintenanceGrace { vacuums: Duration::from_secs(3), all: Duration::from_secs(8) };
+
+/// Other processes of a cluster put files of later windows while this one is committed. If its commit waited for longer, a
+/// vacuum could take those for files that nobody will commit. Much less than any retention.
+const MAX_WAIT_BEFORE_VACUUM: Duration = Duration::from_secs(120);
 
 /// Where the tables are and how they are written.
 #[derive(Debug, Clone)]
@@ -91,6 +95,8 @@ pub struct DeltaTables {
     unclaimed: Option<Vec<SeenLedger>>,
     /// The last epoch committed.
     epoch: Epoch,
+    /// Whether no file of a later window can be old enough to be vacuumed.
+    vacuums_may_start: bool,
     /// A commit is in progress, or was cancelled.
     is_committing: bool,
     status: watch::Sender<Vec<TableStatus>>,
@@ -141,6 +147,7 @@ impl DeltaTables {
                 stalls,
                 unclaimed,
                 epoch: 0,
+                vacuums_may_start: true,
                 is_committing: false,
                 status,
             },
@@ -225,12 +232,15 @@ impl DeltaTables {
     /// [`DeltaError::Fenced`] if another writer has started. Other errors if a table was changed incompatibly.
     pub async fn commit(&mut self, window: Window<EncodedBatches>) -> Result<(), DeltaError> {
         self.begin_commit()?;
-        let Window { epoch, mut batches, reached, .. } = window;
+        let Window { epoch, cut_at, mut batches, reached, files: elsewhere, .. } = window;
+        self.vacuums_may_start = cut_at.elapsed() < MAX_WAIT_BEFORE_VACUUM;
         let writers = self.states.iter().map(|state| {
             let table = state.writer.table;
             state.write_file(batches.iter_mut().filter_map(|worker| worker.take_group(table)).collect())
         });
-        let files = try_join_all(writers.collect::<Vec<_>>()).await?;
+        let own = try_join_all(writers.collect::<Vec<_>>()).await?;
+        let mut files = self.sort_by_table(elsewhere)?;
+        files.iter_mut().zip(own).for_each(|(files, own)| files.extend(own));
         self.commit_files(&files, &reached, epoch, false).await
     }
 
@@ -240,7 +250,7 @@ impl DeltaTables {
     /// As [`DeltaTables::commit`].
     pub async fn finish(&mut self) -> Result<(), DeltaError> {
         self.begin_commit()?;
-        self.commit_files(&[const { None }; 4], &[], self.epoch, true).await?;
+        self.commit_files(&[const { Vec::new() }; 4], &[], self.epoch, true).await?;
         for compaction in self.states.iter_mut().filter_map(|state| state.compaction.take()) {
             // An uncommitted compaction leaves no trace but a file that a vacuum removes.
             compaction.abort();
@@ -273,16 +283,27 @@ impl DeltaTables {
         if std::mem::replace(&mut self.is_committing, true) { Err(DeltaError::Abandoned) } else { Ok(()) }
     }
 
+    /// The files of each table, in the order of the tables.
+    fn sort_by_table(&self, files: Vec<WrittenFile>) -> Result<Vec<Vec<WrittenFile>>, DeltaError> {
+        let mut sorted = vec![Vec::new(); self.states.len()];
+        for file in files {
+            let table = self.states.iter().position(|state| state.writer.table.name() == file.table);
+            let table = table.ok_or_else(|| DeltaError::UnknownTable { table: file.table.clone() })?;
+            sorted[table].push(file);
+        }
+        Ok(sorted)
+    }
+
     async fn commit_files(
         &mut self,
-        files: &[Option<DataFile>],
+        files: &[Vec<WrittenFile>],
         reached: &[PartitionReached],
         epoch: Epoch,
         last: bool,
     ) -> Result<(), DeltaError> {
         if self.unclaimed.is_some() {
             let has_news =
-                |(state, file): (&TableState, &Option<DataFile>)| file.is_some() || state.would_move(reached);
+                |(state, files): (&TableState, &Vec<WrittenFile>)| !files.is_empty() || state.would_move(reached);
             if !self.states.iter().zip(files).any(has_news) {
                 (self.epoch, self.is_committing) = (epoch, false);
                 return Ok(());
@@ -291,17 +312,17 @@ impl DeltaTables {
         }
         let mut states = self.states.iter_mut().zip(files);
         // `rejected` alone and first: see `decide::resume_points`.
-        if let Some((rejected, file)) = states.next() {
-            rejected.commit(file.as_ref(), reached, epoch, last).await?;
+        if let Some((rejected, files)) = states.next() {
+            rejected.commit(files, reached, epoch, last).await?;
         }
-        let cleaned = states.map(|(state, file)| state.commit(file.as_ref(), reached, epoch, last));
+        let cleaned = states.map(|(state, files)| state.commit(files, reached, epoch, last));
         try_join_all(cleaned.collect::<Vec<_>>()).await?;
         for state in &mut self.states {
             state.start_checkpoint_if_due(self.checkpoint_commits.get(), &self.maintenance);
             if let Some(how) = self.compaction {
                 state.update_compaction(how, self.compression, &self.maintenance).await;
             }
-            if let Some(keep) = self.keep {
+            if let Some(keep) = self.keep.filter(|_| self.vacuums_may_start) {
                 state.start_vacuum_if_due(keep, &self.maintenance);
             }
         }

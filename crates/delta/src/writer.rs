@@ -22,29 +22,21 @@ use deltalake::ObjectStoreError;
 use deltalake::kernel::transaction::CommitData;
 use deltalake::kernel::{Action, StructType};
 use deltalake::logstore::object_store::PutMode;
-use deltalake::logstore::object_store::path::Path;
 use deltalake::protocol::{DeltaOperation, OutputMode};
 
 use super::active::{ActiveRows, FileChanges};
 use super::decide::{self, CommitOutcome};
 use super::error::DeltaError;
-use super::failpoints;
-use super::file::DataFile;
+use super::file;
+use super::file_put::{FilePut, PutOutcome};
 use super::input::FileAt;
 use super::ledger::{InvalidTxn, PositionLedger, TxnIds, WriterIdentity};
 use super::log::{CommitDigest, LogAction, LogCommit, TableLog, commit_digest};
 use super::rows;
 use super::schema::{self, Table};
-use pinflow_connect::sink::PartitionReached;
+use pinflow_connect::sink::{PartitionReached, WrittenFile};
 use pinflow_core::position::{self, Epoch};
 use pinflow_storage::{RetryLoop, StallStatus};
-
-/// The result of a put.
-enum PutOutcome {
-    Done,
-    Exists,
-    Unknown(Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// The writer of one table, and what it knows of the log.
 pub(crate) struct TableWriter {
@@ -68,42 +60,20 @@ pub(crate) struct TableWriter {
 }
 
 impl TableWriter {
-    /// Puts a data file, and retries until that succeeds. The file is invisible until a commit names it.
-    ///
-    /// # Errors
-    /// If the table was moved away meanwhile. No new folder is created in its place.
-    pub(crate) async fn put_file(&self, file: &DataFile) -> Result<(), DeltaError> {
-        let location = self.log.file_location(&file.name);
-        let mut retry = RetryLoop::new(&self.stalls, self.log.display_path(&location));
-        loop {
-            self.check_folder()?;
-            // Overwriting is safe: the name is unique and the bytes are the same.
-            match self.put_once(&location, file.bytes.clone(), PutMode::Overwrite, "file").await {
-                PutOutcome::Done | PutOutcome::Exists => return Ok(()),
-                PutOutcome::Unknown(cause) => retry.back_off("write", cause.as_ref()).await,
-            }
-        }
+    /// The place of the table's files.
+    pub(crate) fn file_put(&self) -> FilePut<'_> {
+        FilePut { table: self.table, log: &self.log, stalls: &self.stalls }
     }
 
-    /// Checks on disk that the table's log still exists, because a put would create its folders again.
-    fn check_folder(&self) -> Result<(), DeltaError> {
-        let is_gone = |folder: &std::path::Path| matches!(folder.join("_delta_log").try_exists(), Ok(false));
-        if self.log.place().local_folder().is_some_and(is_gone) {
-            let (path, version) = (self.log.folder.clone(), self.version);
-            return Err(DeltaError::Replaced { path, version, what: "its folder is gone" });
-        }
-        Ok(())
-    }
-
-    /// Commits a file (or none) with the positions that it covers. Returns when the commit is durable.
+    /// Commits files (or none) with the positions that they cover. Returns when the commit is durable.
     pub(crate) async fn commit(
         &mut self,
-        file: Option<&DataFile>,
+        files: &[WrittenFile],
         moves: &[PartitionReached],
         epoch: Epoch,
     ) -> Result<(), DeltaError> {
         let number = self.ledger.commits + 1;
-        let bytes = self.encode_commit(file, moves, epoch, number)?;
+        let bytes = self.encode_commit(files, moves, epoch, number)?;
         let stalls = self.stalls.clone();
         let mut retry = RetryLoop::new(&stalls, self.log.folder.display().to_string());
         loop {
@@ -122,7 +92,7 @@ impl TableWriter {
                 CommitOutcome::Retry => {}
             }
             let location = self.log.commit_location(self.version + 1);
-            match self.put_once(&location, bytes.clone(), PutMode::Create, "commit").await {
+            match self.file_put().put_once(&location, bytes.clone(), PutMode::Create, "commit").await {
                 PutOutcome::Done => return self.on_committed(&bytes),
                 PutOutcome::Exists => {
                     // The commit is usually found at once. Do not spin if a read lags behind.
@@ -146,14 +116,14 @@ impl TableWriter {
     /// Encodes a commit with the types of the library.
     fn encode_commit(
         &self,
-        file: Option<&DataFile>,
+        files: &[WrittenFile],
         moves: &[PartitionReached],
         epoch: Epoch,
         number: u64,
     ) -> Result<bytes::Bytes, DeltaError> {
         let txns = self.ids.commit_actions(self.owner, number, moves).map_err(|error| self.invalid_txn_error(error))?;
         let now_ms = jiff::Timestamp::now().as_millisecond();
-        let actions = file.map(|file| Action::Add(file.add_action(now_ms))).into_iter().collect();
+        let actions = files.iter().map(|file| Action::Add(file::add_action(file, now_ms))).collect();
         let operation = DeltaOperation::StreamingUpdate {
             output_mode: OutputMode::Append,
             query_id: self.pipeline.clone(),
@@ -162,7 +132,7 @@ impl TableWriter {
         // For users only. The positions are stored in the txn actions.
         let positions: serde_json::Map<String, serde_json::Value> =
             moves.iter().map(|moved| (moved.source.clone(), position::to_json(moved.reached.next))).collect();
-        let rows = file.map_or(0, |file| file.rows);
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
         let metadata = [
             ("pinflow".to_owned(), serde_json::json!({ "positions": positions })),
             ("operationMetrics".to_owned(), serde_json::json!({ "numOutputRows": rows.to_string() })),
@@ -264,35 +234,13 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Puts a file once. An error, a panic and a timeout are all returned as an unknown outcome.
-    async fn put_once(&self, location: &Path, bytes: bytes::Bytes, mode: PutMode, step: &'static str) -> PutOutcome {
-        let (store, location, table) = (self.log.store().clone(), location.clone(), self.table);
-        let put = tokio::spawn(async move {
-            let point = |when: &str| {
-                let hit = failpoints::hit(table.name(), &format!("{when}_{step}"));
-                hit.map_err(|cause| ObjectStoreError::Generic { store: "failpoint", source: cause.into() })
-            };
-            point("before")?;
-            store.put_opts(&location, bytes.into(), mode.into()).await?;
-            point("after")
-        });
-        // After the timeout the outcome is unknown, and the caller looks it up in the log.
-        match tokio::time::timeout(self.log.place().call_timeout(), put).await {
-            Ok(Ok(Ok(()))) => PutOutcome::Done,
-            Ok(Ok(Err(ObjectStoreError::AlreadyExists { .. }))) => PutOutcome::Exists,
-            Ok(Ok(Err(cause))) => PutOutcome::Unknown(cause.into()),
-            Ok(Err(panicked)) => PutOutcome::Unknown(panicked.into()),
-            Err(silent) => PutOutcome::Unknown(silent.into()),
-        }
-    }
-
     /// Tries once to make `owner` the owner of the table, and reads the log afterwards. The ledger says whether it
     /// succeeded. Returns the storage error that may have prevented it.
     pub(crate) async fn claim(&mut self, owner: WriterIdentity) -> Result<Option<ObjectStoreError>, DeltaError> {
         self.owner = owner;
-        let bytes = self.encode_commit(None, &[], 0, self.ledger.commits + 1)?;
+        let bytes = self.encode_commit(&[], &[], 0, self.ledger.commits + 1)?;
         let location = self.log.commit_location(self.version + 1);
-        let fault = match self.put_once(&location, bytes, PutMode::Create, "fence").await {
+        let fault = match self.file_put().put_once(&location, bytes, PutMode::Create, "fence").await {
             PutOutcome::Done | PutOutcome::Exists => None,
             PutOutcome::Unknown(source) => Some(ObjectStoreError::Generic { store: "delta", source }),
         };

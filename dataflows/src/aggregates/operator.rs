@@ -13,7 +13,7 @@ use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::combine::combine_counts;
-use super::report_answers::{AnswerReceivers, AnswerReport, EpochAnswers, report_to_first_worker};
+use super::report_answers::{AnswerReceivers, AnswerReport, EpochReports, report_to_first_worker};
 use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryOptions, consolidate};
 use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
 use crate::epoch::message_epoch;
@@ -114,7 +114,7 @@ pub(crate) fn maintain_answers<'s>(
             apply_inputs(inputs, others, asked, context, deliver).probe_with(probe);
         }
         WorkerPlacement::SeveralProcesses => {
-            let deliver = |_, answers: EpochAnswers, give: &mut dyn FnMut(_)| answers.into_reports().for_each(give);
+            let deliver = |_, answers: EpochReports, give: &mut dyn FnMut(_)| answers.into_reports().for_each(give);
             let reports = apply_inputs(inputs, others, asked, context, deliver);
             report_to_first_worker(reports, receivers).probe_with(probe);
         }
@@ -127,7 +127,7 @@ fn apply_inputs<'s>(
     others: StreamVec<'s, u64, AnswerUpdate>,
     asked: Vec<AggregateSpec>,
     context: AnswerContext,
-    mut deliver: impl FnMut(u64, EpochAnswers, &mut dyn FnMut(AnswerReport)) + 'static,
+    mut deliver: impl FnMut(u64, EpochReports, &mut dyn FnMut(AnswerReport)) + 'static,
 ) -> StreamVec<'s, u64, AnswerReport> {
     let AnswerContext { worker, placement, holds_symbols, disposal, sweeps } = context;
     let by_group = EdgePact::with_routes(
@@ -164,8 +164,8 @@ fn apply_inputs<'s>(
 }
 
 /// Drops questions, and returns the changes of the other answers.
-fn apply_others(worker: usize, others: Vec<AnswerUpdate>, answers: &mut AnswerGroups) -> EpochAnswers {
-    let (mut changed, mut dropped) = (EpochAnswers::default(), BTreeSet::new());
+fn apply_others(worker: usize, others: Vec<AnswerUpdate>, answers: &mut AnswerGroups) -> EpochReports {
+    let (mut changed, mut dropped) = (EpochReports::default(), BTreeSet::new());
     for other in others {
         match other {
             AnswerUpdate::Change(change) => changed.changes.push(change),

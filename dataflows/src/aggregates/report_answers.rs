@@ -29,7 +29,7 @@ pub(crate) struct AnswerReceivers {
 
 impl AnswerReceivers {
     /// Hands over all that an epoch changes, if it changes something.
-    pub(super) fn receive_epoch(&mut self, epoch: u64, answers: EpochAnswers) {
+    pub(super) fn receive_epoch(&mut self, epoch: u64, answers: EpochReports) {
         for (worker, progress) in answers.fills {
             (self.fills)(epoch, worker, progress);
         }
@@ -41,13 +41,13 @@ impl AnswerReceivers {
 
 /// What an epoch changes in the answers.
 #[derive(Debug, Default)]
-pub(super) struct EpochAnswers {
+pub(super) struct EpochReports {
     pub(super) changes: Vec<AnswerChange>,
     /// How far questions are filled, each on a worker, by index.
     pub(super) fills: Vec<(usize, FillProgress)>,
 }
 
-impl EpochAnswers {
+impl EpochReports {
     fn add(&mut self, report: AnswerReport) {
         match report {
             AnswerReport::Change(change) => self.changes.push(change),
@@ -81,12 +81,12 @@ pub(crate) fn report_to_first_worker<'s>(
     mut receivers: AnswerReceivers,
 ) -> StreamVec<'s, u64, ()> {
     reports.unary_frontier(WirePact(|_: &AnswerReport| 0), "Answers", move |_, _| {
-        let mut pending: BTreeMap<u64, (Capability<u64>, EpochAnswers)> = BTreeMap::new();
+        let mut pending: BTreeMap<u64, (Capability<u64>, EpochReports)> = BTreeMap::new();
         move |(input, frontier), _output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<()>>>| {
             input.for_each(|time, data| {
                 let epoch = message_epoch(&time);
                 let (_, answers) =
-                    pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), EpochAnswers::default()));
+                    pending.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), EpochReports::default()));
                 data.drain(..).for_each(|report| answers.add(report));
             });
             while let Some(entry) = pending.first_entry() {

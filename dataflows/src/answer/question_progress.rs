@@ -1,5 +1,7 @@
 //! What a worker says of its questions while it runs: how far one is filled, and what each costs.
 
+use serde::{Deserialize, Serialize};
+
 use super::{AnswerChange, QuestionId};
 
 /// How far a question that was added to a running graph is filled on one worker.
@@ -33,7 +35,7 @@ pub enum AnswerUpdate {
 }
 
 /// What a question costs on one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionUsage {
     /// The question.
     pub question: QuestionId,

@@ -1,9 +1,9 @@
 //! The size of a graph's state.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The size of the graph's state on one worker.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateSizes {
     /// Distinct `ind`s.
     pub inds: usize,

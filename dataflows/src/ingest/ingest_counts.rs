@@ -1,11 +1,13 @@
 //! Counts of parsed rows, rejections and field faults.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clean::{FieldFault, FieldFaults};
 use crate::record::Stream;
 use crate::rejection::RejectionReason;
 
 /// Counts since they were last taken. The counts of several workers add up.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestCounts {
     rows: [u64; Stream::ALL.len()],
     rejections: [u64; RejectionReason::ALL.len()],

@@ -21,6 +21,8 @@ mod message_decoder;
 mod object_reader;
 mod payload_text;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::{Geo, Lineage, Pin, Stream, User};
 use crate::rejection::{Rejection, RejectionReason};
 
@@ -29,7 +31,7 @@ use message_decoder::MessageDecoder;
 use object_reader::FieldOrderCache;
 
 /// What is known of the stream of a source's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StreamHint {
     /// All rows are of this stream.
     Only(Stream),

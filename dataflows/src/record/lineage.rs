@@ -1,5 +1,7 @@
 //! Lineage: which record of which source a row came from.
 
+use serde::{Deserialize, Serialize};
+
 use super::Position;
 use crate::symbol::Symbol;
 
@@ -7,7 +9,7 @@ use crate::symbol::Symbol;
 pub type Micros = i64;
 
 /// One of the three streams of posts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// Pin posts.
     Pin,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use deltalake::arrow::array::{AsArray, RecordBatch};
 use deltalake::arrow::datatypes::Int32Type;
@@ -192,7 +193,14 @@ impl ModelEngine {
             });
         }
         let batches = workers.iter_mut().map(RowEncoder::cut).collect();
-        (!reached.is_empty()).then_some(Window { epoch, rows: 0, batches, reached })
+        (!reached.is_empty()).then_some(Window {
+            epoch,
+            cut_at: Instant::now(),
+            rows: 0,
+            batches,
+            reached,
+            files: Vec::new(),
+        })
     }
 }
 

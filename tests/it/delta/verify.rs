@@ -1,6 +1,7 @@
 //! `pinflow table`: its output and the findings of `--verify`.
 
 use std::path::Path;
+use std::time::Instant;
 
 use pinflow::table::{TableArgs, TableOutputFormat, run};
 use pinflow_connect::sink::RowEncoder;
@@ -38,7 +39,14 @@ async fn write(root: &Path, places: &[StoredRowId], next: u64, rows: u64) {
         stream_hint: StreamHint::Auto,
         reached: PartitionProgress { next: next.into(), rows, fingerprint: 1, hint: ResumeHint::ByteOffset(1) },
     };
-    let window = Window { epoch: 1, rows: 1, batches: vec![encoder.cut()], reached: vec![reached] };
+    let window = Window {
+        epoch: 1,
+        cut_at: Instant::now(),
+        rows: 1,
+        batches: vec![encoder.cut()],
+        reached: vec![reached],
+        files: Vec::new(),
+    };
     tables.commit(window).await.unwrap();
     tables.finish().await.unwrap();
 }

@@ -1,8 +1,10 @@
 //! Sinks: make cleaned rows durable, together with the position up to which each partition was read.
 
 mod raw_archive;
+mod window_files;
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::hash::KeyedState;
@@ -12,12 +14,14 @@ use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::Rejection;
 use pinflow_dataflows::symbol::Symbol;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions};
 use pinflow_core::user_error::{ExitStatus, UserError};
 
 pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
+pub use window_files::{FileSink, NoFiles, WrittenFile};
 
 /// Encodes the rows that one worker parses, on that worker's thread.
 pub trait RowEncoder: RowSink + Send + 'static {
@@ -33,10 +37,14 @@ pub trait RowEncoder: RowSink + Send + 'static {
 pub struct Window<B> {
     /// The last epoch in the window.
     pub epoch: Epoch,
+    /// When that epoch was closed. The files of later windows were put after this.
+    pub cut_at: Instant,
     /// Rows in the window, including rejections.
     pub rows: u64,
     /// The encoded rows, one entry per worker.
     pub batches: Vec<B>,
+    /// The data files that the other processes of a cluster have put for it. Empty in a run of one process.
+    pub files: Vec<WrittenFile>,
     /// Every partition that moved, with the position after its last record in the window.
     pub reached: Vec<PartitionReached>,
 }
@@ -82,7 +90,7 @@ pub struct PriorCounts {
 pub type Redeliveries = HashSet<RowId, KeyedState>;
 
 /// Identifies a row: its lineage without the arrival time, which a replay may not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RowId {
     /// As in [`Lineage`].
     pub source: Symbol,

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use pinflow_dataflows::record::Micros;
+use serde::{Deserialize, Serialize};
 
 /// How far a time may be ahead of this machine's clock, in milliseconds. One hour covers a clock that was set to local
 /// time one zone away from UTC, or that missed a change to summer time.
@@ -15,7 +16,7 @@ pub(super) const AHEAD_MAX_MS: i64 = 3_600_000;
 const MILLIS_MAX: i64 = 253_402_300_799_999;
 
 /// When a record arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ArrivalTime {
     /// At this time, in microseconds since 1970.
     Known(Micros),

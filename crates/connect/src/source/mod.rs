@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use bytes::Bytes;
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::{Micros, Stream};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 pub use accepted_loss::AcceptedLoss;
@@ -85,7 +86,7 @@ pub enum BlockRecords {
 }
 
 /// One message of [`BlockRecords::Messages`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct MessageEntry {
     /// Where its payload ends in `payloads`. It starts after the previous message and after the text of `routed`.
     pub end: u32,
@@ -100,7 +101,7 @@ pub struct MessageEntry {
 }
 
 /// The stream of a message, as stored in a [`MessageEntry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoredRoute {
     /// The stream of the partition.
     AsPartition,
