@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pinflow_dataflows::rejection::RejectionReason;
+use serde::{Deserialize, Serialize};
 
 use super::protocol::ReadCounts;
 use pinflow_core::position::Epoch;
@@ -27,7 +28,7 @@ struct SourceRejections {
 }
 
 /// Rejections by reason, in the order of [`RejectionReason::ALL`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RejectionCounts([u64; RejectionReason::ALL.len()]);
 
 impl RejectionCounts {

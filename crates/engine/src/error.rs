@@ -19,6 +19,35 @@ pub enum EngineError {
     /// The archive cannot be written.
     #[error("write the archive")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process of the cluster is gone.
+    #[error(
+        "process {process} of the cluster ({address}) is lost: {what}. What is committed is safe; start all processes \
+         again"
+    )]
+    PeerLost {
+        /// Its number.
+        process: usize,
+        #[allow(missing_docs)]
+        address: String,
+        /// How that showed.
+        what: String,
+    },
+    /// Another process of the cluster has failed.
+    #[error(
+        "process {process} of the cluster ({address}) failed: {message}. What is committed is safe; start all \
+         processes again once that is repaired"
+    )]
+    PeerFailed {
+        /// Its number.
+        process: usize,
+        #[allow(missing_docs)]
+        address: String,
+        /// Its error.
+        message: String,
+    },
+    /// This process cannot take part in the cluster.
+    #[error("{0}")]
+    Cluster(String),
     /// A thread panicked, which is a defect of pinflow.
     #[error(
         "{thread} panicked: {message}. This is a bug in pinflow; what is committed is safe, a restart resumes there"
@@ -60,7 +89,9 @@ impl UserError for EngineError {
         match self {
             EngineError::Source(error) => error.exit_code(),
             EngineError::Sink(error) => error.exit_code(),
+            EngineError::PeerLost { .. } | EngineError::PeerFailed { .. } => ExitStatus::PeerLost,
             EngineError::Archive(_)
+            | EngineError::Cluster(_)
             | EngineError::Panicked { .. }
             | EngineError::Rebuild(_)
             | EngineError::Memory(_)

@@ -24,6 +24,7 @@
 //! queue fills, and sources wait.
 
 mod all_rejected;
+mod cluster;
 mod committer;
 mod driver;
 mod epoch_frame;
@@ -43,6 +44,7 @@ mod text_sweeps;
 mod worker;
 mod workers;
 
+pub use cluster::{Follower, FollowerOutcome, LeaderCluster, PeerFigures, PeerTable};
 pub use driver::Engine;
 pub use epoch_frame::{EpochFrame, SourceStatus};
 pub use error::EngineError;

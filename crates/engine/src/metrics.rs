@@ -13,6 +13,7 @@ use pinflow_dataflows::introspection::WorkerLog;
 use pinflow_dataflows::questions::QuestionId;
 use tokio::sync::watch;
 
+use super::cluster::PeerTable;
 use super::rejection_log::RejectionLog;
 use pinflow_connect::sink::{PriorCounts, TableStatus};
 use pinflow_core::duration_histogram::DurationHistogram;
@@ -68,6 +69,10 @@ pub struct EngineMetrics {
     pub prior: OnceLock<PriorCounts>,
     /// The last rejections of this run, if the run is inspected.
     pub rejection_log: OnceLock<RejectionLog>,
+    /// The processes of the cluster.
+    pub peers: PeerTable,
+    /// Whether the run was stopped because another process of the cluster was asked to.
+    pub stopped_by_peer: AtomicBool,
     /// Logs of the workers, if the run is inspected. Set before the run starts. Each worker adds its own.
     pub worker_logs: OnceLock<Mutex<Vec<WorkerLog>>>,
 }
@@ -92,6 +97,16 @@ impl EngineMetrics {
         let mut held = StateSizes::default();
         self.sizes.lock().iter().for_each(|sizes| held += *sizes);
         held
+    }
+
+    /// State sizes of each worker of this process.
+    pub(super) fn worker_sizes(&self) -> Vec<StateSizes> {
+        self.sizes.lock().clone()
+    }
+
+    /// What each question costs on each worker of this process.
+    pub(super) fn worker_question_usage(&self) -> Vec<Vec<QuestionUsage>> {
+        self.question_usage.lock().clone()
     }
 
     pub(super) fn record_question_usage(&self, worker: usize, usage: Vec<QuestionUsage>) {

@@ -7,12 +7,13 @@ use pinflow_dataflows::graph::{AnswerChange, FillProgress};
 use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
 use pinflow_dataflows::questions::{Question, QuestionId};
 use pinflow_dataflows::symbol::{Symbol, SymbolSweep};
+use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 use super::all_rejected::RejectionCounts;
 use super::questions::SnapshotOrder;
 use pinflow_connect::sink::{RawWindow, RowEncoder, StoredChunk, StoredSnapshot, Window, WindowSink};
-use pinflow_connect::source::RecordBlock;
+use pinflow_connect::source::BlockRecords;
 use pinflow_core::position::{Epoch, PartitionId};
 
 /// The encoded rows of a window, as the sink defines them.
@@ -21,7 +22,7 @@ pub(super) type WindowBatches<S> = <<S as WindowSink>::Encoder as RowEncoder>::B
 /// A command for a worker. Workers execute commands in order.
 pub(super) enum WorkerCommand {
     /// Read this block into the open epoch.
-    ReadBlock { block: RecordBlock, source: Symbol, stream_hint: StreamHint },
+    ReadBlock(WorkerBlock),
     /// Add these rows from the tables to the answers of the open epoch.
     ReplayStored(Box<dyn StoredChunk>),
     /// Add this question in the open epoch. `with_rows`: rows of the tables follow before its answer is filled.
@@ -37,10 +38,42 @@ pub(super) enum WorkerCommand {
     CloseEpoch { epoch: Epoch, ends_window: bool, sweep: Option<Arc<SymbolSweep>>, fill_step: u32 },
 }
 
+/// A change of the questions in the open epoch, for all workers.
+pub(super) enum WorkerQuestionChange {
+    /// As [`WorkerCommand::AddQuestion`].
+    Add { id: QuestionId, question: Arc<Question>, with_rows: bool },
+    /// As [`WorkerCommand::BeginFill`].
+    BeginFill { id: QuestionId },
+    /// As [`WorkerCommand::DropQuestion`].
+    Drop { id: QuestionId },
+}
+
+impl WorkerQuestionChange {
+    /// The command for a worker.
+    pub(super) fn to_command(&self) -> WorkerCommand {
+        match self {
+            WorkerQuestionChange::Add { id, question, with_rows } => {
+                WorkerCommand::AddQuestion { id: *id, question: Arc::clone(question), with_rows: *with_rows }
+            }
+            WorkerQuestionChange::BeginFill { id } => WorkerCommand::BeginFill { id: *id },
+            WorkerQuestionChange::Drop { id } => WorkerCommand::DropQuestion { id: *id },
+        }
+    }
+}
+
+/// Consecutive records of one partition, with what a worker needs to know of the partition.
+pub(super) struct WorkerBlock {
+    pub(super) partition: PartitionId,
+    /// The partition's name, as rows have it.
+    pub(super) source: Symbol,
+    pub(super) stream_hint: StreamHint,
+    pub(super) records: BlockRecords,
+}
+
 /// An event of a worker or the committer. `B` is the sink's type of encoded rows.
 pub(super) enum EngineEvent<B> {
-    /// A worker has started. Unparking this thread wakes it.
-    WorkerStarted { worker: usize, thread: Thread },
+    /// A worker has started. Unparking this thread wakes it. One of another process has none here.
+    WorkerStarted { worker: usize, thread: Option<Thread> },
     /// A worker has read everything of the epoch.
     EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts, batches: Option<B> },
     /// A part of the answer changes of an epoch.
@@ -57,10 +90,12 @@ pub(super) enum EngineEvent<B> {
     CommitFailed(EngineError),
     /// A thread panicked.
     ThreadPanicked { thread: String, message: String },
+    /// The run cannot go on, because of another process of the cluster.
+    PeerEnded(EngineError),
 }
 
 /// The reads of one partition.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ReadCounts {
     pub(super) rows: u64,
     pub(super) rejected: u64,

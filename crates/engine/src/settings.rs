@@ -9,11 +9,11 @@ use pinflow_dataflows::questions::QuestionSet;
 /// The settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// Worker threads.
+    /// Worker threads of each process.
     pub workers: usize,
     /// Minimum time between epochs, and the longest time that a record waits for its epoch to close.
     pub epoch: Duration,
-    /// An epoch is closed early when it holds this many bytes.
+    /// An epoch is closed early when it holds this many bytes for each process.
     pub epoch_bytes_max: usize,
     /// Maximum number of closed epochs in the graph before sources have to wait.
     pub epochs_in_flight_max: usize,

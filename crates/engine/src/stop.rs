@@ -47,12 +47,14 @@ pub struct RunOutcome {
     pub stopped: bool,
     /// The last epoch that passed.
     pub epoch: Epoch,
+    /// Whether the run ended before its sources did because another process of the cluster was asked to stop.
+    pub stopped_by_peer: bool,
 }
 
 impl RunOutcome {
     /// A run that was stopped before it read a record.
     #[must_use]
     pub fn stopped_early() -> RunOutcome {
-        RunOutcome { totals: RunTotals::default(), stopped: true, epoch: 0 }
+        RunOutcome { totals: RunTotals::default(), stopped: true, epoch: 0, stopped_by_peer: false }
     }
 }

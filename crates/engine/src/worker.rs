@@ -14,14 +14,13 @@ use pinflow_dataflows::introspection::WorkerLog;
 use pinflow_dataflows::questions::QuestionId;
 use pinflow_dataflows::record::{Geo, Lineage, Pin, Stream, User};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
-use pinflow_dataflows::symbol::Symbol;
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::protocol::{EngineEvent, ReadCounts, WorkerCommand};
+use super::protocol::{EngineEvent, ReadCounts, WorkerBlock, WorkerCommand};
 use super::{EngineMetrics, EngineSettings};
 use pinflow_connect::sink::{Redeliveries, RowEncoder, RowId, StoredChunk};
-use pinflow_connect::source::{ArrivalTime, RecordBlock, RecordRef, StreamRoute};
+use pinflow_connect::source::{ArrivalTime, RecordRef, StreamRoute};
 use pinflow_core::position::{Epoch, PartitionId};
 
 /// The number of the first epoch.
@@ -31,6 +30,8 @@ const WORKER_PARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a worker thread starts with.
 pub(super) struct WorkerInit<E: RowEncoder> {
+    /// The number of the worker in this process.
+    pub(super) index: usize,
     pub(super) commands: Receiver<WorkerCommand>,
     pub(super) events: UnboundedSender<EngineEvent<E::Batches>>,
     pub(super) encoder: Option<E>,
@@ -41,7 +42,7 @@ pub(super) struct WorkerInit<E: RowEncoder> {
 /// Runs a worker until its commands end, and reports a panic instead of passing it on.
 pub(super) fn run_worker<E: RowEncoder>(worker: &mut Worker, init: WorkerInit<E>, settings: &EngineSettings) {
     let events = init.events.clone();
-    let index = worker.index();
+    let index = init.index;
     let outcome = catch_unwind(AssertUnwindSafe(|| EngineWorker::new(worker, init, settings).run(worker)));
     if let Err(panic) = outcome {
         let message = panic_message(panic.as_ref());
@@ -80,9 +81,13 @@ impl<E: RowEncoder> EngineWorker<E> {
         });
         let events = init.events.clone();
         let progress_events = events.clone();
+        let placement = match worker.peers() > settings.workers {
+            true => WorkerPlacement::SeveralProcesses,
+            false => WorkerPlacement::OneProcess,
+        };
         let mut graph = WorkerGraph::install(
             worker,
-            WorkerPlacement::OneProcess,
+            placement,
             FIRST_EPOCH,
             settings.graph_options,
             &settings.questions,
@@ -96,7 +101,7 @@ impl<E: RowEncoder> EngineWorker<E> {
         graph.set_clock(elapsed_nanos);
         graph.set_disposal(free_in_background);
         let thread = std::thread::current();
-        let _ = init.events.send(EngineEvent::WorkerStarted { worker: worker.index(), thread });
+        let _ = init.events.send(EngineEvent::WorkerStarted { worker: init.index, thread: Some(thread) });
         let (limits, text_bytes_max) = (settings.limits, settings.limits.text_bytes_max);
         let ingest = MessageParser::new(limits);
         EngineWorker { init, graph, ingest, read: HashMap::new(), times_ahead: 0, text_bytes_max, frontier: 0, log }
@@ -114,7 +119,7 @@ impl<E: RowEncoder> EngineWorker<E> {
                 }
                 Err(TryRecvError::Disconnected) => break,
             }
-            self.report_frontier(worker.index());
+            self.report_frontier();
         }
         self.graph.close();
         while worker.has_dataflows() {
@@ -124,7 +129,7 @@ impl<E: RowEncoder> EngineWorker<E> {
 
     fn handle_command(&mut self, command: WorkerCommand) {
         match command {
-            WorkerCommand::ReadBlock { block, source, stream_hint } => self.read_block(&block, source, stream_hint),
+            WorkerCommand::ReadBlock(block) => self.read_block(&block),
             WorkerCommand::ReplayStored(rows) => self.replay_stored(rows.as_ref()),
             WorkerCommand::AddQuestion { id, question, with_rows } => self.graph.add_question(id, &question, with_rows),
             WorkerCommand::FillRows { id, rows } => self.fill_rows(id, rows.as_ref()),
@@ -153,7 +158,8 @@ impl<E: RowEncoder> EngineWorker<E> {
         rows.replay(&mut QuestionRows { id, graph: &mut self.graph, texts });
     }
 
-    fn read_block(&mut self, block: &RecordBlock, source: Symbol, stream_hint: StreamHint) {
+    fn read_block(&mut self, block: &WorkerBlock) {
+        let WorkerBlock { source, stream_hint, .. } = *block;
         #[cfg(feature = "failpoints")]
         fail::fail_point!("engine::block");
         let mut rows = RowRouter {
@@ -198,8 +204,9 @@ impl<E: RowEncoder> EngineWorker<E> {
         let _ = self.init.events.send(EngineEvent::EpochRead { epoch, read, counts, batches });
     }
 
-    /// Only one worker reports the frontier, because its probe sees that of all workers.
-    fn report_frontier(&mut self, index: usize) {
+    /// Only one worker of a process reports the frontier, because its probe sees that of all workers.
+    fn report_frontier(&mut self) {
+        let index = self.init.index;
         let frontier = self.graph.frontier();
         if frontier <= self.frontier {
             return;

@@ -67,6 +67,8 @@ pub(super) struct EpochAnswers {
 
 /// The contents of a window.
 pub(super) struct WindowContents<B> {
+    /// When its last epoch was closed.
+    pub(super) cut_at: Option<Instant>,
     /// The messages as received, if they are archived.
     pub(super) messages: Vec<(PartitionId, BlockRecords)>,
     /// Rows of its passed epochs.
@@ -79,6 +81,6 @@ pub(super) struct WindowContents<B> {
 
 impl<B> Default for WindowContents<B> {
     fn default() -> WindowContents<B> {
-        WindowContents { messages: Vec::new(), rows: 0, reached: BTreeMap::new(), batches: Vec::new() }
+        WindowContents { cut_at: None, messages: Vec::new(), rows: 0, reached: BTreeMap::new(), batches: Vec::new() }
     }
 }

@@ -6,7 +6,7 @@ use super::EngineDriver;
 use super::contents::EpochEnd;
 use crate::EngineError;
 use crate::partition_state::PartitionState;
-use crate::protocol::WorkerCommand;
+use crate::protocol::{WorkerBlock, WorkerCommand};
 use crate::scheduler::SchedulerEvent;
 use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{Partition, RecordBlock, SourceEvent};
@@ -102,7 +102,8 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.archives {
             self.scheduler.filling_window_mut().messages.push((block.partition, block.records.clone()));
         }
-        let work = WorkerCommand::ReadBlock { block, source, stream_hint };
+        let RecordBlock { partition, records, .. } = block;
+        let work = WorkerCommand::ReadBlock(WorkerBlock { partition, source, stream_hint, records });
         self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes });
     }
 

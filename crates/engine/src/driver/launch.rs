@@ -11,13 +11,15 @@ use tokio::time::Instant;
 use super::question_changes::SnapshotRows;
 use super::{DriverInputs, EngineDriver};
 use crate::all_rejected::AllRejectedMonitor;
-use crate::committer::run_committer;
+use crate::cluster::{FileCollector, LeaderCluster, start_links};
+use crate::committer::{CommitTargets, run_committer};
 use crate::memory::MEMORY_GRACE;
+use crate::protocol::WindowBatches;
 use crate::questions::{QuestionRegistry, RegistryPolicy};
 use crate::scheduler::{EpochScheduler, SchedulerPolicy};
 use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
-use crate::workers::start_workers;
+use crate::workers::{LocalWorkers, WorkerPool, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
@@ -27,6 +29,8 @@ use pinflow_dataflows::questions::ReadColumns;
 pub struct Engine<S: WindowSink> {
     /// Limits and options.
     pub settings: EngineSettings,
+    /// The other processes, if there are any. This one leads.
+    pub cluster: Option<LeaderCluster>,
     /// The sink for rows.
     pub sink: S,
     /// The archive, which gets messages as received before their rows are committed.
@@ -71,8 +75,11 @@ impl<S: WindowSink> Engine<S> {
 
     async fn run_to_end(self) -> Result<RunOutcome, EngineError> {
         let (event_sender, engine_events) = mpsc::unbounded_channel();
-        let workers =
-            start_workers(&self.settings, &self.sink, &event_sender, &Arc::new(self.resume.already), &self.metrics)?;
+        let already = Arc::new(self.resume.already);
+        let setup =
+            WorkerSetup { settings: &self.settings, events: &event_sender, already: &already, metrics: &self.metrics };
+        let (workers, files) = start_workers(&setup, &self.sink, self.cluster)?;
+        let all_workers = workers.count();
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
@@ -83,15 +90,18 @@ impl<S: WindowSink> Engine<S> {
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
         let metrics = Arc::clone(&self.metrics);
-        let committer = tokio::spawn(run_committer(self.sink, self.archive, to_commit, event_sender.clone(), metrics));
+        let targets = CommitTargets { sink: self.sink, archive: self.archive, files };
+        let committer = tokio::spawn(run_committer(targets, to_commit, event_sender.clone(), metrics));
         self.metrics.rebuild_total.store(self.resume.rows, Relaxed);
         let _ = self.metrics.prior.set(self.resume.prior);
         self.metrics.memory_max.store(self.settings.memory_max.unwrap_or(0), Relaxed);
         let sweeps =
             TextSweeps::new(self.settings.workers, self.settings.graph_options.duplicates, Arc::clone(&self.metrics));
-        let questions =
-            QuestionRegistry::new(registry_policy(&self.settings, has_tables), self.settings.questions.clone());
-        let policy = scheduler_policy(&self.settings, has_tables, self.backlogs);
+        let questions = QuestionRegistry::new(
+            registry_policy(&self.settings, all_workers, has_tables),
+            self.settings.questions.clone(),
+        );
+        let policy = scheduler_policy(&self.settings, all_workers, has_tables, self.backlogs);
         let driver = EngineDriver::<S> {
             scheduler: EpochScheduler::new(policy, Instant::now()),
             workers,
@@ -129,20 +139,39 @@ impl<S: WindowSink> Engine<S> {
     }
 }
 
-fn registry_policy(settings: &EngineSettings, has_tables: bool) -> RegistryPolicy {
+/// Starts the workers of this process, and lets those of the other ones begin. Returns all of them, and where the files
+/// of the others come from.
+fn start_workers<S: WindowSink>(
+    setup: &WorkerSetup<'_, WindowBatches<S>>,
+    sink: &S,
+    cluster: Option<LeaderCluster>,
+) -> Result<(WorkerPool, Option<FileCollector>), EngineError> {
+    let WorkerSetup { settings, events, already, metrics } = *setup;
+    let encoders = (0..settings.workers).map(|_| sink.encoder()).collect();
+    let Some(cluster) = cluster else {
+        return Ok((WorkerPool::new(LocalWorkers::start(setup, encoders, None)?, Vec::new()), None));
+    };
+    let (formed, links) = cluster.into_parts();
+    let begin = (&settings.questions, already.as_ref());
+    let (remote, files) = start_links(links, settings.workers, begin, events, metrics);
+    Ok((WorkerPool::new(LocalWorkers::start(setup, encoders, Some(formed))?, remote), Some(files)))
+}
+
+fn registry_policy(settings: &EngineSettings, workers: usize, has_tables: bool) -> RegistryPolicy {
     RegistryPolicy {
-        workers: settings.workers,
+        workers,
         duplicates: settings.graph_options.duplicates,
         has_tables,
         limits: settings.question_limits,
     }
 }
 
-fn scheduler_policy(settings: &EngineSettings, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
+fn scheduler_policy(settings: &EngineSettings, workers: usize, has_tables: bool, backlogs: usize) -> SchedulerPolicy {
     SchedulerPolicy {
-        workers: settings.workers,
+        workers,
+        local_workers: settings.workers,
         epoch_length: settings.epoch,
-        epoch_bytes_max: settings.epoch_bytes_max,
+        epoch_bytes_max: settings.epoch_bytes_max.saturating_mul(workers / settings.workers.max(1)),
         epochs_in_flight_max: settings.epochs_in_flight_max,
         commit: settings.commit,
         has_tables,

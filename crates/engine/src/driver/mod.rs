@@ -25,7 +25,7 @@ use super::questions::QuestionRegistry;
 use super::scheduler::{AllowedInput, EpochScheduler, SchedulerCommand, SchedulerEvent};
 use super::stop::RunOutcome;
 use super::text_sweeps::TextSweeps;
-use super::workers::WorkerHandle;
+use super::workers::{EpochClose, WorkerPool};
 use super::{EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
@@ -56,7 +56,7 @@ enum TurnEnd {
 
 struct EngineDriver<S: WindowSink> {
     scheduler: EpochScheduler<EnginePayload<S>>,
-    workers: Vec<WorkerHandle>,
+    workers: WorkerPool,
     commits: mpsc::Sender<CommitRequest<S>>,
     frames: mpsc::Sender<EpochFrame>,
     durable_frontier: DurableFrontier,
@@ -130,8 +130,7 @@ impl<S: WindowSink> EngineDriver<S> {
     /// What may be taken now: nothing before all workers have started. A short run could otherwise close its last epoch
     /// earlier, and then no sweep of unused texts could begin in it.
     fn allowed_input(&self) -> AllowedInput {
-        let have_started = self.workers.iter().all(|worker| worker.thread.is_some());
-        if have_started { self.scheduler.allowed_input() } else { AllowedInput::Nothing }
+        if self.workers.have_started() { self.scheduler.allowed_input() } else { AllowedInput::Nothing }
     }
 
     fn schedule_event(&mut self, event: SchedulerEvent<WorkerCommand>) {
@@ -159,7 +158,8 @@ impl<S: WindowSink> EngineDriver<S> {
         }
         // A worker may mark its rows shortly after their epoch has passed.
         self.sweeps.on_frontier(self.scheduler.frontier());
-        self.resident = resident_bytes().unwrap_or(0);
+        // The limit is the same for each process of a cluster.
+        self.resident = resident_bytes().unwrap_or(0).max(self.metrics.peers.max_resident());
         self.schedule_event(SchedulerEvent::MemoryMeasured { resident: self.resident });
         self.metrics.memory_is_over.store(self.scheduler.memory_is_over(), Relaxed);
         self.relieve_memory();
@@ -167,11 +167,7 @@ impl<S: WindowSink> EngineDriver<S> {
 
     fn on_engine_event(&mut self, event: EngineEvent<WindowBatches<S>>) -> Result<(), EngineError> {
         match event {
-            EngineEvent::WorkerStarted { worker, thread } => {
-                // Wake it for the commands that were sent before its thread was known.
-                thread.unpark();
-                self.workers[worker].thread = Some(thread);
-            }
+            EngineEvent::WorkerStarted { worker, thread } => self.workers.set_started(worker, thread),
             EngineEvent::EpochRead { epoch, read, counts, batches } => {
                 let (rows, _) = self.scheduler.in_flight_mut(epoch);
                 rows.counts.merge(&counts);
@@ -193,7 +189,7 @@ impl<S: WindowSink> EngineDriver<S> {
                 self.schedule_event(SchedulerEvent::FrontierAdvanced { frontier });
             }
             EngineEvent::WindowDurable { epoch } => self.schedule_event(SchedulerEvent::WindowDurable { epoch }),
-            EngineEvent::CommitFailed(error) => return Err(error),
+            EngineEvent::CommitFailed(error) | EngineEvent::PeerEnded(error) => return Err(error),
             EngineEvent::ThreadPanicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
         }
         Ok(())
@@ -202,7 +198,7 @@ impl<S: WindowSink> EngineDriver<S> {
     async fn do_commands(&mut self) -> Result<TurnEnd, EngineError> {
         while let Some(command) = self.scheduler.next_command() {
             match command {
-                SchedulerCommand::GiveWork { worker, work } => self.workers[worker].send_command(work),
+                SchedulerCommand::GiveWork { worker, work } => self.workers.give_work(worker, work),
                 SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded } => {
                     self.close_epoch(epoch, ends_window, sweep_demanded);
                 }
@@ -231,10 +227,9 @@ impl<S: WindowSink> EngineDriver<S> {
         self.scheduler.in_flight_mut(epoch).1.as_of = Timestamp::now();
         let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
         let fill_step = self.scheduler.fill_step();
-        for worker in &self.workers {
-            worker.send_command(WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone(), fill_step });
-        }
+        self.workers.close_epoch(epoch, &EpochClose { ends_window, sweep, sweep_demanded, fill_step });
         if ends_window {
+            self.scheduler.window_of_mut(epoch).cut_at = Some(std::time::Instant::now());
             self.questions.on_window_end(epoch);
         }
     }
@@ -258,17 +253,15 @@ impl<S: WindowSink> EngineDriver<S> {
     ) -> (RunOutcome, Option<EngineError>) {
         self.all_rejected.judge_remaining_sources().iter().for_each(AllRejected::log_warning);
         self.send_frame(EpochFrame { last: true, ..self.last_frame() }).await;
-        // Without commands the workers close their inputs and end.
-        let threads: Vec<_> = self.workers.drain(..).filter_map(|worker| worker.thread).collect();
-        for thread in threads {
-            thread.unpark();
-        }
+        self.workers.end(self.scheduler.is_stopped()).await;
         if self.failure.is_none() {
             self.sweeps.finish(self.scheduler.frontier()).await;
         }
         engine_events.close();
         let counts = self.metrics.counts.lock().clone();
         let (stopped, epoch) = (self.scheduler.is_stopped(), self.scheduler.shown_epoch());
-        (RunOutcome { totals: RunTotals { counts, ..self.totals }, stopped, epoch }, self.failure)
+        let stopped_by_peer = stopped && self.metrics.stopped_by_peer.load(Relaxed);
+        let totals = RunTotals { counts, ..self.totals };
+        (RunOutcome { totals, stopped, epoch, stopped_by_peer }, self.failure)
     }
 }

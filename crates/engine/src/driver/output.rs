@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::EngineDriver;
 use super::contents::{EpochAnswers, EpochEnd, EpochRows, WindowContents};
@@ -86,6 +87,7 @@ impl<S: WindowSink> EngineDriver<S> {
     pub(super) async fn commit_window(&mut self, last_epoch: Epoch, is_last: bool) {
         let window = self.scheduler.window_of_mut(last_epoch);
         let (messages, batches) = (std::mem::take(&mut window.messages), std::mem::take(&mut window.batches));
+        let cut_at = window.cut_at.unwrap_or_else(Instant::now);
         let (rows, partitions) = (window.rows, &self.partitions);
         let reached = window.reached.iter().map(|(id, reached)| (&partitions[id].partition, *reached));
         let moved = reached.clone().filter(|_| self.archives).map(|(partition, reached)| {
@@ -99,7 +101,9 @@ impl<S: WindowSink> EngineDriver<S> {
             stream_hint: partition.stream_hint,
             reached,
         });
-        let window = Window { epoch: last_epoch, rows, batches, reached: reached.collect() };
+        let reached = reached.collect();
+        // The committer adds the files of other processes.
+        let window = Window { epoch: last_epoch, cut_at, rows, batches, reached, files: Vec::new() };
         let named = |(id, records)| ReceivedMessages { source: partitions[&id].partition.name.clone(), records };
         let raw = RawWindow { messages: messages.into_iter().map(named).collect(), moved };
         // A committer that ended has reported why.

@@ -1,7 +1,5 @@
 //! Changes of the questions: requests, commands to the workers, and rows of the tables for the question that fills.
 
-use std::sync::Arc;
-
 use pinflow_dataflows::graph::AnswerChange;
 use pinflow_dataflows::questions::QuestionId;
 use tokio::sync::mpsc;
@@ -10,7 +8,7 @@ use tokio::time::Instant;
 use super::EngineDriver;
 use super::intake::STORED_ROW_BYTES;
 use crate::memory::QUESTION_MEMORY_GRACE;
-use crate::protocol::WorkerCommand;
+use crate::protocol::{WorkerCommand, WorkerQuestionChange};
 use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice, ShownChanges};
 use crate::scheduler::SchedulerEvent;
 use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, WindowSink};
@@ -61,11 +59,10 @@ impl<S: WindowSink> EngineDriver<S> {
             match command {
                 RegistryCommand::EndWindow => self.schedule_event(SchedulerEvent::WindowEndDemanded),
                 RegistryCommand::AddQuestion { id, question, reads_tables } => {
-                    let with_rows = reads_tables;
-                    self.tell_workers(|| WorkerCommand::AddQuestion { id, question: Arc::clone(&question), with_rows });
+                    self.tell_workers(&WorkerQuestionChange::Add { id, question, with_rows: reads_tables });
                 }
-                RegistryCommand::BeginFill { id } => self.tell_workers(|| WorkerCommand::BeginFill { id }),
-                RegistryCommand::DropQuestion { id } => self.tell_workers(|| WorkerCommand::DropQuestion { id }),
+                RegistryCommand::BeginFill { id } => self.tell_workers(&WorkerQuestionChange::BeginFill { id }),
+                RegistryCommand::DropQuestion { id } => self.tell_workers(&WorkerQuestionChange::Drop { id }),
             }
         }
         if self.fill_rows.0.as_ref().is_some_and(|(id, _)| self.questions.reads_rows_of() != Some(*id)) {
@@ -74,9 +71,9 @@ impl<S: WindowSink> EngineDriver<S> {
         self.log_notices();
     }
 
-    /// Sends a command to all workers, in the open epoch.
-    fn tell_workers(&mut self, command: impl Fn() -> WorkerCommand) {
-        self.workers.iter().for_each(|worker| worker.send_command(command()));
+    /// Lets all workers change the questions in the open epoch.
+    fn tell_workers(&mut self, change: &WorkerQuestionChange) {
+        self.workers.change_questions(change);
         // The epoch must end even if no record arrives.
         self.schedule_event(SchedulerEvent::StatusChanged);
     }

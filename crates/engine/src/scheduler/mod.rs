@@ -127,15 +127,15 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             SchedulerEvent::BlockTaken { work, rows, bytes } => {
                 self.open.moves_positions = true;
                 self.windows.add_block(rows, bytes, now);
-                self.give_work(work, bytes);
+                self.give_work(work, bytes, self.policy.workers);
             }
             SchedulerEvent::StoredRowsTaken { work, bytes } => {
                 self.has_stored_rows = true;
-                self.give_work(work, bytes);
+                self.give_work(work, bytes, self.policy.local_workers);
             }
             SchedulerEvent::FillRowsTaken { work, rows, bytes } => {
                 self.open.fill_rows += rows;
-                self.give_work(work, bytes);
+                self.give_work(work, bytes, self.policy.local_workers);
             }
             SchedulerEvent::WindowEndDemanded => self.window_end_demanded = self.policy.has_tables,
             SchedulerEvent::RebuildFinished { can_sweep } => {
@@ -231,12 +231,15 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             && self.windows.has_credit()
     }
 
-    /// Gives work of the open epoch to the worker that has least of it.
-    fn give_work(&mut self, work: P::Work, bytes: usize) {
+    /// Gives work of the open epoch to the one of the first `workers` workers that has least of it.
+    fn give_work(&mut self, work: P::Work, bytes: usize, workers: usize) {
         self.open.bytes += bytes;
         self.open.has_content = true;
-        let (worker, worker_bytes) =
-            self.worker_bytes.iter_mut().enumerate().min_by_key(|(_, bytes)| **bytes).expect("at least one worker");
+        let (worker, worker_bytes) = self.worker_bytes[..workers]
+            .iter_mut()
+            .enumerate()
+            .min_by_key(|(_, bytes)| **bytes)
+            .expect("at least one worker");
         *worker_bytes += bytes;
         self.commands.push_back(SchedulerCommand::GiveWork { worker, work });
     }

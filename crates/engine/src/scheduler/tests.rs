@@ -29,6 +29,7 @@ impl ScheduledRun {
             CommitPolicy { rows_max: 100, age_max: Duration::from_secs(1), bytes_max: 1_000, windows_in_flight_max: 1 };
         let mut policy = SchedulerPolicy {
             workers: 2,
+            local_workers: 2,
             epoch_length: EPOCH_LENGTH,
             epoch_bytes_max: 500,
             epochs_in_flight_max: 2,

@@ -122,6 +122,7 @@ impl CheckedRun {
         let metrics = Arc::new(EngineMetrics::default());
         let engine = Engine {
             settings: engine_settings(&options, graph_options, questions),
+            cluster: None,
             sink,
             archive: None,
             resume: ResumeState::default(),

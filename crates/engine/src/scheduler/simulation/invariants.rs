@@ -18,6 +18,8 @@ impl SchedulerSimulation {
     fn do_command(&mut self, command: SchedulerCommand<SimPayload>) {
         match command {
             SchedulerCommand::GiveWork { worker, work } => {
+                let is_local = worker < self.policy.local_workers;
+                assert!(is_local || matches!(work, SimWork::Block(_)), "rows of the tables do not cross processes");
                 self.workers[worker].commands.push_back(SimCommand::Work(work));
             }
             SchedulerCommand::CloseEpoch { epoch, ends_window, .. } => self.close_epoch(epoch, ends_window),

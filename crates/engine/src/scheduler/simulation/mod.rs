@@ -140,8 +140,10 @@ impl SchedulerSimulation {
     fn new(seed: u64) -> SchedulerSimulation {
         let mut rng = SimRng(seed);
         let has_tables = rng.chance(85);
+        let workers = rng.index(4) + 1;
         let policy = SchedulerPolicy {
-            workers: rng.index(4) + 1,
+            workers,
+            local_workers: rng.index(workers) + 1,
             epoch_length: Duration::from_millis(rng.between(1, 50)),
             epoch_bytes_max: rng.index(800) + 1,
             epochs_in_flight_max: rng.index(4) + 1,

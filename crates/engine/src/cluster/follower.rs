@@ -1,0 +1,393 @@
+//! A follower: runs workers of the graph, and writes the files of the rows that they parse. The leader decides everything
+//! else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::link::{heartbeat_interval, read_message, write_message};
+use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, RunStart};
+use crate::memory::resident_bytes;
+use crate::protocol::{EngineEvent, WorkerCommand};
+use crate::stop::{STOP_DEADLINE, wait_for_stop_deadline};
+use crate::text_sweeps::TextSweeps;
+use crate::workers::{LocalWorkers, WorkerSetup};
+use crate::{EngineError, EngineMetrics, EngineSettings};
+use pinflow_cluster::{ControlStream, FormedCluster};
+use pinflow_connect::sink::{FileSink, RowEncoder, SinkError, WrittenFile};
+use pinflow_core::error_text::error_text;
+use pinflow_core::position::Epoch;
+use pinflow_dataflows::questions::QuestionSet;
+
+/// Messages of the leader that wait for the follower. More would only be held here instead of in the connection.
+const MAX_BUFFERED_MESSAGES: usize = 16;
+/// How long a follower that fails takes to tell the leader why.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Windows that wait for the writer. The leader cuts no more than this many ahead.
+const MAX_WAITING_WINDOWS: usize = 64;
+
+/// A process of a cluster that does not lead.
+pub struct Follower<F: FileSink> {
+    /// Limits and options. The questions are the configured ones; the leader knows those that were added.
+    pub settings: EngineSettings,
+    /// Where the data files go.
+    pub sink: F,
+    /// The connections over which rows are exchanged.
+    pub formed: FormedCluster,
+    /// The connection to the leader.
+    pub link: Box<dyn ControlStream>,
+    /// The address of the leader.
+    pub leader: String,
+    /// A leader that is silent for longer counts as lost.
+    pub silent_max: Duration,
+    /// Becomes `true` when this process must stop.
+    pub stop: watch::Receiver<bool>,
+    /// Metrics of this process.
+    pub metrics: Arc<EngineMetrics>,
+}
+
+/// How the run of a follower ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowerOutcome {
+    /// Whether the run ended before its sources did.
+    pub stopped: bool,
+    /// Rows that this process parsed.
+    pub rows: u64,
+    /// Whether it ended before its sources did although this process was not asked to stop.
+    pub ended_by_leader: bool,
+}
+
+type EncodedRows<F> = <<F as FileSink>::Encoder as RowEncoder>::Batches;
+type WriteResult = Result<(Epoch, Vec<WrittenFile>), SinkError>;
+
+impl<F: FileSink> Follower<F> {
+    /// Runs until the leader ends the run.
+    ///
+    /// # Errors
+    /// [`EngineError`]. What is committed is safe, and a restart of all processes resumes there.
+    pub async fn run(self) -> Result<FollowerOutcome, EngineError> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            outcome = self.run_to_end() => outcome,
+            () = wait_for_stop_deadline(stop) => {
+                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for: Some("the leader".to_owned()) })
+            }
+        }
+    }
+
+    async fn run_to_end(self) -> Result<FollowerOutcome, EngineError> {
+        let Follower { settings, sink, formed, link, leader, silent_max, stop, metrics } = self;
+        let (reader, writer) = tokio::io::split(link);
+        let mut link = LeaderLink { writer: BufWriter::new(writer), address: leader };
+        let (messages, mut received) = mpsc::channel(MAX_BUFFERED_MESSAGES);
+        tokio::spawn(receive_messages(reader, silent_max, messages));
+        let start = match received.recv().await {
+            Some(Ok(ReceivedMessage { message: LeaderMessage::Start(start), .. })) => start,
+            Some(Ok(_)) => return Err(link.lost("it did not begin with the start of the run".to_owned())),
+            Some(Err(what)) => return Err(link.lost(what)),
+            None => return Err(link.lost("its connection ended".to_owned())),
+        };
+        let heartbeat = heartbeat_interval(silent_max);
+        let run = FollowerRun::start(settings, (sink, formed), start, stop, metrics)?;
+        let failed = match run.obey_leader(&mut link, &mut received, heartbeat).await {
+            Err(EngineError::PeerLost { process, address, what }) => {
+                return Err(EngineError::PeerLost { process, address, what });
+            }
+            Err(error) => error,
+            Ok(outcome) => return Ok(outcome),
+        };
+        // The leader names it in its own log, and ends the run.
+        let message = error_text(&failed);
+        let said = async { link.send(&FollowerMessage::Failed { message }).await };
+        let _ = timeout(REPORT_TIMEOUT, said).await;
+        Err(failed)
+    }
+}
+
+/// The connection to the leader.
+struct LeaderLink {
+    writer: BufWriter<WriteHalf<Box<dyn ControlStream>>>,
+    address: String,
+}
+
+impl LeaderLink {
+    async fn send(&mut self, message: &FollowerMessage) -> Result<(), EngineError> {
+        let sent = async {
+            write_message(&mut self.writer, message, &[]).await?;
+            self.writer.flush().await
+        };
+        sent.await.map_err(|error| self.lost(format!("its connection failed: {error}")))
+    }
+
+    fn lost(&self, what: String) -> EngineError {
+        EngineError::PeerLost { process: 0, address: self.address.clone(), what }
+    }
+}
+
+/// A message of the leader with the bytes that follow it.
+struct ReceivedMessage {
+    message: LeaderMessage,
+    bytes: bytes::Bytes,
+}
+
+/// Receives messages until the connection ends, which is the last thing that it passes on.
+async fn receive_messages(
+    link: ReadHalf<Box<dyn ControlStream>>,
+    silent_max: Duration,
+    to: mpsc::Sender<Result<ReceivedMessage, String>>,
+) {
+    let mut link = BufReader::new(link);
+    // The leader says nothing before it has opened the tables, which takes as long as their storage does not answer.
+    let mut limit = Duration::MAX;
+    loop {
+        let received = match timeout(limit, read_message(&mut link)).await {
+            Ok(Ok(Some((message, bytes)))) => Ok(ReceivedMessage { message, bytes }),
+            Ok(Ok(None)) => Err("it closed the connection".to_owned()),
+            Ok(Err(error)) => Err(format!("its connection failed: {error}")),
+            Err(_) => Err(format!("it has been silent for {} s", silent_max.as_secs_f64())),
+        };
+        limit = silent_max;
+        let is_over = received.is_err();
+        if to.send(received).await.is_err() || is_over {
+            return;
+        }
+    }
+}
+
+/// A follower that has begun.
+struct FollowerRun<F: FileSink> {
+    workers: LocalWorkers,
+    settings: EngineSettings,
+    events: mpsc::UnboundedReceiver<EngineEvent<EncodedRows<F>>>,
+    sweeps: TextSweeps,
+    /// What the workers have encoded for windows that are not complete.
+    batches: BTreeMap<Epoch, Vec<EncodedRows<F>>>,
+    /// Epochs that end a window and that not all workers have read.
+    window_ends: BTreeMap<Epoch, usize>,
+    to_write: mpsc::Sender<(Epoch, Vec<EncodedRows<F>>)>,
+    written: mpsc::UnboundedReceiver<WriteResult>,
+    paused: watch::Receiver<Option<String>>,
+    has_tables: bool,
+    stop: watch::Receiver<bool>,
+    metrics: Arc<EngineMetrics>,
+    rows: u64,
+}
+
+impl<F: FileSink> FollowerRun<F> {
+    fn start(
+        mut settings: EngineSettings,
+        (sink, formed): (F, FormedCluster),
+        start: RunStart,
+        stop: watch::Receiver<bool>,
+        metrics: Arc<EngineMetrics>,
+    ) -> Result<FollowerRun<F>, EngineError> {
+        let other_build = |what: String| {
+            EngineError::Cluster(format!(
+                "a question of the leader does not fit: {what}; run the same build in all processes"
+            ))
+        };
+        let mut questions = QuestionSet::built_in(settings.graph_options);
+        for text in start.questions {
+            let (id, question) = text.compile(settings.graph_options).map_err(other_build)?;
+            questions =
+                questions.with_reserved_question(id, question).map_err(|error| other_build(error.to_string()))?;
+        }
+        settings.questions = questions;
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let setup = WorkerSetup {
+            settings: &settings,
+            events: &event_sender,
+            already: &Arc::new(start.already.into_iter().collect()),
+            metrics: &metrics,
+        };
+        let encoders = (0..settings.workers).map(|_| sink.encoder()).collect();
+        let workers = LocalWorkers::start(&setup, encoders, Some(formed))?;
+        let sweeps = TextSweeps::new(settings.workers, settings.graph_options.duplicates, Arc::clone(&metrics));
+        let _ = metrics.paused.set(sink.paused());
+        let (paused, has_tables) = (sink.paused(), sink.encoder().is_some());
+        let (to_write, windows) = mpsc::channel(MAX_WAITING_WINDOWS);
+        let (files, written) = mpsc::unbounded_channel();
+        tokio::spawn(write_windows(sink, windows, files));
+        Ok(FollowerRun {
+            workers,
+            settings,
+            events,
+            sweeps,
+            batches: BTreeMap::new(),
+            window_ends: BTreeMap::new(),
+            to_write,
+            written,
+            paused,
+            has_tables,
+            stop,
+            metrics,
+            rows: 0,
+        })
+    }
+
+    /// Does what the leader says until it ends the run.
+    async fn obey_leader(
+        mut self,
+        link: &mut LeaderLink,
+        received: &mut mpsc::Receiver<Result<ReceivedMessage, String>>,
+        heartbeat: Duration,
+    ) -> Result<FollowerOutcome, EngineError> {
+        let mut heartbeat = interval(heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_stop_known = false;
+        let is_early = loop {
+            tokio::select! {
+                biased;
+                event = self.events.recv() => {
+                    let event = event.ok_or_else(|| EngineError::Cluster("the workers have ended".to_owned()))?;
+                    if let Some(message) = self.on_event(event).await? {
+                        link.send(&message).await?;
+                    }
+                }
+                written = self.written.recv() => {
+                    let written = written.ok_or_else(|| EngineError::Cluster("the writer has ended".to_owned()))?;
+                    let (epoch, files) = written?;
+                    run_failpoint("cluster::before_written");
+                    link.send(&FollowerMessage::Written { epoch, files }).await?;
+                    run_failpoint("cluster::after_written");
+                }
+                changed = self.stop.changed(), if !is_stop_known => {
+                    is_stop_known = true;
+                    if changed.is_ok() {
+                        link.send(&FollowerMessage::StopRequested).await?;
+                    }
+                }
+                message = received.recv() => match message {
+                    Some(Ok(ReceivedMessage { message: LeaderMessage::End { stopped }, .. })) => break stopped,
+                    Some(Ok(message)) => self.on_message(message)?,
+                    Some(Err(what)) => return Err(link.lost(what)),
+                    None => return Err(link.lost("its connection ended".to_owned())),
+                },
+                _ = heartbeat.tick() => link.send(&FollowerMessage::Heartbeat(self.state())).await?,
+            }
+        };
+        let stopped = *self.stop.borrow();
+        let outcome = FollowerOutcome { stopped: is_early, rows: self.rows, ended_by_leader: is_early && !stopped };
+        self.workers.end().await;
+        Ok(outcome)
+    }
+
+    fn on_message(&mut self, ReceivedMessage { message, bytes }: ReceivedMessage) -> Result<(), EngineError> {
+        match message {
+            LeaderMessage::Block { worker, head } => {
+                run_failpoint("cluster::block");
+                self.workers.send_command(worker, WorkerCommand::ReadBlock(head.into_block(bytes)));
+            }
+            LeaderMessage::AddQuestion { question, with_rows } => {
+                let other_build = |what: String| {
+                    EngineError::Cluster(format!(
+                        "a question of the leader does not fit: {what}; run the same build in all processes"
+                    ))
+                };
+                let (id, question) = question.compile(self.settings.graph_options).map_err(other_build)?;
+                let add = || WorkerCommand::AddQuestion { id, question: Arc::clone(&question), with_rows };
+                self.workers.broadcast(add);
+            }
+            LeaderMessage::BeginFill { id } => self.workers.broadcast(|| WorkerCommand::BeginFill { id }),
+            LeaderMessage::DropQuestion { id } => self.workers.broadcast(|| WorkerCommand::DropQuestion { id }),
+            LeaderMessage::CloseEpoch { epoch, ends_window, sweep_demanded, fill_step } => {
+                run_failpoint("cluster::before_close");
+                let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
+                if ends_window && self.has_tables {
+                    self.window_ends.insert(epoch, 0);
+                }
+                let close = || WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone(), fill_step };
+                self.workers.broadcast(close);
+                run_failpoint("cluster::after_close");
+            }
+            LeaderMessage::Heartbeat | LeaderMessage::Start(_) | LeaderMessage::End { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Handles an event of a worker. Returns what to tell the leader.
+    async fn on_event(&mut self, event: EngineEvent<EncodedRows<F>>) -> Result<Option<FollowerMessage>, EngineError> {
+        Ok(match event {
+            EngineEvent::WorkerStarted { worker, thread } => {
+                self.workers.set_started(worker, thread);
+                Some(FollowerMessage::Started { worker })
+            }
+            EngineEvent::EpochRead { epoch, read, counts, batches } => {
+                self.count_rows(&read);
+                self.metrics.epoch.store(epoch, Relaxed);
+                self.metrics.counts.lock().merge(&counts);
+                self.take_batches(epoch, batches).await;
+                Some(FollowerMessage::EpochRead { epoch, read, counts })
+            }
+            EngineEvent::FrontierAdvanced { frontier } => {
+                self.sweeps.on_frontier(frontier);
+                None
+            }
+            EngineEvent::ThreadPanicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
+            EngineEvent::PeerEnded(error) => return Err(error),
+            // Answers, fills and commits are the leader's.
+            _ => None,
+        })
+    }
+
+    fn count_rows(&mut self, read: &[(pinflow_core::position::PartitionId, crate::protocol::ReadCounts)]) {
+        for (_, read) in read {
+            self.rows += read.rows;
+            self.metrics.rows.fetch_add(read.rows, Relaxed);
+            self.metrics.rejected.fetch_add(read.rejected, Relaxed);
+        }
+    }
+
+    /// Keeps what a worker has encoded for a window. Gives it to the writer once all workers have ended the window.
+    async fn take_batches(&mut self, epoch: Epoch, batches: Option<EncodedRows<F>>) {
+        let Some(workers) = self.window_ends.get_mut(&epoch) else { return };
+        *workers += 1;
+        let is_complete = *workers == self.settings.workers;
+        self.batches.entry(epoch).or_default().extend(batches);
+        if is_complete {
+            self.window_ends.remove(&epoch);
+            let batches = self.batches.remove(&epoch).unwrap_or_default();
+            // A writer that ended has reported why.
+            let _ = self.to_write.send((epoch, batches)).await;
+        }
+    }
+
+    fn state(&self) -> FollowerReport {
+        FollowerReport {
+            resident: resident_bytes().unwrap_or(0),
+            paused: self.paused.borrow().clone(),
+            sizes: self.metrics.worker_sizes(),
+            usage: self.metrics.worker_question_usage(),
+        }
+    }
+}
+
+/// Writes the files of windows in order.
+async fn write_windows<F: FileSink>(
+    mut sink: F,
+    mut windows: mpsc::Receiver<(Epoch, Vec<EncodedRows<F>>)>,
+    written: mpsc::UnboundedSender<WriteResult>,
+) {
+    while let Some((epoch, batches)) = windows.recv().await {
+        let files = sink.write_files(batches).await.map(|files| (epoch, files));
+        let failed = files.is_err();
+        if written.send(files).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Runs the action of an armed failpoint. Does nothing without the feature.
+fn run_failpoint(name: &str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(name, |what| if what.as_deref() == Some("abort") {
+        std::process::abort()
+    });
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}

@@ -1,0 +1,244 @@
+//! The leader's ends of the connections to its followers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::link::{heartbeat_interval, read_message, write_message};
+use super::messages::{BlockHead, FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
+use super::written_files::{FileCollector, WindowFiles};
+use crate::protocol::{EngineEvent, WorkerBlock};
+use crate::{EngineError, EngineMetrics};
+use pinflow_cluster::{ControlStream, FormedCluster};
+use pinflow_connect::sink::Redeliveries;
+use pinflow_core::position::Epoch;
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin, QuestionSet};
+
+/// The cluster that a leader has formed.
+pub struct LeaderCluster {
+    /// The connections over which rows are exchanged.
+    pub formed: FormedCluster,
+    /// The connections to the followers: that to process 1 first.
+    pub links: Vec<Box<dyn ControlStream>>,
+    /// The addresses of all processes.
+    pub addresses: Vec<String>,
+    /// A process that is silent for longer counts as lost.
+    pub silent_max: Duration,
+    /// Set when a follower got a signal to stop.
+    pub stop: watch::Sender<bool>,
+}
+
+/// A message with the bytes that follow it.
+type OutgoingMessage = (LeaderMessage, Bytes);
+
+/// A follower, as the driver sees it.
+pub(crate) struct RemoteProcess {
+    messages: mpsc::UnboundedSender<OutgoingMessage>,
+}
+
+impl RemoteProcess {
+    fn send(&self, message: LeaderMessage, bytes: Bytes) {
+        // A connection that failed was reported, and that ends the run.
+        let _ = self.messages.send((message, bytes));
+    }
+
+    /// Lets a worker read a block.
+    pub(crate) fn read_block(&self, worker: usize, block: WorkerBlock) {
+        let (head, bytes) = BlockHead::of_block(block);
+        self.send(LeaderMessage::Block { worker, head }, bytes);
+    }
+
+    /// Lets all its workers add a question.
+    pub(crate) fn add_question(&self, id: QuestionId, question: &Question, with_rows: bool) {
+        self.send(
+            LeaderMessage::AddQuestion { question: QuestionDefinition::new(id, question), with_rows },
+            Bytes::new(),
+        );
+    }
+
+    /// Lets all its workers begin to fill a question.
+    pub(crate) fn begin_fill(&self, id: QuestionId) {
+        self.send(LeaderMessage::BeginFill { id }, Bytes::new());
+    }
+
+    /// Lets all its workers drop a question.
+    pub(crate) fn drop_question(&self, id: QuestionId) {
+        self.send(LeaderMessage::DropQuestion { id }, Bytes::new());
+    }
+
+    /// Ends an epoch.
+    pub(crate) fn close_epoch(&self, epoch: Epoch, ends_window: bool, sweep_demanded: bool, fill_step: u32) {
+        self.send(LeaderMessage::CloseEpoch { epoch, ends_window, sweep_demanded, fill_step }, Bytes::new());
+    }
+
+    /// Says that everything is durable.
+    pub(crate) fn end(&self, stopped: bool) {
+        self.send(LeaderMessage::End { stopped }, Bytes::new());
+    }
+}
+
+/// What the tasks of one connection share.
+struct FollowerConnection<B> {
+    process: usize,
+    address: String,
+    workers: usize,
+    silent_max: Duration,
+    events: mpsc::UnboundedSender<EngineEvent<B>>,
+    files: mpsc::UnboundedSender<WindowFiles>,
+    stop: watch::Sender<bool>,
+    metrics: Arc<EngineMetrics>,
+}
+
+/// Starts the tasks of all connections, and tells the followers to begin.
+pub(crate) fn start_links<B: Send + 'static>(
+    cluster: LeaderLinks,
+    workers: usize,
+    (questions, already): (&QuestionSet, &Redeliveries),
+    events: &mpsc::UnboundedSender<EngineEvent<B>>,
+    metrics: &Arc<EngineMetrics>,
+) -> (Vec<RemoteProcess>, FileCollector) {
+    let (files, collector) = FileCollector::new(cluster.links.len());
+    metrics.peers.begin(cluster.addresses.iter().cloned());
+    metrics.peers.update(0, |leader| leader.workers = workers);
+    let mut processes = Vec::new();
+    for (process, link) in (1..).zip(cluster.links) {
+        let (messages, to_send) = mpsc::unbounded_channel();
+        let follower = FollowerConnection {
+            process,
+            address: cluster.addresses[process].clone(),
+            workers,
+            silent_max: cluster.silent_max,
+            events: events.clone(),
+            files: files.clone(),
+            stop: cluster.stop.clone(),
+            metrics: Arc::clone(metrics),
+        };
+        let (reader, writer) = tokio::io::split(link);
+        tokio::spawn(send_messages(writer, heartbeat_interval(cluster.silent_max), to_send));
+        tokio::spawn(follower.receive_messages(reader));
+        let remote = RemoteProcess { messages };
+        let not_built_in = questions.iter().filter(|(_, question)| question.origin != QuestionOrigin::BuiltIn);
+        let start = RunStart {
+            questions: not_built_in.map(|(id, question)| QuestionDefinition::new(id, question)).collect(),
+            already: already.iter().copied().collect(),
+        };
+        remote.send(LeaderMessage::Start(start), Bytes::new());
+        processes.push(remote);
+    }
+    (processes, collector)
+}
+
+/// The part of a [`LeaderCluster`] that is about the connections.
+pub(crate) struct LeaderLinks {
+    links: Vec<Box<dyn ControlStream>>,
+    addresses: Vec<String>,
+    silent_max: Duration,
+    stop: watch::Sender<bool>,
+}
+
+impl LeaderCluster {
+    /// Divides it into what timely needs, and the connections.
+    pub(crate) fn into_parts(self) -> (FormedCluster, LeaderLinks) {
+        let LeaderCluster { formed, links, addresses, silent_max, stop } = self;
+        (formed, LeaderLinks { links, addresses, silent_max, stop })
+    }
+}
+
+/// Sends messages until there are no more, and says once in a while that the leader is there. An error shows in what is
+/// received.
+async fn send_messages(
+    link: WriteHalf<Box<dyn ControlStream>>,
+    heartbeat: Duration,
+    mut messages: mpsc::UnboundedReceiver<OutgoingMessage>,
+) -> std::io::Result<()> {
+    let mut link = BufWriter::new(link);
+    loop {
+        let message = match messages.try_recv() {
+            Ok(message) => Some(message),
+            Err(mpsc::error::TryRecvError::Empty) => {
+                link.flush().await?;
+                timeout(heartbeat, messages.recv()).await.unwrap_or(Some((LeaderMessage::Heartbeat, Bytes::new())))
+            }
+            Err(mpsc::error::TryRecvError::Disconnected) => None,
+        };
+        let Some((message, bytes)) = message else { break };
+        write_message(&mut link, &message, &bytes).await?;
+    }
+    link.flush().await
+}
+
+impl<B: Send + 'static> FollowerConnection<B> {
+    async fn receive_messages(self, link: ReadHalf<Box<dyn ControlStream>>) {
+        let mut link = BufReader::new(link);
+        loop {
+            let lost = match timeout(self.silent_max, read_message(&mut link)).await {
+                Ok(Ok(Some((message, _)))) => {
+                    self.receive_message(message);
+                    continue;
+                }
+                Ok(Ok(None)) => "it closed the connection".to_owned(),
+                Ok(Err(error)) => format!("its connection failed: {error}"),
+                Err(_) => format!("it has been silent for {} s", self.silent_max.as_secs_f64()),
+            };
+            let (process, address) = (self.process, self.address);
+            let _ = self.events.send(EngineEvent::PeerEnded(EngineError::PeerLost { process, address, what: lost }));
+            return;
+        }
+    }
+
+    fn receive_message(&self, message: FollowerMessage) {
+        let process = self.process;
+        // A run that has ended takes no more events.
+        match message {
+            FollowerMessage::Started { worker } => {
+                self.metrics.peers.update(process, |figures| figures.workers += 1);
+                let worker = process * self.workers + worker;
+                let _ = self.events.send(EngineEvent::WorkerStarted { worker, thread: None });
+            }
+            FollowerMessage::EpochRead { epoch, read, counts } => {
+                let rows: u64 = read.iter().map(|(_, read)| read.rows).sum();
+                self.metrics.peers.update(process, |figures| figures.rows += rows);
+                let _ = self.events.send(EngineEvent::EpochRead { epoch, read, counts, batches: None });
+            }
+            FollowerMessage::Written { epoch, files } => {
+                let _ = self.files.send((epoch, files));
+            }
+            FollowerMessage::Heartbeat(state) => self.record_state(state),
+            FollowerMessage::StopRequested => {
+                tracing::info!(process, address = self.address, "another process of the cluster was asked to stop");
+                self.metrics.stopped_by_peer.store(true, std::sync::atomic::Ordering::Relaxed);
+                self.stop.send_replace(true);
+            }
+            FollowerMessage::Failed { message } => {
+                let address = self.address.clone();
+                let _ = self.events.send(EngineEvent::PeerEnded(EngineError::PeerFailed { process, address, message }));
+            }
+        }
+    }
+
+    fn record_state(&self, state: FollowerReport) {
+        let FollowerReport { resident, paused, sizes, usage } = state;
+        if let Some(cause) = &paused {
+            let is_new = self.metrics.peers.figures().get(self.process).is_some_and(|known| known.paused.is_none());
+            if is_new {
+                tracing::warn!(
+                    process = self.process,
+                    address = self.address,
+                    cause,
+                    "a process cannot write its files"
+                );
+            }
+        }
+        self.metrics.peers.update(self.process, |figures| {
+            figures.resident = resident;
+            figures.paused = paused;
+        });
+        let first = self.process * self.workers;
+        sizes.into_iter().enumerate().for_each(|(at, sizes)| self.metrics.record_graph_sizes(first + at, sizes));
+        usage.into_iter().enumerate().for_each(|(at, usage)| self.metrics.record_question_usage(first + at, usage));
+    }
+}
