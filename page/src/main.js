@@ -8,6 +8,7 @@ import { dataflow } from "./parts/dataflow.js";
 import { questionEditor } from "./parts/editor.js";
 import { login } from "./parts/login.js";
 import { panel } from "./parts/panel.js";
+import { processes } from "./parts/processes.js";
 import { questionList } from "./parts/questions.js";
 import { rejected } from "./parts/rejected.js";
 import { sections } from "./parts/sections.js";
@@ -32,7 +33,7 @@ const STATUS_TIMEOUT_MS = 10_000;
 const SILENCE_MAX_MS = 8_000;
 
 const [answers, questions, past, server] = [new Answers(), new Questions(), new History(), new ServerClock()];
-const parts = { panel: panel(), summary: summary(), sources: sources(), tables: tables(), rejected: rejected(), dataflow: dataflow() };
+const parts = { panel: panel(), summary: summary(), sources: sources(), processes: processes(), tables: tables(), rejected: rejected(), dataflow: dataflow() };
 const [cards, { unlocked, permitted }] = [answerCards(answers, questions), login()];
 const editor = questionEditor(questions, { permitted, changed: () => pollQuestionsSoon() });
 const showList = questionList(questions, editor);
@@ -84,6 +85,7 @@ async function showStatus() {
     parts.panel.run(status);
     parts.summary.update(status, past);
     parts.sources(status);
+    parts.processes(status);
     parts.tables(status);
     cards.options(status.options);
     tick();

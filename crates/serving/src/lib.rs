@@ -12,7 +12,7 @@ mod stdout;
 
 pub use answer_hub::{AnswerHub, AnswerSubscription, EpochChanges, ReadConsistency, SubscriptionStart};
 pub use answer_view::AnswerView;
-pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens, ServedRun, escape_formulas};
+pub use http::{HttpConfig, HttpError, HttpServer, ServeTokens, ServedFollower, ServedRun, escape_formulas};
 pub use question_editor::{
     AcceptedQuestion, DraftProblem, InvalidQuestion, QuestionDraft, QuestionEditError, QuestionEditor,
 };

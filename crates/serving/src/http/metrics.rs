@@ -13,6 +13,7 @@ use pinflow_dataflows::clean::FieldFault;
 use pinflow_dataflows::record::Stream;
 use pinflow_dataflows::rejection::RejectionReason;
 
+use super::cluster_status::write_cluster_metrics;
 use super::question_metrics::write_question_metrics;
 use super::status::{self, RunPhase};
 use super::{SharedServingState, graph, reply};
@@ -51,6 +52,7 @@ pub(super) async fn get_metrics(State(shared): State<SharedServingState>) -> Res
     write_table_metrics(&mut page, &shared);
     write_verification_metrics(&mut page, &shared);
     write_database_metrics(&mut page, &shared);
+    write_cluster_metrics(&mut page, &shared.engine_metrics);
     write_serving_metrics(&mut page, &shared);
     reply::typed_response(reply::PROMETHEUS_TYPE, reply::NO_STORE, page.into_text())
 }
@@ -237,17 +239,22 @@ fn write_database_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
 
 fn write_serving_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
     let metrics = &shared.metrics;
-    let connections = metrics.connections.open.load(Relaxed) as f64;
-    page.start_metric("pinflow_http_connections", "gauge", "Connections now.").write_single(connections);
-    let refused = metrics.connections.refused.load(Relaxed) as f64;
-    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections rejected over the limits.")
-        .write_single(refused);
+    write_connection_metrics(page, metrics);
     let held = shared.shared_replies.reserved_bytes() as f64;
     page.start_metric("pinflow_http_reply_bytes", "gauge", "Bytes of replies that are held for their readers now.")
         .write_single(held);
     let dropped = metrics.dropped.load(Relaxed) as f64;
     page.start_metric("pinflow_http_readers_dropped_total", "counter", "Readers of changes that were too slow.")
         .write_single(dropped);
+}
+
+/// Writes the metrics of connections and requests.
+pub(super) fn write_connection_metrics(page: &mut MetricsPage, metrics: &ServingMetrics) {
+    let connections = metrics.connections.open.load(Relaxed) as f64;
+    page.start_metric("pinflow_http_connections", "gauge", "Connections now.").write_single(connections);
+    let refused = metrics.connections.refused.load(Relaxed) as f64;
+    page.start_metric("pinflow_http_connections_refused_total", "counter", "Connections rejected over the limits.")
+        .write_single(refused);
     let mut metric = page.start_metric("pinflow_http_requests_total", "counter", "Requests, by route and status.");
     for ((route, status), count) in metrics.requests.lock().iter() {
         metric.write_value(&[("route", route), ("status", &status.to_string())], *count as f64);

@@ -7,8 +7,10 @@
 mod answers;
 mod byte_range;
 mod changes;
+mod cluster_status;
 mod config;
 mod database_schemas;
+mod follower;
 mod graph;
 mod metrics;
 mod openapi;
@@ -45,6 +47,7 @@ use tokio::time::MissedTickBehavior;
 
 pub use answers::escape_formulas;
 pub use config::{HttpConfig, ServeTokens};
+pub use follower::ServedFollower;
 
 use super::answer_hub::{AnswerHub, ReadConsistency};
 use super::history::{SAMPLE_INTERVAL_MS, StatusHistory};

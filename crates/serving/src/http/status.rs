@@ -13,6 +13,7 @@ use pinflow_dataflows::graph::{self, GraphOptions, RankLimit};
 use pinflow_dataflows::rejection::RejectionReason;
 use serde::Serialize;
 
+use super::cluster_status::{ProcessStatus, process_list};
 use super::graph::total_state_sizes;
 use super::questions::QuestionStatus;
 use super::reply::{self, ApiError};
@@ -61,6 +62,8 @@ struct StatusBody<'a> {
     tables_url: Option<&'a str>,
     /// Longer texts of stored rows count as null in the answers.
     text_bytes_max: usize,
+    /// The processes of the cluster. Empty if there is only one.
+    processes: Vec<ProcessStatus>,
     /// The databases that answers are written to.
     databases: Vec<DatabaseReport>,
     answers: Vec<AnswerStatus<'a>>,
@@ -287,6 +290,7 @@ pub(super) async fn get_status(
         tables: engine_metrics.tables.get().map(|tables| tables.borrow().clone()).unwrap_or_default(),
         tables_url: shared.tables_url.as_deref(),
         text_bytes_max: shared.text_bytes_max,
+        processes: process_list(&shared.engine_metrics),
         databases: shared.databases.iter().map(|database| database.borrow().report()).collect(),
         answers: of.collect(),
         questions: view.question_states.iter().map(QuestionStatus::new).collect(),
