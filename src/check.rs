@@ -7,6 +7,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::config::Config;
 use crate::live_questions::check_stored_questions;
+use pinflow_cluster::check_settings;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -113,6 +114,13 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
             Err(what) => writeln!(out, "fault  {what}")?,
         }
     }
+    for found in cluster_findings(config).await {
+        problems += usize::from(found.is_err());
+        match found {
+            Ok(what) => writeln!(out, "ok     {what}")?,
+            Err(what) => writeln!(out, "fault  {what}")?,
+        }
+    }
     let settings = config.engine_settings(config.question_set());
     writeln!(out, "ok     {} workers, epochs of {:?}", settings.workers, settings.epoch)?;
     match problems {
@@ -121,6 +129,42 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
         n => writeln!(out, "{n} faults")?,
     }
     Ok(problems)
+}
+
+/// Checks what this process needs to join its cluster: settings, addresses, and its own port. Empty without a cluster.
+async fn cluster_findings(config: &Config) -> Vec<Result<String, String>> {
+    let settings = match config.cluster_settings() {
+        Ok(None) => return Vec::new(),
+        Ok(Some(settings)) => settings,
+        Err(error) => return vec![Err(error_text(&error))],
+    };
+    if let Err(faults) = check_settings(&settings) {
+        return faults.into_iter().map(Err).collect();
+    }
+    let count = settings.processes.len();
+    let mut findings = Vec::new();
+    for (index, address) in settings.processes.iter().enumerate() {
+        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+        findings.push(match found.map(|mut addresses| addresses.next()) {
+            Ok(Some(found)) => Ok(format!("process {index} of {count}: {address} is {found}")),
+            Ok(None) => {
+                Err(format!("process {index} of the cluster: {address} has no address; correct [cluster] processes"))
+            }
+            Err(error) => Err(format!(
+                "process {index} of the cluster: {address}: {error}; correct [cluster] processes, or the name service"
+            )),
+        });
+    }
+    let own = settings.listen.as_ref().unwrap_or(&settings.processes[settings.index]);
+    let role = if settings.index == 0 { "leads" } else { "follows" };
+    findings.push(match tokio::net::TcpListener::bind((own.host.as_str(), own.port)).await {
+        Ok(_) => Ok(format!("process {} of the cluster {role}, and can listen on {own}", settings.index)),
+        Err(error) => Err(format!(
+            "process {} of the cluster cannot listen on {own}: {error}; set [cluster] listen, or --process",
+            settings.index
+        )),
+    });
+    findings
 }
 
 /// Prints facts about a location, or the problem that prevented reading it. Returns the number of problems.

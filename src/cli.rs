@@ -13,10 +13,13 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pinflow_dataflows::graph::DuplicatePolicy;
 use tokio::sync::watch;
 
-use crate::config::{AcceptedLoss, Config, ConfigError, ConfigFile, ConfigUse, QuestionConfig, TablesConfig};
+use crate::config::{
+    AcceptedLoss, ClusterConfig, Config, ConfigFile, ConfigUse, ProcessNumber, QuestionConfig, TablesConfig,
+};
 use pinflow_http::parse_listen_address;
 
 use crate::check;
+use crate::cluster::{ClusterRunError, share_hash_seed};
 use crate::completions;
 use crate::config;
 use crate::demo;
@@ -162,6 +165,14 @@ struct RunOverrides {
     /// machine can connect. Other addresses need tokens and TLS from a configuration [default: not served]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen_address)]
     listen: Option<std::net::SocketAddr>,
+    /// Which process of the cluster this is: its place in [cluster] processes, from 0. auto: the number at the end of the
+    /// host name [default: none]
+    #[arg(long, value_name = "N|auto", env = "PINFLOW_PROCESS")]
+    process: Option<ProcessNumber>,
+    /// The addresses of all processes that run the pipeline together, in order: HOST:PORT,… The first one leads [default:
+    /// one process]
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    cluster: Vec<String>,
     /// What to print [default: tables on a terminal, snapshots elsewhere]
     #[arg(long, value_enum, value_name = "FORMAT")]
     output: Option<StdoutFormat>,
@@ -197,6 +208,14 @@ impl RunOverrides {
         set.extend(self.workers.map(|workers| ("engine.workers", format!("--workers {workers}"))));
         config.engine.workers = self.workers.or(config.engine.workers);
         config.output.format = self.output.or(config.output.format);
+        config.process = self.process;
+        if !self.cluster.is_empty() {
+            set.push(("cluster.processes", format!("--cluster {}", self.cluster.join(","))));
+            match &mut config.cluster {
+                Some(cluster) => cluster.processes = self.cluster,
+                None => config.cluster = Some(ClusterConfig::of_processes(self.cluster)),
+            }
+        }
         if let Some(listen) = self.listen {
             set.push(("serve.listen", format!("--listen {listen}")));
             match &mut config.serve {
@@ -210,10 +229,14 @@ impl RunOverrides {
     }
 
     /// Reads a configuration and overrides it with these flags.
-    fn read_config(self, path: &Path, wanted: ConfigUse) -> Result<Config, ConfigError> {
+    fn read_config(self, path: &Path, wanted: ConfigUse) -> Result<Config, CommandError> {
         let mut file = ConfigFile::read(path)?;
         self.apply(&mut file);
-        file.finish(wanted)
+        // Before questions are compiled, which hashes their texts.
+        if wanted == ConfigUse::Run {
+            share_hash_seed(&file.config).map_err(ClusterRunError::from)?;
+        }
+        Ok(file.finish(wanted)?)
     }
 }
 
@@ -379,7 +402,8 @@ async fn run_logged(config: Config) -> CommandResult {
         stopped = outcome.stopped,
         "done"
     );
-    Ok(ExitStatus::Success)
+    // The supervisor starts this process again, as it does with those that were not asked to stop.
+    Ok(if outcome.stopped_by_peer { ExitStatus::PeerLost } else { ExitStatus::Success })
 }
 
 fn log_stopping(how: &str) {

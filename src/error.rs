@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::check::CheckError;
+use crate::cluster::ClusterRunError;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::init::InitError;
@@ -42,6 +43,9 @@ pub enum CommandError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// This process cannot take part in its cluster.
+    #[error(transparent)]
+    Cluster(Box<ClusterRunError>),
     /// Logs and spans cannot be exported.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -117,11 +121,18 @@ impl From<VerificationError> for CommandError {
     }
 }
 
+impl From<ClusterRunError> for CommandError {
+    fn from(error: ClusterRunError) -> CommandError {
+        CommandError::Cluster(Box::new(error))
+    }
+}
+
 impl CommandError {
     /// The error of the command, if it has its own exit code or hint.
     fn of_command(&self) -> Option<&dyn UserError> {
         Some(match self {
             CommandError::Config(error) => error,
+            CommandError::Cluster(error) => &**error,
             CommandError::Telemetry(error) => error,
             CommandError::Run(error) => error,
             CommandError::Demo(error) => &**error,
@@ -400,8 +411,14 @@ mod tests {
     #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes: Vec<u8> = documented().into_iter().map(|(code, _)| code).collect();
-        let all =
-            [ExitStatus::Success, ExitStatus::Failed, ExitStatus::BadUsage, ExitStatus::Unverified, ExitStatus::Fenced];
+        let all = [
+            ExitStatus::Success,
+            ExitStatus::Failed,
+            ExitStatus::BadUsage,
+            ExitStatus::Unverified,
+            ExitStatus::PeerLost,
+            ExitStatus::Fenced,
+        ];
         assert_eq!(codes, all.map(ExitStatus::code));
     }
 

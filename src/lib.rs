@@ -37,6 +37,8 @@ pub mod check;
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
+pub mod cluster;
+#[doc(hidden)]
 pub mod completions;
 #[doc(hidden)]
 pub mod config;

@@ -15,11 +15,13 @@ use tokio::task::{self, JoinError, JoinSet};
 
 pub use error::RunError;
 
+use crate::cluster::{ClusterRole, ClusterRunError, follow, take_role};
 use crate::config::{Config, TablesConfig};
 use crate::live_questions::{EditorSettings, LiveQuestionEditor, load_stored_questions};
 use crate::publish::{DatabaseTask, publish, start_database_tasks};
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
+use pinflow_cluster::ClusterError;
 use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
 use pinflow_connect::source::{SourceContext, SourceError};
@@ -27,8 +29,8 @@ use pinflow_databases::{DatabaseRead, DatabaseWriter, WriterSettings, check_ques
 use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
-    Engine, EngineError, EngineMetrics, EpochFrame, QuestionControl, QuestionRequests, RunOutcome, STOP_DEADLINE,
-    wait_for_stop_deadline,
+    Engine, EngineError, EngineMetrics, EpochFrame, LeaderCluster, QuestionControl, QuestionRequests, RunOutcome,
+    STOP_DEADLINE, wait_for_stop_deadline,
 };
 use pinflow_serving::{
     AnswerHub, HttpServer, ReadConsistency, ServedRun, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
@@ -83,6 +85,13 @@ async fn run_to_end(
     finished: &OnceLock<RunOutcome>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
+    let cluster = match take_role(&config, &stop).await {
+        Ok(ClusterRole::Alone) => None,
+        Ok(ClusterRole::Leader(cluster)) => Some(cluster),
+        Ok(ClusterRole::Follower(cluster)) => return Ok(follow(&config, cluster, stop.subscribe(), metrics).await?),
+        Err(ClusterRunError::Forming(ClusterError::Stopped)) => return Ok(RunOutcome::stopped_early()),
+        Err(error) => return Err(error.into()),
+    };
     let (frames, passed) = mpsc::channel(FRAMES);
     let started = unless_stopped(&stop.subscribe(), start_readers(&mut config, passed, &metrics, &stop)).await;
     let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
@@ -93,7 +102,7 @@ async fn run_to_end(
         serve_stdout((settings, config.question_set()), to_serve, stop.clone()).map_err(RunError::StdoutThread)?;
     let progress = ProgressReporter::start(Arc::clone(&metrics), format == StdoutFormat::Tables);
     let until_caught_up = config.until_caught_up;
-    let outcome = run_with(config, (frames, question_requests), stop.subscribe(), metrics).await;
+    let outcome = run_with(config, cluster, (frames, question_requests), stop.subscribe(), metrics).await;
     drop(progress);
     if let Ok(outcome) = &outcome {
         let _ = finished.set(outcome.clone());
@@ -339,6 +348,9 @@ pub(crate) async fn run_embedded(
     to_program: SyncSender<EpochFrame>,
     stop_request: watch::Sender<bool>,
 ) -> Result<RunOutcome, RunError> {
+    if config.cluster.as_ref().is_some_and(|cluster| cluster.processes.len() > 1) {
+        return Err(ClusterRunError::Embedded.into());
+    }
     let metrics = Arc::new(EngineMetrics::default());
     let (frames, passed) = mpsc::channel(FRAMES);
     let stop = stop_request.subscribe();
@@ -355,7 +367,7 @@ pub(crate) async fn run_embedded(
             }
         }
     });
-    let outcome = run_with(config, (frames, question_requests), stop, metrics).await;
+    let outcome = run_with(config, None, (frames, question_requests), stop, metrics).await;
     let finished_reading = readers.finish().await;
     forwarding.await.map_err(serving_panicked)?;
     let outcome = outcome?;
@@ -365,6 +377,7 @@ pub(crate) async fn run_embedded(
 /// Runs a configuration and hands each passed epoch to `frames`.
 async fn run_with(
     config: Config,
+    cluster: Option<LeaderCluster>,
     to_readers: (mpsc::Sender<EpochFrame>, QuestionRequests),
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
@@ -372,12 +385,15 @@ async fn run_with(
     let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
     let sources = sources?;
     match &config.tables {
-        None => start(&config, sources, (NoTables, None), ResumeState::default(), to_readers, stop, metrics).await,
+        None => {
+            let targets = (cluster, NoTables, None);
+            start(&config, sources, targets, ResumeState::default(), to_readers, stop, metrics).await
+        }
         Some(tables) => {
             let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
             let Some(opened) = opened else { return Ok(RunOutcome::stopped_early()) };
             let (tables, archive, resume) = opened?;
-            start(&config, sources, (tables, archive), resume, to_readers, stop, metrics).await
+            start(&config, sources, (cluster, tables, archive), resume, to_readers, stop, metrics).await
         }
     }
 }
@@ -437,7 +453,7 @@ async fn plan(config: &Config) -> Result<Vec<Box<dyn PlannedSource>>, SourceErro
 async fn start<S: WindowSink>(
     config: &Config,
     sources: Vec<Box<dyn PlannedSource>>,
-    (sink, archive): (S, Option<Box<dyn RawArchive>>),
+    (cluster, sink, archive): (Option<LeaderCluster>, S, Option<Box<dyn RawArchive>>),
     mut resume: ResumeState,
     (frames, question_requests): (mpsc::Sender<EpochFrame>, QuestionRequests),
     stop: watch::Receiver<bool>,
@@ -467,6 +483,7 @@ async fn start<S: WindowSink>(
     let settings = config.engine_settings(config.question_set());
     let engine = Engine {
         settings,
+        cluster,
         sink,
         archive,
         resume,

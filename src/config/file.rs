@@ -271,6 +271,8 @@ fn read_config<'a>(
         engine: document.read_top_level("engine").unwrap_or_default(),
         output: document.read_top_level("output").unwrap_or_default(),
         serve: document.read_top_level("serve"),
+        cluster: document.read_top_level("cluster"),
+        process: None,
         gateway: document.read_top_level("gateway"),
         telemetry: document.read_top_level("telemetry"),
         base,

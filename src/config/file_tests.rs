@@ -202,6 +202,8 @@ fn schema_has_exactly_the_keys_of_the_structs() {
         (table("output"), fields::<crate::config::OutputConfig>()),
         (serve, fields::<pinflow_serving::HttpConfig>()),
         (inner(serve, "tls"), fields::<pinflow_http::ServerTls>()),
+        (table("cluster"), fields::<crate::config::ClusterConfig>()),
+        (inner(table("cluster"), "tls"), fields::<crate::config::ClusterTlsFiles>()),
         (gateway, fields::<pinflow_gateway::GatewayConfig>()),
         (table("telemetry"), fields::<crate::telemetry::TelemetryConfig>()),
     ] {

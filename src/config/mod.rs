@@ -4,6 +4,7 @@
 //! Relative paths are relative to the file. Secrets are never in a file: they come from the environment, from separate
 //! files or from a credential chain.
 
+mod cluster;
 mod connection;
 mod document;
 mod file;
@@ -28,6 +29,7 @@ use pinflow_dataflows::ingest::MessageLimits;
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde::Deserialize;
 
+pub use cluster::{ClusterConfig, ClusterConfigError, ClusterTlsFiles, ProcessNumber};
 pub use connection::{kafka_connection, kinesis_connection, storage_connection};
 pub use file::{ConfigError, ConfigFile, ConfigUse};
 pub use json_schema::CONFIG_JSON_SCHEMA;
@@ -94,6 +96,10 @@ pub struct Config {
     pub output: OutputConfig,
     /// The HTTP server for answers, if there is one.
     pub serve: Option<HttpConfig>,
+    /// The processes that run the pipeline together, if there are several.
+    pub cluster: Option<ClusterConfig>,
+    /// Which of them this one is. Only set on the command line and by `PINFLOW_PROCESS`.
+    pub process: Option<ProcessNumber>,
     /// The gateway of `pinflow gateway`. A run ignores it.
     pub gateway: Option<GatewayConfig>,
     /// The export of logs and spans, if there is one.
@@ -305,6 +311,8 @@ impl Config {
             engine: EngineConfig::default(),
             output: OutputConfig::default(),
             serve: None,
+            cluster: None,
+            process: None,
             gateway: None,
             telemetry: None,
             base: PathBuf::new(),
@@ -345,6 +353,7 @@ impl Config {
         add("answers.postgres", postgres.collect());
         add("answers.mysql", self.answers.mysql.iter().flat_map(|config| config.problems(has_tables)).collect());
         add("serve", self.serve.iter().flat_map(|serve| serve.validate(&self.base)).collect());
+        add("cluster", self.cluster.iter().flat_map(|cluster| cluster.problems(&self.base)).collect());
         add("gateway", self.gateway.iter().flat_map(|gateway| gateway.validate(&self.base)).collect());
         add("telemetry", self.telemetry.iter().flat_map(TelemetryConfig::problems).collect());
         for (index, source) in self.sources.iter().enumerate() {

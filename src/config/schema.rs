@@ -19,6 +19,7 @@ pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
     ("engine", ENGINE),
     ("output", OUTPUT),
     ("serve", SERVE),
+    ("cluster", CLUSTER),
     ("gateway", GATEWAY),
     ("telemetry", TELEMETRY),
 ];
@@ -168,6 +169,20 @@ const SERVE: &[ConfigKey] = &[
     ConfigKey::optional("reply_bytes_max", ValueType::U64, "134_217_728"),
     ConfigKey::optional("questions", Flag, "true"),
     LISTEN_IN_THE_OPEN,
+];
+
+const CLUSTER: &[ConfigKey] = &[
+    ConfigKey::required("processes", TextList, "[\"127.0.0.1:7462\", \"127.0.0.1:7463\"]"),
+    ConfigKey::optional("listen", Text, "\"127.0.0.1:7462\""),
+    ConfigKey::optional("secret", Secret, "\"env:PINFLOW_CLUSTER_SECRET\""),
+    ConfigKey::optional("tls", Table(CLUSTER_TLS), "{ ca = \"ca.pem\", certificate = \"me.pem\", key = \"me.key\" }"),
+    ConfigKey::optional("silent_secs_max", Number, "30"),
+    ConfigKey::optional("danger_unencrypted", Flag, "false"),
+];
+const CLUSTER_TLS: &[ConfigKey] = &[
+    ConfigKey::required("ca", Text, "\"ca.pem\""),
+    ConfigKey::required("certificate", Text, "\"me.pem\""),
+    ConfigKey::required("key", Text, "\"me.key\""),
 ];
 
 const GATEWAY: &[ConfigKey] = &[

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cluster::ClusterRunError;
 use pinflow_archive::ArchiveError;
 use pinflow_connect::source::SourceError;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -14,6 +15,9 @@ use pinflow_storage::StorageError;
 /// Why a run ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// This process cannot take part in its cluster.
+    #[error(transparent)]
+    Cluster(Box<ClusterRunError>),
     /// The url of a folder or bucket is invalid.
     #[error("{0}")]
     Url(String),
@@ -61,9 +65,16 @@ pub enum RunError {
     ServingPanicked(String),
 }
 
+impl From<ClusterRunError> for RunError {
+    fn from(error: ClusterRunError) -> RunError {
+        RunError::Cluster(Box::new(error))
+    }
+}
+
 impl UserError for RunError {
     fn exit_code(&self) -> ExitStatus {
         match self {
+            RunError::Cluster(error) => error.exit_code(),
             RunError::Url(_) => ExitStatus::BadUsage,
             RunError::Storage(error) => error.exit_code(),
             RunError::Source(error) => error.exit_code(),

@@ -6,6 +6,7 @@ mod airflow;
 mod answers_tables;
 mod architecture;
 mod campaign;
+mod cluster;
 mod command_line_help;
 mod command_line_page;
 mod competing_writers;

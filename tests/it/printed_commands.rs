@@ -18,6 +18,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/test.sh", "runs all tests"),
     ("scripts/package.sh", "builds the program again; tests of the module packages run it"),
     ("pinflow demo", "runs until it is interrupted; tests of the module demo run it"),
+    ("pinflow run posts.toml --process", "waits for the other process; tests of the module cluster run both"),
     ("pinflow run recordings --follow", "follows a folder of the reader; tests of the module first_steps run it"),
     ("source <(pinflow completions", "changes the shell; tests of the module first_steps run it"),
     ("cargo install", "builds the program again"),

@@ -153,7 +153,7 @@ fn write_counts(counts: ReplayCounts, unfinished: u64, dry_run: bool, out: &mut 
 
 /// The configuration of a run that reads the passes, and nothing else, and ends.
 fn replaying_config(config: Config, source: DeadLetterSource) -> Config {
-    let mut replaying = Config { sources: vec![Arc::new(source)], serve: None, archive: None, ..config };
+    let mut replaying = Config { sources: vec![Arc::new(source)], serve: None, archive: None, cluster: None, ..config };
     replaying.until_caught_up = true;
     replaying.output.format = Some(StdoutFormat::None);
     replaying

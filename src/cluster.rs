@@ -1,0 +1,195 @@
+//! Runs a pipeline as one process of a cluster: forms the cluster, then leads it or follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinflow_cluster::{ClusterError, ClusterSettings, FormedCluster, form_cluster};
+use pinflow_dataflows::hash::share_process_seed;
+use pinflow_engine::{EngineError, EngineMetrics, Follower, FollowerOutcome, LeaderCluster, RunOutcome, RunTotals};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::config::{ClusterConfig, ClusterConfigError, Config};
+use pinflow_connect::sink::{FileSink, NoFiles};
+use pinflow_core::user_error::{ExitStatus, UserError};
+use pinflow_delta::{DeltaError, FollowerFiles};
+use pinflow_serving::{HttpError, HttpServer, ServedFollower};
+use pinflow_storage::{Location, StallStatus, StorageError};
+
+/// The id of the kernel's boot: the same for all processes of a machine, and unknown elsewhere.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Why a process cannot take part in its cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterRunError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ClusterConfigError),
+    /// The cluster cannot be formed.
+    #[error(transparent)]
+    Forming(#[from] ClusterError),
+    /// The url of a folder or bucket is invalid.
+    #[error("{0}")]
+    Url(String),
+    /// A folder or bucket cannot be reached.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The files of the tables cannot be written.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// The HTTP server cannot start.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The operating system does not say which port was bound.
+    #[error("[serve] listen")]
+    Address(#[source] std::io::Error),
+    /// The task that serves metrics panicked.
+    #[error("serving panicked: {0}. This is a bug in pinflow")]
+    ServingPanicked(String),
+    /// The run ended early.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// `pinflow` is part of another program, which cannot be started again as a whole.
+    #[error("a pipeline in another program runs in one process; remove [cluster], or use `pinflow run`")]
+    Embedded,
+}
+
+impl UserError for ClusterRunError {
+    fn exit_code(&self) -> ExitStatus {
+        match self {
+            ClusterRunError::Config(_) | ClusterRunError::Embedded | ClusterRunError::Url(_) => ExitStatus::BadUsage,
+            ClusterRunError::Forming(error) => error.exit_code(),
+            ClusterRunError::Storage(error) => error.exit_code(),
+            ClusterRunError::Delta(error) => error.exit_code(),
+            ClusterRunError::Http(error) => error.exit_code(),
+            ClusterRunError::Engine(error) => error.exit_code(),
+            ClusterRunError::Address(_) | ClusterRunError::ServingPanicked(_) => ExitStatus::Failed,
+        }
+    }
+}
+
+/// Gives this process the hash seed that all processes of the cluster have, so that they send equal keys to the same
+/// worker. Called before anything is hashed, and so before the cluster is formed.
+///
+/// The seed is secret, because a sender who knew it could choose keys that fall into one bucket of a table. It follows
+/// from the secret of the cluster. A cluster without one is on one machine, and has the id of the machine's boot instead.
+pub(crate) fn share_hash_seed(config: &Config) -> Result<(), ClusterConfigError> {
+    let Some(cluster) = config.cluster.as_ref().filter(|cluster| cluster.processes.len() > 1) else { return Ok(()) };
+    let mut hasher = Sha256::new();
+    hasher.update(b"pinflow hash seed");
+    hasher.update(seed_material(cluster, config)?);
+    let digest: [u8; 32] = hasher.finalize().into();
+    let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| digest[at + byte]));
+    if let Err(error) = share_process_seed([half(0), half(8)]) {
+        // The seed of this process would then send rows to other workers than those of the others do.
+        return Err(ClusterConfigError::Process(format!("{error}; this is a bug in pinflow")));
+    }
+    Ok(())
+}
+
+fn seed_material(cluster: &ClusterConfig, config: &Config) -> Result<Vec<u8>, ClusterConfigError> {
+    match &cluster.secret {
+        Some(secret) => Ok(secret.read(&config.base)?.expose().as_bytes().to_vec()),
+        None => Ok(std::fs::read(BOOT_ID_PATH).unwrap_or_default()),
+    }
+}
+
+/// The part of this process in a run.
+pub(crate) enum ClusterRole {
+    /// There are no other processes.
+    Alone,
+    /// This process leads.
+    Leader(LeaderCluster),
+    /// Another one leads.
+    Follower(FollowerCluster),
+}
+
+/// A formed cluster in which another process leads.
+pub(crate) struct FollowerCluster {
+    formed: FormedCluster,
+    settings: ClusterSettings,
+}
+
+/// Forms the cluster, if there are several processes. Touches no table.
+///
+/// # Errors
+/// If the settings cannot work, or the process is stopped.
+pub(crate) async fn take_role(config: &Config, stop: &watch::Sender<bool>) -> Result<ClusterRole, ClusterRunError> {
+    let Some(settings) = config.cluster_settings()? else { return Ok(ClusterRole::Alone) };
+    let mut formed = form_cluster(&settings, stop.subscribe()).await?;
+    if settings.index > 0 {
+        return Ok(ClusterRole::Follower(FollowerCluster { formed, settings }));
+    }
+    let silent_max = config.cluster.as_ref().map_or(Duration::MAX, ClusterConfig::silent_max);
+    let addresses = settings.processes.iter().map(ToString::to_string).collect();
+    let links = formed.take_messages().into_iter().flatten().collect();
+    Ok(ClusterRole::Leader(LeaderCluster { formed, links, addresses, silent_max, stop: stop.clone() }))
+}
+
+/// Follows until the leader ends the run.
+///
+/// # Errors
+/// What failed, where, and what to do.
+pub(crate) async fn follow(
+    config: &Config,
+    FollowerCluster { formed, settings }: FollowerCluster,
+    stop: watch::Receiver<bool>,
+    metrics: Arc<EngineMetrics>,
+) -> Result<RunOutcome, ClusterRunError> {
+    let leader = settings.processes[0].to_string();
+    let (over, is_over) = watch::channel(false);
+    let server = match &config.serve {
+        None => None,
+        Some(serve) => {
+            let server = HttpServer::bind(serve, &config.base)?;
+            let address = server.local_address().map_err(ClusterRunError::Address)?;
+            tracing::info!(%address, "metrics of this process are served over HTTP");
+            let served = ServedFollower {
+                engine_metrics: Arc::clone(&metrics),
+                pipeline: config.pipeline.clone(),
+                process: settings.index,
+                leader: leader.clone(),
+            };
+            Some(tokio::spawn(server.serve_follower(served, is_over)))
+        }
+    };
+    let followed = match &config.tables {
+        None => follow_with(config, NoFiles, (formed, settings), stop, metrics).await,
+        Some(tables) => {
+            let root = tables.root(&config.base).map_err(ClusterRunError::Url)?;
+            let root = Location::connect(&root, &config.objects).await?;
+            let files = FollowerFiles::new(&root, tables.compression, StallStatus::default())?;
+            follow_with(config, files, (formed, settings), stop, metrics).await
+        }
+    };
+    over.send_replace(true);
+    if let Some(server) = server {
+        server.await.map_err(|panic| ClusterRunError::ServingPanicked(panic.to_string()))?;
+    }
+    followed
+}
+
+async fn follow_with<F: FileSink>(
+    config: &Config,
+    sink: F,
+    (mut formed, settings): (FormedCluster, ClusterSettings),
+    stop: watch::Receiver<bool>,
+    metrics: Arc<EngineMetrics>,
+) -> Result<RunOutcome, ClusterRunError> {
+    let link = formed.take_messages().into_iter().next().flatten().expect("a follower is connected to the leader");
+    let follower = Follower {
+        settings: config.engine_settings(config.question_set()),
+        sink,
+        formed,
+        link,
+        leader: settings.processes[0].to_string(),
+        silent_max: config.cluster.as_ref().map_or(Duration::MAX, ClusterConfig::silent_max),
+        stop: stop.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let FollowerOutcome { stopped, rows, ended_by_leader } = follower.run().await?;
+    let counts = metrics.counts.lock().clone();
+    let totals = RunTotals { rows, rejected: metrics.rejected.load(std::sync::atomic::Ordering::Relaxed), counts };
+    let epoch = metrics.epoch.load(std::sync::atomic::Ordering::Relaxed);
+    Ok(RunOutcome { totals, stopped, epoch, stopped_by_peer: ended_by_leader })
+}
