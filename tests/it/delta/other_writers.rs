@@ -16,6 +16,7 @@ use pinflow_delta::{
 
 use super::conflicts::commit_as_other_writer;
 use super::model::{ModelEngine, assert_every_row_once, handle, open, partitions, settings};
+use pinflow_testkit::wait_until;
 
 const RECORDS: u64 = 40;
 
@@ -138,22 +139,27 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     // These tests create a checkpoint every four commits.
     let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
     engine.run(RECORDS, 2).await.unwrap();
-    // A checkpoint that is under way would find its commits gone.
+    let logs = ["rejected/_delta_log", "pin/_delta_log"].map(|log| root.path().join(log));
+    // They are written in the background, at a low priority.
+    logs.iter().for_each(|log| wait_until("a checkpoint is there", || newest_checkpoint(log).is_some()));
+    // One that is under way would find its commits gone.
     engine.tables.finish().await.unwrap();
-    for log in ["rejected/_delta_log", "pin/_delta_log"] {
-        clean_up(&root.path().join(log));
-    }
+    logs.iter().for_each(|log| clean_up(log));
     let verdict = verify(inspect(root.path(), 0).await.unwrap(), ColumnScope::All, |_| {}).await.unwrap();
     assert!(verdict.is_proved(), "{verdict:?}");
     assert_eq!(verdict.partitions.iter().map(|one| one.deleted).sum::<u64>(), rows);
     read_back(root.path()).await.unwrap();
 }
 
+/// The version of the newest checkpoint of a log.
+fn newest_checkpoint(log: &Path) -> Option<u64> {
+    let names = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(".checkpoint.parquet")?.parse::<u64>().ok()).max()
+}
+
 /// Removes the commits of a log before its newest checkpoint.
 fn clean_up(log: &Path) {
-    let names = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let checkpoints = names.filter_map(|name| name.strip_suffix(".checkpoint.parquet")?.parse::<u64>().ok());
-    for version in 0..checkpoints.max().expect("a checkpoint") {
+    for version in 0..newest_checkpoint(log).expect("a checkpoint") {
         let _ = fs::remove_file(log.join(format!("{version:020}.json")));
     }
 }
