@@ -2,7 +2,7 @@
 //!
 //! With a fixed seed a sender can compute thousands of keys that fall into one bucket of a table, and each lookup walks
 //! all of them: 200,000 such keys took 77 s instead of 0.5 s. So the seed is secret: it comes from the operating
-//! system, through the keys of the standard library's maps, or from whoever starts a cluster.
+//! system, through the keys of the standard library's maps, or from the secret of the cluster.
 //!
 //! All workers share the seed, so that they agree to which worker a key is exchanged. If they are in several processes,
 //! each process is given the same one with [`share_process_seed`]. It is also the seed of

@@ -33,7 +33,7 @@ const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(1);
 const FIRST_WAIT_LOG: Duration = Duration::from_secs(10);
 const WAIT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The events on their way to the driver, at most. Whoever has more waits.
+/// The most events on their way to the driver. Senders wait for room.
 const EVENTS_MAX: usize = 256;
 
 /// Forms the cluster: waits for all its processes, and connects to each.

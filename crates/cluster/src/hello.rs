@@ -227,7 +227,7 @@ pub(crate) fn compare_hellos(ours: &Hello, theirs: &Hello) -> Vec<Mismatch> {
     if theirs.workers != ours.workers {
         found.push(Mismatch::Workers { theirs: theirs.workers, ours: ours.workers });
     }
-    // Another version or number of processes is another configuration, too, and is said above.
+    // Another version or number of processes is another configuration, too, and is reported above.
     if found.is_empty() && theirs.fingerprint != ours.fingerprint {
         found.push(Mismatch::Fingerprint);
     }

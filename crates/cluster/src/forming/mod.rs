@@ -23,7 +23,7 @@ const FORMED_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time from a follower's `Form` until the leader's `Go`. It is longer than the leader's, who knows better.
 const GO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An authenticated connection, numbered by whoever runs the machine. No number is used twice.
+/// An authenticated connection, numbered by the driver of the machine. No number is used twice.
 pub(crate) type LinkId = u64;
 
 /// What happened.

@@ -225,14 +225,14 @@ impl Simulation {
         if process.formed.is_some() {
             return;
         }
-        // A dial that was cancelled meanwhile is closed by whoever runs the machine.
+        // The driver closes a dial that was cancelled meanwhile.
         let mut drawn = self.draw();
         let machine = self.processes[to.0].as_mut().map(|process| &mut process.machine);
         let actions = machine.map(|machine| machine.handle(event, &mut || std::mem::replace(&mut drawn, 0)));
         self.apply(to.0, actions.unwrap_or_default());
     }
 
-    /// Whoever is formed agrees with all others that are formed and still connected to it.
+    /// A formed process agrees with all others that are formed and still connected to it.
     fn check_formed(&self, index: usize) {
         let Some(mine) = self.processes[index].as_ref().and_then(|process| process.formed.as_ref()) else { return };
         let count = |links: &[Option<LinkId>]| links.iter().filter(|link| link.is_some()).count();

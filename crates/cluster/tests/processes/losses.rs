@@ -26,7 +26,7 @@ fn killed_process_ends_all_others() {
             let mut killed = nodes.remove(victim);
             killed.wait_for_exit();
             let lines: Vec<String> = nodes.iter_mut().map(NodeProcess::check_lost_peer).collect();
-            // Whoever ends first may be named by the next.
+            // A process can name another survivor that ended before it.
             let named = format!("process {victim} ({})", cluster.addresses[victim]);
             assert!(lines.iter().any(|line| line.contains(&named)), "{named}: {lines:?}");
         }

@@ -137,7 +137,7 @@ fn wait_for<T>(mut find: impl FnMut() -> Option<T>, explain: impl Fn() -> String
     }
 }
 
-/// The addresses of a cluster on this machine, and what all its processes are told.
+/// The addresses of a cluster on this machine, and the settings of all its processes.
 pub(crate) struct ClusterSpec {
     pub(crate) addresses: Vec<String>,
     pub(crate) common: String,
