@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinflow_cluster::{ClusterError, ClusterSettings, FormedCluster, form_cluster};
+use pinflow_cluster::{ClusterError, ClusterSecret, ClusterSettings, FormedCluster, derive_hash_seed, form_cluster};
 use pinflow_dataflows::hash::share_process_seed;
-use pinflow_engine::{EngineError, EngineMetrics, Follower, FollowerOutcome, LeaderCluster, RunOutcome, RunTotals};
-use sha2::{Digest, Sha256};
+use pinflow_engine::{
+    EngineError, EngineMetrics, Follower, FollowerOutcome, LeaderCluster, LinkToFollower, RunOutcome, RunTotals,
+};
 use tokio::sync::watch;
 
 use crate::config::{ClusterConfig, ClusterConfigError, Config};
@@ -75,23 +76,14 @@ impl UserError for ClusterRunError {
 /// from the secret of the cluster. A cluster without one is on one machine, and has the id of the machine's boot instead.
 pub(crate) fn share_hash_seed(config: &Config) -> Result<(), ClusterConfigError> {
     let Some(cluster) = config.cluster.as_ref().filter(|cluster| cluster.processes.len() > 1) else { return Ok(()) };
-    let mut hasher = Sha256::new();
-    hasher.update(b"pinflow hash seed");
-    hasher.update(seed_material(cluster, config)?);
-    let digest: [u8; 32] = hasher.finalize().into();
-    let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| digest[at + byte]));
-    if let Err(error) = share_process_seed([half(0), half(8)]) {
+    let secret = cluster.secret.as_ref().map(|secret| secret.read(&config.base)).transpose()?;
+    let secret = secret.map(|secret| ClusterSecret::new(secret.expose().as_bytes()));
+    let seed = derive_hash_seed(secret.as_ref(), &std::fs::read(BOOT_ID_PATH).unwrap_or_default());
+    if let Err(error) = share_process_seed(seed) {
         // The seed of this process would then send rows to other workers than those of the others do.
         return Err(ClusterConfigError::Process(format!("{error}; this is a bug in pinflow")));
     }
     Ok(())
-}
-
-fn seed_material(cluster: &ClusterConfig, config: &Config) -> Result<Vec<u8>, ClusterConfigError> {
-    match &cluster.secret {
-        Some(secret) => Ok(secret.read(&config.base)?.expose().as_bytes().to_vec()),
-        None => Ok(std::fs::read(BOOT_ID_PATH).unwrap_or_default()),
-    }
 }
 
 /// The part of this process in a run.
@@ -122,7 +114,7 @@ pub(crate) async fn take_role(config: &Config, stop: &watch::Sender<bool>) -> Re
     }
     let silent_max = config.cluster.as_ref().map_or(Duration::MAX, ClusterConfig::silent_max);
     let addresses = settings.processes.iter().map(ToString::to_string).collect();
-    let links = formed.take_messages().into_iter().flatten().collect();
+    let links = formed.take_messages().into_iter().flatten().map(LinkToFollower::new).collect();
     Ok(ClusterRole::Leader(LeaderCluster { formed, links, addresses, silent_max, stop: stop.clone() }))
 }
 

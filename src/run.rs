@@ -1,6 +1,7 @@
 //! Wires sources, engine, tables and serving into a run.
 
 mod error;
+mod readers;
 
 use std::num::NonZeroU32;
 use std::sync::mpsc::SyncSender;
@@ -14,28 +15,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 pub use error::RunError;
+use readers::ReaderTasks;
 
 use crate::cluster::{ClusterRole, ClusterRunError, follow, take_role};
 use crate::config::{Config, TablesConfig};
 use crate::live_questions::{EditorSettings, LiveQuestionEditor, load_stored_questions};
-use crate::publish::{DatabaseTask, publish, start_database_tasks};
 use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
 use pinflow_cluster::ClusterError;
 use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
 use pinflow_connect::source::{SourceContext, SourceError};
-use pinflow_databases::{DatabaseRead, DatabaseWriter, WriterSettings, check_questions};
-use pinflow_delta::answers::AnswerTables;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
-    Engine, EngineError, EngineMetrics, EpochFrame, LeaderCluster, QuestionControl, QuestionRequests, RunOutcome,
+    EarlyEnd, Engine, EngineError, EngineMetrics, EpochFrame, LeaderCluster, QuestionControl, QuestionRequests, RunOutcome,
     STOP_DEADLINE, wait_for_stop_deadline,
 };
-use pinflow_serving::{
-    AnswerHub, HttpServer, ReadConsistency, ServedRun, StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter,
-};
-use pinflow_storage::{Location, LocationSpec, StallStatus};
+use pinflow_serving::{StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter};
+use pinflow_storage::{Location, StallStatus};
 
 /// Blocks queued between the sources and the engine, of a quarter MiB each.
 const FEED_BLOCKS: usize = 16;
@@ -85,7 +82,7 @@ async fn run_to_end(
     finished: &OnceLock<RunOutcome>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
-    let cluster = match take_role(&config, &stop).await {
+    let mut cluster = match take_role(&config, &stop).await {
         Ok(ClusterRole::Alone) => None,
         Ok(ClusterRole::Leader(cluster)) => Some(cluster),
         Ok(ClusterRole::Follower(cluster)) => return Ok(follow(&config, cluster, stop.subscribe(), metrics).await?),
@@ -93,9 +90,11 @@ async fn run_to_end(
         Err(error) => return Err(error.into()),
     };
     let (frames, passed) = mpsc::channel(FRAMES);
-    let started = unless_stopped(&stop.subscribe(), start_readers(&mut config, passed, &metrics, &stop)).await;
-    let Some(started) = started else { return Ok(RunOutcome::stopped_early()) };
-    let (readers, to_serve, question_requests) = started?;
+    let starting = start_readers(&mut config, passed, &metrics, &stop);
+    let (readers, to_serve, question_requests) = match unless_ended(&stop.subscribe(), &mut cluster, starting).await {
+        Ok(started) => started?,
+        Err(ended) => return ended,
+    };
     let every = Duration::from_millis(config.output.every_ms);
     let settings = StdoutSettings { format, every, serves: config.serve.is_some() };
     let stdout =
@@ -129,17 +128,31 @@ fn serving_panicked(panic: JoinError) -> RunError {
     RunError::ServingPanicked(panic.to_string())
 }
 
-/// Returns the result of `work`, or `None` if a stop is requested first. Only for work before anything is read:
-/// aborting it is as safe as a crash at that point.
-async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+/// Returns the result of `work`, or that of the run if a stop is requested or a process of the cluster ends first. Only for
+/// work before anything is read: aborting it is as safe as a crash at that point.
+async fn unless_ended<T>(
+    stop: &watch::Receiver<bool>,
+    cluster: &mut Option<LeaderCluster>,
+    work: impl Future<Output = T>,
+) -> Result<T, Result<RunOutcome, RunError>> {
     let mut stop = stop.clone();
+    let follower_end = async {
+        match cluster {
+            Some(cluster) => cluster.wait_for_early_end().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         Ok(_) = stop.wait_for(|stop| *stop) => {
             tracing::info!("stopped before anything was read");
-            None
+            Err(Ok(RunOutcome::stopped_early()))
         }
-        done = work => Some(done),
+        ended = follower_end => Err(match ended {
+            EarlyEnd::Stopped => Ok(RunOutcome::stopped_early_by_peer()),
+            EarlyEnd::Failed(error) => Err(error.into()),
+        }),
+        done = work => Ok(done),
     }
 }
 
@@ -219,125 +232,6 @@ async fn start_readers(
     Ok((readers, to_serve, requests))
 }
 
-/// Where the tables are, for clients. A folder is named from the root.
-fn find_tables_url(config: &Config) -> Result<Option<String>, RunError> {
-    let Some(tables) = &config.tables else { return Ok(None) };
-    Ok(Some(match tables.root(&config.base).map_err(RunError::Url)? {
-        LocationSpec::Folder(folder) => std::path::absolute(&folder).unwrap_or(folder).display().to_string(),
-        bucket => bucket.to_string(),
-    }))
-}
-
-/// The writers of the databases of a configuration, each with the answers that it writes.
-fn database_writers(
-    config: &Config,
-    questions: &QuestionSet,
-) -> Result<Vec<(ReadConsistency, DatabaseWriter)>, RunError> {
-    let mut writers = Vec::new();
-    for target in config.answers.databases() {
-        check_questions(&target, target.has_changes(), questions)?;
-        let read = match target.read(config.tables.is_some()) {
-            DatabaseRead::Durable => ReadConsistency::Durable,
-            DatabaseRead::Live => ReadConsistency::Live,
-        };
-        let (database, pipeline, base) = (target.name(), config.pipeline.clone(), config.base.clone());
-        let writer = DatabaseWriter::new(WriterSettings { target, pipeline, base });
-        writers.push((read, writer.map_err(|error| RunError::Database { database, error })?));
-    }
-    Ok(writers)
-}
-
-/// The tasks that read answers besides stdout: the HTTP server, the answer tables and the databases.
-struct ReaderTasks {
-    /// The URL of the HTTP server.
-    url: Option<String>,
-    tasks: Vec<task::JoinHandle<()>>,
-    databases: Vec<DatabaseTask>,
-    /// Publishes epochs in the answer hub, which the tasks read.
-    showing: Option<task::JoinHandle<()>>,
-    over: watch::Sender<bool>,
-}
-
-impl ReaderTasks {
-    /// Starts the tasks. Returns the epochs for stdout.
-    async fn start(
-        config: &Config,
-        passed: mpsc::Receiver<EpochFrame>,
-        metrics: &Arc<EngineMetrics>,
-        editor: Arc<LiveQuestionEditor>,
-        stop: &watch::Sender<bool>,
-    ) -> Result<(ReaderTasks, mpsc::Receiver<EpochFrame>), RunError> {
-        let (over, is_over) = watch::channel(false);
-        let questions = config.question_set();
-        let answer_hub = Arc::new(AnswerHub::new(&questions));
-        let writers = database_writers(config, &questions)?;
-        let mut readers = ReaderTasks { url: None, tasks: Vec::new(), databases: Vec::new(), showing: None, over };
-        if let Some(serve) = &config.serve {
-            let server = HttpServer::bind(serve, &config.base)?;
-            let address = server.local_address().map_err(RunError::Address)?;
-            let scheme = if serve.tls.is_some() { "https" } else { "http" };
-            tracing::info!(%address, tls = serve.tls.is_some(), "answers are served over HTTP");
-            readers.url = Some(format!("{scheme}://{address}"));
-            metrics.enable_inspection();
-            let run = ServedRun {
-                answer_hub: Arc::clone(&answer_hub),
-                engine_metrics: Arc::clone(metrics),
-                pipeline: config.pipeline.clone(),
-                options: config.questions,
-                tables_url: find_tables_url(config)?,
-                text_bytes_max: config.engine.text_bytes_max,
-                editor: Some(editor),
-                databases: writers.iter().map(|(_, writer)| writer.status()).collect(),
-            };
-            readers.tasks.push(tokio::spawn(server.serve(run, is_over.clone())));
-        }
-        if let Some(answers) = &config.answers.delta {
-            let root = answers.root(&config.base).map_err(RunError::Url)?;
-            let root = Location::connect(&root, &config.objects).await?;
-            let tables = AnswerTables::open(answers, &questions, &root, &config.pipeline).await?;
-            let read = if config.tables.is_some() { ReadConsistency::Durable } else { ReadConsistency::Live };
-            let every = Duration::from_secs_f64(answers.every_secs);
-            readers.tasks.push(tokio::spawn(publish(Arc::clone(&answer_hub), read, tables, every, is_over.clone())));
-        }
-        readers.databases = start_database_tasks(writers, &answer_hub, stop, &is_over);
-        if readers.tasks.is_empty() && readers.databases.is_empty() {
-            return Ok((readers, passed));
-        }
-        let (on, to_serve) = mpsc::channel(FRAMES);
-        readers.showing = Some(tokio::spawn(publish_frames(passed, answer_hub, on)));
-        Ok((readers, to_serve))
-    }
-
-    /// Waits until the tasks have read everything.
-    async fn finish(self) -> Result<(), RunError> {
-        // All epochs must be in the answer hub before it is closed.
-        if let Some(showing) = self.showing {
-            showing.await.map_err(serving_panicked)?;
-        }
-        self.over.send_replace(true);
-        for task in self.tasks {
-            task.await.map_err(serving_panicked)?;
-        }
-        for (database, task) in self.databases {
-            task.await.map_err(serving_panicked)?.map_err(|error| RunError::Database { database, error })?;
-        }
-        Ok(())
-    }
-}
-
-/// Publishes completed epochs in the answer hub and passes them on.
-async fn publish_frames(
-    mut passed: mpsc::Receiver<EpochFrame>,
-    answer_hub: Arc<AnswerHub>,
-    on: mpsc::Sender<EpochFrame>,
-) {
-    while let Some(frame) = passed.recv().await {
-        answer_hub.publish_frame(&frame);
-        // If stdout was closed, the run is ending; the remaining epochs are still published.
-        let _ = on.send(frame).await;
-    }
-}
-
 /// Runs a configuration inside another program, which takes the passed epochs instead of stdout. It ends with its sources,
 /// or once `stop` turns true.
 ///
@@ -355,10 +249,10 @@ pub(crate) async fn run_embedded(
     let (frames, passed) = mpsc::channel(FRAMES);
     let stop = stop_request.subscribe();
     let started = start_readers(&mut config, passed, &metrics, &stop_request);
-    let Some(started) = unless_stopped(&stop, started).await else {
-        return Ok(RunOutcome::stopped_early());
+    let (readers, mut to_serve, question_requests) = match unless_ended(&stop, &mut None, started).await {
+        Ok(started) => started?,
+        Err(ended) => return ended,
     };
-    let (readers, mut to_serve, question_requests) = started?;
     let forwarding = task::spawn_blocking(move || {
         // The program that reads the epochs is gone.
         while let Some(frame) = to_serve.blocking_recv() {
@@ -377,22 +271,25 @@ pub(crate) async fn run_embedded(
 /// Runs a configuration and hands each passed epoch to `frames`.
 async fn run_with(
     config: Config,
-    cluster: Option<LeaderCluster>,
+    mut cluster: Option<LeaderCluster>,
     to_readers: (mpsc::Sender<EpochFrame>, QuestionRequests),
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
-    let Some(sources) = unless_stopped(&stop, plan(&config)).await else { return Ok(RunOutcome::stopped_early()) };
-    let sources = sources?;
+    let sources = match unless_ended(&stop, &mut cluster, plan(&config)).await {
+        Ok(planned) => planned?,
+        Err(ended) => return ended,
+    };
     match &config.tables {
         None => {
             let targets = (cluster, NoTables, None);
             start(&config, sources, targets, ResumeState::default(), to_readers, stop, metrics).await
         }
         Some(tables) => {
-            let opened = unless_stopped(&stop, open_tables(&config, tables)).await;
-            let Some(opened) = opened else { return Ok(RunOutcome::stopped_early()) };
-            let (tables, archive, resume) = opened?;
+            let (tables, archive, resume) = match unless_ended(&stop, &mut cluster, open_tables(&config, tables)).await {
+                Ok(opened) => opened?,
+                Err(ended) => return ended,
+            };
             start(&config, sources, (cluster, tables, archive), resume, to_readers, stop, metrics).await
         }
     }

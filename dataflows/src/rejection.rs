@@ -1,12 +1,14 @@
 //! Rejections: why a row is not in its table.
 
+use serde::{Deserialize, Serialize};
+
 /// The detail of a rejected element of an array. Its payload is the element, so as a message of its own it could be a row.
 pub const ARRAY_ELEMENT_DETAIL: &str = "an element that is no object with `value`";
 /// The end of the detail of an element of an array that is not JSON.
 pub const ELEMENT_ERROR_SUFFIX: &str = " of its element";
 
 /// The closed list of reasons. A rejected row is not dropped: its bytes are stored in the table `rejected`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RejectionReason {
     /// The bytes are not UTF-8.
     NotUtf8,

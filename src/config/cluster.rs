@@ -224,7 +224,6 @@ impl Config {
             secret: secret.map(|secret| ClusterSecret::new(secret.expose().as_bytes())),
             tls: cluster.tls.as_ref().map(|tls| tls.read(&self.base)).transpose()?,
             danger_unencrypted: cluster.danger_unencrypted,
-            silent_max: None,
             fingerprint: self.fingerprint(),
             build_id: build_id(),
         }))

@@ -294,6 +294,18 @@ impl Default for OutputConfig {
 }
 
 impl Config {
+    /// Where the tables are, for clients. A folder is named from the root.
+    ///
+    /// # Errors
+    /// Why the location is invalid, and what to do.
+    pub fn tables_url(&self) -> Result<Option<String>, String> {
+        let Some(tables) = &self.tables else { return Ok(None) };
+        Ok(Some(match tables.root(&self.base)? {
+            LocationSpec::Folder(folder) => std::path::absolute(&folder).unwrap_or(folder).display().to_string(),
+            bucket => bucket.to_string(),
+        }))
+    }
+
     /// A run over one recording with default settings and without tables.
     #[must_use]
     pub fn recording(path: &Path) -> Config {

@@ -18,7 +18,6 @@ use crate::link::LinkHandle;
 use crate::listener::{accept_connections, bind_listener};
 use crate::mesh::{FormedCluster, Generation};
 use crate::message::Nonce;
-use crate::proof::derive_seed;
 use crate::refusals::RefusalLog;
 use crate::settings::{ClusterSettings, check_settings};
 use crate::socket::PeerSocket;
@@ -82,7 +81,7 @@ async fn form_by_sockets(context: &Arc<HandshakeContext>) -> io::Result<FormedCl
     let settings = &context.settings;
     if settings.processes.len() == 1 {
         let connections = FormedConnections { rows: vec![None], messages: vec![None] };
-        return Ok(formed_cluster(context, draw_nonce()?, &[context.boot], connections, 0));
+        return Ok(formed_cluster(context, draw_nonce()?, connections, 0));
     }
     let log = Arc::new(RefusalLog::default());
     let listener = bind_listener(settings, &log).await;
@@ -99,17 +98,14 @@ async fn form_by_sockets(context: &Arc<HandshakeContext>) -> io::Result<FormedCl
 fn formed_cluster(
     context: &HandshakeContext,
     generation: u128,
-    boots: &[Nonce],
     FormedConnections { rows, messages }: FormedConnections,
     refused: u64,
 ) -> FormedCluster {
     let settings = &context.settings;
     FormedCluster {
         generation: Generation(generation),
-        seed: derive_seed(settings.secret.as_ref(), generation, boots),
         index: settings.index,
         workers: settings.workers,
-        silent_max: settings.silent_max,
         refused,
         addresses: settings.processes.iter().map(ToString::to_string).collect(),
         sockets: rows,
@@ -184,8 +180,7 @@ impl FormingDriver {
             if let Some(finished) = self.apply_actions(actions) {
                 match self.take_connections(&finished).await {
                     Ok(connections) => {
-                        let FormedLinks { generation, boots, .. } = finished;
-                        return Ok(formed_cluster(&self.context, generation, &boots, connections, self.log.refused()));
+                        return Ok(formed_cluster(&self.context, finished.generation, connections, self.log.refused()));
                     }
                     Err(link) => {
                         actions = self.handle_event(FormingEvent::Lost { link })?;

@@ -26,7 +26,8 @@ mod transport;
 pub use error::ClusterError;
 pub use form::form_cluster;
 pub use mesh::{ClusterMesh, ControlStream, ControlStreams, FormedCluster, Generation};
-pub use monitor::{LossCause, LostPeer, PeerMonitor, PeerState};
+pub use monitor::{LossCause, LostPeer, PeerMonitor};
+pub use proof::derive_hash_seed;
 pub use settings::{
     ClusterSecret, ClusterSettings, ClusterTls, HostPort, PROCESSES_MAX, SECRET_BYTES_MIN, SecurityInputs,
     check_security, check_settings,

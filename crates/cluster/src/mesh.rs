@@ -4,7 +4,6 @@ use std::any::Any;
 use std::fmt;
 use std::ops::DerefMut;
 use std::sync::Arc;
-use std::time::Duration;
 
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::bytes_slab::BytesRefill;
@@ -35,10 +34,8 @@ impl fmt::Display for Generation {
 /// A cluster in which every process has said that it is connected to all others.
 pub struct FormedCluster {
     pub(crate) generation: Generation,
-    pub(crate) seed: [u64; 2],
     pub(crate) index: usize,
     pub(crate) workers: usize,
-    pub(crate) silent_max: Option<Duration>,
     pub(crate) refused: u64,
     /// The address of each process.
     pub(crate) addresses: Vec<String>,
@@ -74,12 +71,6 @@ impl FormedCluster {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation
-    }
-
-    /// The seed for hashes of outside values. It is the same in every process, and only they know it.
-    #[must_use]
-    pub fn seed(&self) -> [u64; 2] {
-        self.seed
     }
 
     /// The connections that were refused while the cluster formed: strangers, and peers that do not match.
@@ -118,7 +109,7 @@ impl FormedCluster {
         }
         let started = initialize_networking_from_sockets(local, streams, self.index, self.workers, hooks);
         let (builders, guard) = started.map_err(failed)?;
-        peers.watch_peers(self.silent_max).map_err(failed)?;
+        peers.watch_departures().map_err(failed)?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
         Ok(ClusterMesh { builders, guard: Box::new(guard), peers })
     }

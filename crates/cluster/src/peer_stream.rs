@@ -54,7 +54,6 @@ impl Read for PeerStream {
             match self.socket.read(buffer) {
                 Ok(0) => return Ok(self.end_reading(LossCause::Closed)),
                 Ok(bytes) => {
-                    self.monitor.count_received(self.place, bytes);
                     self.farewell.observe(&buffer[..bytes]);
                     return Ok(bytes);
                 }
@@ -72,10 +71,7 @@ impl Write for PeerStream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         loop {
             match self.socket.write(buffer) {
-                Ok(bytes) => {
-                    self.monitor.count_sent(self.place, bytes);
-                    return Ok(bytes);
-                }
+                Ok(bytes) => return Ok(bytes),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => self.hold_thread(LossCause::Failed(error.to_string())),
             }

@@ -3,7 +3,6 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2_of_hmac::Sha256;
 
-use crate::message::Nonce;
 use crate::settings::ClusterSecret;
 
 /// Which end of a connection proves, so that a proof cannot be sent back.
@@ -61,11 +60,16 @@ pub(crate) fn is_proof_valid(
     proof_mac(secret, by, transcript).verify_slice(proof).is_ok()
 }
 
-/// The seed of a generation, which is the same in all its processes. It never crosses the network.
-pub(crate) fn derive_seed(secret: Option<&ClusterSecret>, generation: u128, boots: &[Nonce]) -> [u64; 2] {
+/// The hash seed that all processes of a cluster share. It never crosses the network.
+///
+/// It follows from the secret. A cluster without one is on one machine: then `machine`, which is unknown elsewhere, takes
+/// its place.
+#[must_use]
+pub fn derive_hash_seed(secret: Option<&ClusterSecret>, machine: &[u8]) -> [u64; 2] {
     let mut mac = new_mac(secret, "pinflow cluster: hash seed");
-    add_field(&mut mac, &generation.to_be_bytes());
-    boots.iter().for_each(|boot| add_field(&mut mac, &boot.to_be_bytes()));
+    if secret.is_none() {
+        add_field(&mut mac, machine);
+    }
     let bytes = mac.finalize().into_bytes();
     let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     [number(0..8), number(8..16)]
@@ -100,12 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn seed_depends_on_secret_generation_and_boots() {
-        let secret = ClusterSecret::new([1; 32]);
-        let seed = derive_seed(Some(&secret), 7, &[1, 2]);
-        assert_eq!(seed, derive_seed(Some(&secret), 7, &[1, 2]));
-        assert_ne!(seed, derive_seed(Some(&secret), 8, &[1, 2]));
-        assert_ne!(seed, derive_seed(Some(&secret), 7, &[1, 3]));
-        assert_ne!(seed, derive_seed(None, 7, &[1, 2]));
+    fn hash_seed_depends_on_the_secret_or_without_one_on_the_machine() {
+        let [secret, other] = [1, 2].map(|byte| ClusterSecret::new([byte; 32]));
+        let seed = derive_hash_seed(Some(&secret), b"here");
+        assert_eq!(seed, derive_hash_seed(Some(&secret), b"there"));
+        assert_ne!(seed, derive_hash_seed(Some(&other), b"here"));
+        assert_ne!(derive_hash_seed(None, b"here"), derive_hash_seed(None, b"there"));
     }
 }

@@ -110,9 +110,6 @@ pub struct ClusterSettings {
     pub tls: Option<ClusterTls>,
     /// Allows addresses beyond this machine without TLS.
     pub danger_unencrypted: bool,
-    /// A peer is lost if nothing comes over the connection for rows for longer. `None` if a pause of the rows says nothing,
-    /// because the messages between the leader and its followers show who is there.
-    pub silent_max: Option<Duration>,
     /// A hash of all settings that must be the same in every process.
     pub fingerprint: [u8; 32],
     /// The build of the program. Only processes of the same build form a cluster.

@@ -29,6 +29,7 @@ mod committer;
 mod driver;
 mod epoch_frame;
 mod error;
+mod failpoint;
 mod memory;
 mod metrics;
 mod partition_state;
@@ -44,7 +45,7 @@ mod text_sweeps;
 mod worker;
 mod workers;
 
-pub use cluster::{Follower, FollowerOutcome, LeaderCluster, PeerFigures, PeerTable};
+pub use cluster::{EarlyEnd, Follower, FollowerOutcome, LeaderCluster, LinkToFollower, PeerFigures, PeerTable};
 pub use driver::Engine;
 pub use epoch_frame::{EpochFrame, SourceStatus};
 pub use error::EngineError;

@@ -80,8 +80,12 @@ pub struct EngineMetrics {
 impl EngineMetrics {
     /// Keeps the last rejections and logs of the workers, so that the run can be inspected. Call this before the run starts.
     pub fn enable_inspection(&self) {
-        let _ = self.rejection_log.set(RejectionLog::default());
+        self.enable_rejection_log();
         let _ = self.worker_logs.set(Mutex::default());
+    }
+
+    pub(super) fn enable_rejection_log(&self) {
+        let _ = self.rejection_log.set(RejectionLog::default());
     }
 
     pub(super) fn record_graph_sizes(&self, worker: usize, sizes: StateSizes) {

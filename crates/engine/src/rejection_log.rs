@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use pinflow_dataflows::record::{Lineage, Stream};
 use pinflow_dataflows::rejection::{Rejection, RejectionReason};
+use serde::{Deserialize, Serialize};
 
 /// Rejections that are kept. Table `rejected` has all of them.
 const LOGGED_REJECTIONS_MAX: usize = 256;
@@ -13,7 +14,7 @@ const LOGGED_REJECTIONS_MAX: usize = 256;
 const LOGGED_PAYLOAD_BYTES_MAX: usize = 4 << 10;
 
 /// One rejection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoggedRejection {
     /// When it was rejected.
     pub at: Timestamp,
@@ -40,9 +41,6 @@ impl RejectionLog {
     /// wait for each other, and enough of them are recorded anyway.
     pub fn record(&self, lineage: Lineage, stream: Option<Stream>, rejection: &Rejection, payload: &[u8]) {
         let Some(mut kept) = self.0.try_lock() else { return };
-        if kept.len() == LOGGED_REJECTIONS_MAX {
-            kept.pop_front();
-        }
         kept.push_back(LoggedRejection {
             at: Timestamp::now(),
             lineage,
@@ -52,6 +50,19 @@ impl RejectionLog {
             payload: payload[..payload.len().min(LOGGED_PAYLOAD_BYTES_MAX)].to_vec(),
             payload_bytes: payload.len(),
         });
+        remove_oldest(&mut kept);
+    }
+
+    /// Adds those of another process.
+    pub(crate) fn append(&self, rejections: Vec<LoggedRejection>) {
+        let mut kept = self.0.lock();
+        kept.extend(rejections);
+        remove_oldest(&mut kept);
+    }
+
+    /// Takes all of them out, oldest first.
+    pub(crate) fn take_all(&self) -> Vec<LoggedRejection> {
+        std::mem::take(&mut *self.0.lock()).into()
     }
 
     /// The newest ones, newest first.
@@ -60,4 +71,9 @@ impl RejectionLog {
         let kept = self.0.lock();
         kept.iter().rev().take(limit).cloned().collect()
     }
+}
+
+fn remove_oldest(kept: &mut VecDeque<LoggedRejection>) {
+    let surplus = kept.len().saturating_sub(LOGGED_REJECTIONS_MAX);
+    kept.drain(..surplus);
 }

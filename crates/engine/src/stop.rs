@@ -57,4 +57,10 @@ impl RunOutcome {
     pub fn stopped_early() -> RunOutcome {
         RunOutcome { totals: RunTotals::default(), stopped: true, epoch: 0, stopped_by_peer: false }
     }
+
+    /// A run that ended before it read a record, because another process of the cluster was asked to stop.
+    #[must_use]
+    pub fn stopped_early_by_peer() -> RunOutcome {
+        RunOutcome { stopped_by_peer: true, ..RunOutcome::stopped_early() }
+    }
 }

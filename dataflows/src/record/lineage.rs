@@ -45,7 +45,7 @@ impl std::fmt::Display for Stream {
 /// The order is that of deliveries: by (`arrived_at`, `source`, `position`, `sub`), a missing `arrived_at` first. A
 /// recording has no broker and so no `arrived_at`: a live delivery of an `ind` is always newer than one from a
 /// recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lineage {
     /// The broker's timestamp of the record. `None` for recordings.
     pub arrived_at: Option<Micros>,

@@ -170,6 +170,49 @@ fn frozen_process_counts_as_lost_after_the_limit() {
 }
 
 #[test]
+fn freeze_that_is_shorter_than_the_limit_goes_unnoticed() {
+    let lines = small_windows();
+    let more = format!("{}\n[cluster]\nprocesses = []\nsilent_secs_max = 60", lines.more);
+    let site = ClusterSite::new(30_000, ConfigLines { more: &more, ..lines });
+    let cluster = site.cluster(2);
+    let running = cluster.start(&["--output", "none"]);
+    wait_until_committed(&cluster);
+    for frozen in [1, 0] {
+        running[frozen].signal(Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_secs(1));
+        running[frozen].signal(Signal::SIGCONT);
+    }
+    assert_eq!(cluster.wait(running), [Some(0), Some(0)], "{}{}", cluster.log(0), cluster.log(1));
+    assert_ends_right(&site, &cluster);
+}
+
+#[test]
+fn follower_that_ends_while_the_leader_opens_the_tables_ends_the_run() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let site = ClusterSite::new(600, small_windows());
+        let cluster = site.cluster(3);
+        let open_slowly = |process: usize, command: &mut Command| {
+            if process == 0 {
+                command.env("FAILPOINTS", "delta::user::before_create=sleep(3000)");
+            }
+        };
+        let running = cluster.start_with(&["--output", "none"], open_slowly);
+        wait_until("the cluster is formed", || (0..3).all(|process| cluster.log(process).contains("cluster is formed")));
+        running[2].signal(signal);
+        let codes = cluster.wait(running);
+        let own = (signal == Signal::SIGTERM).then_some(0);
+        assert_eq!(codes, [Some(PEER_LOST), Some(PEER_LOST), own], "{}{}", cluster.log(0), cluster.log(2));
+        let named = match signal {
+            Signal::SIGTERM => "another process of the cluster was asked to stop",
+            _ => "process 2 of the cluster",
+        };
+        assert!(cluster.log(0).contains(named), "{}", cluster.log(0));
+        assert!(!cluster.log(0).contains("sources are started"), "{}", cluster.log(0));
+        assert_ends_right(&site, &cluster);
+    }
+}
+
+#[test]
 fn cluster_that_is_replaced_by_another_one_ends_with_75_and_70() {
     let site = ClusterSite::new(60_000, small_windows());
     let first = site.cluster(2);

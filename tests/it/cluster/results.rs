@@ -1,5 +1,7 @@
 //! The answers and tables of a cluster are those of one process.
 
+use std::collections::BTreeMap;
+
 use pinflow::dataflows::graph::{DuplicatePolicy, GraphOptions};
 use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::ledger::{assert_each_line_once, places};
@@ -65,10 +67,29 @@ fn every_epoch_of_a_cluster_is_consistent_with_the_changes_before_it() {
     let cluster = site.cluster(2);
     cluster.run_to_end(&["--output", "changes", "--workers", "1"]);
     let out = String::from_utf8(cluster.stdout(0)).unwrap();
-    let mut epochs: Vec<u64> = Vec::new();
-    for line in out.lines() {
-        let change: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        epochs.extend(change["epoch"].as_u64());
-    }
+    let lines = out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")));
+    let changes: Vec<Value> = lines.filter(|line: &Value| line["answer"].is_string()).collect();
+    let epochs: Vec<u64> = changes.iter().map(|change| change["epoch"].as_u64().unwrap()).collect();
     assert!(epochs.is_sorted() && epochs.len() > 100, "{} changes", epochs.len());
+    let mut rows: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for of_epoch in changes.chunk_by(|one, next| one["epoch"] == next["epoch"]) {
+        for change in of_epoch {
+            for (key, diff) in [("insert", 1), ("delete", -1)] {
+                for row in change[key].as_array().unwrap() {
+                    *rows.entry((change["answer"].as_str().unwrap().to_owned(), row.to_string())).or_default() += diff;
+                }
+            }
+        }
+        let lacking: Vec<_> = rows.iter().filter(|(_, count)| **count < 0).collect();
+        assert!(lacking.is_empty(), "removed at epoch {} but never there: {lacking:?}", of_epoch[0]["epoch"]);
+        rows.retain(|_, count| *count != 0);
+    }
+    let alone = succeed(pinflow(["run"]).arg(&site.config).args(SNAPSHOTS));
+    let mut expected: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for (answer, rows) in last_snapshot(&alone.stdout).answers {
+        for row in rows {
+            *expected.entry((answer.clone(), row.to_string())).or_default() += 1;
+        }
+    }
+    assert_eq!(rows, expected);
 }

@@ -43,6 +43,12 @@ fn leader_serves_answers_and_processes_and_followers_send_to_it() {
         assert!(process["silent_seconds"].as_f64() < Some(10.0), "{process}");
     }
     assert!(clients[0].get("/metrics").text().contains("pinflow_cluster_workers{process=\"2\"} 1"));
+    // The leader has rejected a third of them at most.
+    let rejected = status["this_run"]["rejected"].as_u64().unwrap();
+    wait_until("the rejections of followers are shown", || {
+        let shown = clients[0].json("/rejected?limit=256").as_array().unwrap().len() as u64;
+        shown > rejected * 2 / 3 && rejected > 30
+    });
     for follower in &clients[1..] {
         for path in ["/", "/answers", "/status", "/nowhere"] {
             let reply = follower.get(path);

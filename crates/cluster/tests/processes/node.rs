@@ -44,7 +44,6 @@ impl NodeSpec<'_> {
             secret: self.get("secret").map(ClusterSecret::new),
             tls,
             danger_unencrypted: self.get("danger_unencrypted").is_some(),
-            silent_max: Some(Duration::from_millis(self.number("silent_millis", 60_000))),
             fingerprint: [u8::try_from(self.number("fingerprint", 1)).unwrap(); 32],
             build_id: self.get("build").unwrap_or("test").to_owned(),
         }
@@ -83,12 +82,7 @@ pub(crate) fn run_node(spec: &str) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    print_data(&format!(
-        "formed {} {:x?} refused {}",
-        formed.generation(),
-        formed.seed(),
-        formed.refused_connections()
-    ));
+    print_data(&format!("formed {} refused {}", formed.generation(), formed.refused_connections()));
     let mut formed = formed;
     // They stay open as long as the process lives.
     std::mem::forget(formed.take_messages());

@@ -11,18 +11,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::link::{heartbeat_interval, read_message, write_message};
-use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, RunStart};
+use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
+use crate::failpoint::run_failpoint;
 use crate::memory::resident_bytes;
 use crate::protocol::{EngineEvent, WorkerCommand};
 use crate::stop::{STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
 use crate::workers::{LocalWorkers, WorkerSetup};
-use crate::{EngineError, EngineMetrics, EngineSettings};
+use crate::{EngineError, EngineMetrics, EngineSettings, RejectionLog};
 use pinflow_cluster::{ControlStream, FormedCluster};
 use pinflow_connect::sink::{FileSink, RowEncoder, SinkError, WrittenFile};
 use pinflow_core::error_text::error_text;
 use pinflow_core::position::Epoch;
-use pinflow_dataflows::questions::QuestionSet;
+use pinflow_dataflows::graph::GraphOptions;
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet};
 
 /// Messages of the leader that wait for the follower. More would only be held here instead of in the connection.
 const MAX_BUFFERED_MESSAGES: usize = 16;
@@ -86,26 +88,23 @@ impl<F: FileSink> Follower<F> {
         let mut link = LeaderLink { writer: BufWriter::new(writer), address: leader };
         let (messages, mut received) = mpsc::channel(MAX_BUFFERED_MESSAGES);
         tokio::spawn(receive_messages(reader, silent_max, messages));
-        let start = match received.recv().await {
-            Some(Ok(ReceivedMessage { message: LeaderMessage::Start(start), .. })) => start,
-            Some(Ok(_)) => return Err(link.lost("it did not begin with the start of the run".to_owned())),
-            Some(Err(what)) => return Err(link.lost(what)),
-            None => return Err(link.lost("its connection ended".to_owned())),
+        let Some(start) = link.wait_for_start(&mut received, stop.clone()).await? else {
+            return Ok(FollowerOutcome { stopped: true, rows: 0, ended_by_leader: false });
         };
         let heartbeat = heartbeat_interval(silent_max);
-        let run = FollowerRun::start(settings, (sink, formed), start, stop, metrics)?;
-        let failed = match run.obey_leader(&mut link, &mut received, heartbeat).await {
-            Err(EngineError::PeerLost { process, address, what }) => {
-                return Err(EngineError::PeerLost { process, address, what });
-            }
-            Err(error) => error,
-            Ok(outcome) => return Ok(outcome),
+        let followed = match FollowerRun::start(settings, (sink, formed), start, stop, metrics) {
+            Ok(run) => run.obey_leader(&mut link, &mut received, heartbeat).await,
+            Err(error) => Err(error),
         };
-        // The leader names it in its own log, and ends the run.
-        let message = error_text(&failed);
-        let said = async { link.send(&FollowerMessage::Failed { message }).await };
-        let _ = timeout(REPORT_TIMEOUT, said).await;
-        Err(failed)
+        if let Err(failed) = &followed
+            && !matches!(failed, EngineError::PeerLost { .. })
+        {
+            // The leader names it in its own log, and ends the run.
+            let message = error_text(failed);
+            let said = async { link.send(&FollowerMessage::Failed { message }).await };
+            let _ = timeout(REPORT_TIMEOUT, said).await;
+        }
+        followed
     }
 }
 
@@ -126,6 +125,30 @@ impl LeaderLink {
 
     fn lost(&self, what: String) -> EngineError {
         EngineError::PeerLost { process: 0, address: self.address.clone(), what }
+    }
+
+    /// Waits until the leader begins the run, which it does once the tables are open. `None`: this process was asked to
+    /// stop first. It has read and written nothing by then.
+    async fn wait_for_start(
+        &mut self,
+        received: &mut mpsc::Receiver<Result<ReceivedMessage, String>>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Option<RunStart>, EngineError> {
+        let first = tokio::select! {
+            biased;
+            Ok(_) = stop.wait_for(|stop| *stop) => {
+                tracing::info!("stopped before the leader began the run");
+                let _ = timeout(REPORT_TIMEOUT, self.send(&FollowerMessage::StopRequested)).await;
+                return Ok(None);
+            }
+            first = received.recv() => first,
+        };
+        match first {
+            Some(Ok(ReceivedMessage { message: LeaderMessage::Start(start), .. })) => Ok(Some(start)),
+            Some(Ok(_)) => Err(self.lost("it did not begin with the start of the run".to_owned())),
+            Some(Err(what)) => Err(self.lost(what)),
+            None => Err(self.lost("its connection ended".to_owned())),
+        }
     }
 }
 
@@ -159,6 +182,18 @@ async fn receive_messages(
     }
 }
 
+/// Compiles a question of the leader.
+fn compile_question(
+    definition: QuestionDefinition,
+    options: GraphOptions,
+) -> Result<(QuestionId, Arc<Question>), EngineError> {
+    definition.compile(options).map_err(|what| other_build_error(&what))
+}
+
+fn other_build_error(what: &str) -> EngineError {
+    EngineError::Cluster(format!("a question of the leader does not fit: {what}; run the same build in all processes"))
+}
+
 /// A follower that has begun.
 struct FollowerRun<F: FileSink> {
     workers: LocalWorkers,
@@ -186,18 +221,16 @@ impl<F: FileSink> FollowerRun<F> {
         stop: watch::Receiver<bool>,
         metrics: Arc<EngineMetrics>,
     ) -> Result<FollowerRun<F>, EngineError> {
-        let other_build = |what: String| {
-            EngineError::Cluster(format!(
-                "a question of the leader does not fit: {what}; run the same build in all processes"
-            ))
-        };
         let mut questions = QuestionSet::built_in(settings.graph_options);
-        for text in start.questions {
-            let (id, question) = text.compile(settings.graph_options).map_err(other_build)?;
-            questions =
-                questions.with_reserved_question(id, question).map_err(|error| other_build(error.to_string()))?;
+        for definition in start.questions {
+            let (id, question) = compile_question(definition, settings.graph_options)?;
+            let added = questions.with_reserved_question(id, question);
+            questions = added.map_err(|error| other_build_error(&error.to_string()))?;
         }
         settings.questions = questions;
+        if start.shows_rejections {
+            metrics.enable_rejection_log();
+        }
         let (event_sender, events) = mpsc::unbounded_channel();
         let setup = WorkerSetup {
             settings: &settings,
@@ -284,12 +317,7 @@ impl<F: FileSink> FollowerRun<F> {
                 self.workers.send_command(worker, WorkerCommand::ReadBlock(head.into_block(bytes)));
             }
             LeaderMessage::AddQuestion { question, with_rows } => {
-                let other_build = |what: String| {
-                    EngineError::Cluster(format!(
-                        "a question of the leader does not fit: {what}; run the same build in all processes"
-                    ))
-                };
-                let (id, question) = question.compile(self.settings.graph_options).map_err(other_build)?;
+                let (id, question) = compile_question(question, self.settings.graph_options)?;
                 let add = || WorkerCommand::AddQuestion { id, question: Arc::clone(&question), with_rows };
                 self.workers.broadcast(add);
             }
@@ -330,8 +358,12 @@ impl<F: FileSink> FollowerRun<F> {
             }
             EngineEvent::ThreadPanicked { thread, message } => return Err(EngineError::Panicked { thread, message }),
             EngineEvent::PeerEnded(error) => return Err(error),
-            // Answers, fills and commits are the leader's.
-            _ => None,
+            // These come from the leader's workers and committer only.
+            EngineEvent::AnswersChanged { .. }
+            | EngineEvent::FillProgressed { .. }
+            | EngineEvent::SnapshotTaken { .. }
+            | EngineEvent::WindowDurable { .. }
+            | EngineEvent::CommitFailed(_) => None,
         })
     }
 
@@ -363,6 +395,7 @@ impl<F: FileSink> FollowerRun<F> {
             paused: self.paused.borrow().clone(),
             sizes: self.metrics.worker_sizes(),
             usage: self.metrics.worker_question_usage(),
+            rejections: self.metrics.rejection_log.get().map(RejectionLog::take_all).unwrap_or_default(),
         }
     }
 }
@@ -380,14 +413,4 @@ async fn write_windows<F: FileSink>(
             return;
         }
     }
-}
-
-/// Runs the action of an armed failpoint. Does nothing without the feature.
-fn run_failpoint(name: &str) {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!(name, |what| if what.as_deref() == Some("abort") {
-        std::process::abort()
-    });
-    #[cfg(not(feature = "failpoints"))]
-    let _ = name;
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
+use futures::future::select_all;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -18,12 +19,24 @@ use pinflow_connect::sink::Redeliveries;
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin, QuestionSet};
 
+/// The connection to a follower. It is buffered, so that the leader can wait for a message and take it later.
+pub type LinkToFollower = BufReader<Box<dyn ControlStream>>;
+
+/// How a follower ended before the run began.
+#[derive(Debug)]
+pub enum EarlyEnd {
+    /// It was asked to stop.
+    Stopped,
+    /// It failed or is lost.
+    Failed(EngineError),
+}
+
 /// The cluster that a leader has formed.
 pub struct LeaderCluster {
     /// The connections over which rows are exchanged.
     pub formed: FormedCluster,
     /// The connections to the followers: that to process 1 first.
-    pub links: Vec<Box<dyn ControlStream>>,
+    pub links: Vec<LinkToFollower>,
     /// The addresses of all processes.
     pub addresses: Vec<String>,
     /// A process that is silent for longer counts as lost.
@@ -31,6 +44,9 @@ pub struct LeaderCluster {
     /// Set when a follower got a signal to stop.
     pub stop: watch::Sender<bool>,
 }
+
+/// How a process that ended shows.
+const CLOSED: &str = "it closed the connection";
 
 /// A message with the bytes that follow it.
 type OutgoingMessage = (LeaderMessage, Bytes);
@@ -125,6 +141,7 @@ pub(crate) fn start_links<B: Send + 'static>(
         let start = RunStart {
             questions: not_built_in.map(|(id, question)| QuestionDefinition::new(id, question)).collect(),
             already: already.iter().copied().collect(),
+            shows_rejections: metrics.rejection_log.get().is_some(),
         };
         remote.send(LeaderMessage::Start(start), Bytes::new());
         processes.push(remote);
@@ -134,13 +151,41 @@ pub(crate) fn start_links<B: Send + 'static>(
 
 /// The part of a [`LeaderCluster`] that is about the connections.
 pub(crate) struct LeaderLinks {
-    links: Vec<Box<dyn ControlStream>>,
+    links: Vec<LinkToFollower>,
     addresses: Vec<String>,
     silent_max: Duration,
     stop: watch::Sender<bool>,
 }
 
 impl LeaderCluster {
+    /// Waits until a follower ends before the run has begun. Until then it says nothing else. May be cancelled.
+    pub async fn wait_for_early_end(&mut self) -> EarlyEnd {
+        if self.links.is_empty() {
+            return std::future::pending().await;
+        }
+        // Filling the buffer takes nothing, so nothing is lost if this is cancelled.
+        let signs = self.links.iter_mut().map(|link| Box::pin(async { link.fill_buf().await.map(|_| ()) }));
+        let (sign, place, _) = select_all(signs).await;
+        let message = match sign {
+            Ok(()) => read_message(&mut self.links[place]).await,
+            Err(error) => Err(error),
+        };
+        let (process, address) = (place + 1, self.addresses[place + 1].clone());
+        let what = match message {
+            Ok(Some((FollowerMessage::StopRequested, _))) => {
+                tracing::info!(process, address, "another process of the cluster was asked to stop");
+                return EarlyEnd::Stopped;
+            }
+            Ok(Some((FollowerMessage::Failed { message }, _))) => {
+                return EarlyEnd::Failed(EngineError::PeerFailed { process, address, message });
+            }
+            Ok(Some(_)) => "it did not wait for the start of the run".to_owned(),
+            Ok(None) => CLOSED.to_owned(),
+            Err(error) => format!("its connection failed: {error}"),
+        };
+        EarlyEnd::Failed(EngineError::PeerLost { process, address, what })
+    }
+
     /// Divides it into what timely needs, and the connections.
     pub(crate) fn into_parts(self) -> (FormedCluster, LeaderLinks) {
         let LeaderCluster { formed, links, addresses, silent_max, stop } = self;
@@ -151,7 +196,7 @@ impl LeaderCluster {
 /// Sends messages until there are no more, and says once in a while that the leader is there. An error shows in what is
 /// received.
 async fn send_messages(
-    link: WriteHalf<Box<dyn ControlStream>>,
+    link: WriteHalf<LinkToFollower>,
     heartbeat: Duration,
     mut messages: mpsc::UnboundedReceiver<OutgoingMessage>,
 ) -> std::io::Result<()> {
@@ -172,15 +217,14 @@ async fn send_messages(
 }
 
 impl<B: Send + 'static> FollowerConnection<B> {
-    async fn receive_messages(self, link: ReadHalf<Box<dyn ControlStream>>) {
-        let mut link = BufReader::new(link);
+    async fn receive_messages(self, mut link: ReadHalf<LinkToFollower>) {
         loop {
             let lost = match timeout(self.silent_max, read_message(&mut link)).await {
                 Ok(Ok(Some((message, _)))) => {
                     self.receive_message(message);
                     continue;
                 }
-                Ok(Ok(None)) => "it closed the connection".to_owned(),
+                Ok(Ok(None)) => CLOSED.to_owned(),
                 Ok(Err(error)) => format!("its connection failed: {error}"),
                 Err(_) => format!("it has been silent for {} s", self.silent_max.as_secs_f64()),
             };
@@ -221,7 +265,10 @@ impl<B: Send + 'static> FollowerConnection<B> {
     }
 
     fn record_state(&self, state: FollowerReport) {
-        let FollowerReport { resident, paused, sizes, usage } = state;
+        let FollowerReport { resident, paused, sizes, usage, rejections } = state;
+        if let Some(log) = self.metrics.rejection_log.get() {
+            log.append(rejections);
+        }
         if let Some(cause) = &paused {
             let is_new = self.metrics.peers.figures().get(self.process).is_some_and(|known| known.paused.is_none());
             if is_new {

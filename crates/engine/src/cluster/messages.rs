@@ -13,6 +13,7 @@ use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionName, QuestionOrigin};
 use pinflow_dataflows::symbol::Symbol;
 
+use crate::LoggedRejection;
 use crate::protocol::{ReadCounts, WorkerBlock};
 
 /// A message of the leader to a follower.
@@ -64,6 +65,8 @@ pub(super) struct FollowerReport {
     pub(super) sizes: Vec<StateSizes>,
     /// What each question costs on each of its workers.
     pub(super) usage: Vec<Vec<QuestionUsage>>,
+    /// The last rejections since the report before, if the leader shows them.
+    pub(super) rejections: Vec<LoggedRejection>,
 }
 
 /// What a follower needs to begin.
@@ -73,6 +76,8 @@ pub(super) struct RunStart {
     pub(super) questions: Vec<QuestionDefinition>,
     /// Deliveries that must be skipped when they are read again.
     pub(super) already: Vec<RowId>,
+    /// Whether the leader shows the last rejections.
+    pub(super) shows_rejections: bool,
 }
 
 /// A question. Every process compiles it with the same options, and the same build.

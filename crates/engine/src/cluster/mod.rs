@@ -26,7 +26,7 @@ mod peers;
 mod written_files;
 
 pub use follower::{Follower, FollowerOutcome};
-pub use leader::LeaderCluster;
+pub use leader::{EarlyEnd, LeaderCluster, LinkToFollower};
 pub use peers::{PeerFigures, PeerTable};
 
 pub(crate) use leader::{RemoteProcess, start_links};

@@ -57,6 +57,16 @@ impl PeerTable {
         self.0.lock().clone()
     }
 
+    /// A process that cannot write its files, and what it waits for.
+    #[must_use]
+    pub fn paused(&self) -> Option<String> {
+        let table = self.0.lock();
+        let mut waiting = table.iter().filter_map(|figures| figures.paused.as_ref().map(|cause| (figures, cause)));
+        waiting.next().map(|(PeerFigures { process, address, .. }, cause)| {
+            format!("process {process} of the cluster ({address}): {cause}")
+        })
+    }
+
     /// The greatest resident memory of any process but this one, bytes.
     pub(crate) fn max_resident(&self) -> u64 {
         self.0.lock().iter().map(|figures| figures.resident).max().unwrap_or(0)

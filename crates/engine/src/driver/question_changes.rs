@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::EngineDriver;
 use super::intake::STORED_ROW_BYTES;
+use crate::failpoint::run_failpoint;
 use crate::memory::QUESTION_MEMORY_GRACE;
 use crate::protocol::{WorkerCommand, WorkerQuestionChange};
 use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice, ShownChanges};
@@ -146,14 +147,4 @@ impl<S: WindowSink> EngineDriver<S> {
             }
         }
     }
-}
-
-/// Runs the action of an armed failpoint. Does nothing without the feature.
-fn run_failpoint(name: &str) {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!(name, |what| if what.as_deref() == Some("abort") {
-        std::process::abort()
-    });
-    #[cfg(not(feature = "failpoints"))]
-    let _ = name;
 }

@@ -7,7 +7,9 @@ use pinflow_http::{MetricsPage, resident_bytes};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::openapi::{count_schema, object_schema, optional_count_schema, optional_text_schema, text_schema};
+use super::openapi::{
+    array_schema, count_schema, object_schema, optional_count_schema, optional_text_schema, text_schema, with_description,
+};
 
 /// A process of the cluster, as `/status` shows it.
 #[derive(Serialize)]
@@ -53,9 +55,9 @@ fn process_status(figures: PeerFigures) -> ProcessStatus {
     }
 }
 
-/// Schema of a process of a cluster.
-pub(super) fn process_schema() -> Value {
-    object_schema([
+/// Schema of the processes of a cluster.
+pub(super) fn processes_schema() -> Value {
+    let process = object_schema([
         ("process", count_schema()),
         ("address", text_schema()),
         ("is_leader", json!({ "type": "boolean" })),
@@ -64,7 +66,8 @@ pub(super) fn process_schema() -> Value {
         ("resident_bytes", optional_count_schema()),
         ("silent_seconds", json!({ "type": "number", "minimum": 0 })),
         ("waits_for", optional_text_schema()),
-    ])
+    ]);
+    with_description(array_schema(&process), "Those of the cluster; empty if there is only one")
 }
 
 /// Writes the metrics of a cluster. A run of one process has none.

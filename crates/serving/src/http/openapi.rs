@@ -6,7 +6,7 @@ use pinflow_dataflows::answer::{AnswerColumn, ColumnType};
 use pinflow_dataflows::questions::{Question, QuestionSet};
 use serde_json::{Map, Value, json};
 
-use super::cluster_status::process_schema;
+use super::cluster_status::processes_schema;
 use super::database_schemas::database_schema;
 use super::question_schemas::{add_question_paths, draft_problem_schema, question_schema, question_status_schema};
 use super::verification::{add_verification_path, last_verification_schema};
@@ -379,10 +379,7 @@ fn status_schema() -> Value {
         ("tables", array_schema(&table)),
         ("tables_url", with_description(optional_text_schema(), "Where they are; null without tables")),
         ("text_bytes_max", with_description(count_schema(), "Longer texts of stored rows count as null")),
-        (
-            "processes",
-            with_description(array_schema(&process_schema()), "Those of the cluster; empty if there is only one"),
-        ),
+        ("processes", processes_schema()),
         ("databases", with_description(array_schema(&database_schema()), "Those that answers are written to")),
         ("answers", array_schema(&answer)),
         ("questions", with_description(array_schema(&question_status_schema()), "Those that have no answer to show")),

@@ -232,6 +232,7 @@ struct MemoryStatus {
 pub(super) fn run_phase(shared: &SharedServingState) -> (RunPhase, Option<String>) {
     let engine_metrics = &shared.engine_metrics;
     let paused = engine_metrics.paused.get().and_then(|paused| paused.borrow().clone());
+    let paused = paused.or_else(|| engine_metrics.peers.paused());
     // The engine knows a moment earlier that all is rebuilt, but a client that sees `running` may ask for answers at once.
     if !shared.answer_hub.is_open() {
         let (rebuilt, total) = (engine_metrics.rebuilt.load(Relaxed), engine_metrics.rebuild_total.load(Relaxed));
