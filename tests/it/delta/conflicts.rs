@@ -276,7 +276,7 @@ async fn torn_or_empty_newest_commit_is_reported_and_reread_after_repair() {
 async fn corrupt_newest_checkpoint_is_reported_and_moved_aside_by_repair() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
-    engine.run(30, 1).await.unwrap();
+    engine.run_with_checkpoints((30, 1), root.path(), &[Table::Pin]).await.unwrap();
     let log = log(root.path(), Table::Pin);
     let checkpoint = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
     let checkpoint = checkpoint.filter(|path| path.to_string_lossy().ends_with("checkpoint.parquet")).max().unwrap();
@@ -296,7 +296,7 @@ async fn corrupt_newest_checkpoint_is_reported_and_moved_aside_by_repair() {
 async fn repair_moves_no_file_that_the_log_needs() {
     let root = tempfile::tempdir().unwrap();
     let mut engine = ModelEngine::start(root.path(), &partitions(30)).await.unwrap();
-    engine.run(30, 1).await.unwrap();
+    engine.run_with_checkpoints((30, 1), root.path(), &[Table::Pin]).await.unwrap();
     let log = log(root.path(), Table::Pin);
     // Remove a commit that is only in the damaged checkpoint.
     let names = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());

@@ -19,6 +19,7 @@ use pinflow_dataflows::rejection::{Rejection, RejectionReason};
 use pinflow_dataflows::symbol::Symbol;
 use pinflow_delta::{DeltaError, DeltaTables, EncodedBatches, Table, TablesSettings};
 use pinflow_storage::FsyncStore;
+use pinflow_testkit::wait_until;
 use url::Url;
 
 /// One partition: the records 1..=`records`.
@@ -147,12 +148,33 @@ impl ModelEngine {
     }
 
     pub(crate) async fn run(&mut self, until: u64, step: u64) -> Result<(), DeltaError> {
+        self.commit_windows(until, step).await?;
+        self.tables.finish().await
+    }
+
+    /// As [`ModelEngine::run`], and waits for a checkpoint of each of these tables. They are written in the background, at a
+    /// low priority. On a busy machine the end of a run does not wait for them long enough.
+    pub(crate) async fn run_with_checkpoints(
+        &mut self,
+        (until, step): (u64, u64),
+        root: &Path,
+        tables: &[Table],
+    ) -> Result<(), DeltaError> {
+        self.commit_windows(until, step).await?;
+        for table in tables {
+            let log = root.join(table.name()).join("_delta_log");
+            wait_until("a checkpoint is there", || log.join("_last_checkpoint").exists());
+        }
+        self.tables.finish().await
+    }
+
+    async fn commit_windows(&mut self, until: u64, step: u64) -> Result<(), DeltaError> {
         let mut epoch = 0;
         while let Some(window) = self.window(until, step, epoch) {
             epoch += 1;
             self.tables.commit(window).await?;
         }
-        self.tables.finish().await
+        Ok(())
     }
 
     /// The next window, split over two workers. `None` at the end.

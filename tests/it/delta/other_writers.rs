@@ -16,7 +16,6 @@ use pinflow_delta::{
 
 use super::conflicts::commit_as_other_writer;
 use super::model::{ModelEngine, assert_every_row_once, handle, open, partitions, settings};
-use pinflow_testkit::wait_until;
 
 const RECORDS: u64 = 40;
 
@@ -138,12 +137,9 @@ async fn accepted_deletion_makes_start_and_verify_succeed_and_outlives_checkpoin
     read_back(root.path()).await.unwrap();
     // These tests create a checkpoint every four commits.
     let mut engine = ModelEngine::start(root.path(), &partitions(RECORDS)).await.unwrap();
-    engine.run(RECORDS, 2).await.unwrap();
+    engine.run_with_checkpoints((RECORDS, 2), root.path(), &[Table::Rejected, Table::Pin]).await.unwrap();
+    // Now that the run has ended, no checkpoint is under way that would find its commits gone.
     let logs = ["rejected/_delta_log", "pin/_delta_log"].map(|log| root.path().join(log));
-    // They are written in the background, at a low priority.
-    logs.iter().for_each(|log| wait_until("a checkpoint is there", || newest_checkpoint(log).is_some()));
-    // One that is under way would find its commits gone.
-    engine.tables.finish().await.unwrap();
     logs.iter().for_each(|log| clean_up(log));
     let verdict = verify(inspect(root.path(), 0).await.unwrap(), ColumnScope::All, |_| {}).await.unwrap();
     assert!(verdict.is_proved(), "{verdict:?}");
