@@ -8,6 +8,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::config::Config;
 use crate::live_questions::check_stored_questions;
 use pinflow_cluster::check_settings;
+use pinflow_connect::source::ReadShare;
 use pinflow_core::error_text::error_text;
 use pinflow_core::finding::Finding;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -75,7 +76,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> Result<usize, CheckEr
     }
     let mut checked = Vec::new();
     for source in &config.sources {
-        checked.push(source.check(&config.plan_context()).await);
+        checked.push(source.check(&config.plan_context(ReadShare::ALL)).await);
     }
     if let Some(gateway) = &config.gateway {
         checked.push(gateway::check_backends(gateway, &config.base).await);

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use crate::config::{ClusterConfig, ClusterConfigError, Config};
 use pinflow_connect::sink::{FileSink, NoFiles};
+use pinflow_connect::source::SourceError;
+use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_delta::{DeltaError, FollowerFiles};
 use pinflow_serving::{HttpError, HttpServer, ServedFollower};
@@ -47,6 +49,9 @@ pub enum ClusterRunError {
     /// The task that serves metrics panicked.
     #[error("serving panicked: {0}. This is a bug in pinflow")]
     ServingPanicked(String),
+    /// A source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The run ended early.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -63,6 +68,7 @@ impl UserError for ClusterRunError {
             ClusterRunError::Storage(error) => error.exit_code(),
             ClusterRunError::Delta(error) => error.exit_code(),
             ClusterRunError::Http(error) => error.exit_code(),
+            ClusterRunError::Source(error) => error.exit_code(),
             ClusterRunError::Engine(error) => error.exit_code(),
             ClusterRunError::Address(_) | ClusterRunError::ServingPanicked(_) => ExitStatus::Failed,
         }
@@ -100,6 +106,8 @@ pub(crate) enum ClusterRole {
 pub(crate) struct FollowerCluster {
     formed: FormedCluster,
     settings: ClusterSettings,
+    /// The sources of which this process reads its share.
+    sources: Vec<Box<dyn PlannedSource>>,
 }
 
 /// Forms the cluster, if there are several processes. Touches no table.
@@ -108,14 +116,18 @@ pub(crate) struct FollowerCluster {
 /// If the settings cannot work, or the process is stopped.
 pub(crate) async fn take_role(config: &Config, stop: &watch::Sender<bool>) -> Result<ClusterRole, ClusterRunError> {
     let Some(settings) = config.cluster_settings()? else { return Ok(ClusterRole::Alone) };
-    let mut formed = form_cluster(&settings, stop.subscribe()).await?;
     if settings.index > 0 {
-        return Ok(ClusterRole::Follower(FollowerCluster { formed, settings }));
+        // What it cannot read shows before the others begin.
+        let sources = config.plan_sources(settings.index, settings.processes.len()).await?;
+        let formed = form_cluster(&settings, stop.subscribe()).await?;
+        return Ok(ClusterRole::Follower(FollowerCluster { formed, settings, sources }));
     }
+    let mut formed = form_cluster(&settings, stop.subscribe()).await?;
     let silent_max = config.cluster.as_ref().map_or(Duration::MAX, ClusterConfig::silent_max);
     let addresses = settings.processes.iter().map(ToString::to_string).collect();
     let links = formed.take_messages().into_iter().flatten().map(LinkToFollower::new).collect();
-    Ok(ClusterRole::Leader(LeaderCluster { formed, links, addresses, silent_max, stop: stop.clone() }))
+    let (until_caught_up, stop) = (config.until_caught_up, stop.clone());
+    Ok(ClusterRole::Leader(LeaderCluster { formed, links, addresses, silent_max, until_caught_up, stop }))
 }
 
 /// Follows until the leader ends the run.
@@ -124,7 +136,7 @@ pub(crate) async fn take_role(config: &Config, stop: &watch::Sender<bool>) -> Re
 /// What failed, where, and what to do.
 pub(crate) async fn follow(
     config: &Config,
-    FollowerCluster { formed, settings }: FollowerCluster,
+    FollowerCluster { formed, settings, sources }: FollowerCluster,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, ClusterRunError> {
@@ -145,13 +157,14 @@ pub(crate) async fn follow(
             Some(tokio::spawn(server.serve_follower(served, is_over)))
         }
     };
+    let cluster = FollowerCluster { formed, settings, sources };
     let followed = match &config.tables {
-        None => follow_with(config, NoFiles, (formed, settings), stop, metrics).await,
+        None => follow_with(config, NoFiles, cluster, stop, metrics).await,
         Some(tables) => {
             let root = tables.root(&config.base).map_err(ClusterRunError::Url)?;
             let root = Location::connect(&root, &config.objects).await?;
             let files = FollowerFiles::new(&root, tables.compression, StallStatus::default())?;
-            follow_with(config, files, (formed, settings), stop, metrics).await
+            follow_with(config, files, cluster, stop, metrics).await
         }
     };
     over.send_replace(true);
@@ -164,7 +177,7 @@ pub(crate) async fn follow(
 async fn follow_with<F: FileSink>(
     config: &Config,
     sink: F,
-    (mut formed, settings): (FormedCluster, ClusterSettings),
+    FollowerCluster { mut formed, settings, sources }: FollowerCluster,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, ClusterRunError> {
@@ -172,6 +185,8 @@ async fn follow_with<F: FileSink>(
     let follower = Follower {
         settings: config.engine_settings(config.question_set()),
         sink,
+        process: settings.index,
+        sources,
         formed,
         link,
         leader: settings.processes[0].to_string(),

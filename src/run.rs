@@ -24,12 +24,12 @@ use crate::telemetry::ProgressReporter;
 use pinflow_archive::ArchiveWriter;
 use pinflow_cluster::ClusterError;
 use pinflow_connect::sink::{NoTables, RawArchive, ResumeState, WindowSink};
-use pinflow_connect::source::source_kind::{PlannedSource, check_unique};
-use pinflow_connect::source::{SourceContext, SourceError};
+use pinflow_connect::source::SourceContext;
+use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_delta::{self as delta, DeltaTables};
 use pinflow_engine::{
-    EarlyEnd, Engine, EngineError, EngineMetrics, EpochFrame, LeaderCluster, QuestionControl, QuestionRequests, RunOutcome,
-    STOP_DEADLINE, wait_for_stop_deadline,
+    EarlyEnd, Engine, EngineError, EngineMetrics, EpochFrame, LeaderCluster, QuestionControl, QuestionRequests,
+    RunOutcome, STOP_DEADLINE, wait_for_stop_deadline,
 };
 use pinflow_serving::{StdoutClosed, StdoutFormat, StdoutSettings, StdoutWriter};
 use pinflow_storage::{Location, StallStatus};
@@ -276,7 +276,8 @@ async fn run_with(
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
-    let sources = match unless_ended(&stop, &mut cluster, plan(&config)).await {
+    let processes = config.cluster_size();
+    let sources = match unless_ended(&stop, &mut cluster, config.plan_sources(0, processes)).await {
         Ok(planned) => planned?,
         Err(ended) => return ended,
     };
@@ -286,7 +287,8 @@ async fn run_with(
             start(&config, sources, targets, ResumeState::default(), to_readers, stop, metrics).await
         }
         Some(tables) => {
-            let (tables, archive, resume) = match unless_ended(&stop, &mut cluster, open_tables(&config, tables)).await {
+            let (tables, archive, resume) = match unless_ended(&stop, &mut cluster, open_tables(&config, tables)).await
+            {
                 Ok(opened) => opened?,
                 Err(ended) => return ended,
             };
@@ -337,16 +339,6 @@ async fn open_archive(config: &Config, stalls: StallStatus) -> Result<Option<Box
     Ok(Some(Box::new(ArchiveWriter::open(archive.clone(), &place, stalls).await?)))
 }
 
-/// Plans every source, before anything is read.
-async fn plan(config: &Config) -> Result<Vec<Box<dyn PlannedSource>>, SourceError> {
-    let mut planned = Vec::new();
-    for source in &config.sources {
-        planned.push(source.plan(&config.plan_context()).await?);
-    }
-    check_unique(&planned)?;
-    Ok(planned)
-}
-
 async fn start<S: WindowSink>(
     config: &Config,
     sources: Vec<Box<dyn PlannedSource>>,
@@ -356,7 +348,9 @@ async fn start<S: WindowSink>(
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
 ) -> Result<RunOutcome, RunError> {
-    let (feed, events) = SourceContext::new(FEED_BLOCKS, std::mem::take(&mut resume.positions), stop.clone());
+    // The followers get them, too.
+    let positions = if cluster.is_some() { resume.positions.clone() } else { std::mem::take(&mut resume.positions) };
+    let (feed, events) = SourceContext::new(FEED_BLOCKS, positions, stop.clone());
     let feed = feed.with_until_caught_up(config.until_caught_up);
     let mut threads = Vec::new();
     for source in sources {
@@ -375,6 +369,7 @@ async fn start<S: WindowSink>(
         "sources are started"
     );
     let (durable_frontier, backlogs) = (feed.durable_frontier().clone(), feed.backlog_readers());
+    let starts = feed.expected_starts();
     // The engine detects the end of all sources when the last feed is dropped.
     drop(feed);
     let settings = config.engine_settings(config.question_set());
@@ -386,6 +381,7 @@ async fn start<S: WindowSink>(
         resume,
         events,
         backlogs,
+        starts,
         durable_frontier,
         question_requests,
         stop,

@@ -229,14 +229,21 @@ impl Config {
         }))
     }
 
-    /// A hash of what must be the same in every process: the questions and their options, the limits of messages, and
-    /// the tables.
+    /// How many processes run this pipeline.
+    #[must_use]
+    pub fn cluster_size(&self) -> usize {
+        self.cluster.as_ref().map_or(1, |cluster| cluster.processes.len().max(1))
+    }
+
+    /// A hash of what must be the same in every process: the sources, of which each reads a share, the questions and
+    /// their options, the limits of messages, and the tables.
     fn fingerprint(&self) -> [u8; 32] {
         let mut text = String::new();
         let limits = self.message_limits();
         let tables = self.tables.as_ref().map(|tables| (&tables.url, tables.compression));
         let written = write!(text, "{:?} {:?} {limits:?} {tables:?}", self.pipeline, self.questions);
         written.expect("a string takes all");
+        write!(text, " {:?} {:?} {:?}", self.sources, self.archive, self.accepted).expect("a string takes all");
         for question in &self.compiled_questions {
             write!(text, " {:?} {:?}", question.name.to_string(), question.sql).expect("a string takes all");
         }

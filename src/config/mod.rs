@@ -48,7 +48,8 @@ pub use pinflow_connect::source::AcceptedLoss;
 
 use crate::telemetry::TelemetryConfig;
 use pinflow_archive::ArchiveConfig;
-use pinflow_connect::source::source_kind::{PlanContext, SourceConfig};
+use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, check_unique};
+use pinflow_connect::source::{ReadShare, SourceError};
 use pinflow_core::key_problem::KeyProblem;
 use pinflow_databases::{DatabaseTarget, MySqlAnswersConfig, PostgresAnswersConfig};
 use pinflow_delta as delta;
@@ -388,10 +389,39 @@ impl Config {
         }
     }
 
-    /// The settings outside their own table that sources need.
+    /// The settings outside their own table that sources need, in a process that reads this share.
     #[must_use]
-    pub fn plan_context(&self) -> PlanContext<'_> {
-        PlanContext { base: &self.base, pipeline: &self.pipeline, accepted: &self.accepted, objects: &self.objects }
+    pub fn plan_context(&self, share: ReadShare) -> PlanContext<'_> {
+        let Config { base, pipeline, accepted, objects, .. } = self;
+        PlanContext { base, pipeline, accepted, objects, share }
+    }
+
+    /// What a process of a cluster reads. `None`: nothing.
+    #[must_use]
+    pub fn read_share(&self, process: usize, processes: usize) -> Option<ReadShare> {
+        match self.archive {
+            None => Some(ReadShare { process, processes }),
+            // The archive has one writer, and takes messages where they are read.
+            Some(_) => (process == 0).then_some(ReadShare::ALL),
+        }
+    }
+
+    /// Finds the partitions that a process of a cluster reads, before anything is read.
+    ///
+    /// # Errors
+    /// What a source cannot read, and what to do.
+    pub async fn plan_sources(
+        &self,
+        process: usize,
+        processes: usize,
+    ) -> Result<Vec<Box<dyn PlannedSource>>, SourceError> {
+        let Some(share) = self.read_share(process, processes) else { return Ok(Vec::new()) };
+        let mut planned = Vec::new();
+        for source in self.sources.iter().filter(|source| source.is_read_by(share)) {
+            planned.push(source.plan(&self.plan_context(share)).await?);
+        }
+        check_unique(&planned)?;
+        Ok(planned)
     }
 
     /// The questions that the run starts with.

@@ -17,7 +17,6 @@ use crate::handshake::{AuthenticatedPeer, HandshakeContext, draw_nonce};
 use crate::link::LinkHandle;
 use crate::listener::{accept_connections, bind_listener};
 use crate::mesh::{FormedCluster, Generation};
-use crate::message::Nonce;
 use crate::refusals::RefusalLog;
 use crate::settings::{ClusterSettings, check_settings};
 use crate::socket::PeerSocket;

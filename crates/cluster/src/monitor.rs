@@ -80,11 +80,7 @@ pub struct PeerMonitor {
 impl PeerMonitor {
     /// A monitor of these peers, each with its number and address.
     pub(crate) fn new(peers: impl IntoIterator<Item = (usize, String)>) -> PeerMonitor {
-        let record = |(index, address)| PeerRecord {
-            index,
-            address,
-            left_at: AtomicU64::new(STILL_HERE),
-        };
+        let record = |(index, address)| PeerRecord { index, address, left_at: AtomicU64::new(STILL_HERE) };
         let state = MonitorState {
             peers: peers.into_iter().map(record).collect(),
             started: Instant::now(),

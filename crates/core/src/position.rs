@@ -9,14 +9,31 @@ use sha2::{Digest, Sha256};
 /// A logical time of the dataflow. Epochs are totally ordered, and answers as of an epoch are consistent.
 pub type Epoch = u64;
 
-/// The number of a partition within this run.
+/// The number of a partition within this run. The upper bits are the number of the process that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartitionId(pub u32);
+
+impl PartitionId {
+    /// How many bits number the partitions of one process. The others number at least 1,024 processes.
+    const BITS_IN_PROCESS: u32 = 22;
+
+    /// The first number of the partitions that a process of a cluster reads.
+    #[must_use]
+    pub fn first_of_process(process: usize) -> PartitionId {
+        PartitionId(u32::try_from(process).unwrap_or(0) << Self::BITS_IN_PROCESS)
+    }
+
+    /// The process that reads this partition. 0 if there is only one.
+    #[must_use]
+    pub fn process(self) -> usize {
+        (self.0 >> Self::BITS_IN_PROCESS) as usize
+    }
+}
 
 /// How far a partition was read: the next position, and what proves that it is still the same stream.
 ///
 /// It is committed together with the rows that it covers. The source gets it back at the next start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionProgress {
     /// The next position to read: a line number (from 1), an offset, or the last sequence number read plus one.
     /// [`Position::END`] once the partition has ended for good.
@@ -53,7 +70,7 @@ impl PartitionProgress {
 ///
 /// Tables hold it as a number of 63 bits, under the name `seek`. What the number means follows from the first word of the
 /// partition's key: [`ResumeHint::from_stored`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResumeHint {
     /// The position is sufficient. Stored as 0.
     #[default]

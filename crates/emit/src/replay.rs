@@ -123,6 +123,7 @@ impl ReplaySender<'_> {
             | SourceEvent::EndOffset { .. }
             | SourceEvent::Blocked { .. }
             | SourceEvent::Ended(_)
+            | SourceEvent::StartsAnnounced
             | SourceEvent::BacklogRead => Ok(()),
             SourceEvent::Failed(error) => Err(error.into()),
         }

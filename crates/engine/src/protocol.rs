@@ -61,6 +61,14 @@ impl WorkerQuestionChange {
     }
 }
 
+/// Work for one worker.
+pub(super) enum GivenWork {
+    /// A command. A block may also go to a worker of another process.
+    Command(WorkerCommand),
+    /// The next block that a follower holds, for one of its own workers.
+    HeldBlock,
+}
+
 /// Consecutive records of one partition, with what a worker needs to know of the partition.
 pub(super) struct WorkerBlock {
     pub(super) partition: PartitionId,

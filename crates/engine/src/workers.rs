@@ -14,12 +14,12 @@ use timely::communication::Config as Communication;
 use tokio::sync::mpsc;
 
 use super::cluster::RemoteProcess;
-use super::protocol::{EngineEvent, WorkerCommand, WorkerQuestionChange};
+use super::protocol::{EngineEvent, GivenWork, WorkerCommand, WorkerQuestionChange};
 use super::worker::{self, WorkerInit};
 use super::{EngineError, EngineMetrics, EngineSettings};
 use pinflow_connect::sink::{Redeliveries, RowEncoder};
 use pinflow_core::error_text::error_text;
-use pinflow_core::position::Epoch;
+use pinflow_core::position::{Epoch, PartitionId, Position};
 
 /// How long the end of a run waits for timely to say farewell to the other processes.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -186,6 +186,11 @@ impl WorkerPool {
         self.per_process() * (1 + self.remote.len())
     }
 
+    /// The number of followers.
+    pub(super) fn followers(&self) -> usize {
+        self.remote.len()
+    }
+
     /// Whether all of them have started.
     pub(super) fn have_started(&self) -> bool {
         self.local.have_started() && self.remote_started == self.per_process() * self.remote.len()
@@ -197,11 +202,24 @@ impl WorkerPool {
     }
 
     /// Gives work to a worker. Rows of the tables are only given to those of this process.
-    pub(super) fn give_work(&self, worker: usize, work: WorkerCommand) {
+    pub(super) fn give_work(&self, worker: usize, work: GivenWork) {
         let (process, at) = (worker / self.per_process(), worker % self.per_process());
         match (process.checked_sub(1).and_then(|remote| self.remote.get(remote)), work) {
-            (Some(remote), WorkerCommand::ReadBlock(block)) => remote.read_block(at, block),
-            (_, work) => self.local.send_command(at, work),
+            (Some(remote), GivenWork::Command(WorkerCommand::ReadBlock(block))) => remote.read_block(at, block),
+            (Some(remote), GivenWork::HeldBlock) => remote.read_held_block(at),
+            (_, GivenWork::Command(command)) => self.local.send_command(at, command),
+            (None, GivenWork::HeldBlock) => unreachable!("only a follower holds blocks"),
+        }
+    }
+
+    /// Tells the processes that read these partitions how far they are durable.
+    pub(super) fn settle(&self, positions: &[(PartitionId, Position)]) {
+        for (process, remote) in (1..).zip(&self.remote) {
+            let read_there: Vec<_> =
+                positions.iter().filter(|(partition, _)| partition.process() == process).copied().collect();
+            if !read_there.is_empty() {
+                remote.settle(read_there);
+            }
         }
     }
 

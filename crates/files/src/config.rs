@@ -31,6 +31,10 @@ pub struct RecordingConfig {
     /// in them would be lost silently. A followed file that returns continues at its position.
     #[serde(default)]
     pub allow_removed: bool,
+    /// The process of a cluster that reads it. With fewer processes, they take turns: with two, process 0 reads what is
+    /// given to 0, 2 and so on.
+    #[serde(default)]
+    pub process: usize,
 }
 
 impl RecordingConfig {
@@ -44,6 +48,7 @@ impl RecordingConfig {
             rate_per_sec: None,
             follow: false,
             allow_removed: false,
+            process: 0,
         }
     }
 }
@@ -86,12 +91,14 @@ mod tests {
 
     #[test]
     fn every_setting_can_be_given() {
-        let text = "path = 'a.txt'\nstream = 'auto'\nname = 'spring'\nrate_per_sec = 1000\nfollow = true\nallow_removed = true";
+        let text = "path = 'a.txt'\nstream = 'auto'\nname = 'spring'\nrate_per_sec = 1000\nfollow = true\nallow_removed = true\n\
+                    process = 2";
         let config: RecordingConfig = toml::from_str(text).unwrap();
         assert_eq!(config.stream.map(StreamHint::from), Some(StreamHint::Auto));
         assert_eq!(config.name.as_deref(), Some("spring"));
         assert_eq!(config.rate_per_sec.map(NonZeroU32::get), Some(1000));
         assert!(config.follow && config.allow_removed);
+        assert_eq!(config.process, 2);
     }
 
     #[test]

@@ -10,4 +10,5 @@ pub(super) const RECORDING_KEYS: &[ConfigKey] = &[
     ConfigKey::optional("rate_per_sec", ValueType::POSITIVE_U32, "1000"),
     ConfigKey::optional("follow", Flag, "true"),
     ConfigKey::optional("allow_removed", Flag, "true"),
+    ConfigKey::optional("process", ValueType::U32, "1"),
 ];

@@ -49,7 +49,7 @@ use unread_report::UnreadReport;
 use pinflow_connect::source::backlog::BacklogReport;
 use pinflow_connect::source::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
 use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
-use pinflow_connect::source::{SourceContext, SourceError};
+use pinflow_connect::source::{ReadShare, SourceContext, SourceError};
 use pinflow_core::error_text::error_text;
 use pinflow_core::file_limit;
 use pinflow_core::finding::Finding;
@@ -178,6 +178,10 @@ impl SourceConfig for RecordingConfig {
             Ok(planned) => planned.check(),
             Err(error) => vec![Finding::Problem(error_text(&error))],
         }
+    }
+
+    fn is_read_by(&self, share: ReadShare) -> bool {
+        share.has_assigned(self.process)
     }
 
     async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {

@@ -35,7 +35,7 @@ fn small_windows() -> ConfigLines<'static> {
 }
 
 /// Asserts that a run which ends has everything once, and the right answers.
-fn assert_ends_right(site: &ClusterSite, cluster: &TestCluster<'_>) {
+fn assert_ends_right(site: &ClusterSite, cluster: &TestCluster) {
     cluster.run_to_end(&["--output", "snapshots"]);
     let answered = last_snapshot(&cluster.stdout(0));
     assert_each_line_once(&site.recording(), &site.tables());
@@ -44,7 +44,7 @@ fn assert_ends_right(site: &ClusterSite, cluster: &TestCluster<'_>) {
 }
 
 /// Waits until the leader has committed something.
-fn wait_until_committed(cluster: &TestCluster<'_>) {
+fn wait_until_committed(cluster: &TestCluster) {
     wait_until("a window is committed", || cluster.log(0).contains("committed"));
 }
 
@@ -54,7 +54,7 @@ fn lines_of_loss(log: &str) -> Vec<&str> {
 }
 
 /// Asserts how the processes that were not killed have ended: with 70 and one line, and no panic.
-fn assert_ended_by_loss(cluster: &TestCluster<'_>, codes: &[Option<i32>], victim: usize) {
+fn assert_ended_by_loss(cluster: &TestCluster, codes: &[Option<i32>], victim: usize) {
     for (process, code) in codes.iter().enumerate().filter(|(process, _)| *process != victim) {
         let log = cluster.log(process);
         assert_eq!(*code, Some(PEER_LOST), "process {process} after the loss of {victim}:\n{log}");
@@ -85,7 +85,7 @@ fn loss_of_any_process_ends_the_others_with_70_and_one_line() {
 }
 
 /// Runs a cluster until one process is killed, at a random moment or at a step. Returns whether all ended before that.
-fn run_until_killed(cluster: &TestCluster<'_>, round: u64, random: &mut StdRng) -> bool {
+fn run_until_killed(cluster: &TestCluster, round: u64, random: &mut StdRng) -> bool {
     let processes = cluster.addresses.len();
     let victim = random.random_range(0..processes);
     let step = match victim {
@@ -197,7 +197,9 @@ fn follower_that_ends_while_the_leader_opens_the_tables_ends_the_run() {
             }
         };
         let running = cluster.start_with(&["--output", "none"], open_slowly);
-        wait_until("the cluster is formed", || (0..3).all(|process| cluster.log(process).contains("cluster is formed")));
+        wait_until("the cluster is formed", || {
+            (0..3).all(|process| cluster.log(process).contains("cluster is formed"))
+        });
         running[2].signal(signal);
         let codes = cluster.wait(running);
         let own = (signal == Signal::SIGTERM).then_some(0);

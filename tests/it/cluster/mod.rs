@@ -5,6 +5,7 @@ mod losses;
 mod processes;
 mod results;
 mod serving;
+mod sources;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -64,39 +65,41 @@ impl ClusterSite {
     }
 
     /// A cluster of so many processes, with ports of its own.
-    fn cluster(&self, processes: usize) -> TestCluster<'_> {
-        TestCluster { site: self, addresses: free_addresses(processes) }
+    fn cluster(&self, processes: usize) -> TestCluster {
+        TestCluster::new(&self.config, self.path(), processes)
     }
 }
 
 /// The processes of a cluster, as commands.
-struct TestCluster<'s> {
-    site: &'s ClusterSite,
+struct TestCluster {
+    config: PathBuf,
+    /// Where their logs and their stdout go.
+    folder: PathBuf,
     addresses: Vec<String>,
 }
 
-impl TestCluster<'_> {
+impl TestCluster {
+    /// A cluster of so many processes that run this configuration, with ports of its own.
+    fn new(config: &Path, folder: &Path, processes: usize) -> TestCluster {
+        TestCluster { config: config.to_owned(), folder: folder.to_owned(), addresses: free_addresses(processes) }
+    }
+
     /// The command of a process. Its stderr goes to a file, and its stdout to another one.
     fn command(&self, process: usize, flags: &[&str]) -> Command {
         let mut command = pinflow(["run"]);
-        command.arg(&self.site.config).args([
-            "--process",
-            &process.to_string(),
-            "--cluster",
-            &self.addresses.join(","),
-        ]);
-        command.args(flags).env("RUST_LOG", "warn,pinflow=info");
+        command.arg(&self.config).args(["--process", &process.to_string(), "--cluster", &self.addresses.join(",")]);
+        command.args(flags).env("RUST_LOG", "warn,pinflow=info,pinflow_engine::driver=debug");
         command.stderr(File::create(self.log_path(process)).unwrap());
         command.stdout(File::create(self.stdout_path(process)).unwrap());
         command
     }
 
     fn log_path(&self, process: usize) -> PathBuf {
-        self.site.path().join(format!("log-{process}"))
+        self.folder.join(format!("log-{process}"))
     }
 
     fn stdout_path(&self, process: usize) -> PathBuf {
-        self.site.path().join(format!("stdout-{process}"))
+        self.folder.join(format!("stdout-{process}"))
     }
 
     fn log(&self, process: usize) -> String {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{ClusterSite, ConfigLines, PEER_LOST, TestCluster};
 
 /// Starts a cluster whose processes all serve, and returns their clients.
-fn serve(cluster: &TestCluster<'_>) -> (Vec<pinflow_testkit::RunningProcess>, Vec<HttpClient>) {
+fn serve(cluster: &TestCluster) -> (Vec<pinflow_testkit::RunningProcess>, Vec<HttpClient>) {
     let ports: Vec<_> = cluster.addresses.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addresses: Vec<_> = ports.iter().map(|port| port.local_addr().unwrap()).collect();
     drop(ports);

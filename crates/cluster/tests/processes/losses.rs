@@ -5,9 +5,8 @@ use std::time::Duration;
 use crate::TestCase;
 use crate::processes::{ClusterSpec, NodeProcess, check_formed};
 
-pub(crate) const TESTS: &[TestCase] = &[
-    ("killed_process_under_load_ends_all_others_with_70", killed_process_ends_all_others),
-];
+pub(crate) const TESTS: &[TestCase] =
+    &[("killed_process_under_load_ends_all_others_with_70", killed_process_ends_all_others)];
 
 /// Rounds without pauses and with more in flight than the sockets can hold, so that timely's queues are long.
 const HEAVY_LOAD: &str = "pause_millis=0\nrecords=200000\nin_flight=12\nworkers=2";

@@ -8,6 +8,7 @@ mod accepted_loss;
 mod arrival_time;
 pub mod backlog;
 pub mod block_builder;
+mod read_share;
 pub mod reader_thread;
 pub mod source_kind;
 pub mod topic_map;
@@ -25,13 +26,14 @@ use tokio::sync::{mpsc, watch};
 
 pub use accepted_loss::AcceptedLoss;
 pub use arrival_time::ArrivalTime;
+pub use read_share::ReadShare;
 pub use topic_map::TopicMap;
 
 use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHint, ResumePositions};
 use pinflow_core::user_error::{ExitStatus, UserError, user_error_text};
 
 /// A part of a source that is read in order: a file, a Kafka partition, or a Kinesis shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
     /// Its number in this run.
     pub id: PartitionId,
@@ -241,6 +243,9 @@ pub enum SourceEvent {
     },
     /// The partition will never have more records.
     Ended(PartitionId),
+    /// A source has announced all partitions that are new to the tables and existed when it started. Sent once by each
+    /// source that registered it with [`SourceContext::expect_starts`].
+    StartsAnnounced,
     /// A reader has sent everything that existed when it started. Sent once per reader; see
     /// [`SourceContext::backlog_readers`].
     BacklogRead,
@@ -334,6 +339,7 @@ pub struct SourceContext {
     durable: DurableFrontier,
     until_caught_up: bool,
     backlogs: Arc<AtomicUsize>,
+    starts: Arc<AtomicUsize>,
 }
 
 /// How far each partition is durable: everything before that position is committed and will not be read again.
@@ -384,8 +390,16 @@ impl SourceContext {
             durable: DurableFrontier::default(),
             until_caught_up: false,
             backlogs: Arc::default(),
+            starts: Arc::default(),
         };
         (context, receiver)
+    }
+
+    /// Numbers the partitions as those of a process of a cluster. Called before any partition is registered.
+    #[must_use]
+    pub fn with_process(self, process: usize) -> SourceContext {
+        self.ids.store(PartitionId::first_of_process(process).0, Ordering::Relaxed);
+        self
     }
 
     /// Sets whether sources end once they have read the backlog.
@@ -409,6 +423,21 @@ impl SourceContext {
     #[must_use]
     pub fn backlog_readers(&self) -> usize {
         self.backlogs.load(Ordering::Relaxed)
+    }
+
+    /// Registers a source that will send [`SourceEvent::StartsAnnounced`] once. Called before the engine starts.
+    ///
+    /// A topic whose partitions several processes read needs it: the starts of all of them must become durable at once.
+    /// Otherwise a crash between two commits would let the partitions of the second one pass for partitions that were
+    /// added later, which start elsewhere.
+    pub fn expect_starts(&self) {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of sources that will send [`SourceEvent::StartsAnnounced`]. Final once all sources are started.
+    #[must_use]
+    pub fn expected_starts(&self) -> usize {
+        self.starts.load(Ordering::Relaxed)
     }
 
     /// Where a partition resumes according to the tables; `None` if it is new to them.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use toml::de::ValueDeserializer;
 
-use super::{AcceptedLoss, SourceContext, SourceError};
+use super::{AcceptedLoss, ReadShare, SourceContext, SourceError};
 use crate::config_key::ConfigKey;
 use pinflow_core::finding::Finding;
 use pinflow_core::key_problem::KeyProblem;
@@ -56,6 +56,8 @@ pub struct PlanContext<'a> {
     pub accepted: &'a [AcceptedLoss],
     /// How buckets are reached.
     pub objects: &'a StorageConnection,
+    /// What this process reads.
+    pub share: ReadShare,
 }
 
 /// One `[[source]]`, as configured.
@@ -67,7 +69,12 @@ pub trait SourceConfig: Debug + Send + Sync + 'static {
     /// Tries everything that reading needs, without changing or reading on anything.
     async fn check(&self, context: &PlanContext<'_>) -> Vec<Finding>;
 
-    /// Finds the partitions to read, without reading them.
+    /// Whether a process with this share reads anything of it. Process 0 reads what cannot be shared.
+    fn is_read_by(&self, share: ReadShare) -> bool {
+        share.process == 0
+    }
+
+    /// Finds the partitions to read, without reading them. Only called in a process that reads something of it.
     ///
     /// # Errors
     /// Every problem, a line each.

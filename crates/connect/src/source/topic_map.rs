@@ -4,6 +4,7 @@ use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::record::Stream;
 use serde::Deserialize;
 
+use super::ReadShare;
 use crate::config_key::{ConfigKey, ValueType};
 use pinflow_core::key_problem::KeyProblem;
 
@@ -55,6 +56,19 @@ impl TopicMap {
             (&self.routed, StreamHint::Auto),
         ];
         slots.into_iter().filter_map(|(name, stream_hint)| Some((name.as_deref()?, stream_hint))).collect()
+    }
+
+    /// The names of which a process reads the whole.
+    #[must_use]
+    pub fn share_of_whole_names(&self, share: ReadShare) -> TopicMap {
+        let keep = |name: &Option<String>| name.clone().filter(|name| share.has_whole(name));
+        TopicMap {
+            pin: keep(&self.pin),
+            geo: keep(&self.geo),
+            user: keep(&self.user),
+            auto: keep(&self.auto),
+            routed: keep(&self.routed),
+        }
     }
 
     /// Each name with its configuration key.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::follower_sources::{FollowerSources, SourceStart};
 use super::link::{heartbeat_interval, read_message, write_message};
 use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
 use crate::failpoint::run_failpoint;
@@ -21,6 +22,7 @@ use crate::workers::{LocalWorkers, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, RejectionLog};
 use pinflow_cluster::{ControlStream, FormedCluster};
 use pinflow_connect::sink::{FileSink, RowEncoder, SinkError, WrittenFile};
+use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::error_text::error_text;
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::graph::GraphOptions;
@@ -39,6 +41,10 @@ pub struct Follower<F: FileSink> {
     pub settings: EngineSettings,
     /// Where the data files go.
     pub sink: F,
+    /// The number of this process.
+    pub process: usize,
+    /// The sources of which this process reads its share.
+    pub sources: Vec<Box<dyn PlannedSource>>,
     /// The connections over which rows are exchanged.
     pub formed: FormedCluster,
     /// The connection to the leader.
@@ -83,7 +89,7 @@ impl<F: FileSink> Follower<F> {
     }
 
     async fn run_to_end(self) -> Result<FollowerOutcome, EngineError> {
-        let Follower { settings, sink, formed, link, leader, silent_max, stop, metrics } = self;
+        let Follower { settings, sink, process, sources, formed, link, leader, silent_max, stop, metrics } = self;
         let (reader, writer) = tokio::io::split(link);
         let mut link = LeaderLink { writer: BufWriter::new(writer), address: leader };
         let (messages, mut received) = mpsc::channel(MAX_BUFFERED_MESSAGES);
@@ -92,7 +98,7 @@ impl<F: FileSink> Follower<F> {
             return Ok(FollowerOutcome { stopped: true, rows: 0, ended_by_leader: false });
         };
         let heartbeat = heartbeat_interval(silent_max);
-        let followed = match FollowerRun::start(settings, (sink, formed), start, stop, metrics) {
+        let followed = match FollowerRun::start(settings, (sink, formed), (process, sources), start, stop, metrics) {
             Ok(run) => run.obey_leader(&mut link, &mut received, heartbeat).await,
             Err(error) => Err(error),
         };
@@ -206,6 +212,7 @@ struct FollowerRun<F: FileSink> {
     window_ends: BTreeMap<Epoch, usize>,
     to_write: mpsc::Sender<(Epoch, Vec<EncodedRows<F>>)>,
     written: mpsc::UnboundedReceiver<WriteResult>,
+    sources: FollowerSources,
     paused: watch::Receiver<Option<String>>,
     has_tables: bool,
     stop: watch::Receiver<bool>,
@@ -217,6 +224,7 @@ impl<F: FileSink> FollowerRun<F> {
     fn start(
         mut settings: EngineSettings,
         (sink, formed): (F, FormedCluster),
+        (process, planned): (usize, Vec<Box<dyn PlannedSource>>),
         start: RunStart,
         stop: watch::Receiver<bool>,
         metrics: Arc<EngineMetrics>,
@@ -231,6 +239,8 @@ impl<F: FileSink> FollowerRun<F> {
         if start.shows_rejections {
             metrics.enable_rejection_log();
         }
+        let RunStart { positions, until_caught_up, .. } = start;
+        let sources = FollowerSources::start(planned, SourceStart { process, positions, until_caught_up })?;
         let (event_sender, events) = mpsc::unbounded_channel();
         let setup = WorkerSetup {
             settings: &settings,
@@ -255,6 +265,7 @@ impl<F: FileSink> FollowerRun<F> {
             window_ends: BTreeMap::new(),
             to_write,
             written,
+            sources,
             paused,
             has_tables,
             stop,
@@ -302,10 +313,17 @@ impl<F: FileSink> FollowerRun<F> {
                     None => return Err(link.lost("its connection ended".to_owned())),
                 },
                 _ = heartbeat.tick() => link.send(&FollowerMessage::Heartbeat(self.state())).await?,
+                event = self.sources.next_event() => {
+                    let message = event?.map_or(FollowerMessage::SourcesEnded, FollowerMessage::Source);
+                    run_failpoint("cluster::before_source");
+                    link.send(&message).await?;
+                    run_failpoint("cluster::after_source");
+                }
             }
         };
         let stopped = *self.stop.borrow();
         let outcome = FollowerOutcome { stopped: is_early, rows: self.rows, ended_by_leader: is_early && !stopped };
+        self.sources.end().await;
         self.workers.end().await;
         Ok(outcome)
     }
@@ -316,6 +334,16 @@ impl<F: FileSink> FollowerRun<F> {
                 run_failpoint("cluster::block");
                 self.workers.send_command(worker, WorkerCommand::ReadBlock(head.into_block(bytes)));
             }
+            LeaderMessage::ReadHeldBlock { worker } => {
+                run_failpoint("cluster::block");
+                let block = self.sources.take_block().ok_or_else(|| {
+                    EngineError::Cluster(
+                        "the leader asks for a block that is not held; this is a bug in pinflow".to_owned(),
+                    )
+                })?;
+                self.workers.send_command(worker, WorkerCommand::ReadBlock(block));
+            }
+            LeaderMessage::Durable(positions) => self.sources.settle(positions),
             LeaderMessage::AddQuestion { question, with_rows } => {
                 let (id, question) = compile_question(question, self.settings.graph_options)?;
                 let add = || WorkerCommand::AddQuestion { id, question: Arc::clone(&question), with_rows };

@@ -11,12 +11,13 @@ use tokio::time::timeout;
 
 use super::link::{heartbeat_interval, read_message, write_message};
 use super::messages::{BlockHead, FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
+use super::source_events::FollowerSourceEvent;
 use super::written_files::{FileCollector, WindowFiles};
 use crate::protocol::{EngineEvent, WorkerBlock};
 use crate::{EngineError, EngineMetrics};
 use pinflow_cluster::{ControlStream, FormedCluster};
 use pinflow_connect::sink::Redeliveries;
-use pinflow_core::position::Epoch;
+use pinflow_core::position::{Epoch, PartitionId, Position, ResumePositions};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin, QuestionSet};
 
 /// The connection to a follower. It is buffered, so that the leader can wait for a message and take it later.
@@ -41,9 +42,15 @@ pub struct LeaderCluster {
     pub addresses: Vec<String>,
     /// A process that is silent for longer counts as lost.
     pub silent_max: Duration,
+    /// Whether the sources end once they have read the backlog.
+    pub until_caught_up: bool,
     /// Set when a follower got a signal to stop.
     pub stop: watch::Sender<bool>,
 }
+
+/// The events of the sources that followers read, each with the number of the process. They end when all of those sources
+/// have ended. How many blocks may wait there is bounded by what each follower holds.
+pub(crate) type FollowerSourceEvents = mpsc::UnboundedReceiver<(usize, FollowerSourceEvent)>;
 
 /// How a process that ended shows.
 const CLOSED: &str = "it closed the connection";
@@ -66,6 +73,16 @@ impl RemoteProcess {
     pub(crate) fn read_block(&self, worker: usize, block: WorkerBlock) {
         let (head, bytes) = BlockHead::of_block(block);
         self.send(LeaderMessage::Block { worker, head }, bytes);
+    }
+
+    /// Lets a worker read the oldest block that the process holds.
+    pub(crate) fn read_held_block(&self, worker: usize) {
+        self.send(LeaderMessage::ReadHeldBlock { worker }, Bytes::new());
+    }
+
+    /// Says how far partitions that the process reads are durable.
+    pub(crate) fn settle(&self, positions: Vec<(PartitionId, Position)>) {
+        self.send(LeaderMessage::Durable(positions), Bytes::new());
     }
 
     /// Lets all its workers add a question.
@@ -105,19 +122,38 @@ struct FollowerConnection<B> {
     silent_max: Duration,
     events: mpsc::UnboundedSender<EngineEvent<B>>,
     files: mpsc::UnboundedSender<WindowFiles>,
+    /// `None` once the sources of the follower have ended.
+    sources: Option<mpsc::UnboundedSender<(usize, FollowerSourceEvent)>>,
     stop: watch::Sender<bool>,
     metrics: Arc<EngineMetrics>,
+}
+
+/// What the run of a cluster begins with.
+pub(crate) struct LeaderStart<'a> {
+    pub(crate) questions: &'a QuestionSet,
+    pub(crate) already: &'a Redeliveries,
+    /// Where each partition resumes.
+    pub(crate) positions: &'a ResumePositions,
+}
+
+/// The followers of a run that has begun.
+pub(crate) struct StartedFollowers {
+    pub(crate) processes: Vec<RemoteProcess>,
+    /// Collects the files that they put.
+    pub(crate) files: FileCollector,
+    pub(crate) source_events: FollowerSourceEvents,
 }
 
 /// Starts the tasks of all connections, and tells the followers to begin.
 pub(crate) fn start_links<B: Send + 'static>(
     cluster: LeaderLinks,
     workers: usize,
-    (questions, already): (&QuestionSet, &Redeliveries),
+    LeaderStart { questions, already, positions }: &LeaderStart<'_>,
     events: &mpsc::UnboundedSender<EngineEvent<B>>,
     metrics: &Arc<EngineMetrics>,
-) -> (Vec<RemoteProcess>, FileCollector) {
+) -> StartedFollowers {
     let (files, collector) = FileCollector::new(cluster.links.len());
+    let (sources, source_events) = mpsc::unbounded_channel();
     metrics.peers.begin(cluster.addresses.iter().cloned());
     metrics.peers.update(0, |leader| leader.workers = workers);
     let mut processes = Vec::new();
@@ -130,6 +166,7 @@ pub(crate) fn start_links<B: Send + 'static>(
             silent_max: cluster.silent_max,
             events: events.clone(),
             files: files.clone(),
+            sources: Some(sources.clone()),
             stop: cluster.stop.clone(),
             metrics: Arc::clone(metrics),
         };
@@ -141,12 +178,14 @@ pub(crate) fn start_links<B: Send + 'static>(
         let start = RunStart {
             questions: not_built_in.map(|(id, question)| QuestionDefinition::new(id, question)).collect(),
             already: already.iter().copied().collect(),
+            positions: (*positions).clone(),
+            until_caught_up: cluster.until_caught_up,
             shows_rejections: metrics.rejection_log.get().is_some(),
         };
         remote.send(LeaderMessage::Start(start), Bytes::new());
         processes.push(remote);
     }
-    (processes, collector)
+    StartedFollowers { processes, files: collector, source_events }
 }
 
 /// The part of a [`LeaderCluster`] that is about the connections.
@@ -154,6 +193,7 @@ pub(crate) struct LeaderLinks {
     links: Vec<LinkToFollower>,
     addresses: Vec<String>,
     silent_max: Duration,
+    until_caught_up: bool,
     stop: watch::Sender<bool>,
 }
 
@@ -188,8 +228,8 @@ impl LeaderCluster {
 
     /// Divides it into what timely needs, and the connections.
     pub(crate) fn into_parts(self) -> (FormedCluster, LeaderLinks) {
-        let LeaderCluster { formed, links, addresses, silent_max, stop } = self;
-        (formed, LeaderLinks { links, addresses, silent_max, stop })
+        let LeaderCluster { formed, links, addresses, silent_max, until_caught_up, stop } = self;
+        (formed, LeaderLinks { links, addresses, silent_max, until_caught_up, stop })
     }
 }
 
@@ -217,7 +257,7 @@ async fn send_messages(
 }
 
 impl<B: Send + 'static> FollowerConnection<B> {
-    async fn receive_messages(self, mut link: ReadHalf<LinkToFollower>) {
+    async fn receive_messages(mut self, mut link: ReadHalf<LinkToFollower>) {
         loop {
             let lost = match timeout(self.silent_max, read_message(&mut link)).await {
                 Ok(Ok(Some((message, _)))) => {
@@ -234,7 +274,7 @@ impl<B: Send + 'static> FollowerConnection<B> {
         }
     }
 
-    fn receive_message(&self, message: FollowerMessage) {
+    fn receive_message(&mut self, message: FollowerMessage) {
         let process = self.process;
         // A run that has ended takes no more events.
         match message {
@@ -248,6 +288,12 @@ impl<B: Send + 'static> FollowerConnection<B> {
                 self.metrics.peers.update(process, |figures| figures.rows += rows);
                 let _ = self.events.send(EngineEvent::EpochRead { epoch, read, counts, batches: None });
             }
+            FollowerMessage::Source(event) => {
+                if let Some(sources) = &self.sources {
+                    let _ = sources.send((process, event));
+                }
+            }
+            FollowerMessage::SourcesEnded => self.sources = None,
             FollowerMessage::Written { epoch, files } => {
                 let _ = self.files.send((epoch, files));
             }

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use pinflow_connect::sink::{RowId, WrittenFile};
 use pinflow_connect::source::{BlockRecords, MessageEntry};
-use pinflow_core::position::{Epoch, PartitionId};
+use pinflow_core::position::{Epoch, PartitionId, Position, ResumePositions};
 use pinflow_dataflows::graph::{GraphOptions, QuestionUsage, StateSizes};
 use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionName, QuestionOrigin};
 use pinflow_dataflows::symbol::Symbol;
 
+use super::source_events::FollowerSourceEvent;
 use crate::LoggedRejection;
 use crate::protocol::{ReadCounts, WorkerBlock};
 
@@ -23,6 +24,10 @@ pub(super) enum LeaderMessage {
     Start(RunStart),
     /// A worker is to read a block. Its bytes follow.
     Block { worker: usize, head: BlockHead },
+    /// A worker is to read the oldest block that the follower holds.
+    ReadHeldBlock { worker: usize },
+    /// Partitions that the follower reads are durable up to these positions.
+    Durable(Vec<(PartitionId, Position)>),
     /// All workers are to add a question in the open epoch.
     AddQuestion { question: QuestionDefinition, with_rows: bool },
     /// All workers are to begin to fill a question.
@@ -44,6 +49,10 @@ pub(super) enum FollowerMessage {
     Started { worker: usize },
     /// A worker has read everything of an epoch.
     EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts },
+    /// The follower's sources have something to say.
+    Source(FollowerSourceEvent),
+    /// The follower's sources have ended.
+    SourcesEnded,
     /// The files of the window that ends with this epoch are put.
     Written { epoch: Epoch, files: Vec<WrittenFile> },
     /// The follower is there.
@@ -76,6 +85,10 @@ pub(super) struct RunStart {
     pub(super) questions: Vec<QuestionDefinition>,
     /// Deliveries that must be skipped when they are read again.
     pub(super) already: Vec<RowId>,
+    /// Where the partitions resume that the follower reads.
+    pub(super) positions: ResumePositions,
+    /// Whether the sources end once they have read the backlog.
+    pub(super) until_caught_up: bool,
     /// Whether the leader shows the last rejections.
     pub(super) shows_rejections: bool,
 }

@@ -9,7 +9,7 @@ use pinflow_dataflows::graph::AnswerChange;
 use pinflow_dataflows::ingest::IngestCounts;
 use pinflow_dataflows::record::Micros;
 
-use crate::protocol::{ReadCounts, WindowBatches, WorkerCommand};
+use crate::protocol::{GivenWork, ReadCounts, WindowBatches};
 use crate::scheduler::SchedulerPayload;
 use pinflow_connect::sink::WindowSink;
 use pinflow_connect::source::BlockRecords;
@@ -19,7 +19,7 @@ use pinflow_core::position::{PartitionId, PartitionProgress, Position, ResumeHin
 pub(super) struct EnginePayload<S>(PhantomData<S>);
 
 impl<S: WindowSink> SchedulerPayload for EnginePayload<S> {
-    type Work = WorkerCommand;
+    type Work = GivenWork;
     type EpochRows = EpochRows<WindowBatches<S>>;
     type EpochAnswers = EpochAnswers;
     type WindowContents = WindowContents<WindowBatches<S>>;

@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::EngineDriver;
 use super::contents::EpochEnd;
+use super::source_inputs::SourceInput;
 use crate::EngineError;
+use crate::cluster::BlockSummary;
 use crate::partition_state::PartitionState;
-use crate::protocol::{WorkerBlock, WorkerCommand};
-use crate::scheduler::SchedulerEvent;
+use crate::protocol::{GivenWork, WorkerBlock, WorkerCommand};
+use crate::scheduler::{BlockReaders, SchedulerEvent};
 use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
-use pinflow_connect::source::{Partition, RecordBlock, SourceEvent};
+use pinflow_connect::source::{BlockRecords, Partition};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
 /// Estimated size of a row read back from the tables without its texts, in bytes. It only balances the workers and bounds
@@ -25,7 +27,8 @@ impl<S: WindowSink> EngineDriver<S> {
             Some(Ok(rows)) => {
                 self.metrics.rebuilt.fetch_add(rows.len() as u64, Relaxed);
                 let bytes = rows.len() * STORED_ROW_BYTES + rows.text_bytes();
-                self.schedule_event(SchedulerEvent::StoredRowsTaken { work: WorkerCommand::ReplayStored(rows), bytes });
+                let work = GivenWork::Command(WorkerCommand::ReplayStored(rows));
+                self.schedule_event(SchedulerEvent::StoredRowsTaken { work, bytes });
                 Ok(())
             }
             Some(Err(error)) => Err(EngineError::Rebuild(Box::new(error))),
@@ -46,35 +49,63 @@ impl<S: WindowSink> EngineDriver<S> {
     }
 
     /// Handles an event of a source. `None` means that all sources have ended.
-    pub(super) fn on_source_event(&mut self, event: Option<SourceEvent>) -> Result<(), EngineError> {
-        match event {
-            Some(SourceEvent::Opened(partition)) => self.open_partition(partition),
-            Some(SourceEvent::Discovered(partitions)) => self.take_start_positions(partitions),
-            Some(SourceEvent::Block(block)) => self.take_block(block),
-            Some(SourceEvent::EndOffset { partition, end }) => self.record_source_end(partition, end),
-            Some(SourceEvent::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
-            Some(SourceEvent::Ended(partition)) => {
+    pub(super) fn on_source_input(&mut self, input: Option<SourceInput>) -> Result<(), EngineError> {
+        match input {
+            Some(SourceInput::Opened(partition)) => self.open_partition(partition)?,
+            Some(SourceInput::Discovered(partitions)) => {
+                let ids = partitions.iter().map(|partition| partition.id).collect();
+                partitions.into_iter().try_for_each(|partition| self.open_partition(partition))?;
+                let released = self.start_barrier.add_partitions(ids);
+                self.take_start_positions(released);
+            }
+            Some(SourceInput::StartsAnnounced) => {
+                let released = self.start_barrier.end_source();
+                self.take_start_positions(released);
+            }
+            Some(SourceInput::Block(block, records)) => self.take_block(&block, records),
+            Some(SourceInput::HeldBlock(process, block)) => {
+                self.count_block(&block);
+                let readers = BlockReaders::OfProcess(process);
+                self.schedule_block(&block, GivenWork::HeldBlock, readers);
+            }
+            Some(SourceInput::EndOffset { partition, end }) => self.record_source_end(partition, end),
+            Some(SourceInput::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
+            Some(SourceInput::Ended(partition)) => {
                 if let Some(state) = self.partitions.get(&partition) {
                     self.all_rejected.mark_ended(&state.partition.name, self.scheduler.open_epoch());
                 }
             }
-            Some(SourceEvent::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
-            Some(SourceEvent::Failed(error)) => return Err(error.into()),
+            Some(SourceInput::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
+            Some(SourceInput::Failed(error)) => return Err(error.into()),
             None => self.schedule_event(SchedulerEvent::SourcesEnded),
         }
         Ok(())
     }
 
-    fn open_partition(&mut self, partition: Partition) {
+    fn open_partition(&mut self, partition: Partition) -> Result<(), EngineError> {
+        // Sources of one process are compared before they start. Those of several processes meet only here.
+        let is_same =
+            |known: &&PartitionState| known.partition.key == partition.key && known.partition.id != partition.id;
+        if let Some(known) = self.partitions.values().find(is_same) {
+            let (one, other) = (known.partition.id.process(), partition.id.process());
+            return Err(EngineError::Cluster(format!(
+                "{} is read by process {one} and by process {other}; give each recording a different `name`",
+                partition.name
+            )));
+        }
+        tracing::debug!(partition = partition.name, process = partition.id.process(), "a partition is opened");
         let state = PartitionState::new(partition);
         self.partitions.insert(state.partition.id, state);
+        Ok(())
     }
 
-    /// Handles a start position. It is stored like any other, but its source waits until it is durable.
-    fn take_start_positions(&mut self, partitions: Vec<Partition>) {
-        for partition in partitions {
-            let (id, start) = (partition.id, partition.resumed.unwrap_or(PartitionProgress::NONE));
-            self.open_partition(partition);
+    /// Handles start positions. They are stored like any other, but their sources wait until they are durable.
+    fn take_start_positions(&mut self, partitions: Vec<PartitionId>) {
+        if partitions.is_empty() {
+            return;
+        }
+        for id in partitions {
+            let start = self.partitions[&id].partition.resumed.unwrap_or(PartitionProgress::NONE);
             let PartitionProgress { next, fingerprint, hint, .. } = start;
             let end = EpochEnd { next, fingerprint, hint, lag: None, lag_ms: None, arrived_at: None };
             self.scheduler.open_epoch_mut().0.ends.insert(id, end);
@@ -89,32 +120,41 @@ impl<S: WindowSink> EngineDriver<S> {
         self.schedule_event(SchedulerEvent::StatusChanged);
     }
 
-    fn take_block(&mut self, block: RecordBlock) {
-        let state = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
+    /// Handles a block that this process has read.
+    fn take_block(&mut self, block: &BlockSummary, records: BlockRecords) {
+        self.count_block(block);
+        let state = &self.partitions[&block.partition];
         let (source, stream_hint) = (state.source, state.partition.stream_hint);
+        if self.archives {
+            self.scheduler.filling_window_mut().messages.push((block.partition, records.clone()));
+        }
+        let work = WorkerCommand::ReadBlock(WorkerBlock { partition: block.partition, source, stream_hint, records });
+        self.schedule_block(block, GivenWork::Command(work), BlockReaders::All);
+    }
+
+    fn count_block(&mut self, block: &BlockSummary) {
+        let state = self.partitions.get_mut(&block.partition).expect("a partition is opened before its blocks");
         if let Some(now) = block.remaining_bytes {
             let before = std::mem::replace(&mut state.remaining_bytes, now);
             self.metrics.bytes_remaining.fetch_add(now.wrapping_sub(before), Relaxed);
         }
-        let (rows, bytes) = (block.records.count(), block.records.bytes());
-        self.metrics.bytes.fetch_add(bytes as u64, Relaxed);
-        self.extend_open_epoch(&block, rows);
-        if self.archives {
-            self.scheduler.filling_window_mut().messages.push((block.partition, block.records.clone()));
-        }
-        let RecordBlock { partition, records, .. } = block;
-        let work = WorkerCommand::ReadBlock(WorkerBlock { partition, source, stream_hint, records });
-        self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes });
+        self.metrics.bytes.fetch_add(block.bytes as u64, Relaxed);
+        self.extend_open_epoch(block);
+    }
+
+    fn schedule_block(&mut self, block: &BlockSummary, work: GivenWork, readers: BlockReaders) {
+        let (rows, bytes) = (block.rows, block.bytes);
+        self.schedule_event(SchedulerEvent::BlockTaken { work, rows, bytes, readers });
     }
 
     /// Sets the end of the open epoch in the block's partition to the end of this block.
-    fn extend_open_epoch(&mut self, block: &RecordBlock, rows: u64) {
+    fn extend_open_epoch(&mut self, block: &BlockSummary) {
         let (epoch_rows, answers) = self.scheduler.open_epoch_mut();
-        if rows > 0 {
+        if block.rows > 0 {
             answers.first_record_at.get_or_insert_with(std::time::Instant::now);
         }
-        let RecordBlock { partition, next, fingerprint, hint, lag, lag_ms, .. } = *block;
-        let mut end = EpochEnd { next, fingerprint, hint, lag, lag_ms, arrived_at: block.records.last_arrived_at() };
+        let BlockSummary { partition, next, fingerprint, hint, lag, lag_ms, arrived_at, .. } = *block;
+        let mut end = EpochEnd { next, fingerprint, hint, lag, lag_ms, arrived_at };
         if let Some(before) = epoch_rows.ends.get(&partition) {
             // A block without records only moves the position.
             end.arrived_at = end.arrived_at.or(before.arrived_at);

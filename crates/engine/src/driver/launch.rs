@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::question_changes::SnapshotRows;
+use super::source_inputs::SourceInputs;
+use super::start_barrier::StartBarrier;
 use super::{DriverInputs, EngineDriver};
 use crate::all_rejected::AllRejectedMonitor;
-use crate::cluster::{FileCollector, LeaderCluster, start_links};
+use crate::cluster::{FileCollector, FollowerSourceEvents, LeaderCluster, LeaderStart, StartedFollowers, start_links};
 use crate::committer::{CommitTargets, run_committer};
 use crate::memory::MEMORY_GRACE;
 use crate::protocol::WindowBatches;
@@ -23,6 +25,7 @@ use crate::workers::{LocalWorkers, WorkerPool, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
+use pinflow_core::position::ResumePositions;
 use pinflow_dataflows::questions::ReadColumns;
 
 /// The inputs and outputs of an engine.
@@ -41,6 +44,9 @@ pub struct Engine<S: WindowSink> {
     pub events: mpsc::Receiver<SourceEvent>,
     /// How many times [`SourceEvent::BacklogRead`] will be sent: see [`pinflow_connect::source::SourceContext::backlog_readers`].
     pub backlogs: usize,
+    /// How many times [`SourceEvent::StartsAnnounced`] will be sent: see
+    /// [`pinflow_connect::source::SourceContext::expected_starts`].
+    pub starts: usize,
     /// The durable position of each partition. The engine advances it, and sources watch it.
     pub durable_frontier: DurableFrontier,
     /// Requests to change the questions.
@@ -73,13 +79,15 @@ impl<S: WindowSink> Engine<S> {
         }
     }
 
-    async fn run_to_end(self) -> Result<RunOutcome, EngineError> {
+    async fn run_to_end(mut self) -> Result<RunOutcome, EngineError> {
         let (event_sender, engine_events) = mpsc::unbounded_channel();
-        let already = Arc::new(self.resume.already);
+        let already = Arc::new(std::mem::take(&mut self.resume.already));
         let setup =
             WorkerSetup { settings: &self.settings, events: &event_sender, already: &already, metrics: &self.metrics };
-        let (workers, files) = start_workers(&setup, &self.sink, self.cluster)?;
-        let all_workers = workers.count();
+        let is_cluster = self.cluster.is_some();
+        let StartedWorkers { workers, files, follower_sources } =
+            start_workers(&setup, &self.sink, self.cluster, &self.resume.positions)?;
+        let (all_workers, followers) = (workers.count(), workers.followers());
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
@@ -101,7 +109,7 @@ impl<S: WindowSink> Engine<S> {
             registry_policy(&self.settings, all_workers, has_tables),
             self.settings.questions.clone(),
         );
-        let policy = scheduler_policy(&self.settings, all_workers, has_tables, self.backlogs);
+        let policy = scheduler_policy(&self.settings, all_workers, has_tables, self.backlogs + followers);
         let driver = EngineDriver::<S> {
             scheduler: EpochScheduler::new(policy, Instant::now()),
             workers,
@@ -122,10 +130,12 @@ impl<S: WindowSink> Engine<S> {
             is_unserved: false,
             totals: RunTotals::default(),
             all_rejected: AllRejectedMonitor::default(),
+            // One source announces all of its partitions at once. Each follower says once that all of its sources have.
+            start_barrier: StartBarrier::new(if is_cluster { self.starts + followers } else { 0 }),
             failure: None,
         };
         let inputs = DriverInputs {
-            source_events: self.events,
+            sources: SourceInputs::new(self.events, follower_sources),
             stored_rows,
             engine_events,
             question_requests: self.question_requests,
@@ -139,22 +149,35 @@ impl<S: WindowSink> Engine<S> {
     }
 }
 
-/// Starts the workers of this process, and lets those of the other ones begin. Returns all of them, and where the files
-/// of the others come from.
+/// The workers of a run, and what else comes from the followers.
+struct StartedWorkers {
+    workers: WorkerPool,
+    /// Collects the files that followers put. `None` in a run of one process.
+    files: Option<FileCollector>,
+    follower_sources: FollowerSourceEvents,
+}
+
+/// Starts the workers of this process, and lets those of the other ones begin.
 fn start_workers<S: WindowSink>(
     setup: &WorkerSetup<'_, WindowBatches<S>>,
     sink: &S,
     cluster: Option<LeaderCluster>,
-) -> Result<(WorkerPool, Option<FileCollector>), EngineError> {
+    positions: &ResumePositions,
+) -> Result<StartedWorkers, EngineError> {
     let WorkerSetup { settings, events, already, metrics } = *setup;
     let encoders = (0..settings.workers).map(|_| sink.encoder()).collect();
     let Some(cluster) = cluster else {
-        return Ok((WorkerPool::new(LocalWorkers::start(setup, encoders, None)?, Vec::new()), None));
+        let workers = WorkerPool::new(LocalWorkers::start(setup, encoders, None)?, Vec::new());
+        // Closed: there are no followers.
+        let (_, follower_sources) = mpsc::unbounded_channel();
+        return Ok(StartedWorkers { workers, files: None, follower_sources });
     };
     let (formed, links) = cluster.into_parts();
-    let begin = (&settings.questions, already.as_ref());
-    let (remote, files) = start_links(links, settings.workers, begin, events, metrics);
-    Ok((WorkerPool::new(LocalWorkers::start(setup, encoders, Some(formed))?, remote), Some(files)))
+    let start = LeaderStart { questions: &settings.questions, already, positions };
+    let StartedFollowers { processes, files, source_events } =
+        start_links(links, settings.workers, &start, events, metrics);
+    let workers = WorkerPool::new(LocalWorkers::start(setup, encoders, Some(formed))?, processes);
+    Ok(StartedWorkers { workers, files: Some(files), follower_sources: source_events })
 }
 
 fn registry_policy(settings: &EngineSettings, workers: usize, has_tables: bool) -> RegistryPolicy {

@@ -6,6 +6,8 @@ mod intake;
 mod launch;
 mod output;
 mod question_changes;
+mod source_inputs;
+mod start_barrier;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use tokio::time::{Instant, sleep_until};
 
 use self::contents::EnginePayload;
 use self::question_changes::SnapshotRows;
+use self::source_inputs::SourceInputs;
+use self::start_barrier::StartBarrier;
 use super::all_rejected::{AllRejected, AllRejectedMonitor};
 use super::memory::{HeldMemory, resident_bytes};
 use super::partition_state::PartitionState;
-use super::protocol::{CommitRequest, EngineEvent, WindowBatches, WorkerCommand};
+use super::protocol::{CommitRequest, EngineEvent, GivenWork, WindowBatches};
 use super::questions::QuestionRegistry;
 use super::scheduler::{AllowedInput, EpochScheduler, SchedulerCommand, SchedulerEvent};
 use super::stop::RunOutcome;
@@ -28,15 +32,15 @@ use super::text_sweeps::TextSweeps;
 use super::workers::{EpochClose, WorkerPool};
 use super::{EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunTotals};
 use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
-use pinflow_connect::source::{DurableFrontier, SourceEvent};
+use pinflow_connect::source::DurableFrontier;
 use pinflow_core::position::{Epoch, PartitionId};
 
 pub use launch::Engine;
 
 /// The channels that the driver waits for.
 struct DriverInputs<S: WindowSink> {
-    /// Events of the sources. Closed when all sources have ended.
-    source_events: mpsc::Receiver<SourceEvent>,
+    /// Events of the sources.
+    sources: SourceInputs,
     /// Rows read back from the tables. Closed after the last chunk.
     stored_rows: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
     /// Events of workers and the committer.
@@ -78,6 +82,7 @@ struct EngineDriver<S: WindowSink> {
     is_unserved: bool,
     totals: RunTotals,
     all_rejected: AllRejectedMonitor,
+    start_barrier: StartBarrier,
     /// The failure that ends the run, either at once or after everything that was read is durable.
     failure: Option<EngineError>,
 }
@@ -114,7 +119,7 @@ impl<S: WindowSink> EngineDriver<S> {
                     Ok(())
                 }
                 chunk = inputs.stored_rows.recv(), if allowed_input == AllowedInput::StoredRows => self.on_stored_rows(chunk),
-                event = inputs.source_events.recv(), if allowed_input == AllowedInput::SourceEvents => self.on_source_event(event),
+                event = inputs.sources.recv(), if allowed_input == AllowedInput::SourceEvents => self.on_source_input(event),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Ok(()),
             };
             if let Err(error) = handled {
@@ -133,7 +138,7 @@ impl<S: WindowSink> EngineDriver<S> {
         if self.workers.have_started() { self.scheduler.allowed_input() } else { AllowedInput::Nothing }
     }
 
-    fn schedule_event(&mut self, event: SchedulerEvent<WorkerCommand>) {
+    fn schedule_event(&mut self, event: SchedulerEvent<GivenWork>) {
         self.scheduler.handle_event(event, Instant::now());
     }
 

@@ -28,7 +28,7 @@ impl<S: WindowSink> EngineDriver<S> {
             window.reached.extend(reached);
             window.batches.extend(rows.batches);
         } else {
-            self.durable_frontier.advance(reached.iter().map(|(partition, reached)| (*partition, reached.next)));
+            self.settle(reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect());
         }
         self.metrics.counts.lock().merge(&rows.counts);
         if self.scheduler.rebuilt_in() == Some(epoch) {
@@ -113,7 +113,13 @@ impl<S: WindowSink> EngineDriver<S> {
 
     /// Handles a durable window: its sources can release its records.
     pub(super) fn settle_window(&mut self, window: &WindowContents<WindowBatches<S>>) {
-        self.durable_frontier.advance(window.reached.iter().map(|(partition, reached)| (*partition, reached.next)));
+        self.settle(window.reached.iter().map(|(partition, reached)| (*partition, reached.next)).collect());
+    }
+
+    /// Tells the sources of all processes how far their partitions are durable.
+    fn settle(&self, positions: Vec<(PartitionId, Position)>) {
+        self.workers.settle(&positions);
+        self.durable_frontier.advance(positions);
     }
 
     /// Sends the changes of an epoch to serving. Also during a rebuild, so that serving has all answers when it ends.

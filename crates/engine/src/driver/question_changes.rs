@@ -9,7 +9,7 @@ use super::EngineDriver;
 use super::intake::STORED_ROW_BYTES;
 use crate::failpoint::run_failpoint;
 use crate::memory::QUESTION_MEMORY_GRACE;
-use crate::protocol::{WorkerCommand, WorkerQuestionChange};
+use crate::protocol::{GivenWork, WorkerCommand, WorkerQuestionChange};
 use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice, ShownChanges};
 use crate::scheduler::SchedulerEvent;
 use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, WindowSink};
@@ -92,7 +92,7 @@ impl<S: WindowSink> EngineDriver<S> {
                 run_failpoint("question::filling");
                 self.questions.on_rows_given(rows.len() as u64);
                 let (count, bytes) = (rows.len() as u64, rows.len() * STORED_ROW_BYTES + rows.text_bytes());
-                let work = WorkerCommand::FillRows { id, rows };
+                let work = GivenWork::Command(WorkerCommand::FillRows { id, rows });
                 self.schedule_event(SchedulerEvent::FillRowsTaken { work, rows: count, bytes });
             }
             Some(Err(error)) => {

@@ -40,11 +40,20 @@ pub(crate) struct SchedulerPolicy {
     pub(crate) memory_grace: Duration,
 }
 
+/// The workers that may read a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockReaders {
+    /// Any worker. Those of this process are preferred if other processes read sources themselves.
+    All,
+    /// Those of the process that holds the block.
+    OfProcess(usize),
+}
+
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum SchedulerEvent<W> {
     /// A block was taken from the sources.
-    BlockTaken { work: W, rows: u64, bytes: usize },
+    BlockTaken { work: W, rows: u64, bytes: usize, readers: BlockReaders },
     /// Rows of the tables were read back. They are durable, so they belong to no window.
     StoredRowsTaken { work: W, bytes: usize },
     /// Rows of the tables that fill a question. They are durable, so they belong to no window.

@@ -34,11 +34,14 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(super) use self::messages::{AllowedInput, SchedulerCommand, SchedulerEvent, SchedulerPayload, SchedulerPolicy};
+pub(super) use self::messages::{
+    AllowedInput, BlockReaders, SchedulerCommand, SchedulerEvent, SchedulerPayload, SchedulerPolicy,
+};
 
 use self::epoch::OpenEpoch;
 use self::fill_pace::FillPace;
@@ -46,6 +49,10 @@ use self::in_flight::InFlightEpochs;
 use self::window::WindowQueue;
 use super::memory::{MemoryAction, MemoryGuard};
 use pinflow_core::position::Epoch;
+
+/// By how many blocks a worker of this process must have more than one of another process before a block is sent there,
+/// if the other processes read sources themselves.
+const REMOTE_COST_BLOCKS: usize = 4;
 
 /// Where a run is on its way to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +97,8 @@ pub(super) struct EpochScheduler<P: SchedulerPayload> {
     has_stored_rows: bool,
     /// The open epoch is to end a window, whatever it holds.
     window_end_demanded: bool,
+    /// Other processes read sources themselves.
+    others_read: bool,
     commands: VecDeque<SchedulerCommand<P>>,
 }
 
@@ -113,6 +122,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             sweep_demanded: false,
             has_stored_rows: false,
             window_end_demanded: false,
+            others_read: false,
             commands: VecDeque::new(),
             policy,
         }
@@ -124,18 +134,18 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             return;
         }
         match event {
-            SchedulerEvent::BlockTaken { work, rows, bytes } => {
+            SchedulerEvent::BlockTaken { work, rows, bytes, readers } => {
                 self.open.moves_positions = true;
                 self.windows.add_block(rows, bytes, now);
-                self.give_work(work, bytes, self.policy.workers);
+                self.give_block(work, bytes, readers);
             }
             SchedulerEvent::StoredRowsTaken { work, bytes } => {
                 self.has_stored_rows = true;
-                self.give_work(work, bytes, self.policy.local_workers);
+                self.give_work(work, bytes, 0..self.policy.local_workers, 0);
             }
             SchedulerEvent::FillRowsTaken { work, rows, bytes } => {
                 self.open.fill_rows += rows;
-                self.give_work(work, bytes, self.policy.local_workers);
+                self.give_work(work, bytes, 0..self.policy.local_workers, 0);
             }
             SchedulerEvent::WindowEndDemanded => self.window_end_demanded = self.policy.has_tables,
             SchedulerEvent::RebuildFinished { can_sweep } => {
@@ -231,16 +241,32 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             && self.windows.has_credit()
     }
 
-    /// Gives work of the open epoch to the one of the first `workers` workers that has least of it.
-    fn give_work(&mut self, work: P::Work, bytes: usize, workers: usize) {
+    fn give_block(&mut self, work: P::Work, bytes: usize, readers: BlockReaders) {
+        match readers {
+            BlockReaders::OfProcess(process) => {
+                self.others_read |= process > 0;
+                let first = process * self.policy.local_workers;
+                self.give_work(work, bytes, first..first + self.policy.local_workers, 0);
+            }
+            BlockReaders::All => {
+                // What is on its way from the source of another process is not counted yet.
+                let remote_cost = if self.others_read { bytes * REMOTE_COST_BLOCKS } else { 0 };
+                self.give_work(work, bytes, 0..self.policy.workers, remote_cost);
+            }
+        }
+    }
+
+    /// Gives work of the open epoch to the one of these workers that has least of it. Those of other processes count as if
+    /// they had `remote_cost` more.
+    fn give_work(&mut self, work: P::Work, bytes: usize, workers: Range<usize>, remote_cost: usize) {
         self.open.bytes += bytes;
         self.open.has_content = true;
-        let (worker, worker_bytes) = self.worker_bytes[..workers]
-            .iter_mut()
-            .enumerate()
-            .min_by_key(|(_, bytes)| **bytes)
-            .expect("at least one worker");
-        *worker_bytes += bytes;
+        let cost = |worker: &usize| {
+            let remote_cost = if *worker < self.policy.local_workers { 0 } else { remote_cost };
+            self.worker_bytes[*worker] + remote_cost
+        };
+        let worker = workers.min_by_key(cost).expect("at least one worker");
+        self.worker_bytes[worker] += bytes;
         self.commands.push_back(SchedulerCommand::GiveWork { worker, work });
     }
 

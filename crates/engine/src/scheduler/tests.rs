@@ -63,7 +63,7 @@ impl ScheduledRun {
     }
 
     fn block(&mut self, work: u32, rows: u64, bytes: usize) -> Vec<String> {
-        self.take(SchedulerEvent::BlockTaken { work, rows, bytes })
+        self.take(SchedulerEvent::BlockTaken { work, rows, bytes, readers: BlockReaders::All })
     }
 
     /// Both workers have read the epoch, and it has passed the graph.
@@ -290,4 +290,31 @@ fn window_ends_on_demand_even_if_it_is_empty_once_another_may_be_cut() {
     assert!(run.take(SchedulerEvent::WindowEndDemanded).is_empty(), "one window is on its way to the disk");
     assert!(run.take(SchedulerEvent::WindowDurable { epoch: 2 }).contains(&closed(3, true)));
     assert!(run.tick_at(5_000).is_empty(), "it was demanded twice");
+}
+
+/// Takes a block of ten bytes, and returns the worker that gets it.
+fn reader_of_block(run: &mut ScheduledRun, work: u32, readers: BlockReaders) -> usize {
+    let given = run.take(SchedulerEvent::BlockTaken { work, rows: 1, bytes: 10, readers });
+    let worker = given.iter().find_map(|command| command.strip_prefix("GiveWork { worker: "));
+    worker.and_then(|text| text.split(',').next()?.parse().ok()).unwrap_or_else(|| panic!("{given:?}"))
+}
+
+#[test]
+fn block_is_read_by_the_process_that_holds_it() {
+    let mut run = ScheduledRun::new(|policy| policy.local_workers = 1);
+    for work in 0..3 {
+        assert_eq!(reader_of_block(&mut run, work, BlockReaders::OfProcess(1)), 1);
+    }
+    assert_eq!(reader_of_block(&mut run, 3, BlockReaders::OfProcess(0)), 0);
+}
+
+#[test]
+fn blocks_stay_in_this_process_while_others_read_their_own() {
+    let mut alone = ScheduledRun::new(|policy| policy.local_workers = 1);
+    let readers: Vec<_> = (0..4).map(|work| reader_of_block(&mut alone, work, BlockReaders::All)).collect();
+    assert_eq!(readers, [0, 1, 0, 1], "only this process reads the sources");
+    let mut shared = ScheduledRun::new(|policy| policy.local_workers = 1);
+    reader_of_block(&mut shared, 0, BlockReaders::OfProcess(1));
+    let readers: Vec<_> = (1..8).map(|work| reader_of_block(&mut shared, work, BlockReaders::All)).collect();
+    assert_eq!(readers, [0, 0, 0, 0, 0, 0, 1], "the other process has far less to do");
 }

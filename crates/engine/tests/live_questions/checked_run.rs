@@ -128,6 +128,7 @@ impl CheckedRun {
             resume: ResumeState::default(),
             events: source_events,
             backlogs: 0,
+            starts: 0,
             durable_frontier: DurableFrontier::default(),
             question_requests,
             stop,

@@ -141,7 +141,10 @@ impl ReceivedEvents {
                 self.failed = Some(failed);
             }
             SourceEvent::BacklogRead => self.backlogs_read += 1,
-            event @ (SourceEvent::Discovered(_) | SourceEvent::EndOffset { .. } | SourceEvent::Blocked { .. }) => {
+            event @ (SourceEvent::Discovered(_)
+            | SourceEvent::StartsAnnounced
+            | SourceEvent::EndOffset { .. }
+            | SourceEvent::Blocked { .. }) => {
                 panic!("a recording does not send this: {event:?}")
             }
         }

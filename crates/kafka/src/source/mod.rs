@@ -7,6 +7,7 @@
 //! - `startup` verifies that each partition is the one that was read before; `topic_monitor` keeps verifying it.
 //!   Expired records and topics that were deleted, re-created or shrunk end the run with an error that names the range.
 //! - Where a partition starts is durable before any of it is read. A partition added later starts at its oldest record.
+//! - In a cluster each process reads every n-th partition of each topic, and verifies only those.
 //! - Headers are ignored. A null payload is a tombstone, an empty payload is an empty message.
 //!
 //! Two threads with one client each: one reads, one monitors. Memory is bounded by the reader's fetch queue
@@ -45,7 +46,7 @@ use pinflow_connect::source::backlog::BacklogReport;
 pub use pinflow_connect::source::reader_thread::{ReaderExit, spawn_reader, spawn_thread};
 use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
 use pinflow_connect::source::topic_map;
-use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError};
+use pinflow_connect::source::{AcceptedLoss, ReadShare, SourceContext, SourceError};
 use pinflow_core::key_problem::KeyProblem;
 
 use crate::{Finding, KafkaConnection, TopicAdmin, check_cluster};
@@ -64,6 +65,7 @@ struct KafkaSource {
     cluster: KafkaCluster,
     config: KafkaConfig,
     accepted: Vec<AcceptedLoss>,
+    share: ReadShare,
 }
 
 #[async_trait]
@@ -84,6 +86,11 @@ impl SourceConfig for KafkaConfig {
         findings
     }
 
+    /// Partitions are shared. How many there are is not known before the start.
+    fn is_read_by(&self, _: ReadShare) -> bool {
+        true
+    }
+
     async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {
         let problems = self.problems(context.base);
         if !problems.is_empty() {
@@ -94,7 +101,7 @@ impl SourceConfig for KafkaConfig {
         let names: Vec<String> = self.topics.list_names().iter().map(|(topic, _)| format!("kafka/{topic}/")).collect();
         let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
         let accepted = context.accepted.iter().filter(ours).cloned().collect();
-        Ok(Box::new(KafkaSource { cluster, config: self.clone(), accepted }))
+        Ok(Box::new(KafkaSource { cluster, config: self.clone(), accepted, share: context.share }))
     }
 }
 
@@ -118,6 +125,7 @@ impl PlannedSource for KafkaSource {
 
     fn start(self: Box<Self>, context: &SourceContext) -> Result<Vec<JoinHandle<()>>, SourceError> {
         let what = format!("kafka at {}", self.config.brokers);
+        context.expect_starts();
         Ok(vec![spawn_reader("kafka".to_owned(), context, what, move |context, backlog| self.read(context, backlog))?])
     }
 }
@@ -129,7 +137,8 @@ impl KafkaSource {
         let topics: Vec<(Arc<str>, StreamHint)> =
             topics.map(|(topic, stream_hint)| (Arc::from(topic), stream_hint)).collect();
         let start = self.config.start;
-        let beginning = KafkaStartup { context, reader: &reader, monitor: &monitor, start, accepted: &self.accepted };
+        let (accepted, share) = (&self.accepted, self.share);
+        let beginning = KafkaStartup { context, reader: &reader, monitor: &monitor, start, accepted, share };
         let started = beginning.run(topics)?;
         let progress = reader::progress(&started.known);
         let (event_sender, monitor_events) = channel();
@@ -145,6 +154,7 @@ impl KafkaSource {
             check_requests,
             every: Duration::from_secs_f64(self.config.watch_secs),
             denied: BTreeSet::new(),
+            share,
         };
         let what = format!("the topics at {}", self.config.brokers);
         let monitor_thread = spawn_thread("kafka-watch".to_owned(), context, what, move |_| topic_monitor.run())?;

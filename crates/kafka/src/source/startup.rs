@@ -18,7 +18,7 @@ use super::fingerprint::RecordFingerprint;
 use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
 use super::partition::PartitionReader;
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
-use pinflow_connect::source::{AcceptedLoss, Partition, SourceContext, SourceError, SourceEvent};
+use pinflow_connect::source::{AcceptedLoss, Partition, ReadShare, SourceContext, SourceError, SourceEvent};
 use pinflow_core::position::PartitionProgress;
 
 /// How long the brokers may be unreachable at startup. Later there is no limit.
@@ -54,12 +54,20 @@ pub(super) struct KafkaStartup<'a> {
     pub(super) monitor: &'a KafkaConsumer,
     pub(super) start: KafkaStart,
     pub(super) accepted: &'a [AcceptedLoss],
+    /// The partitions that this process reads.
+    pub(super) share: ReadShare,
 }
 
 /// The name of a partition, and the key of its stored position. The key contains the cluster id, because another
 /// cluster can have a topic of the same name.
 pub(super) fn partition_names(cluster_id: &str, topic: &str, partition: i32) -> (String, String) {
     (format!("kafka/{topic}/{partition}"), format!("{}{partition}", key_prefix(cluster_id, topic)))
+}
+
+/// Whether a process with this share reads a partition.
+pub(super) fn reads_partition(share: ReadShare, topic: &str, partition: i32) -> bool {
+    // A broker numbers partitions from 0.
+    usize::try_from(partition).is_ok_and(|partition| share.has_partition(topic, partition))
 }
 
 fn key_prefix(cluster_id: &str, topic: &str) -> String {
@@ -81,13 +89,22 @@ impl KafkaStartup<'_> {
         if !new_partitions.is_empty() {
             self.context.send(SourceEvent::Discovered(new_partitions))?;
         }
-        for loss in self.accepted.iter().filter(|loss| {
-            !started.known.iter().any(|partition| partition.collected_bytes() > 0 && partition.name == loss.partition)
-        }) {
+        self.context.send(SourceEvent::StartsAnnounced)?;
+        for loss in self.accepted.iter().filter(|loss| self.is_unused(loss, &started.known)) {
             let AcceptedLoss { partition, from, to } = loss;
             tracing::warn!(source = partition, %from, %to, "a range of --accept-loss was not used: no records are missing there; remove the flag");
         }
         Ok(started)
+    }
+
+    /// Whether no partition that this process reads had the accepted loss. Other processes judge theirs.
+    fn is_unused(&self, loss: &AcceptedLoss, known: &[PartitionReader]) -> bool {
+        let place = loss.partition.strip_prefix("kafka/").and_then(|place| place.rsplit_once('/'));
+        let is_of_another = place.is_some_and(|(topic, number)| {
+            number.parse().is_ok_and(|number| !reads_partition(self.share, topic, number))
+        });
+        let is_used = known.iter().any(|partition| partition.collected_bytes() > 0 && partition.name == loss.partition);
+        !is_of_another && !is_used
     }
 
     /// Compares a topic of the cluster with the stored positions.
@@ -144,7 +161,7 @@ impl KafkaStartup<'_> {
         // In a topic that was read before, a partition without a stored position was added later.
         let is_new = self.context.stored_with_prefix(&key_prefix(&started.cluster_id, &topic.name)).next().is_none();
         let mut anchors = BTreeMap::new();
-        for number in 0..topic.partitions {
+        for number in (0..topic.partitions).filter(|number| reads_partition(self.share, &topic.name, *number)) {
             let (name, key) = partition_names(&started.cluster_id, &topic.name, number);
             let range = self.fetch_range(&topic.name, number)?;
             match self.context.stored_progress(&key) {

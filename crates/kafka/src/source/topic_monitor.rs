@@ -21,10 +21,10 @@ use super::offset_check::{OffsetCheck, OffsetRange, check_offset};
 use super::partition::PartitionReader;
 use super::startup::{
     StartedTopic, deleted_error, fewer_partitions_error, new_partition, partition_names, past_end_error,
-    verify_fingerprint,
+    reads_partition, verify_fingerprint,
 };
 pub(super) use pinflow_connect::source::reader_thread::ReaderExit;
-use pinflow_connect::source::{Partition, SourceContext, SourceError};
+use pinflow_connect::source::{Partition, ReadShare, SourceContext, SourceError};
 
 /// Interval between checks for a stop. Callbacks and token requests run at the same interval.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -97,6 +97,8 @@ pub(super) struct TopicMonitor {
     pub(super) every: Duration,
     /// Topics to which access is denied at the moment.
     pub(super) denied: BTreeSet<Arc<str>>,
+    /// The partitions that this process reads.
+    pub(super) share: ReadShare,
 }
 
 /// The result of one check.
@@ -221,7 +223,7 @@ impl TopicMonitor {
         let mut provable = BTreeMap::new();
         // Read before the ranges: a position read later could be ahead of an older range.
         let now = self.delivered_positions();
-        for number in 0..topic.partitions {
+        for number in (0..topic.partitions).filter(|number| reads_partition(self.share, &topic.name, *number)) {
             if self.context.is_stopping() {
                 return Err(MonitorError::ReaderExit(ReaderExit::Stopped));
             }
@@ -267,7 +269,8 @@ impl TopicMonitor {
     fn add_partitions(&mut self, at: usize, count: i32) -> Result<(), MonitorError> {
         let topic = &self.topics[at];
         let mut added = (Vec::new(), Vec::new());
-        for number in topic.partitions..count {
+        let added_numbers = topic.partitions..count;
+        for number in added_numbers.filter(|number| reads_partition(self.share, &topic.name, *number)) {
             let OffsetRange { low, .. } = self.reading.offset_range(&topic.name, number)?;
             let (reader, announced) = new_partition(
                 &self.context,
@@ -283,6 +286,9 @@ impl TopicMonitor {
         tracing::info!(topic = &*topic.name, partitions = count, more, "partitions were added to a topic");
         self.topics[at].partitions = count;
         let (partitions, fresh) = added;
+        if partitions.is_empty() {
+            return Ok(());
+        }
         self.events
             .send(MonitorEvent::Added { partitions, fresh })
             .map_err(|_| MonitorError::ReaderExit(ReaderExit::Stopped))

@@ -58,7 +58,7 @@ use crate::check::check_streams;
 pub use pinflow_connect::source::reader_thread::{ReaderExit, spawn_thread};
 use pinflow_connect::source::source_kind::{PlanContext, PlannedSource, SourceConfig, SourceKind};
 use pinflow_connect::source::topic_map;
-use pinflow_connect::source::{AcceptedLoss, SourceContext, SourceError};
+use pinflow_connect::source::{AcceptedLoss, ReadShare, SourceContext, SourceError};
 use pinflow_core::finding::Finding;
 use pinflow_core::key_problem::KeyProblem;
 
@@ -93,17 +93,23 @@ impl SourceConfig for KinesisConfig {
         check_streams(self.connection(), &streams, self.consumer_name(context.pipeline).as_deref()).await
     }
 
+    /// Whole streams are shared: a child shard is read after its parents, and starts are durable before ends.
+    fn is_read_by(&self, share: ReadShare) -> bool {
+        !self.streams.share_of_whole_names(share).list_names().is_empty()
+    }
+
     async fn plan(&self, context: &PlanContext<'_>) -> Result<Box<dyn PlannedSource>, SourceError> {
         let problems = self.problems();
         if !problems.is_empty() {
             return Err(SourceError::Misconfigured(KeyProblem::texts(&problems).join("\n")));
         }
+        let config = KinesisConfig { streams: self.streams.share_of_whole_names(context.share), ..self.clone() };
         let names: Vec<String> =
-            self.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
+            config.streams.list_names().iter().map(|(stream, _)| format!("kinesis/{stream}/")).collect();
         let ours = |loss: &&AcceptedLoss| names.iter().any(|name| loss.partition.starts_with(name));
         let accepted = context.accepted.iter().filter(ours).cloned().collect();
         let consumer = self.consumer_name(context.pipeline).map(Arc::from);
-        Ok(Box::new(KinesisSource { config: self.clone(), consumer, accepted }))
+        Ok(Box::new(KinesisSource { config, consumer, accepted }))
     }
 }
 

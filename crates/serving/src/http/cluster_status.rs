@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::openapi::{
-    array_schema, count_schema, object_schema, optional_count_schema, optional_text_schema, text_schema, with_description,
+    array_schema, count_schema, object_schema, optional_count_schema, optional_text_schema, text_schema,
+    with_description,
 };
 
 /// A process of the cluster, as `/status` shows it.

@@ -274,7 +274,12 @@ impl SchedulerSimulation {
         let (rows, bytes) = (self.rng.between(0, BLOCK_ROWS_MAX), self.rng.between(0, BLOCK_BYTES_MAX));
         self.blocks.insert(id, SimBlock { epoch: self.closed + 1, rows, bytes });
         let bytes = usize::try_from(bytes).expect("a small number");
-        SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes }
+        let processes = self.policy.workers / self.policy.local_workers;
+        let readers = match self.rng.chance(30) {
+            true => BlockReaders::OfProcess(self.rng.index(processes)),
+            false => BlockReaders::All,
+        };
+        SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes, readers }
     }
 
     fn demand_window_end(&mut self) {
