@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow_delta::FAILPOINTS;
 use pinflow_testkit::batch::assert_answers_equal_batch;
-use pinflow_testkit::ledger::assert_each_line_once;
+use pinflow_testkit::ledger::{assert_each_line_once, deliveries};
 use pinflow_testkit::{RunningProcess, last_snapshot, pinflow, succeed, wait_until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -214,30 +214,69 @@ fn follower_that_ends_while_the_leader_opens_the_tables_ends_the_run() {
     }
 }
 
+/// Another cluster on the same tables. Its logs are in another folder.
+fn other_cluster(site: &ClusterSite) -> TestCluster {
+    let folder = site.path().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    TestCluster::new(&site.config, &folder, 2)
+}
+
 #[test]
 fn cluster_that_is_replaced_by_another_one_ends_with_75_and_70() {
     let site = ClusterSite::new(60_000, small_windows());
     let first = site.cluster(2);
     let running = first.start(&["--output", "none"]);
     wait_until_committed(&first);
-    // The logs of the second cluster have other names, because they are in another folder.
-    let other = site.path().join("other");
-    std::fs::create_dir(&other).unwrap();
-    let addresses = super::free_addresses(2);
-    let start = |process: usize| {
-        let mut command = pinflow(["run"]);
-        command.arg(&site.config).args(["--process", &process.to_string(), "--cluster", &addresses.join(",")]);
-        command.args(["--output", "none"]).stderr(std::fs::File::create(other.join(format!("log-{process}"))).unwrap());
-        RunningProcess::start(&mut command)
-    };
-    let second = [start(1), start(0)];
+    other_cluster(&site).run_to_end(&["--output", "none"]);
     let codes = first.wait(running);
     assert_eq!(codes, [Some(FENCED), Some(PEER_LOST)], "{}{}", first.log(0), first.log(1));
-    for mut process in second {
-        assert_eq!(process.wait().code(), Some(0));
-    }
     assert_each_line_once(&site.recording(), &site.tables());
     assert_ends_right(&site, &site.cluster(2));
+}
+
+#[test]
+fn process_that_wakes_after_another_cluster_took_over_adds_nothing() {
+    // Frozen for less than the limit. A leader is nearly always in the midst of a commit, a follower before a file.
+    let more = "[engine]\nepoch_ms = 3\nworkers = 1\n[cluster]\nprocesses = []\nsilent_secs_max = 300";
+    let steps = ["delta::geo::before_commit=sleep(150)", "delta::pin::before_file=sleep(150)"];
+    for (frozen, step) in steps.into_iter().enumerate() {
+        let site = ClusterSite::new(9_000, ConfigLines { more, ..small_windows() });
+        let first = site.cluster(2);
+        let slow = |process: usize, command: &mut Command| {
+            if process == frozen {
+                command.env("FAILPOINTS", step);
+            }
+        };
+        let running = first.start_with(&["--output", "none"], slow);
+        wait_until_committed(&first);
+        running[frozen].signal(Signal::SIGSTOP);
+        other_cluster(&site).run_to_end(&["--output", "none"]);
+        assert_each_line_once(&site.recording(), &site.tables());
+        running[frozen].signal(Signal::SIGCONT);
+        let codes = first.wait(running);
+        assert_eq!(codes, [Some(FENCED), Some(PEER_LOST)], "{step}: {}{}", first.log(0), first.log(1));
+        assert_ends_right(&site, &site.cluster(2));
+    }
+}
+
+#[test]
+fn of_two_clusters_that_start_at_once_one_lives() {
+    let rounds =
+        std::env::var("PINFLOW_CLUSTER_DUELS").map_or(2, |n| n.parse().expect("PINFLOW_CLUSTER_DUELS is a number"));
+    for _ in 0..rounds {
+        let source = "follow = true\nrate_per_sec = 20000";
+        let site = ClusterSite::new(4_000, ConfigLines { source, ..small_windows() });
+        let clusters = [site.cluster(2), other_cluster(&site)];
+        let mut running: Vec<_> = clusters.iter().map(|cluster| cluster.start(&["--output", "none"])).collect();
+        wait_until("one cluster ends", || running.iter_mut().any(|cluster| cluster[0].try_wait().is_some()));
+        let lives = usize::from(running[0][0].try_wait().is_some());
+        let lost = clusters[1 - lives].wait(running.swap_remove(1 - lives));
+        assert_eq!(lost, [Some(FENCED), Some(PEER_LOST)], "{}", clusters[1 - lives].log(0));
+        wait_until("the other one reads everything", || deliveries(&site.tables()).values().sum::<usize>() >= 12_000);
+        running[0][0].signal(Signal::SIGTERM);
+        assert_eq!(clusters[lives].wait(running.remove(0)), [Some(0), Some(PEER_LOST)]);
+        assert_each_line_once(&site.recording(), &site.tables());
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn follow(http: HttpClient) -> BTreeMap<u64, BTreeMap<String, Vec<Value>>> {
 fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
     let place = create_temp_dir();
     let recording = place.path().join("recording");
-    emit(&recording, 700, 2_500, 61, &["--malformed", "0.02"]);
+    emit(&recording, 500, 1_800, 61, &["--malformed", "0.02"]);
     let config = place.path().join("flow.toml");
     let text = "[tables]\nurl = \"tables\"\ncommit_age_secs_max = 0.1\n[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 1200\n[engine]\nepoch_ms = 20\n";
     std::fs::write(&config, text).unwrap();
@@ -156,7 +156,7 @@ fn answers_of_every_epoch_equal_a_batch_query_over_its_input() {
             })
             .collect();
         let follower = scope.spawn(|| follow(http));
-        serving.wait_until_read(7_500);
+        serving.wait_until_read(5_400);
         done.store(true, Ordering::Relaxed);
         let mut observed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
