@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::AnswerCell;
 use crate::hash::KeyedState;
-use crate::symbol::Symbol;
+use crate::symbol::{Symbol, TextHashes};
 use crate::wire::{MalformedMessage, MessageReader, MessageWriter, WireRecord};
 
 /// The most grouping columns a question may have.
@@ -127,12 +127,12 @@ impl AggregateInput {
     }
 
     /// The hash by which groups are exchanged to workers of several processes. Symbols are hashed by text.
-    pub(super) fn shared_exchange_hash(&self) -> u64 {
+    pub(super) fn shared_exchange_hash(&self, hashes: &mut TextHashes) -> u64 {
         let mut hasher = KeyedState.build_hasher();
         self.answer.hash(&mut hasher);
         for part in self.group {
             match part {
-                GroupKeyPart::Text(text) => (*text.text()).hash(&mut hasher),
+                GroupKeyPart::Text(text) => hashes.hash_of(text).hash(&mut hasher),
                 other => other.hash(&mut hasher),
             }
         }

@@ -18,7 +18,7 @@ use super::{Aggregate, AggregateInput, GroupKey, GroupState, GroupUpdate, QueryO
 use crate::answer::{AnswerCell, AnswerChange, AnswerRow, AnswerUpdate, QuestionId, StateDisposal};
 use crate::epoch::message_epoch;
 use crate::hash::KeyedState;
-use crate::symbol::{MarkRequest, Symbol, SymbolHolder, WorkerMarks};
+use crate::symbol::{MarkRequest, Symbol, SymbolHolder, TextHashes, WorkerMarks};
 use crate::wire::{EdgePact, WorkerPlacement};
 
 /// What the operator needs to know of a question.
@@ -130,10 +130,11 @@ fn apply_inputs<'s>(
     mut deliver: impl FnMut(u64, EpochReports, &mut dyn FnMut(AnswerReport)) + 'static,
 ) -> StreamVec<'s, u64, AnswerReport> {
     let AnswerContext { worker, placement, holds_symbols, disposal, sweeps } = context;
+    let mut hashes = TextHashes::default();
     let by_group = EdgePact::with_routes(
         placement,
         |(input, _, _): &(AggregateInput, u64, i64)| input.exchange_hash(),
-        |(input, _, _): &(AggregateInput, u64, i64)| input.shared_exchange_hash(),
+        move |(input, _, _): &(AggregateInput, u64, i64)| input.shared_exchange_hash(&mut hashes),
     );
     inputs.binary_frontier(others, by_group, Pipeline, AGGREGATES_OPERATOR, move |_, _| {
         let mut pending = PendingEpochs::default();

@@ -9,6 +9,7 @@
 
 mod sweep;
 mod table;
+mod text_hashes;
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
@@ -21,6 +22,7 @@ use crate::hash::KeyedState;
 pub(crate) use sweep::generation;
 pub use sweep::{MarkRequest, SymbolHolder, SymbolSweep, WorkerMarks};
 pub use table::{SymbolText, held_texts, keep_freed_places};
+pub(crate) use text_hashes::TextHashes;
 
 use sweep::LiveMarks;
 use table::{SHARDS, SymbolShard, split_hash};

@@ -29,22 +29,32 @@ pub(super) struct VersionBase {
     pub(super) position: u64,
 }
 
+/// How many texts are found without a lookup in the map: most come again and again, such as categories.
+const RECENT_TEXTS: usize = 256;
+
 /// The texts of a message, each once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct TextTable {
     indices: HashMap<Symbol, u32, KeyedState>,
-    /// The last text with its index: neighbours often have the same.
-    last: Option<(Symbol, u32)>,
+    /// By the number of the symbol: a text of this message with its index.
+    recent: [Option<(Symbol, u32)>; RECENT_TEXTS],
     lengths: Vec<u8>,
     bytes: Vec<u8>,
+}
+
+impl Default for TextTable {
+    fn default() -> TextTable {
+        TextTable { indices: HashMap::default(), recent: [None; RECENT_TEXTS], lengths: Vec::new(), bytes: Vec::new() }
+    }
 }
 
 impl TextTable {
     /// The index of a text, from 0.
     #[inline]
     fn index_of(&mut self, symbol: Symbol) -> u32 {
-        match self.last {
-            Some((last, index)) if last == symbol => index,
+        let slot = symbol.number() as usize % RECENT_TEXTS;
+        match self.recent[slot] {
+            Some((recent, index)) if recent == symbol => index,
             _ => {
                 let TextTable { indices, lengths, bytes, .. } = self;
                 let next = indices.len() as u32;
@@ -54,7 +64,7 @@ impl TextTable {
                     bytes.extend_from_slice(text.as_bytes());
                     next
                 });
-                self.last = Some((symbol, index));
+                self.recent[slot] = Some((symbol, index));
                 index
             }
         }
@@ -62,7 +72,7 @@ impl TextTable {
 
     fn clear(&mut self) {
         self.indices.clear();
-        self.last = None;
+        self.recent.fill(None);
         self.lengths.clear();
         self.bytes.clear();
     }
