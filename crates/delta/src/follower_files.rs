@@ -9,9 +9,15 @@ use super::error::DeltaError;
 use super::file::Compression;
 use super::file_put::FilePut;
 use super::group::FileFormat;
+use super::input::FileAt;
+use super::law;
 use super::log::TableLog;
+use super::rows::{self, ReadPurpose};
 use super::schema::Table;
-use pinflow_connect::sink::{FileSink, SinkError, WrittenFile};
+use super::sink::forward_chunks;
+use pinflow_connect::sink::{FileSink, ReadBackShare, SinkError, StoredFile, StoredShare, WrittenFile};
+use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::questions::ReadColumns;
 use pinflow_storage::{Location, StallStatus};
 
 /// A follower does not read the logs of the tables.
@@ -56,6 +62,19 @@ impl FileSink for FollowerFiles {
 
     fn paused(&self) -> watch::Receiver<Option<String>> {
         self.stalls.subscribe()
+    }
+
+    fn read_share(&self, share: StoredShare, duplicates: DuplicatePolicy, columns: &ReadColumns) -> ReadBackShare {
+        let StoredShare { files, limits } = share;
+        let file_at = |StoredFile { table, name }: StoredFile| {
+            let (log, format) = self.tables.iter().find(|(_, format)| format.table.name() == table)?;
+            Some((format.table, FileAt::new(log, &name)))
+        };
+        // A file of no table would be missing in the sum of rows that the leader compares.
+        let files = files.into_iter().filter_map(file_at).collect();
+        let chunks = rows::read_back(files, duplicates, columns, ReadPurpose::Rebuild);
+        let (chunks, counts) = law::count_share(chunks, limits);
+        ReadBackShare { chunks: forward_chunks(chunks), counts }
     }
 
     async fn write_files(&mut self, batches: Vec<EncodedBatches>) -> Result<Vec<WrittenFile>, SinkError> {

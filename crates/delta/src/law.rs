@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use pinflow_dataflows::record::{Lineage, Position};
 use pinflow_dataflows::symbol::Symbol;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::error::DeltaError;
 use super::input::FileAt;
 use super::rows::{StoredRows, for_each_row_id};
+use pinflow_connect::sink::StoredCounts;
 
 /// The most partitions that an error names. The others are counted.
 const MAX_NAMED_PARTITIONS: usize = 5;
@@ -68,6 +69,27 @@ impl LedgerLaw {
         }
     }
 
+    /// By source: rows at or after this position do not count.
+    pub(crate) fn limits(&self) -> Vec<(Symbol, Position)> {
+        self.partitions.iter().map(|(source, rows)| (*source, rows.next)).collect()
+    }
+
+    /// Counts rows that another process has read.
+    fn add_counts(&mut self, StoredCounts(counts): StoredCounts) {
+        for (source, rows) in counts {
+            match self.partitions.get_mut(&source) {
+                Some(partition) => partition.found += rows,
+                None => *self.unknown.entry(source).or_default() += rows,
+            }
+        }
+    }
+
+    /// What was counted.
+    fn into_counts(self) -> StoredCounts {
+        let known = self.partitions.into_iter().map(|(source, rows)| (source, rows.found));
+        StoredCounts(known.filter(|(_, rows)| *rows > 0).chain(self.unknown).collect())
+    }
+
     /// Counts the rejections, and checks the law.
     ///
     /// # Errors
@@ -117,21 +139,59 @@ impl LedgerLaw {
     }
 }
 
-/// Passes on chunks of rows and counts them. Ends with an error if they violate the law.
-pub(crate) fn check_while_reading(
-    mut chunks: mpsc::Receiver<Result<StoredRows, DeltaError>>,
+type RowChunks = mpsc::Receiver<Result<StoredRows, DeltaError>>;
+
+/// Passes on chunks of rows and counts them. Returns `None` if that ended early.
+async fn count_while_reading(
+    mut chunks: RowChunks,
     mut law: LedgerLaw,
-) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
+    to: &mpsc::Sender<Result<StoredRows, DeltaError>>,
+) -> Option<LedgerLaw> {
+    while let Some(chunk) = chunks.recv().await {
+        let has_failed = chunk.is_err();
+        if let Ok(rows) = &chunk {
+            law.count_rows(rows.lineages().iter().map(|lineage: &Lineage| (lineage.source, lineage.position)));
+        }
+        if to.send(chunk).await.is_err() || has_failed {
+            return None;
+        }
+    }
+    Some(law)
+}
+
+/// Passes on chunks of rows. Their counts are known once all were read, unless that fails.
+pub(crate) fn count_share(
+    chunks: RowChunks,
+    limits: Vec<(Symbol, Position)>,
+) -> (RowChunks, oneshot::Receiver<StoredCounts>) {
+    let rows = |next| PartitionRows { next, read: 0, deleted: 0, found: 0 };
+    let partitions = limits.into_iter().map(|(source, next)| (source, rows(next)));
+    let law = LedgerLaw::new(PathBuf::new(), partitions, Vec::new());
+    let ((sender, receiver), (counted, counts)) = (mpsc::channel(1), oneshot::channel());
+    tokio::spawn(async move {
+        if let Some(law) = count_while_reading(chunks, law, &sender).await {
+            // If the receiver is gone, the run is ending anyway.
+            let _ = counted.send(law.into_counts());
+        }
+    });
+    (receiver, counts)
+}
+
+/// Passes on chunks of rows and counts them, and takes the counts of `others` that read the rest. Ends with an error if they
+/// violate the law.
+pub(crate) fn check_while_reading(
+    chunks: RowChunks,
+    law: LedgerLaw,
+    others: usize,
+    mut counts: mpsc::UnboundedReceiver<StoredCounts>,
+) -> RowChunks {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        while let Some(chunk) = chunks.recv().await {
-            let has_failed = chunk.is_err();
-            if let Ok(rows) = &chunk {
-                law.count_rows(rows.lineages().iter().map(|lineage: &Lineage| (lineage.source, lineage.position)));
-            }
-            if sender.send(chunk).await.is_err() || has_failed {
-                return;
-            }
+        let Some(mut law) = count_while_reading(chunks, law, &sender).await else { return };
+        for _ in 0..others {
+            // A process that is lost ends the run.
+            let Some(counted) = counts.recv().await else { return };
+            law.add_counts(counted);
         }
         if let Err(broken) = law.check().await {
             // If the receiver is gone, the run is ending anyway.
@@ -163,6 +223,20 @@ mod tests {
         assert!(violations_after(law(3, 0), &rows)[0].contains("hold 2 of them"));
         assert!(violations_after(law(1, 0), &rows)[0].contains("1 rows were read"));
         assert!(violations_after(law(2, 1), &rows)[0].contains("1 deletions were accepted"));
+    }
+
+    #[test]
+    fn rows_that_other_processes_count_are_added() {
+        let count = |rows: &[(&str, u64)]| {
+            let mut counting = law(0, 0);
+            counting.count_rows(rows.iter().map(|(source, position)| (Symbol::new(source), (*position).into())));
+            counting.into_counts()
+        };
+        let mut sum = law(3, 0);
+        sum.add_counts(count(&[("recording/a", 1), ("recording/a", 12)]));
+        sum.add_counts(count(&[("recording/a", 2), ("elsewhere", 1), ("recording/a", 9)]));
+        let found = sum.violations();
+        assert!(found.len() == 1 && found[0].starts_with("1 rows are from elsewhere"), "{found:?}");
     }
 
     #[test]

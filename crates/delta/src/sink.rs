@@ -5,8 +5,9 @@ use pinflow_dataflows::questions::ReadColumns;
 use tokio::sync::{mpsc, watch};
 
 use super::rows::StoredRows;
+use super::tables::SharedTableRows;
 use super::{DeltaEncoder, DeltaError, DeltaTables, EncodedBatches};
-use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, TableStatus, Window, WindowSink};
+use pinflow_connect::sink::{SharedReadBack, SinkError, StoredChunk, StoredSnapshot, TableStatus, Window, WindowSink};
 
 impl From<DeltaError> for SinkError {
     fn from(error: DeltaError) -> SinkError {
@@ -18,7 +19,7 @@ impl From<DeltaError> for SinkError {
 const MAX_BUFFERED_CHUNKS: usize = 2;
 
 /// Passes on chunks as the engine takes them.
-fn forward_chunks(
+pub(crate) fn forward_chunks(
     mut chunks: mpsc::Receiver<Result<StoredRows, DeltaError>>,
 ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
     let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
@@ -46,6 +47,12 @@ impl WindowSink for DeltaTables {
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>> {
         forward_chunks(DeltaTables::read_back(self, duplicates, columns))
+    }
+
+    fn share_read_back(&self, duplicates: DuplicatePolicy, columns: &ReadColumns, others: usize) -> SharedReadBack {
+        let SharedTableRows { chunks, shares, counts } =
+            DeltaTables::share_read_back(self, duplicates, columns, others);
+        SharedReadBack { chunks: forward_chunks(chunks), shares, counts }
     }
 
     fn snapshot(&self, duplicates: DuplicatePolicy, columns: &ReadColumns) -> StoredSnapshot {

@@ -21,7 +21,9 @@ use super::resume_state::{ledger_law, resume_state};
 use super::rows::{self, ReadPurpose, StoredRows};
 use super::schema::Table;
 use super::table_state::TableState;
-use pinflow_connect::sink::{PartitionReached, ResumeState, TableStatus, Window, WrittenFile};
+use pinflow_connect::sink::{
+    PartitionReached, ResumeState, StoredCounts, StoredFile, StoredShare, TableStatus, Window, WrittenFile,
+};
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::graph::DuplicatePolicy;
 use pinflow_dataflows::questions::ReadColumns;
@@ -100,6 +102,16 @@ pub struct DeltaTables {
     /// A commit is in progress, or was cancelled.
     is_committing: bool,
     status: watch::Sender<Vec<TableStatus>>,
+}
+
+/// What is read back by several processes.
+pub(crate) struct SharedTableRows {
+    /// The rows that this process reads.
+    pub(crate) chunks: mpsc::Receiver<Result<StoredRows, DeltaError>>,
+    /// What the others read.
+    pub(crate) shares: Vec<StoredShare>,
+    /// Takes how much the others have read.
+    pub(crate) counts: mpsc::UnboundedSender<StoredCounts>,
 }
 
 impl DeltaTables {
@@ -196,9 +208,35 @@ impl DeltaTables {
         duplicates: DuplicatePolicy,
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<StoredRows, DeltaError>> {
-        let files = self.files_at_open.clone();
-        let chunks = rows::read_back(files, duplicates, columns, ReadPurpose::Rebuild);
-        law::check_while_reading(chunks, self.law.clone())
+        self.share_read_back(duplicates, columns, 0).chunks
+    }
+
+    /// As [`DeltaTables::read_back`], of which other processes read a part of the files.
+    pub(crate) fn share_read_back(
+        &self,
+        duplicates: DuplicatePolicy,
+        columns: &ReadColumns,
+        others: usize,
+    ) -> SharedTableRows {
+        let mut shares = vec![StoredShare { files: Vec::new(), limits: self.law.limits() }; others];
+        let mut own = Vec::new();
+        for (number, (table, file)) in self.files_at_open.iter().enumerate() {
+            let other = (number % (others + 1)).checked_sub(1);
+            match other.and_then(|other| Some((other, self.name_in_table(*table, file)?))) {
+                Some((other, name)) => shares[other].files.push(StoredFile { table: table.name().to_owned(), name }),
+                None => own.push((*table, file.clone())),
+            }
+        }
+        let chunks = rows::read_back(own, duplicates, columns, ReadPurpose::Rebuild);
+        let (counts, counted) = mpsc::unbounded_channel();
+        let chunks = law::check_while_reading(chunks, self.law.clone(), others, counted);
+        SharedTableRows { chunks, shares, counts }
+    }
+
+    /// The path of a file within the folder of its table. `None` for a file elsewhere.
+    fn name_in_table(&self, table: Table, file: &FileAt) -> Option<String> {
+        let state = self.states.iter().find(|state| state.writer.table == table)?;
+        Some(file.path.strip_prefix(&state.writer.log.folder).ok()?.to_str()?.to_owned())
     }
 
     /// Every row of the cleaned tables in `columns` after the last commit, and how many there are, otherwise as

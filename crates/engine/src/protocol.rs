@@ -67,6 +67,17 @@ pub(super) enum GivenWork {
     Command(WorkerCommand),
     /// The next block that a follower holds, for one of its own workers.
     HeldBlock,
+    /// The next chunk of stored rows that a follower holds, for one of its own workers.
+    HeldRows,
+}
+
+/// Estimated size of a row read back from the tables without its texts, in bytes. It only balances the workers and bounds
+/// the queue.
+const STORED_ROW_BYTES: usize = 64;
+
+/// The estimated size of rows read back from the tables, bytes.
+pub(super) fn stored_chunk_bytes(rows: &dyn StoredChunk) -> usize {
+    rows.len() * STORED_ROW_BYTES + rows.text_bytes()
 }
 
 /// Consecutive records of one partition, with what a worker needs to know of the partition.

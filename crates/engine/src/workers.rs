@@ -208,7 +208,8 @@ impl WorkerPool {
             (Some(remote), GivenWork::Command(WorkerCommand::ReadBlock(block))) => remote.read_block(at, block),
             (Some(remote), GivenWork::HeldBlock) => remote.read_held_block(at),
             (_, GivenWork::Command(command)) => self.local.send_command(at, command),
-            (None, GivenWork::HeldBlock) => unreachable!("only a follower holds blocks"),
+            (Some(remote), GivenWork::HeldRows) => remote.read_held_rows(at),
+            (None, GivenWork::HeldBlock | GivenWork::HeldRows) => unreachable!("only a follower holds blocks and rows"),
         }
     }
 

@@ -4,14 +4,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use pinflow::dataflows::graph::GraphOptions;
+use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::kafka::broker::KafkaBroker;
 use pinflow_testkit::kafka::site::{PostsSite, STREAMS, lines};
 use pinflow_testkit::kinesis::server::KinesisServer;
 use pinflow_testkit::kinesis::site::{KinesisSite, with_credentials as kinesis_credentials};
-use pinflow_testkit::ledger::deliveries;
+use pinflow_testkit::ledger::{assert_each_line_once, deliveries};
 use pinflow_testkit::{RunningProcess, emit, last_snapshot, wait_until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 
 use super::{ClusterSite, ConfigLines, PEER_LOST, TestCluster};
 
@@ -218,4 +221,40 @@ fn cluster_that_reads_kinesis_is_killed_while_a_stream_is_resharded_and_loses_an
 fn with_credentials(_: usize, command: &mut Command) {
     let credentials = kinesis_credentials(Command::new(""));
     command.envs(credentials.get_envs().filter_map(|(name, value)| Some((name, value?))));
+}
+
+#[test]
+fn stored_rows_are_read_back_by_all_processes() {
+    let tables = "commit_rows_max = 500\ncommit_age_secs_max = 0.05\ncompact = false";
+    let site =
+        ClusterSite::new(2_000, ConfigLines { source: "rate_per_sec = 20000", tables, ..ConfigLines::default() });
+    site.cluster(2).run_to_end(&["--output", "none", "--workers", "1"]);
+    let cluster = site.cluster(3);
+    cluster.run_to_end(&["--output", "snapshots", "--workers", "1"]);
+    let rows_read = |process: usize| {
+        let log = cluster.log(process);
+        let line = log.lines().find(|line| line.contains("in the stored rows is read back"));
+        let line: Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{log}"))).unwrap();
+        line["rows"].as_u64().unwrap()
+    };
+    let all = deliveries(&site.tables()).len() as u64;
+    for process in [1, 2] {
+        assert!(rows_read(process) > all / 6 && rows_read(process) < all / 2, "{} of {all}", rows_read(process));
+    }
+    assert_each_line_once(&site.recording(), &site.tables());
+    assert_answers_equal_batch(&site.tables(), GraphOptions::default(), &last_snapshot(&cluster.stdout(0)));
+    // A file that is gone is found, whichever process was to read it.
+    let pin = site.tables().join("pin");
+    let files = std::fs::read_dir(&pin).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "parquet")).collect();
+    files.sort();
+    for file in files.iter().step_by(files.len().div_ceil(4)) {
+        let aside = site.path().join("aside.parquet");
+        std::fs::rename(file, &aside).unwrap();
+        let broken = site.cluster(2);
+        let running = broken.start(&["--output", "none", "--workers", "1"]);
+        let codes = broken.wait(running);
+        assert!(codes == [Some(1), Some(PEER_LOST)] || codes == [Some(PEER_LOST), Some(1)], "{codes:?}");
+        std::fs::rename(&aside, file).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Sinks: make cleaned rows durable, together with the position up to which each partition was read.
 
 mod raw_archive;
+mod shared_rows;
 mod window_files;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions
 use pinflow_core::user_error::{ExitStatus, UserError};
 
 pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
+pub use shared_rows::{ReadBackShare, SharedReadBack, StoredChunks, StoredCounts, StoredFile, StoredShare};
 pub use window_files::{FileSink, NoFiles, WrittenFile};
 
 /// Encodes the rows that one worker parses, on that worker's thread.
@@ -164,6 +166,13 @@ pub trait WindowSink: Send + 'static {
         duplicates: DuplicatePolicy,
         columns: &ReadColumns,
     ) -> mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>;
+
+    /// As [`WindowSink::read_back`], of which other processes read a part.
+    fn share_read_back(&self, duplicates: DuplicatePolicy, columns: &ReadColumns, others: usize) -> SharedReadBack {
+        // This process reads everything, and no counts are expected.
+        let (chunks, (counts, _)) = (self.read_back(duplicates, columns), mpsc::unbounded_channel());
+        SharedReadBack { chunks, shares: vec![StoredShare::default(); others], counts }
+    }
 
     /// The rows of all windows committed so far, of the streams for which `columns` has an entry, otherwise as
     /// [`WindowSink::read_back`]. They are read in the background. Chunks are small, so that an epoch has room for some.

@@ -4,10 +4,12 @@
 //! processes in one commit for each table. So a process that is lost can leave files that no commit names, and nothing
 //! else.
 
+use pinflow_dataflows::graph::DuplicatePolicy;
+use pinflow_dataflows::questions::ReadColumns;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{NoEncoder, RowEncoder, SinkError};
+use super::{NoEncoder, ReadBackShare, RowEncoder, SinkError, StoredCounts, StoredShare};
 
 /// A data file that was put. It is part of its table once a commit names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub trait FileSink: Send + 'static {
     /// The condition that the sink waits for, such as a full disk; `None` while it does not wait.
     fn paused(&self) -> watch::Receiver<Option<String>>;
 
+    /// Reads back the rows of these files, as [`WindowSink::read_back`](super::WindowSink::read_back) does.
+    fn read_share(&self, share: StoredShare, duplicates: DuplicatePolicy, columns: &ReadColumns) -> ReadBackShare;
+
     /// Puts what the workers encoded for one window, at most one file for each table. A condition that can pass is
     /// retried.
     ///
@@ -59,6 +64,12 @@ impl FileSink for NoFiles {
 
     fn paused(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
+    }
+
+    fn read_share(&self, _: StoredShare, _: DuplicatePolicy, _: &ReadColumns) -> ReadBackShare {
+        let (counted, counts) = oneshot::channel();
+        let _ = counted.send(StoredCounts::default());
+        ReadBackShare { chunks: mpsc::channel(1).1, counts }
     }
 
     async fn write_files(&mut self, _: Vec<()>) -> Result<Vec<WrittenFile>, SinkError> {

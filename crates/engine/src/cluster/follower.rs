@@ -10,6 +10,7 @@ use tokio::io::{AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::follower_rows::{FollowerRows, StoredRowsEvent};
 use super::follower_sources::{FollowerSources, SourceStart};
 use super::link::{heartbeat_interval, read_message, write_message};
 use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
@@ -26,7 +27,7 @@ use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::error_text::error_text;
 use pinflow_core::position::Epoch;
 use pinflow_dataflows::graph::GraphOptions;
-use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet};
+use pinflow_dataflows::questions::{Question, QuestionId, QuestionSet, ReadColumns};
 
 /// Messages of the leader that wait for the follower. More would only be held here instead of in the connection.
 const MAX_BUFFERED_MESSAGES: usize = 16;
@@ -196,6 +197,12 @@ fn compile_question(
     definition.compile(options).map_err(|what| other_build_error(&what))
 }
 
+fn not_held_error(what: &str) -> EngineError {
+    EngineError::Cluster(format!(
+        "the leader asks for {what} that this process does not hold; this is a bug in pinflow"
+    ))
+}
+
 fn other_build_error(what: &str) -> EngineError {
     EngineError::Cluster(format!("a question of the leader does not fit: {what}; run the same build in all processes"))
 }
@@ -213,6 +220,7 @@ struct FollowerRun<F: FileSink> {
     to_write: mpsc::Sender<(Epoch, Vec<EncodedRows<F>>)>,
     written: mpsc::UnboundedReceiver<WriteResult>,
     sources: FollowerSources,
+    stored: FollowerRows,
     paused: watch::Receiver<Option<String>>,
     has_tables: bool,
     stop: watch::Receiver<bool>,
@@ -240,6 +248,9 @@ impl<F: FileSink> FollowerRun<F> {
             metrics.enable_rejection_log();
         }
         let RunStart { positions, until_caught_up, .. } = start;
+        let columns = ReadColumns::of_questions(&settings.questions);
+        let duplicates = settings.graph_options.duplicates;
+        let stored = FollowerRows::new(sink.read_share(start.stored, duplicates, &columns));
         let sources = FollowerSources::start(planned, SourceStart { process, positions, until_caught_up })?;
         let (event_sender, events) = mpsc::unbounded_channel();
         let setup = WorkerSetup {
@@ -266,6 +277,7 @@ impl<F: FileSink> FollowerRun<F> {
             to_write,
             written,
             sources,
+            stored,
             paused,
             has_tables,
             stop,
@@ -313,6 +325,10 @@ impl<F: FileSink> FollowerRun<F> {
                     None => return Err(link.lost("its connection ended".to_owned())),
                 },
                 _ = heartbeat.tick() => link.send(&FollowerMessage::Heartbeat(self.state())).await?,
+                event = self.stored.next_event() => link.send(&match event? {
+                    StoredRowsEvent::Chunk { rows, bytes } => FollowerMessage::StoredRows { rows, bytes },
+                    StoredRowsEvent::Finished(counts) => FollowerMessage::StoredRowsRead(counts),
+                }).await?,
                 event = self.sources.next_event() => {
                     let message = event?.map_or(FollowerMessage::SourcesEnded, FollowerMessage::Source);
                     run_failpoint("cluster::before_source");
@@ -336,12 +352,12 @@ impl<F: FileSink> FollowerRun<F> {
             }
             LeaderMessage::ReadHeldBlock { worker } => {
                 run_failpoint("cluster::block");
-                let block = self.sources.take_block().ok_or_else(|| {
-                    EngineError::Cluster(
-                        "the leader asks for a block that is not held; this is a bug in pinflow".to_owned(),
-                    )
-                })?;
+                let block = self.sources.take_block().ok_or_else(|| not_held_error("a block"))?;
                 self.workers.send_command(worker, WorkerCommand::ReadBlock(block));
+            }
+            LeaderMessage::ReadHeldRows { worker } => {
+                let rows = self.stored.take_chunk().ok_or_else(|| not_held_error("rows"))?;
+                self.workers.send_command(worker, WorkerCommand::ReplayStored(rows));
             }
             LeaderMessage::Durable(positions) => self.sources.settle(positions),
             LeaderMessage::AddQuestion { question, with_rows } => {

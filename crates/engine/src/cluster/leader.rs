@@ -16,7 +16,7 @@ use super::written_files::{FileCollector, WindowFiles};
 use crate::protocol::{EngineEvent, WorkerBlock};
 use crate::{EngineError, EngineMetrics};
 use pinflow_cluster::{ControlStream, FormedCluster};
-use pinflow_connect::sink::Redeliveries;
+use pinflow_connect::sink::{Redeliveries, StoredCounts, StoredShare};
 use pinflow_core::position::{Epoch, PartitionId, Position, ResumePositions};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionOrigin, QuestionSet};
 
@@ -55,6 +55,10 @@ pub(crate) type FollowerSourceEvents = mpsc::UnboundedReceiver<(usize, FollowerS
 /// How a process that ended shows.
 const CLOSED: &str = "it closed the connection";
 
+/// Chunks of stored rows that followers hold, each with the number of the process, its rows and bytes. They end when all
+/// followers have read their share.
+pub(crate) type FollowerStoredRows = mpsc::UnboundedReceiver<(usize, u64, usize)>;
+
 /// A message with the bytes that follow it.
 type OutgoingMessage = (LeaderMessage, Bytes);
 
@@ -78,6 +82,11 @@ impl RemoteProcess {
     /// Lets a worker read the oldest block that the process holds.
     pub(crate) fn read_held_block(&self, worker: usize) {
         self.send(LeaderMessage::ReadHeldBlock { worker }, Bytes::new());
+    }
+
+    /// Lets a worker take the oldest chunk of stored rows that the process holds.
+    pub(crate) fn read_held_rows(&self, worker: usize) {
+        self.send(LeaderMessage::ReadHeldRows { worker }, Bytes::new());
     }
 
     /// Says how far partitions that the process reads are durable.
@@ -122,6 +131,9 @@ struct FollowerConnection<B> {
     silent_max: Duration,
     events: mpsc::UnboundedSender<EngineEvent<B>>,
     files: mpsc::UnboundedSender<WindowFiles>,
+    /// `None` once the follower has read back its share.
+    stored_rows: Option<mpsc::UnboundedSender<(usize, u64, usize)>>,
+    stored_counts: mpsc::UnboundedSender<StoredCounts>,
     /// `None` once the sources of the follower have ended.
     sources: Option<mpsc::UnboundedSender<(usize, FollowerSourceEvent)>>,
     stop: watch::Sender<bool>,
@@ -134,6 +146,10 @@ pub(crate) struct LeaderStart<'a> {
     pub(crate) already: &'a Redeliveries,
     /// Where each partition resumes.
     pub(crate) positions: &'a ResumePositions,
+    /// What each follower reads back.
+    pub(crate) shares: Vec<StoredShare>,
+    /// Takes how much each follower has read back.
+    pub(crate) stored_counts: mpsc::UnboundedSender<StoredCounts>,
 }
 
 /// The followers of a run that has begun.
@@ -142,22 +158,24 @@ pub(crate) struct StartedFollowers {
     /// Collects the files that they put.
     pub(crate) files: FileCollector,
     pub(crate) source_events: FollowerSourceEvents,
+    pub(crate) stored_rows: FollowerStoredRows,
 }
 
 /// Starts the tasks of all connections, and tells the followers to begin.
 pub(crate) fn start_links<B: Send + 'static>(
     cluster: LeaderLinks,
     workers: usize,
-    LeaderStart { questions, already, positions }: &LeaderStart<'_>,
+    LeaderStart { questions, already, positions, shares, stored_counts }: LeaderStart<'_>,
     events: &mpsc::UnboundedSender<EngineEvent<B>>,
     metrics: &Arc<EngineMetrics>,
 ) -> StartedFollowers {
     let (files, collector) = FileCollector::new(cluster.links.len());
     let (sources, source_events) = mpsc::unbounded_channel();
+    let (stored_sender, stored_rows) = mpsc::unbounded_channel();
     metrics.peers.begin(cluster.addresses.iter().cloned());
     metrics.peers.update(0, |leader| leader.workers = workers);
     let mut processes = Vec::new();
-    for (process, link) in (1..).zip(cluster.links) {
+    for ((process, link), stored) in (1..).zip(cluster.links).zip(shares) {
         let (messages, to_send) = mpsc::unbounded_channel();
         let follower = FollowerConnection {
             process,
@@ -166,6 +184,8 @@ pub(crate) fn start_links<B: Send + 'static>(
             silent_max: cluster.silent_max,
             events: events.clone(),
             files: files.clone(),
+            stored_rows: Some(stored_sender.clone()),
+            stored_counts: stored_counts.clone(),
             sources: Some(sources.clone()),
             stop: cluster.stop.clone(),
             metrics: Arc::clone(metrics),
@@ -178,14 +198,15 @@ pub(crate) fn start_links<B: Send + 'static>(
         let start = RunStart {
             questions: not_built_in.map(|(id, question)| QuestionDefinition::new(id, question)).collect(),
             already: already.iter().copied().collect(),
-            positions: (*positions).clone(),
+            positions: positions.clone(),
+            stored,
             until_caught_up: cluster.until_caught_up,
             shows_rejections: metrics.rejection_log.get().is_some(),
         };
         remote.send(LeaderMessage::Start(start), Bytes::new());
         processes.push(remote);
     }
-    StartedFollowers { processes, files: collector, source_events }
+    StartedFollowers { processes, files: collector, source_events, stored_rows }
 }
 
 /// The part of a [`LeaderCluster`] that is about the connections.
@@ -287,6 +308,15 @@ impl<B: Send + 'static> FollowerConnection<B> {
                 let rows: u64 = read.iter().map(|(_, read)| read.rows).sum();
                 self.metrics.peers.update(process, |figures| figures.rows += rows);
                 let _ = self.events.send(EngineEvent::EpochRead { epoch, read, counts, batches: None });
+            }
+            FollowerMessage::StoredRows { rows, bytes } => {
+                if let Some(stored_rows) = &self.stored_rows {
+                    let _ = stored_rows.send((process, rows, bytes));
+                }
+            }
+            FollowerMessage::StoredRowsRead(counts) => {
+                self.stored_rows = None;
+                let _ = self.stored_counts.send(counts);
             }
             FollowerMessage::Source(event) => {
                 if let Some(sources) = &self.sources {

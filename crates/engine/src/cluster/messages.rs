@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use pinflow_connect::sink::{RowId, WrittenFile};
+use pinflow_connect::sink::{RowId, StoredCounts, StoredShare, WrittenFile};
 use pinflow_connect::source::{BlockRecords, MessageEntry};
 use pinflow_core::position::{Epoch, PartitionId, Position, ResumePositions};
 use pinflow_dataflows::graph::{GraphOptions, QuestionUsage, StateSizes};
@@ -26,6 +26,8 @@ pub(super) enum LeaderMessage {
     Block { worker: usize, head: BlockHead },
     /// A worker is to read the oldest block that the follower holds.
     ReadHeldBlock { worker: usize },
+    /// A worker is to take the oldest chunk of stored rows that the follower holds.
+    ReadHeldRows { worker: usize },
     /// Partitions that the follower reads are durable up to these positions.
     Durable(Vec<(PartitionId, Position)>),
     /// All workers are to add a question in the open epoch.
@@ -49,6 +51,10 @@ pub(super) enum FollowerMessage {
     Started { worker: usize },
     /// A worker has read everything of an epoch.
     EpochRead { epoch: Epoch, read: Vec<(PartitionId, ReadCounts)>, counts: IngestCounts },
+    /// A chunk of stored rows was read back. The follower holds it until the leader says which worker takes it.
+    StoredRows { rows: u64, bytes: usize },
+    /// The follower's share of the stored rows was read back.
+    StoredRowsRead(StoredCounts),
     /// The follower's sources have something to say.
     Source(FollowerSourceEvent),
     /// The follower's sources have ended.
@@ -87,6 +93,8 @@ pub(super) struct RunStart {
     pub(super) already: Vec<RowId>,
     /// Where the partitions resume that the follower reads.
     pub(super) positions: ResumePositions,
+    /// What the follower reads back of the tables.
+    pub(super) stored: StoredShare,
     /// Whether the sources end once they have read the backlog.
     pub(super) until_caught_up: bool,
     /// Whether the leader shows the last rejections.

@@ -24,6 +24,7 @@
 //! what was committed, and a restart resumes there.
 
 mod follower;
+mod follower_rows;
 mod follower_sources;
 mod leader;
 mod link;
@@ -36,6 +37,8 @@ pub use follower::{Follower, FollowerOutcome};
 pub use leader::{EarlyEnd, LeaderCluster, LinkToFollower};
 pub use peers::{PeerFigures, PeerTable};
 
-pub(crate) use leader::{FollowerSourceEvents, LeaderStart, RemoteProcess, StartedFollowers, start_links};
+pub(crate) use leader::{
+    FollowerSourceEvents, FollowerStoredRows, LeaderStart, RemoteProcess, StartedFollowers, start_links,
+};
 pub(crate) use source_events::{BlockSummary, FollowerSourceEvent};
 pub(crate) use written_files::FileCollector;

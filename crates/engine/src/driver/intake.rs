@@ -5,35 +5,30 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::EngineDriver;
 use super::contents::EpochEnd;
 use super::source_inputs::SourceInput;
+use super::stored_inputs::StoredInput;
 use crate::EngineError;
 use crate::cluster::BlockSummary;
 use crate::partition_state::PartitionState;
-use crate::protocol::{GivenWork, WorkerBlock, WorkerCommand};
+use crate::protocol::{GivenWork, WorkerBlock, WorkerCommand, stored_chunk_bytes};
 use crate::scheduler::{BlockReaders, SchedulerEvent};
-use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
+use pinflow_connect::sink::{SinkError, WindowSink};
 use pinflow_connect::source::{BlockRecords, Partition};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
-/// Estimated size of a row read back from the tables without its texts, in bytes. It only balances the workers and bounds
-/// the queue.
-pub(super) const STORED_ROW_BYTES: usize = 64;
-
 impl<S: WindowSink> EngineDriver<S> {
-    pub(super) fn on_stored_rows(
-        &mut self,
-        chunk: Option<Result<Box<dyn StoredChunk>, SinkError>>,
-    ) -> Result<(), EngineError> {
-        match chunk {
-            Some(Ok(rows)) => {
-                self.metrics.rebuilt.fetch_add(rows.len() as u64, Relaxed);
-                let bytes = rows.len() * STORED_ROW_BYTES + rows.text_bytes();
-                let work = GivenWork::Command(WorkerCommand::ReplayStored(rows));
-                self.schedule_event(SchedulerEvent::StoredRowsTaken { work, bytes });
-                Ok(())
+    pub(super) fn on_stored_rows(&mut self, input: Option<Result<StoredInput, SinkError>>) -> Result<(), EngineError> {
+        let (rows, bytes, work, process) = match input {
+            Some(Ok(StoredInput::Chunk(chunk))) => {
+                let (rows, bytes) = (chunk.len() as u64, stored_chunk_bytes(chunk.as_ref()));
+                (rows, bytes, GivenWork::Command(WorkerCommand::ReplayStored(chunk)), 0)
             }
-            Some(Err(error)) => Err(EngineError::Rebuild(Box::new(error))),
-            None => self.finish_rebuild(),
-        }
+            Some(Ok(StoredInput::Held { process, rows, bytes })) => (rows, bytes, GivenWork::HeldRows, process),
+            Some(Err(error)) => return Err(EngineError::Rebuild(Box::new(error))),
+            None => return self.finish_rebuild(),
+        };
+        self.metrics.rebuilt.fetch_add(rows, Relaxed);
+        self.schedule_event(SchedulerEvent::StoredRowsTaken { work, bytes, process });
+        Ok(())
     }
 
     fn finish_rebuild(&mut self) -> Result<(), EngineError> {

@@ -11,9 +11,12 @@ use tokio::time::Instant;
 use super::question_changes::SnapshotRows;
 use super::source_inputs::SourceInputs;
 use super::start_barrier::StartBarrier;
+use super::stored_inputs::StoredInputs;
 use super::{DriverInputs, EngineDriver};
 use crate::all_rejected::AllRejectedMonitor;
-use crate::cluster::{FileCollector, FollowerSourceEvents, LeaderCluster, LeaderStart, StartedFollowers, start_links};
+use crate::cluster::{
+    FileCollector, FollowerSourceEvents, FollowerStoredRows, LeaderCluster, LeaderStart, StartedFollowers, start_links,
+};
 use crate::committer::{CommitTargets, run_committer};
 use crate::memory::MEMORY_GRACE;
 use crate::protocol::WindowBatches;
@@ -23,9 +26,8 @@ use crate::stop::{RunOutcome, STOP_DEADLINE, wait_for_stop_deadline};
 use crate::text_sweeps::TextSweeps;
 use crate::workers::{LocalWorkers, WorkerPool, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, EpochFrame, QuestionRequests, RunTotals};
-use pinflow_connect::sink::{RawArchive, ResumeState, WindowSink};
+use pinflow_connect::sink::{RawArchive, ResumeState, SharedReadBack, WindowSink};
 use pinflow_connect::source::{DurableFrontier, SourceEvent};
-use pinflow_core::position::ResumePositions;
 use pinflow_dataflows::questions::ReadColumns;
 
 /// The inputs and outputs of an engine.
@@ -85,15 +87,24 @@ impl<S: WindowSink> Engine<S> {
         let setup =
             WorkerSetup { settings: &self.settings, events: &event_sender, already: &already, metrics: &self.metrics };
         let is_cluster = self.cluster.is_some();
-        let StartedWorkers { workers, files, follower_sources } =
-            start_workers(&setup, &self.sink, self.cluster, &self.resume.positions)?;
+        let columns = ReadColumns::of_questions(&self.settings.questions);
+        let others = self.cluster.as_ref().map_or(0, |cluster| cluster.links.len());
+        let SharedReadBack { chunks, shares, counts } =
+            self.sink.share_read_back(self.settings.graph_options.duplicates, &columns, others);
+        let start = LeaderStart {
+            questions: &self.settings.questions,
+            already: &already,
+            positions: &self.resume.positions,
+            shares,
+            stored_counts: counts,
+        };
+        let StartedWorkers { workers, files, follower_sources, follower_rows } =
+            start_workers(&setup, &self.sink, self.cluster, start)?;
+        let stored_rows = StoredInputs::new(chunks, follower_rows);
         let (all_workers, followers) = (workers.count(), workers.followers());
         // Set once: an engine runs once.
         let _ = self.metrics.paused.set(self.sink.paused());
         let _ = self.metrics.tables.set(self.sink.tables());
-        let stored_rows = self
-            .sink
-            .read_back(self.settings.graph_options.duplicates, &ReadColumns::of_questions(&self.settings.questions));
         let has_tables = self.sink.encoder().is_some();
         let (commits, to_commit) = mpsc::channel(self.settings.commit.windows_in_flight_max.max(1));
         let archives = self.archive.is_some();
@@ -155,6 +166,7 @@ struct StartedWorkers {
     /// Collects the files that followers put. `None` in a run of one process.
     files: Option<FileCollector>,
     follower_sources: FollowerSourceEvents,
+    follower_rows: FollowerStoredRows,
 }
 
 /// Starts the workers of this process, and lets those of the other ones begin.
@@ -162,22 +174,21 @@ fn start_workers<S: WindowSink>(
     setup: &WorkerSetup<'_, WindowBatches<S>>,
     sink: &S,
     cluster: Option<LeaderCluster>,
-    positions: &ResumePositions,
+    start: LeaderStart<'_>,
 ) -> Result<StartedWorkers, EngineError> {
-    let WorkerSetup { settings, events, already, metrics } = *setup;
+    let WorkerSetup { settings, events, metrics, .. } = *setup;
     let encoders = (0..settings.workers).map(|_| sink.encoder()).collect();
     let Some(cluster) = cluster else {
         let workers = WorkerPool::new(LocalWorkers::start(setup, encoders, None)?, Vec::new());
         // Closed: there are no followers.
-        let (_, follower_sources) = mpsc::unbounded_channel();
-        return Ok(StartedWorkers { workers, files: None, follower_sources });
+        let ((_, follower_sources), (_, follower_rows)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        return Ok(StartedWorkers { workers, files: None, follower_sources, follower_rows });
     };
     let (formed, links) = cluster.into_parts();
-    let start = LeaderStart { questions: &settings.questions, already, positions };
-    let StartedFollowers { processes, files, source_events } =
-        start_links(links, settings.workers, &start, events, metrics);
+    let StartedFollowers { processes, files, source_events, stored_rows } =
+        start_links(links, settings.workers, start, events, metrics);
     let workers = WorkerPool::new(LocalWorkers::start(setup, encoders, Some(formed))?, processes);
-    Ok(StartedWorkers { workers, files: Some(files), follower_sources: source_events })
+    Ok(StartedWorkers { workers, files: Some(files), follower_sources: source_events, follower_rows: stored_rows })
 }
 
 fn registry_policy(settings: &EngineSettings, workers: usize, has_tables: bool) -> RegistryPolicy {

@@ -8,6 +8,7 @@ mod output;
 mod question_changes;
 mod source_inputs;
 mod start_barrier;
+mod stored_inputs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use self::contents::EnginePayload;
 use self::question_changes::SnapshotRows;
 use self::source_inputs::SourceInputs;
 use self::start_barrier::StartBarrier;
+use self::stored_inputs::StoredInputs;
 use super::all_rejected::{AllRejected, AllRejectedMonitor};
 use super::memory::{HeldMemory, resident_bytes};
 use super::partition_state::PartitionState;
@@ -31,7 +33,7 @@ use super::stop::RunOutcome;
 use super::text_sweeps::TextSweeps;
 use super::workers::{EpochClose, WorkerPool};
 use super::{EngineError, EngineMetrics, EpochFrame, QuestionRequests, RunTotals};
-use pinflow_connect::sink::{SinkError, StoredChunk, WindowSink};
+use pinflow_connect::sink::WindowSink;
 use pinflow_connect::source::DurableFrontier;
 use pinflow_core::position::{Epoch, PartitionId};
 
@@ -41,8 +43,8 @@ pub use launch::Engine;
 struct DriverInputs<S: WindowSink> {
     /// Events of the sources.
     sources: SourceInputs,
-    /// Rows read back from the tables. Closed after the last chunk.
-    stored_rows: mpsc::Receiver<Result<Box<dyn StoredChunk>, SinkError>>,
+    /// Rows read back from the tables.
+    stored_rows: StoredInputs,
     /// Events of workers and the committer.
     engine_events: mpsc::UnboundedReceiver<EngineEvent<WindowBatches<S>>>,
     /// Requests to change the questions.

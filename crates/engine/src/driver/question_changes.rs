@@ -6,10 +6,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::EngineDriver;
-use super::intake::STORED_ROW_BYTES;
 use crate::failpoint::run_failpoint;
 use crate::memory::QUESTION_MEMORY_GRACE;
-use crate::protocol::{GivenWork, WorkerCommand, WorkerQuestionChange};
+use crate::protocol::{GivenWork, WorkerCommand, WorkerQuestionChange, stored_chunk_bytes};
 use crate::questions::{QuestionRequest, RegistryCommand, RegistryNotice, ShownChanges};
 use crate::scheduler::SchedulerEvent;
 use pinflow_connect::sink::{SinkError, StoredChunk, StoredSnapshot, WindowSink};
@@ -91,7 +90,7 @@ impl<S: WindowSink> EngineDriver<S> {
             Some(Ok(rows)) => {
                 run_failpoint("question::filling");
                 self.questions.on_rows_given(rows.len() as u64);
-                let (count, bytes) = (rows.len() as u64, rows.len() * STORED_ROW_BYTES + rows.text_bytes());
+                let (count, bytes) = (rows.len() as u64, stored_chunk_bytes(rows.as_ref()));
                 let work = GivenWork::Command(WorkerCommand::FillRows { id, rows });
                 self.schedule_event(SchedulerEvent::FillRowsTaken { work, rows: count, bytes });
             }

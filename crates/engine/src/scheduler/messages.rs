@@ -54,8 +54,8 @@ pub(crate) enum BlockReaders {
 pub(crate) enum SchedulerEvent<W> {
     /// A block was taken from the sources.
     BlockTaken { work: W, rows: u64, bytes: usize, readers: BlockReaders },
-    /// Rows of the tables were read back. They are durable, so they belong to no window.
-    StoredRowsTaken { work: W, bytes: usize },
+    /// Rows of the tables were read back, by this process. They are durable, so they belong to no window.
+    StoredRowsTaken { work: W, bytes: usize, process: usize },
     /// Rows of the tables that fill a question. They are durable, so they belong to no window.
     FillRowsTaken { work: W, rows: u64, bytes: usize },
     /// The open epoch is to be the last of its window, even if it is empty. For runs with tables.

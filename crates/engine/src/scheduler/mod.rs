@@ -139,9 +139,9 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
                 self.windows.add_block(rows, bytes, now);
                 self.give_block(work, bytes, readers);
             }
-            SchedulerEvent::StoredRowsTaken { work, bytes } => {
+            SchedulerEvent::StoredRowsTaken { work, bytes, process } => {
                 self.has_stored_rows = true;
-                self.give_work(work, bytes, 0..self.policy.local_workers, 0);
+                self.give_work(work, bytes, self.workers_of(process), 0);
             }
             SchedulerEvent::FillRowsTaken { work, rows, bytes } => {
                 self.open.fill_rows += rows;
@@ -241,12 +241,16 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             && self.windows.has_credit()
     }
 
+    fn workers_of(&self, process: usize) -> Range<usize> {
+        let first = process * self.policy.local_workers;
+        first..first + self.policy.local_workers
+    }
+
     fn give_block(&mut self, work: P::Work, bytes: usize, readers: BlockReaders) {
         match readers {
             BlockReaders::OfProcess(process) => {
                 self.others_read |= process > 0;
-                let first = process * self.policy.local_workers;
-                self.give_work(work, bytes, first..first + self.policy.local_workers, 0);
+                self.give_work(work, bytes, self.workers_of(process), 0);
             }
             BlockReaders::All => {
                 // What is on its way from the source of another process is not counted yet.

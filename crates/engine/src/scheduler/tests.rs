@@ -203,7 +203,7 @@ fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durab
     // As above, while the rows are still being read back.
     run.scheduler =
         EpochScheduler::new(SchedulerPolicy { memory_max: Some(100), ..run.scheduler.policy.clone() }, run.now);
-    run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 });
+    run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1, process: 0 });
     run.now += EPOCH_LENGTH;
     assert_eq!(run.take(SchedulerEvent::MemoryMeasured { resident: 101 }).len(), 2);
     run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
@@ -218,7 +218,7 @@ fn durable_epoch_of_a_rebuild_does_not_fall_when_an_earlier_window_becomes_durab
 fn sweep_after_a_rebuild_waits_until_one_can_begin() {
     let mut run = ScheduledRun::new(|_| ());
     run.scheduler = EpochScheduler::new(run.scheduler.policy.clone(), run.now);
-    assert_eq!(run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1 }).len(), 1);
+    assert_eq!(run.take(SchedulerEvent::StoredRowsTaken { work: 1, bytes: 1, process: 0 }).len(), 1);
     let (event, waits) = (SchedulerEvent::RebuildFinished { can_sweep: false }, "sweep_demanded: false");
     run.scheduler.handle_event(event, run.now);
     run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: false, fills: false }, run.now);

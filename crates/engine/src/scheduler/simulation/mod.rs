@@ -298,9 +298,10 @@ impl SchedulerSimulation {
         self.is_rebuilt = self.rng.chance(40);
         self.saw_if(self.is_rebuilt, "answers are rebuilt");
         let (bytes, can_sweep) = (self.rng.index(100), self.rng.chance(80));
+        let process = self.rng.index(self.policy.workers / self.policy.local_workers);
         self.take_turn(match self.is_rebuilt {
             true => SchedulerEvent::RebuildFinished { can_sweep },
-            false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored, bytes },
+            false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored, bytes, process },
         });
     }
 
