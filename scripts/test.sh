@@ -69,7 +69,7 @@ fi
 failed=0
 "${cargo[@]}" --no-run
 wait_for_downloads
-"${run[@]}" "${cargo[@]}" --lib --bins --test '???*' || failed=$?
+"${run[@]}" "${cargo[@]}" --lib --bins --test '???*' --no-fail-fast || failed=$?
 "${cargo[@]}" --doc || failed=$?
 
 # The tests of the program take longest, and often wait. Meanwhile PINFLOW_WHILE_TESTING runs at the lowest priority, so

@@ -20,6 +20,7 @@
 //!    everything durable. After a failure nothing more is shown or committed.
 //! 7. **Questions.** While a question fills, epochs close as fast as the graph takes them, with or without records. If the
 //!    end of a window is demanded, the next epoch that closes ends one, as soon as another window may be cut.
+//! 8. **Place.** A block or rows that only one process has go to a worker of that process.
 //!
 //! `simulation` checks them at each step of random histories.
 

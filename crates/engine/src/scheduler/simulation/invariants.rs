@@ -18,8 +18,13 @@ impl SchedulerSimulation {
     fn do_command(&mut self, command: SchedulerCommand<SimPayload>) {
         match command {
             SchedulerCommand::GiveWork { worker, work } => {
-                let is_local = worker < self.policy.local_workers;
-                assert!(is_local || matches!(work, SimWork::Block(_)), "rows of the tables do not cross processes");
+                let holder = match work {
+                    SimWork::Block(id) => self.blocks[&id].holder,
+                    SimWork::Stored(process) => Some(process),
+                    SimWork::Fill => Some(0),
+                };
+                let process = worker / self.policy.local_workers;
+                assert!(holder.is_none_or(|holder| holder == process), "invariant 8: {work:?} in process {process}");
                 self.workers[worker].commands.push_back(SimCommand::Work(work));
             }
             SchedulerCommand::CloseEpoch { epoch, ends_window, .. } => self.close_epoch(epoch, ends_window),

@@ -27,7 +27,8 @@ type BlockId = u64;
 #[derive(Debug, Clone, Copy)]
 enum SimWork {
     Block(BlockId),
-    Stored,
+    /// Rows of the tables that this process has read.
+    Stored(usize),
     Fill,
 }
 
@@ -77,6 +78,8 @@ struct SimBlock {
     epoch: Epoch,
     rows: u64,
     bytes: u64,
+    /// The only process whose workers can read it.
+    holder: Option<usize>,
 }
 
 /// The environment of a scheduler, and a record of the scheduler's commands.
@@ -272,14 +275,15 @@ impl SchedulerSimulation {
     fn next_block(&mut self) -> SchedulerEvent<SimWork> {
         let id = self.blocks.len() as BlockId;
         let (rows, bytes) = (self.rng.between(0, BLOCK_ROWS_MAX), self.rng.between(0, BLOCK_BYTES_MAX));
-        self.blocks.insert(id, SimBlock { epoch: self.closed + 1, rows, bytes });
-        let bytes = usize::try_from(bytes).expect("a small number");
+        let size = usize::try_from(bytes).expect("a small number");
         let processes = self.policy.workers / self.policy.local_workers;
         let readers = match self.rng.chance(30) {
             true => BlockReaders::OfProcess(self.rng.index(processes)),
             false => BlockReaders::All,
         };
-        SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes, readers }
+        let holder = if let BlockReaders::OfProcess(process) = readers { Some(process) } else { None };
+        self.blocks.insert(id, SimBlock { epoch: self.closed + 1, rows, bytes, holder });
+        SchedulerEvent::BlockTaken { work: SimWork::Block(id), rows, bytes: size, readers }
     }
 
     fn demand_window_end(&mut self) {
@@ -301,7 +305,7 @@ impl SchedulerSimulation {
         let process = self.rng.index(self.policy.workers / self.policy.local_workers);
         self.take_turn(match self.is_rebuilt {
             true => SchedulerEvent::RebuildFinished { can_sweep },
-            false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored, bytes, process },
+            false => SchedulerEvent::StoredRowsTaken { work: SimWork::Stored(process), bytes, process },
         });
     }
 
@@ -332,7 +336,7 @@ impl SchedulerSimulation {
                 let encoded = if ends_window { std::mem::take(&mut worker.encoder) } else { Vec::new() };
                 worker.reports.push_back((epoch, SimRows { read: std::mem::take(&mut worker.read), encoded }));
             }
-            Some(SimCommand::Work(SimWork::Stored | SimWork::Fill)) | None => {}
+            Some(SimCommand::Work(SimWork::Stored(_) | SimWork::Fill)) | None => {}
         }
     }
 
