@@ -193,7 +193,7 @@ fn follower_that_ends_while_the_leader_opens_the_tables_ends_the_run() {
         let cluster = site.cluster(3);
         let open_slowly = |process: usize, command: &mut Command| {
             if process == 0 {
-                command.env("FAILPOINTS", "delta::user::before_create=sleep(3000)");
+                command.env("FAILPOINTS", "delta::user::before_create=sleep(6000)");
             }
         };
         let running = cluster.start_with(&["--output", "none"], open_slowly);
@@ -240,7 +240,7 @@ fn process_that_wakes_after_another_cluster_took_over_adds_nothing() {
     let more = "[engine]\nepoch_ms = 3\nworkers = 1\n[cluster]\nprocesses = []\nsilent_secs_max = 300";
     let steps = ["delta::geo::before_commit=sleep(150)", "delta::pin::before_file=sleep(150)"];
     for (frozen, step) in steps.into_iter().enumerate() {
-        let site = ClusterSite::new(9_000, ConfigLines { more, ..small_windows() });
+        let site = ClusterSite::new(20_000, ConfigLines { more, ..small_windows() });
         let first = site.cluster(2);
         let slow = |process: usize, command: &mut Command| {
             if process == frozen {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
 use pinflow_testkit::batch::assert_answers_equal_batch;
-use pinflow_testkit::kafka::broker::KafkaBroker;
+use pinflow_testkit::kafka::broker::{KafkaBroker, block_on};
 use pinflow_testkit::kafka::site::{PostsSite, STREAMS, lines};
 use pinflow_testkit::kinesis::server::KinesisServer;
 use pinflow_testkit::kinesis::site::{KinesisSite, with_credentials as kinesis_credentials};
@@ -14,6 +14,7 @@ use pinflow_testkit::ledger::{assert_each_line_once, deliveries};
 use pinflow_testkit::{RunningProcess, emit, last_snapshot, wait_until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rdkafka::admin::{AdminOptions, NewPartitions};
 use serde_json::Value;
 
 use super::{ClusterSite, ConfigLines, PEER_LOST, TestCluster};
@@ -257,4 +258,31 @@ fn stored_rows_are_read_back_by_all_processes() {
         assert!(codes == [Some(1), Some(PEER_LOST)] || codes == [Some(PEER_LOST), Some(1)], "{codes:?}");
         std::fs::rename(&aside, file).unwrap();
     }
+}
+
+#[test]
+fn partitions_added_during_a_run_are_shared_and_read_from_their_first_record() {
+    if pinflow_testkit::kafka::skipped() {
+        return;
+    }
+    let broker = KafkaBroker::shared();
+    let site = PostsSite::new(broker, 1);
+    let config = site.configure("start = \"latest\"");
+    let recording = site.recording(200, 58, &[]);
+    let cluster = TestCluster::new(&config, site.place.path(), 2);
+    let running = cluster.start(&["--output", "none", "--workers", "1"]);
+    wait_until("the starts are stored", || cluster.log(0).contains(COMMIT_LINE));
+    let topics = STREAMS.map(|stream| site.topic(stream));
+    let more: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, 5)).collect();
+    let made = block_on(broker.admin().create_partitions(&more, &AdminOptions::new())).unwrap();
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    // Before a monitor checks, so these records are the first of the new partitions.
+    site.send(&recording, 5);
+    wait_until("all partitions are read", || {
+        [0, 1].map(|process| partitions_read(&cluster, process)).iter().sum::<usize>() == 15
+    });
+    assert!([0, 1].iter().all(|process| partitions_read(&cluster, *process) >= 6), "{}", cluster.log(0));
+    running[0].signal(Signal::SIGTERM);
+    assert_eq!(cluster.wait(running), [Some(0), Some(PEER_LOST)]);
+    finish(&site, &TestCluster::new(&config, site.place.path(), 3));
 }
