@@ -1,8 +1,8 @@
-//! Remembers the hashes of texts that come again and again.
+//! Caches the hashes of frequent texts.
 
 use super::{Symbol, generation, hash_text};
 
-/// How many hashes are remembered: more than there are categories, countries and the like.
+/// How many hashes are cached: more than there are categories, countries and the like.
 const SLOTS: usize = 4_096;
 
 /// The hashes of texts, by symbol. They are the same in all processes of a cluster, where symbols are not.
@@ -46,10 +46,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hash_is_that_of_the_text_whether_it_is_remembered_or_not() {
+    fn hash_is_that_of_the_text_whether_it_is_cached_or_not() {
         let mut hashes = TextHashes::default();
         let texts: Vec<String> = (0..3 * SLOTS).map(|number| format!("text {number}")).collect();
-        // The second time some are remembered, and some were replaced.
+        // The second time some are cached, and some were replaced.
         for _ in 0..2 {
             for text in &texts {
                 assert_eq!(hashes.hash_of(Symbol::new(text)), hash_text(text), "{text}");

@@ -29,7 +29,7 @@ pub(super) struct VersionBase {
     pub(super) position: u64,
 }
 
-/// How many texts are found without a lookup in the map: most come again and again, such as categories.
+/// How many texts are found without a lookup in the map: most are frequent, such as categories.
 const RECENT_TEXTS: usize = 256;
 
 /// The texts of a message, each once.
