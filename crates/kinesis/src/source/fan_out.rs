@@ -127,7 +127,7 @@ impl SubscriptionRetry {
         self.retry_at.is_none_or(|retry_at| now >= retry_at)
     }
 
-    /// Records that a subscription ended normally.
+    /// Records that a subscription ended normally. It was accepted at `started`.
     pub(super) fn note_ended(&mut self, fan_out: &StreamFanOut, started: Instant, now: Instant) {
         if now.duration_since(started) >= MIN_USEFUL_SUBSCRIPTION {
             (self.retry_at, self.refused) = (None, None);
@@ -138,11 +138,19 @@ impl SubscriptionRetry {
         }
     }
 
-    /// Records that a subscription was rejected or failed.
+    /// Records that a subscription failed that was accepted at `started`.
+    pub(super) fn note_failed(&mut self, fan_out: &StreamFanOut, error: &KinesisError, started: Instant, now: Instant) {
+        if now.duration_since(started) >= MIN_USEFUL_SUBSCRIPTION {
+            self.note_ended(fan_out, started, now);
+        }
+        self.note_rejected(fan_out, error, now);
+    }
+
+    /// Records that a subscription was rejected.
     pub(super) fn note_rejected(&mut self, fan_out: &StreamFanOut, error: &KinesisError, now: Instant) {
-        let since = *self.refused.get_or_insert(now);
-        // A network failure affects all calls, and is logged by polling.
-        let lasting = error.kind != KinesisErrorKind::Broken && now.duration_since(since) >= MIN_USEFUL_SUBSCRIPTION;
+        // A failure of the network or the service affects all calls, and is logged by polling. It is no rejection.
+        let is_rejection = error.kind != KinesisErrorKind::Broken;
+        let lasting = is_rejection && now.duration_since(*self.refused.get_or_insert(now)) >= MIN_USEFUL_SUBSCRIPTION;
         self.retry_at = Some(now + self.backoff.next_wait());
         fan_out.note_rejected(error, lasting);
     }
@@ -179,6 +187,21 @@ mod tests {
         assert!(shard.is_due(start) && !fan_out.lock_state().is_reported);
         shard.note_rejected(&fan_out, &error(KinesisErrorKind::Denied), start);
         assert!(fan_out.lock_state().is_reported && fan_out.consumer_for("a").is_none() && !fan_out.is_open());
+    }
+
+    #[test]
+    fn failure_before_a_rejection_does_not_make_it_lasting() {
+        let (fan_out, start) = (fan_out(), Instant::now());
+        let mut shard = SubscriptionRetry::new();
+        shard.note_rejected(&fan_out, &error(KinesisErrorKind::Broken), start);
+        shard.note_rejected(&fan_out, &error(KinesisErrorKind::InUse), start + MIN_USEFUL_SUBSCRIPTION);
+        assert!(!fan_out.lock_state().is_reported, "it was rejected once");
+        // A useful subscription that fails in the end is evidence as well.
+        let (accepted, failed) = (start + MIN_USEFUL_SUBSCRIPTION, start + 3 * MIN_USEFUL_SUBSCRIPTION);
+        shard.note_failed(&fan_out, &error(KinesisErrorKind::InUse), accepted, failed);
+        assert!(!fan_out.lock_state().is_reported, "the first rejection was followed by a useful subscription");
+        shard.note_rejected(&fan_out, &error(KinesisErrorKind::InUse), failed + MIN_USEFUL_SUBSCRIPTION);
+        assert!(fan_out.lock_state().is_reported);
     }
 
     #[test]

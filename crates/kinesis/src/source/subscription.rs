@@ -59,7 +59,7 @@ impl ShardReader {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
-                    self.subscriptions.note_rejected(&self.fan_out, &error, Instant::now());
+                    self.subscriptions.note_failed(&self.fan_out, &error, started, Instant::now());
                     return Ok(false);
                 }
             };
