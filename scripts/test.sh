@@ -30,7 +30,8 @@ scripts/setup.sh tests
 # Download the servers of the tests while the compiler runs.
 downloads="$(mktemp)"
 others="$(mktemp)"
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$downloads" "$others"' EXIT
+ran="$(mktemp)"
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -f "$downloads" "$others" "$ran"' EXIT
 {
 [ "${PINFLOW_SKIP_READERS:-}" = 1 ] || tests/readers/setup.sh
 [ "${PINFLOW_SKIP_KAFKA:-}" = 1 ] || tests/kafka/setup.sh
@@ -84,8 +85,22 @@ it="$(sed -n 's/^ *Executable tests\/it\/main\.rs (\(.*\))$/\1/p' "$others")"
 } > "$others" 2>&1 &
 background=$!
 
-"${run[@]}" "$it" || failed=$?
+it_failed=0
+"${run[@]}" "$it" 2>&1 | tee "$ran" || it_failed=$?
 echo "test: waiting for what runs beside the tests"
 wait "$background" || failed=$?
 cat "$others"
+
+# On a busy machine a server or a timer can be too late for a test. So up to three tests that failed run once more, with
+# nothing beside them. A second failure fails the run. A test that passes then is named at the end, because it has a bug or
+# found one: see docs/testing.md.
+mapfile -t failing < <(awk '/^failures:$/ {delete names} /^    [a-z0-9_]+(::[a-z0-9_]+)+$/ {names[$1]} END {for (name in names) print name}' "$ran")
+if [ "$it_failed" -ne 0 ] && [ "${#failing[@]}" -ge 1 ] && [ "${#failing[@]}" -le 3 ]; then
+    echo "test: running again, alone: ${failing[*]}"
+    if RUST_TEST_THREADS=1 "${run[@]}" "$it" --exact "${failing[@]}"; then
+        printf 'test: failed at first and passed alone: %s\n' "${failing[@]}"
+        it_failed=0
+    fi
+fi
+[ "$it_failed" -eq 0 ] || failed="$it_failed"
 exit "$failed"
