@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::source_events::{BlockSummary, FollowerSourceEvent};
+use super::source_events::{BlockSummary, SourceAnnouncement};
 use crate::EngineError;
 use crate::protocol::WorkerBlock;
 use pinflow_connect::source::source_kind::PlannedSource;
@@ -36,7 +36,7 @@ pub(super) struct SourceStart {
 pub(super) struct FollowerSources {
     events: mpsc::Receiver<SourceEvent>,
     /// What the leader is to hear before any event of a source.
-    first: VecDeque<FollowerSourceEvent>,
+    first: VecDeque<SourceAnnouncement>,
     /// Blocks that the leader knows, in the order in which it heard of them.
     held: VecDeque<WorkerBlock>,
     partitions: HashMap<PartitionId, (Symbol, StreamHint)>,
@@ -68,10 +68,10 @@ impl FollowerSources {
         let (backlogs, starts) = (feed.backlog_readers(), feed.expected_starts());
         let mut first = VecDeque::new();
         if starts == 0 {
-            first.push_back(FollowerSourceEvent::StartsAnnounced);
+            first.push_back(SourceAnnouncement::StartsAnnounced);
         }
         if backlogs == 0 {
-            first.push_back(FollowerSourceEvent::BacklogRead);
+            first.push_back(SourceAnnouncement::BacklogRead);
         }
         Ok(FollowerSources {
             events,
@@ -89,7 +89,7 @@ impl FollowerSources {
 
     /// The next event for the leader; `None`, once, when all sources have ended. May be cancelled. Never ready while the
     /// leader leaves too many blocks here.
-    pub(super) async fn next_event(&mut self) -> Result<Option<FollowerSourceEvent>, EngineError> {
+    pub(super) async fn next_event(&mut self) -> Result<Option<SourceAnnouncement>, EngineError> {
         loop {
             if let Some(event) = self.first.pop_front() {
                 return Ok(Some(event));
@@ -108,36 +108,36 @@ impl FollowerSources {
     }
 
     /// What the leader is to hear of an event.
-    fn take_event(&mut self, event: SourceEvent) -> Result<Option<FollowerSourceEvent>, EngineError> {
-        Ok(Some(match event {
-            SourceEvent::Opened(partition) => {
-                self.note_partition(&partition);
-                FollowerSourceEvent::Opened(partition)
+    fn take_event(&mut self, event: SourceEvent) -> Result<Option<SourceAnnouncement>, EngineError> {
+        let (announced, records) = SourceAnnouncement::divide(event)?;
+        let is_due = match &announced {
+            SourceAnnouncement::Opened(partition) => {
+                self.note_partition(partition);
+                true
             }
-            SourceEvent::Discovered(partitions) => {
+            SourceAnnouncement::Discovered(partitions) => {
                 partitions.iter().for_each(|partition| self.note_partition(partition));
-                FollowerSourceEvent::Discovered(partitions)
+                true
             }
-            SourceEvent::Block(block) => {
-                let summary = BlockSummary::new(&block);
-                let (source, stream_hint) = self.partitions[&block.partition];
-                let (partition, records) = (block.partition, block.records);
-                self.held.push_back(WorkerBlock { partition, source, stream_hint, records });
-                FollowerSourceEvent::Block(summary)
+            SourceAnnouncement::Block(BlockSummary { partition, .. }) => {
+                let (source, stream_hint) = self.partitions[partition];
+                let held = |records| WorkerBlock { partition: *partition, source, stream_hint, records };
+                self.held.extend(records.map(held));
+                true
             }
-            SourceEvent::EndOffset { partition, end } => FollowerSourceEvent::EndOffset { partition, end },
-            SourceEvent::Blocked { source, cause } => FollowerSourceEvent::Blocked { source, cause },
-            SourceEvent::Ended(partition) => FollowerSourceEvent::Ended(partition),
-            SourceEvent::StartsAnnounced => {
+            SourceAnnouncement::StartsAnnounced => {
                 self.starts = self.starts.saturating_sub(1);
-                return Ok((self.starts == 0).then_some(FollowerSourceEvent::StartsAnnounced));
+                self.starts == 0
             }
-            SourceEvent::BacklogRead => {
+            SourceAnnouncement::BacklogRead => {
                 self.backlogs = self.backlogs.saturating_sub(1);
-                return Ok((self.backlogs == 0).then_some(FollowerSourceEvent::BacklogRead));
+                self.backlogs == 0
             }
-            SourceEvent::Failed(error) => return Err(error.into()),
-        }))
+            SourceAnnouncement::EndOffset { .. }
+            | SourceAnnouncement::Blocked { .. }
+            | SourceAnnouncement::Ended(_) => true,
+        };
+        Ok(is_due.then_some(announced))
     }
 
     fn note_partition(&mut self, partition: &Partition) {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::link::{heartbeat_interval, read_message, write_message};
 use super::messages::{BlockHead, FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
-use super::source_events::FollowerSourceEvent;
+use super::source_events::SourceAnnouncement;
 use super::written_files::{FileCollector, WindowFiles};
 use crate::protocol::{EngineEvent, WorkerBlock};
 use crate::{EngineError, EngineMetrics};
@@ -50,7 +50,7 @@ pub struct LeaderCluster {
 
 /// The events of the sources that followers read, each with the number of the process. They end when all of those sources
 /// have ended. How many blocks may wait there is bounded by what each follower holds.
-pub(crate) type FollowerSourceEvents = mpsc::UnboundedReceiver<(usize, FollowerSourceEvent)>;
+pub(crate) type FollowerSourceEvents = mpsc::UnboundedReceiver<(usize, SourceAnnouncement)>;
 
 /// How a process that ended shows.
 const CLOSED: &str = "it closed the connection";
@@ -135,7 +135,7 @@ struct FollowerConnection<B> {
     stored_rows: Option<mpsc::UnboundedSender<(usize, u64, usize)>>,
     stored_counts: mpsc::UnboundedSender<StoredCounts>,
     /// `None` once the sources of the follower have ended.
-    sources: Option<mpsc::UnboundedSender<(usize, FollowerSourceEvent)>>,
+    sources: Option<mpsc::UnboundedSender<(usize, SourceAnnouncement)>>,
     stop: watch::Sender<bool>,
     metrics: Arc<EngineMetrics>,
 }

@@ -13,7 +13,7 @@ use pinflow_dataflows::ingest::{IngestCounts, StreamHint};
 use pinflow_dataflows::questions::{Question, QuestionId, QuestionName, QuestionOrigin};
 use pinflow_dataflows::symbol::Symbol;
 
-use super::source_events::FollowerSourceEvent;
+use super::source_events::SourceAnnouncement;
 use crate::LoggedRejection;
 use crate::protocol::{ReadCounts, WorkerBlock};
 
@@ -56,7 +56,7 @@ pub(super) enum FollowerMessage {
     /// The follower's share of the stored rows was read back.
     StoredRowsRead(StoredCounts),
     /// The follower's sources have something to say.
-    Source(FollowerSourceEvent),
+    Source(SourceAnnouncement),
     /// The follower's sources have ended.
     SourcesEnded,
     /// The files of the window that ends with this epoch are put.

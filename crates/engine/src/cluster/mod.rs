@@ -40,5 +40,5 @@ pub use peers::{PeerFigures, PeerTable};
 pub(crate) use leader::{
     FollowerSourceEvents, FollowerStoredRows, LeaderStart, RemoteProcess, StartedFollowers, start_links,
 };
-pub(crate) use source_events::{BlockSummary, FollowerSourceEvent};
+pub(crate) use source_events::{BlockSummary, SourceAnnouncement};
 pub(crate) use written_files::FileCollector;

@@ -1,18 +1,18 @@
-//! What the sources of a follower say to the leader. Their records stay where they are read.
+//! Events of sources without their records, which stay in the process that reads them.
 
-use pinflow_connect::source::{Partition, RecordBlock};
+use pinflow_connect::source::{BlockRecords, Partition, RecordBlock, SourceError, SourceEvent};
 use pinflow_core::position::{PartitionId, Position, ResumeHint};
 use pinflow_dataflows::record::Micros;
 use serde::{Deserialize, Serialize};
 
-/// An event of the sources of a follower.
+/// An event of a source, wherever it is read. A follower sends it to the leader.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum FollowerSourceEvent {
+pub(crate) enum SourceAnnouncement {
     /// A partition was opened.
     Opened(Partition),
     /// Partitions that are new to the tables.
     Discovered(Vec<Partition>),
-    /// A block was read. The follower holds it until the leader says which worker reads it.
+    /// A block was read. A follower holds it until the leader says which worker reads it.
     Block(BlockSummary),
     /// The current end of a partition.
     EndOffset {
@@ -30,10 +30,33 @@ pub(crate) enum FollowerSourceEvent {
     },
     /// A partition will never have more records.
     Ended(PartitionId),
-    /// All sources of the follower have announced what is new to the tables.
+    /// A source, or all of a follower, have announced what is new to the tables.
     StartsAnnounced,
-    /// All sources of the follower have read what was there when they started.
+    /// A reader, or all of a follower, have read what was there when they started.
     BacklogRead,
+}
+
+impl SourceAnnouncement {
+    /// Divides an event of a source of this process into what the leader decides by, and the records of a block.
+    ///
+    /// # Errors
+    /// The failure of the source, if that is the event.
+    pub(crate) fn divide(event: SourceEvent) -> Result<(SourceAnnouncement, Option<BlockRecords>), SourceError> {
+        let divided = match event {
+            SourceEvent::Block(block) => {
+                return Ok((SourceAnnouncement::Block(BlockSummary::new(&block)), Some(block.records)));
+            }
+            SourceEvent::Opened(partition) => SourceAnnouncement::Opened(partition),
+            SourceEvent::Discovered(partitions) => SourceAnnouncement::Discovered(partitions),
+            SourceEvent::EndOffset { partition, end } => SourceAnnouncement::EndOffset { partition, end },
+            SourceEvent::Blocked { source, cause } => SourceAnnouncement::Blocked { source, cause },
+            SourceEvent::Ended(partition) => SourceAnnouncement::Ended(partition),
+            SourceEvent::StartsAnnounced => SourceAnnouncement::StartsAnnounced,
+            SourceEvent::BacklogRead => SourceAnnouncement::BacklogRead,
+            SourceEvent::Failed(error) => return Err(error),
+        };
+        Ok((divided, None))
+    }
 }
 
 /// A block without its records.
@@ -61,7 +84,7 @@ pub(crate) struct BlockSummary {
 }
 
 impl BlockSummary {
-    pub(crate) fn new(block: &RecordBlock) -> BlockSummary {
+    fn new(block: &RecordBlock) -> BlockSummary {
         let RecordBlock { partition, ref records, next, fingerprint, hint, lag, lag_ms, remaining_bytes } = *block;
         BlockSummary {
             partition,

@@ -7,12 +7,12 @@ use super::contents::EpochEnd;
 use super::source_inputs::SourceInput;
 use super::stored_inputs::StoredInput;
 use crate::EngineError;
-use crate::cluster::BlockSummary;
+use crate::cluster::{BlockSummary, SourceAnnouncement};
 use crate::partition_state::PartitionState;
 use crate::protocol::{GivenWork, WorkerBlock, WorkerCommand, stored_chunk_bytes};
 use crate::scheduler::{BlockReaders, SchedulerEvent};
 use pinflow_connect::sink::{SinkError, WindowSink};
-use pinflow_connect::source::{BlockRecords, Partition};
+use pinflow_connect::source::{BlockRecords, Partition, SourceError};
 use pinflow_core::position::{PartitionId, PartitionProgress, Position};
 
 impl<S: WindowSink> EngineDriver<S> {
@@ -44,35 +44,42 @@ impl<S: WindowSink> EngineDriver<S> {
     }
 
     /// Handles an event of a source. `None` means that all sources have ended.
-    pub(super) fn on_source_input(&mut self, input: Option<SourceInput>) -> Result<(), EngineError> {
-        match input {
-            Some(SourceInput::Opened(partition)) => self.open_partition(partition)?,
-            Some(SourceInput::Discovered(partitions)) => {
+    pub(super) fn on_source_input(
+        &mut self,
+        input: Option<Result<SourceInput, SourceError>>,
+    ) -> Result<(), EngineError> {
+        let Some(input) = input else {
+            self.schedule_event(SchedulerEvent::SourcesEnded);
+            return Ok(());
+        };
+        let SourceInput { process, announced, records } = input?;
+        match announced {
+            SourceAnnouncement::Opened(partition) => self.open_partition(partition)?,
+            SourceAnnouncement::Discovered(partitions) => {
                 let ids = partitions.iter().map(|partition| partition.id).collect();
                 partitions.into_iter().try_for_each(|partition| self.open_partition(partition))?;
                 let released = self.start_barrier.add_partitions(ids);
                 self.take_start_positions(released);
             }
-            Some(SourceInput::StartsAnnounced) => {
+            SourceAnnouncement::StartsAnnounced => {
                 let released = self.start_barrier.end_source();
                 self.take_start_positions(released);
             }
-            Some(SourceInput::Block(block, records)) => self.take_block(&block, records),
-            Some(SourceInput::HeldBlock(process, block)) => {
-                self.count_block(&block);
-                let readers = BlockReaders::OfProcess(process);
-                self.schedule_block(&block, GivenWork::HeldBlock, readers);
-            }
-            Some(SourceInput::EndOffset { partition, end }) => self.record_source_end(partition, end),
-            Some(SourceInput::Blocked { source, cause }) => self.metrics.record_blocked_source(source, cause),
-            Some(SourceInput::Ended(partition)) => {
+            SourceAnnouncement::Block(block) => match records {
+                Some(records) => self.take_block(&block, records),
+                None => {
+                    self.count_block(&block);
+                    self.schedule_block(&block, GivenWork::HeldBlock, BlockReaders::OfProcess(process));
+                }
+            },
+            SourceAnnouncement::EndOffset { partition, end } => self.record_source_end(partition, end),
+            SourceAnnouncement::Blocked { source, cause } => self.metrics.record_blocked_source(source, cause),
+            SourceAnnouncement::Ended(partition) => {
                 if let Some(state) = self.partitions.get(&partition) {
                     self.all_rejected.mark_ended(&state.partition.name, self.scheduler.open_epoch());
                 }
             }
-            Some(SourceInput::BacklogRead) => self.schedule_event(SchedulerEvent::BacklogRead),
-            Some(SourceInput::Failed(error)) => return Err(error.into()),
-            None => self.schedule_event(SchedulerEvent::SourcesEnded),
+            SourceAnnouncement::BacklogRead => self.schedule_event(SchedulerEvent::BacklogRead),
         }
         Ok(())
     }

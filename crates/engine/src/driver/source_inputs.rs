@@ -2,30 +2,16 @@
 
 use tokio::sync::mpsc;
 
-use crate::cluster::{BlockSummary, FollowerSourceEvent, FollowerSourceEvents};
-use pinflow_connect::source::{BlockRecords, Partition, RecordBlock, SourceError, SourceEvent};
-use pinflow_core::position::{PartitionId, Position};
+use crate::cluster::{FollowerSourceEvents, SourceAnnouncement};
+use pinflow_connect::source::{BlockRecords, SourceError, SourceEvent};
 
-/// An event of a source, wherever it is read.
-pub(super) enum SourceInput {
-    Opened(Partition),
-    Discovered(Vec<Partition>),
-    /// A block that this process has.
-    Block(BlockSummary, BlockRecords),
-    /// A block that a follower holds.
-    HeldBlock(usize, BlockSummary),
-    EndOffset {
-        partition: PartitionId,
-        end: Position,
-    },
-    Blocked {
-        source: String,
-        cause: Option<String>,
-    },
-    Ended(PartitionId),
-    StartsAnnounced,
-    BacklogRead,
-    Failed(SourceError),
+/// An event of a source.
+pub(super) struct SourceInput {
+    /// The process that reads the source.
+    pub(super) process: usize,
+    pub(super) announced: SourceAnnouncement,
+    /// The records of a block that this process has read. A follower holds its own.
+    pub(super) records: Option<BlockRecords>,
 }
 
 /// Where the events come from.
@@ -41,51 +27,22 @@ impl SourceInputs {
         SourceInputs { local, has_local: true, remote, has_remote: true }
     }
 
-    /// The next event. `None` when all sources of all processes have ended. May be cancelled.
-    pub(super) async fn recv(&mut self) -> Option<SourceInput> {
+    /// The next event, or the failure of a source of this process. `None` when all sources of all processes have ended. May
+    /// be cancelled.
+    pub(super) async fn recv(&mut self) -> Option<Result<SourceInput, SourceError>> {
         while self.has_local || self.has_remote {
             tokio::select! {
-                event = self.local.recv(), if self.has_local => match event {
-                    Some(event) => return Some(local_input(event)),
+                event = self.local.recv(), if self.has_local => match event.map(SourceAnnouncement::divide) {
+                    Some(Ok((announced, records))) => return Some(Ok(SourceInput { process: 0, announced, records })),
+                    Some(Err(error)) => return Some(Err(error)),
                     None => self.has_local = false,
                 },
                 event = self.remote.recv(), if self.has_remote => match event {
-                    Some((process, event)) => return Some(remote_input(process, event)),
+                    Some((process, announced)) => return Some(Ok(SourceInput { process, announced, records: None })),
                     None => self.has_remote = false,
                 },
             }
         }
         None
-    }
-}
-
-fn local_input(event: SourceEvent) -> SourceInput {
-    match event {
-        SourceEvent::Opened(partition) => SourceInput::Opened(partition),
-        SourceEvent::Discovered(partitions) => SourceInput::Discovered(partitions),
-        SourceEvent::Block(block) => {
-            let summary = BlockSummary::new(&block);
-            let RecordBlock { records, .. } = block;
-            SourceInput::Block(summary, records)
-        }
-        SourceEvent::EndOffset { partition, end } => SourceInput::EndOffset { partition, end },
-        SourceEvent::Blocked { source, cause } => SourceInput::Blocked { source, cause },
-        SourceEvent::Ended(partition) => SourceInput::Ended(partition),
-        SourceEvent::StartsAnnounced => SourceInput::StartsAnnounced,
-        SourceEvent::BacklogRead => SourceInput::BacklogRead,
-        SourceEvent::Failed(error) => SourceInput::Failed(error),
-    }
-}
-
-fn remote_input(process: usize, event: FollowerSourceEvent) -> SourceInput {
-    match event {
-        FollowerSourceEvent::Opened(partition) => SourceInput::Opened(partition),
-        FollowerSourceEvent::Discovered(partitions) => SourceInput::Discovered(partitions),
-        FollowerSourceEvent::Block(summary) => SourceInput::HeldBlock(process, summary),
-        FollowerSourceEvent::EndOffset { partition, end } => SourceInput::EndOffset { partition, end },
-        FollowerSourceEvent::Blocked { source, cause } => SourceInput::Blocked { source, cause },
-        FollowerSourceEvent::Ended(partition) => SourceInput::Ended(partition),
-        FollowerSourceEvent::StartsAnnounced => SourceInput::StartsAnnounced,
-        FollowerSourceEvent::BacklogRead => SourceInput::BacklogRead,
     }
 }
