@@ -24,13 +24,13 @@ use pinflow_connect::source::reader_thread::ReaderExit;
 use pinflow_connect::source::{SourceContext, SourceError};
 
 /// The interval while records keep arriving.
-const ACTIVE_POLL_INTERVAL: Duration = Duration::from_millis(2);
+const ACTIVE_POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// The interval when no record arrived for [`ACTIVE_PERIOD`].
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time after the last record for which more are expected.
 const ACTIVE_PERIOD: Duration = Duration::from_secs(5);
 /// An interval is at least this many times as long as a poll, so that polling thousands of files stays cheap.
-const POLL_COST_FACTOR: u32 = 300;
+const POLL_COST_FACTOR: u32 = 100;
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval of checks for new files, and for files that were replaced, removed or restored.
 const NAME_CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -161,7 +161,7 @@ mod tests {
         let (now, ago) = (Duration::ZERO, Duration::from_secs(60));
         assert_eq!(poll_interval(now, Duration::from_micros(5)), ACTIVE_POLL_INTERVAL);
         assert_eq!(poll_interval(ago, Duration::from_micros(5)), IDLE_POLL_INTERVAL);
-        assert_eq!(poll_interval(ago, Duration::from_micros(100)), Duration::from_millis(30));
+        assert_eq!(poll_interval(ago, Duration::from_micros(300)), Duration::from_millis(30));
         assert_eq!(poll_interval(now, Duration::from_secs(9)), MAX_POLL_INTERVAL);
     }
 }
