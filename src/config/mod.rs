@@ -228,7 +228,7 @@ impl AnswersConfig {
 pub struct EngineConfig {
     /// Number of worker threads; by default one per core.
     pub workers: Option<usize>,
-    /// Minimum time between epochs, and the longest time that a record waits for its epoch, in milliseconds.
+    /// The longest time that a record waits for its epoch, in milliseconds, and the least between epochs of a busy graph.
     pub epoch_ms: u64,
     /// An epoch closes early when it holds this many bytes per worker.
     pub epoch_bytes_max: usize,

@@ -16,7 +16,7 @@ pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) fill_rows: u64,
     /// Whether it fills a question from what the graph holds.
     pub(super) walks: bool,
-    /// When the previous epoch closed. This one is due one epoch interval later.
+    /// When the previous epoch closed.
     opened_at: Instant,
     /// Whether there is something in it that must be shown.
     pub(super) has_content: bool,
@@ -40,7 +40,7 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         }
     }
 
-    /// When it is due to be closed, regardless of its size. `None` if it is empty.
+    /// When it has this length. `None` if it is empty.
     pub(super) fn close_deadline(&self, length: Duration) -> Option<Instant> {
         self.has_content.then(|| self.opened_at + length)
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::in_flight::PassedEpochs;
+
 /// The first step. A worker takes a few milliseconds for it.
 const FIRST_STEP: u32 = 2_048;
 /// The least step. Below it, the fixed costs of an epoch would be most of it.
@@ -23,17 +25,6 @@ const MAX_BUSY_BUDGET: Duration = Duration::from_millis(500);
 const USUAL_WEIGHT: f64 = 0.05;
 /// A graph that had nothing to do for this long is hardly as busy as it was before.
 const IDLE_TIME: Duration = Duration::from_secs(1);
-
-/// Epochs that have passed the graph together.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PassedEpochs {
-    /// When the first of them was closed.
-    pub(super) closed_at: Instant,
-    pub(super) count: u32,
-    /// How many of them filled a question by a whole step, and the sum of these steps.
-    pub(super) fills: u32,
-    pub(super) steps: u64,
-}
 
 /// Chooses the step of a fill: the most rows of the tables, or `ind`s, for each worker in one epoch.
 ///
@@ -63,10 +54,9 @@ impl FillPace {
         self.step
     }
 
-    /// Adapts the step to what the last epochs took.
+    /// Adapts the step to what the last epochs took, which passed just now.
     pub(super) fn observe_epochs(&mut self, passed: PassedEpochs, now: Instant) {
-        // The graph works on one epoch after the other.
-        let begun = self.passed_at.map_or(passed.closed_at, |before| before.max(passed.closed_at));
+        let begun = passed.begun;
         // While a question fills, there is always something to do, so what is usual stays.
         let idle = self.passed_at.map_or(Duration::ZERO, |before| begun.saturating_duration_since(before));
         self.usual *= (-idle.as_secs_f64() / IDLE_TIME.as_secs_f64()).exp();
@@ -103,6 +93,7 @@ mod tests {
         now: Instant,
         /// Epochs that were closed: when, and the step that they fill.
         in_flight: std::collections::VecDeque<(Instant, u32)>,
+        passed_at: Instant,
         fixed_nanos: u64,
         nanos_per_row: u64,
     }
@@ -111,7 +102,8 @@ mod tests {
         fn new(seed: u64, fixed_nanos: u64, nanos_per_row: u64) -> SimGraph {
             let pace = FillPace::new(LENGTH);
             let in_flight = std::collections::VecDeque::new();
-            SimGraph { pace, rng: SimRng(seed), now: Instant::now(), in_flight, fixed_nanos, nanos_per_row }
+            let now = Instant::now();
+            SimGraph { pace, rng: SimRng(seed), now, in_flight, passed_at: now, fixed_nanos, nanos_per_row }
         }
 
         /// Keeps two epochs in flight. Returns the step of the one that passes, and how long the graph took for it.
@@ -123,8 +115,9 @@ mod tests {
             let nanos = self.fixed_nanos + self.nanos_per_row * u64::from(step);
             let took = Duration::from_nanos(nanos * self.rng.between(80, 120) / 100);
             self.now += took;
-            let passed = PassedEpochs { closed_at, count: 1, fills: 1, steps: step.into() };
-            self.pace.observe_epochs(passed, self.now);
+            let begun = closed_at.max(self.passed_at);
+            self.passed_at = self.now;
+            self.pace.observe_epochs(PassedEpochs { begun, count: 1, fills: 1, steps: step.into() }, self.now);
             (step, took)
         }
     }
@@ -166,9 +159,9 @@ mod tests {
     fn epoch_that_fills_in_a_busy_run_takes_half_as_long_again_as_the_others() {
         let mut graph = SimGraph::new(3, 80_000_000, 1_000);
         for _ in 0..200 {
-            let closed_at = graph.now;
+            let begun = graph.now;
             graph.now += Duration::from_millis(80);
-            graph.pace.observe_epochs(PassedEpochs { closed_at, count: 1, fills: 0, steps: 0 }, graph.now);
+            graph.pace.observe_epochs(PassedEpochs { begun, count: 1, fills: 0, steps: 0 }, graph.now);
         }
         graph.pass_epochs(60);
         let epochs: Vec<_> = (0..200).map(|_| graph.pass_epoch().1.as_secs_f64()).collect();
@@ -186,20 +179,18 @@ mod tests {
     fn epochs_that_fill_nothing_or_pass_together_do_not_mislead() {
         let start = Instant::now();
         let mut pace = FillPace::new(LENGTH);
-        let of = |count, fills| PassedEpochs { closed_at: start, count, fills, steps: u64::from(fills) * 2_048 };
-        pace.observe_epochs(
-            PassedEpochs { closed_at: start + Duration::from_secs(3), ..of(1, 0) },
-            start + Duration::from_secs(3),
-        );
+        let of = |begun, count, fills| PassedEpochs { begun, count, fills, steps: u64::from(fills) * 2_048 };
+        pace.observe_epochs(of(start, 1, 0), start + Duration::from_secs(3));
         assert_eq!(pace.step(), FIRST_STEP);
         // Two epochs of the budget each.
-        pace.observe_epochs(of(2, 2), start + Duration::from_secs(3) + LENGTH);
+        let begun = start + Duration::from_secs(3);
+        pace.observe_epochs(of(begun, 2, 2), begun + LENGTH);
         assert_eq!(pace.step(), FIRST_STEP);
         // The time before the epoch was closed does not count.
-        let later = start + Duration::from_secs(9);
-        pace.observe_epochs(PassedEpochs { closed_at: later, ..of(1, 1) }, later + LENGTH / 2);
+        let begun = start + Duration::from_secs(9);
+        pace.observe_epochs(of(begun, 1, 1), begun + LENGTH / 2);
         assert_eq!(pace.step(), FIRST_STEP);
-        pace.observe_epochs(PassedEpochs { closed_at: later, ..of(1, 1) }, later + LENGTH / 2);
+        pace.observe_epochs(of(begun + LENGTH / 2, 1, 1), begun + LENGTH / 2);
         assert!(pace.step() > FIRST_STEP, "it took no time at all");
     }
 }

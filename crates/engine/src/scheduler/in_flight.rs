@@ -6,8 +6,18 @@ use tokio::time::Instant;
 
 use super::SchedulerPayload;
 use super::epoch::OpenEpoch;
-use super::fill_pace::PassedEpochs;
 use pinflow_core::position::Epoch;
+
+/// Epochs that have passed the graph together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PassedEpochs {
+    /// When the graph began to work on them: when the first was closed, or when the one before it passed.
+    pub(super) begun: Instant,
+    pub(super) count: u32,
+    /// How many of them filled a question by a whole step, and the sum of these steps.
+    pub(super) fills: u32,
+    pub(super) steps: u64,
+}
 
 /// A closed epoch that has not passed the graph.
 pub(super) struct InFlightEpoch<P: SchedulerPayload> {
@@ -27,11 +37,13 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
 /// Closed epochs that have not passed, oldest first.
 pub(super) struct InFlightEpochs<P: SchedulerPayload> {
     epochs: VecDeque<InFlightEpoch<P>>,
+    /// When the frontier last passed one of them.
+    passed_at: Option<Instant>,
 }
 
 impl<P: SchedulerPayload> InFlightEpochs<P> {
     pub(super) fn new() -> InFlightEpochs<P> {
-        InFlightEpochs { epochs: VecDeque::new() }
+        InFlightEpochs { epochs: VecDeque::new(), passed_at: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,13 +64,17 @@ impl<P: SchedulerPayload> InFlightEpochs<P> {
         });
     }
 
-    /// The epochs that the frontier passes as it moves. `None` if there is none.
-    pub(super) fn passed_between(&self, before: Epoch, frontier: Epoch) -> Option<PassedEpochs> {
+    /// The epochs that the frontier passes as it moves, now. `None` if there is none.
+    pub(super) fn note_passed(&mut self, before: Epoch, frontier: Epoch, now: Instant) -> Option<PassedEpochs> {
         let passed = || self.epochs.iter().filter(|epoch| (before..frontier).contains(&epoch.number));
         let closed_at = passed().next()?.closed_at;
         let steps = || passed().filter_map(|epoch| epoch.fill_step);
         let (count, fills) = (passed().count() as u32, steps().count() as u32);
-        Some(PassedEpochs { closed_at, count, fills, steps: steps().map(u64::from).sum() })
+        let steps = steps().map(u64::from).sum();
+        // The graph works on one epoch after the other.
+        let begun = self.passed_at.map_or(closed_at, |before| before.max(closed_at));
+        self.passed_at = Some(now);
+        Some(PassedEpochs { begun, count, fills, steps })
     }
 
     /// The epoch, which must be in flight: workers report on an epoch only after it was closed and before it has passed.

@@ -23,7 +23,8 @@ pub(crate) struct SchedulerPolicy {
     pub(crate) workers: usize,
     /// The first of them that are of this process, and so can be given rows of the tables.
     pub(crate) local_workers: usize,
-    /// Least time from one epoch to the next, and the longest that a record waits for its epoch to close.
+    /// The longest that a record waits for its epoch to close, and the least time from one epoch to the next while the
+    /// graph is busy.
     pub(crate) epoch_length: Duration,
     /// An epoch is closed early when it holds this many bytes.
     pub(crate) epoch_bytes_max: usize,

@@ -25,6 +25,7 @@
 //! `simulation` checks them at each step of random histories.
 
 mod epoch;
+mod epoch_pace;
 mod fill_pace;
 mod in_flight;
 mod messages;
@@ -45,6 +46,7 @@ pub(super) use self::messages::{
 };
 
 use self::epoch::OpenEpoch;
+use self::epoch_pace::EpochPace;
 use self::fill_pace::FillPace;
 use self::in_flight::InFlightEpochs;
 use self::window::WindowQueue;
@@ -91,6 +93,7 @@ pub(super) struct EpochScheduler<P: SchedulerPayload> {
     /// The epoch that holds the last of it.
     caught_up_in: Option<Epoch>,
     memory: MemoryGuard,
+    epoch_pace: EpochPace,
     fill_pace: FillPace,
     /// Free unused texts even if they have not grown.
     sweep_demanded: bool,
@@ -119,6 +122,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
             backlogs: policy.backlogs,
             caught_up_in: None,
             memory: MemoryGuard::new(policy.memory_max, policy.memory_grace, now),
+            epoch_pace: EpochPace::new(policy.epoch_length),
             fill_pace: FillPace::new(policy.epoch_length),
             sweep_demanded: false,
             has_stored_rows: false,
@@ -220,7 +224,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
 
     /// When [`SchedulerEvent::Tick`] or the next memory measurement is due, if no event arrives earlier.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let epoch = self.open.close_deadline(self.policy.epoch_length).filter(|_| self.graph_has_room());
+        let epoch = self.close_deadline().filter(|_| self.graph_has_room());
         let commit = self.windows.cut_deadline().filter(|_| self.policy.has_tables);
         [epoch, commit, self.memory_check_at()].into_iter().flatten().min()
     }
@@ -228,6 +232,11 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     /// When the next memory measurement is due.
     pub(super) fn memory_check_at(&self) -> Option<Instant> {
         self.memory.check_at().filter(|_| self.phase == SchedulerPhase::Running)
+    }
+
+    /// When the open epoch is due to be closed, regardless of its size. `None` if it is empty.
+    fn close_deadline(&self) -> Option<Instant> {
+        self.open.close_deadline(self.epoch_pace.length(self.in_flight.len() == 0))
     }
 
     fn graph_has_room(&self) -> bool {
@@ -276,7 +285,8 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     }
 
     fn on_frontier(&mut self, frontier: Epoch, now: Instant) {
-        if let Some(passed) = self.in_flight.passed_between(self.frontier, frontier) {
+        if let Some(passed) = self.in_flight.note_passed(self.frontier, frontier, now) {
+            self.epoch_pace.observe_epochs(passed, now);
             self.fill_pace.observe_epochs(passed, now);
         }
         self.frontier = self.frontier.max(frontier);
@@ -341,7 +351,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
 
     fn is_epoch_due(&self, can_sweep: bool, fills: bool, now: Instant) -> bool {
         let is_full = self.open.bytes >= self.policy.epoch_bytes_max || self.has_full_step();
-        let is_old = self.open.close_deadline(self.policy.epoch_length).is_some_and(|deadline| now >= deadline);
+        let is_old = self.close_deadline().is_some_and(|deadline| now >= deadline);
         // A question that fills takes memory, and so it pauses like the sources.
         let walks = fills && !self.memory.is_over();
         is_full || is_old || walks || (self.sweep_demanded && can_sweep)

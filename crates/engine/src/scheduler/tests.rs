@@ -113,6 +113,22 @@ fn record_after_a_quiet_time_closes_its_epoch_at_once() {
 }
 
 #[test]
+fn epochs_follow_sooner_while_the_graph_takes_little_time() {
+    let mut run = ScheduledRun::new(|_| ());
+    for epoch in 2..40 {
+        run.tick_at(epoch * 10);
+        run.block(1, 1, 1);
+        run.pass(epoch);
+    }
+    let last = run.now;
+    assert!(run.block(2, 1, 1).iter().all(|command| !command.starts_with("CloseEpoch")));
+    assert_eq!(run.scheduler.next_deadline(), Some(last + EPOCH_LENGTH / 5));
+    assert_eq!(run.tick_at(392), [closed(40, false)]);
+    run.block(3, 1, 1);
+    assert_eq!(run.scheduler.next_deadline(), Some(run.now + EPOCH_LENGTH), "an epoch is in the graph");
+}
+
+#[test]
 fn busy_graph_makes_one_large_epoch_instead_of_many() {
     let mut run = ScheduledRun::new(|_| ());
     run.block(1, 1, 1);
