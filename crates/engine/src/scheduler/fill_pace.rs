@@ -180,10 +180,10 @@ mod tests {
         let start = Instant::now();
         let mut pace = FillPace::new(LENGTH);
         let of = |begun, count, fills| PassedEpochs { begun, count, fills, steps: u64::from(fills) * 2_048 };
-        pace.observe_epochs(of(start, 1, 0), start + Duration::from_secs(3));
+        let begun = start + Duration::from_secs(3);
+        pace.observe_epochs(of(begun, 1, 0), begun);
         assert_eq!(pace.step(), FIRST_STEP);
         // Two epochs of the budget each.
-        let begun = start + Duration::from_secs(3);
         pace.observe_epochs(of(begun, 2, 2), begun + LENGTH);
         assert_eq!(pace.step(), FIRST_STEP);
         // The time before the epoch was closed does not count.
