@@ -11,7 +11,8 @@ use pinflow_engine::{
 use tokio::sync::watch;
 
 use crate::config::{ClusterConfig, ClusterConfigError, Config};
-use pinflow_connect::sink::{FileSink, NoFiles};
+use pinflow_archive::{ArchiveConfig, ArchiveWriter};
+use pinflow_connect::sink::{ArchiveOpening, FileSink, NoFiles, RawArchive};
 use pinflow_connect::source::SourceError;
 use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::user_error::{ExitStatus, UserError};
@@ -159,12 +160,14 @@ pub(crate) async fn follow(
     };
     let cluster = FollowerCluster { formed, settings, sources };
     let followed = match &config.tables {
-        None => follow_with(config, NoFiles, cluster, stop, metrics).await,
+        None => follow_with(config, (NoFiles, None), cluster, stop, metrics).await,
         Some(tables) => {
             let root = tables.root(&config.base).map_err(ClusterRunError::Url)?;
             let root = Location::connect(&root, &config.objects).await?;
-            let files = FollowerFiles::new(&root, tables.compression, StallStatus::default())?;
-            follow_with(config, files, cluster, stop, metrics).await
+            let stalls = StallStatus::default();
+            let files = FollowerFiles::new(&root, tables.compression, stalls.clone())?;
+            let archive = config.archive.as_ref().map(|archive| archive_opening(archive, config, stalls));
+            follow_with(config, (files, archive.transpose()?), cluster, stop, metrics).await
         }
     };
     over.send_replace(true);
@@ -174,9 +177,24 @@ pub(crate) async fn follow(
     followed
 }
 
+/// The archive for what a follower reads. The claim of the tables covers it, so it is opened once the run begins.
+fn archive_opening(
+    archive: &ArchiveConfig,
+    config: &Config,
+    stalls: StallStatus,
+) -> Result<ArchiveOpening, ClusterRunError> {
+    let root = archive.location(&config.base).map_err(ClusterRunError::Url)?;
+    let (archive, objects) = (archive.clone(), config.objects.clone());
+    Ok(Box::pin(async move {
+        let place = Location::connect(&root, &objects).await?;
+        let writer: Box<dyn RawArchive> = Box::new(ArchiveWriter::open(archive, &place, stalls).await?);
+        Ok(writer)
+    }))
+}
+
 async fn follow_with<F: FileSink>(
     config: &Config,
-    sink: F,
+    (sink, archive): (F, Option<ArchiveOpening>),
     FollowerCluster { mut formed, settings, sources }: FollowerCluster,
     stop: watch::Receiver<bool>,
     metrics: Arc<EngineMetrics>,
@@ -185,6 +203,7 @@ async fn follow_with<F: FileSink>(
     let follower = Follower {
         settings: config.engine_settings(config.question_set()),
         sink,
+        archive,
         process: settings.index,
         sources,
         formed,

@@ -184,12 +184,17 @@ pub enum ClusterConfigError {
     /// An address cannot be used.
     #[error("[cluster] {0}")]
     Address(String),
-    /// The tables are in a folder of this machine, and the processes are not.
+    /// The tables or the archive are in a folder of this machine, and the processes are not.
     #[error(
-        "the tables are in a folder of this machine ({0}), but [cluster] processes names other machines, which would \
-         write their files elsewhere; set [tables] url to s3://BUCKET/PREFIX"
+        "[{section}] url is a folder of this machine ({url}), but [cluster] processes names other machines, which would \
+         write their files elsewhere; set it to s3://BUCKET/PREFIX"
     )]
-    LocalTables(String),
+    LocalFolder {
+        /// `tables` or `archive`.
+        section: &'static str,
+        #[allow(missing_docs)]
+        url: String,
+    },
 }
 
 impl Config {
@@ -212,8 +217,11 @@ impl Config {
             return Err(ClusterConfigError::Process(what));
         }
         let is_local = processes.iter().all(HostPort::is_loopback);
-        if let Some(tables) = self.tables.as_ref().filter(|tables| !is_local && !tables.url.starts_with("s3:")) {
-            return Err(ClusterConfigError::LocalTables(tables.url.clone()));
+        let tables = self.tables.as_ref().map(|tables| ("tables", &tables.url));
+        let archive = self.archive.as_ref().map(|archive| ("archive", &archive.url));
+        let mut written = tables.into_iter().chain(archive);
+        if let Some((section, url)) = written.find(|(_, url)| !is_local && !url.starts_with("s3:")) {
+            return Err(ClusterConfigError::LocalFolder { section, url: url.clone() });
         }
         let secret = cluster.secret.as_ref().map(|secret| secret.read(&self.base)).transpose()?;
         Ok(Some(ClusterSettings {

@@ -396,16 +396,6 @@ impl Config {
         PlanContext { base, pipeline, accepted, objects, share }
     }
 
-    /// What a process of a cluster reads. `None`: nothing.
-    #[must_use]
-    pub fn read_share(&self, process: usize, processes: usize) -> Option<ReadShare> {
-        match self.archive {
-            None => Some(ReadShare { process, processes }),
-            // The archive has one writer, and takes messages where they are read.
-            Some(_) => (process == 0).then_some(ReadShare::ALL),
-        }
-    }
-
     /// Finds the partitions that a process of a cluster reads, before anything is read.
     ///
     /// # Errors
@@ -415,7 +405,7 @@ impl Config {
         process: usize,
         processes: usize,
     ) -> Result<Vec<Box<dyn PlannedSource>>, SourceError> {
-        let Some(share) = self.read_share(process, processes) else { return Ok(Vec::new()) };
+        let share = ReadShare { process, processes };
         let mut planned = Vec::new();
         for source in self.sources.iter().filter(|source| source.is_read_by(share)) {
             planned.push(source.plan(&self.plan_context(share)).await?);

@@ -10,7 +10,7 @@ use super::config::ArchiveConfig;
 use super::format::ensure_format;
 use super::partition_writer::{ArchiveContext, PartitionWriter};
 use super::window_messages::WindowMessages;
-use pinflow_connect::sink::{PositionChange, RawArchive, RawWindow};
+use pinflow_connect::sink::{ArchiveFailure, PositionChange, RawArchive, RawWindow};
 use pinflow_core::user_error::{ExitStatus, UserError};
 use pinflow_storage::{Location, StallStatus, StorageError};
 
@@ -132,7 +132,7 @@ impl RawArchive for ArchiveWriter {
     /// # Errors
     /// [`ArchiveError::Differs`] if the archive contains other messages at these positions; [`ArchiveError::Unreadable`]
     /// if it is damaged.
-    async fn store_window(&mut self, window: RawWindow) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn store_window(&mut self, window: RawWindow) -> Result<(), ArchiveFailure> {
         let encoded = tokio::task::spawn_blocking(move || WindowMessages::encode(window)).await;
         Ok(self.write_window(encoded.map_err(|_| ArchiveError::Panicked)?).await?)
     }

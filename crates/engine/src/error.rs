@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::memory::{HeldMemory, MEMORY_GRACE};
-use pinflow_connect::sink::SinkError;
+use pinflow_connect::sink::{ArchiveFailure, SinkError};
 use pinflow_connect::source::SourceError;
 use pinflow_core::user_error::{ExitStatus, UserError};
 
@@ -18,7 +18,7 @@ pub enum EngineError {
     Sink(#[from] SinkError),
     /// The archive cannot be written.
     #[error("write the archive")]
-    Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Archive(#[source] ArchiveFailure),
     /// Another process of the cluster is gone.
     #[error(
         "process {process} of the cluster ({address}) is lost: {what}. What is committed is safe; start all processes \

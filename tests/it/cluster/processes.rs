@@ -66,12 +66,16 @@ fn wrong_settings_of_a_cluster_are_refused_with_what_to_do() {
         let said = refused(arguments, &[]);
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
-    // A folder of tables is only one place for all if they are on one machine.
+    // A folder is only one place for all processes if they are on one machine.
     let config = std::fs::read_to_string(&site.config).unwrap();
     let open = "[cluster]\nprocesses = [\"a:1\", \"b:1\"]\nsecret = \"env:SECRET\"\ndanger_unencrypted = true\n";
     std::fs::write(&site.config, format!("{config}{open}")).unwrap();
     let secret = [("SECRET", "0123456789abcdef0123456789abcdef")];
-    assert!(refused(&["--process", "0"], &secret).contains("the tables are in a folder of this machine"));
+    assert!(refused(&["--process", "0"], &secret).contains("[tables] url is a folder of this machine"));
+    let in_bucket = config.replace("url = \"data\"", "url = \"s3://bucket/data\"");
+    std::fs::write(&site.config, format!("{in_bucket}[archive]\nurl = \"raw\"\n{open}")).unwrap();
+    assert!(refused(&["--process", "0"], &secret).contains("[archive] url is a folder of this machine (raw)"));
+    std::fs::write(&site.config, format!("{config}{open}")).unwrap();
     let local = ["--process", "0", "--cluster", addresses.as_str()];
     assert!(refused(&local, &[("SECRET", "short")]).contains("has 5 bytes"));
     assert!(refused(&local, &[]).contains("SECRET is not set"));

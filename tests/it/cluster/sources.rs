@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use pinflow::dataflows::graph::GraphOptions;
+use pinflow_archive::object_name::ArchivePartition;
 use pinflow_testkit::batch::assert_answers_equal_batch;
 use pinflow_testkit::kafka::broker::{KafkaBroker, block_on};
 use pinflow_testkit::kafka::site::{PostsSite, STREAMS, lines};
@@ -18,6 +19,7 @@ use rdkafka::admin::{AdminOptions, NewPartitions};
 use serde_json::Value;
 
 use super::{ClusterSite, ConfigLines, PEER_LOST, TestCluster};
+use crate::objects::archive::{messages, objects};
 
 /// Partitions of each topic.
 const PARTITIONS: i32 = 4;
@@ -123,6 +125,62 @@ fn cluster_that_reads_kafka_is_killed_at_any_moment_and_loses_and_repeats_nothin
         );
     }
     finish(&site, &TestCluster::new(&config, site.place.path(), 2));
+}
+
+#[test]
+fn archive_has_each_message_once_although_the_processes_that_write_it_are_killed() {
+    if pinflow_testkit::kafka::skipped() {
+        return;
+    }
+    let site = PostsSite::new(KafkaBroker::shared(), PARTITIONS);
+    let config = site.configure("");
+    let archive = "[archive]\nurl = \"raw\"\nrotate_secs = 0\nflush_records = 100\n";
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + archive).unwrap();
+    let steps = ["archive::before_put", "archive::after_put", "cluster::before_written", "cluster::after_written"];
+    let recording = site.recording(3_000, 59, &["--malformed", "0.01"]);
+    let streams = STREAMS.map(|stream| (site.topic(stream), lines(&recording, stream)));
+    let (mut sending, rounds) = (site.producer(), 2 * steps.len());
+    for round in 0..rounds {
+        let (processes, step) = (2 + round % 2, steps[round / 2]);
+        let cluster = TestCluster::new(&config, site.place.path(), processes);
+        // The leader sends no `Written`, so it can die only before or after a put.
+        let victim = if step.starts_with("archive") && round % 4 == 1 { 0 } else { processes - 1 };
+        let armed = arm(victim, format!("{step}=1*off->1*return(abort)"));
+        let running = cluster.start_with(&["--output", "none", "--workers", "1"], armed);
+        for (topic, lines) in &streams {
+            let share = lines.len() / rounds;
+            for (number, line) in (0..).zip(lines).skip(round * share).take(share) {
+                sending.send(topic, number % PARTITIONS, Some(line));
+                // Several windows, so that the step is met.
+                if number % 100 == 0 {
+                    sending.flush();
+                    std::thread::sleep(Duration::from_millis(30));
+                }
+            }
+        }
+        sending.flush();
+        let codes = cluster.wait(running);
+        assert_eq!(codes[victim], None, "round {round}, {step}: {codes:?}\n{}", cluster.log(0));
+        assert!(codes.iter().all(|code| [None, Some(PEER_LOST)].contains(code)), "{codes:?}\n{}", cluster.log(0));
+    }
+    for (topic, lines) in &streams {
+        for (number, line) in (0..).zip(lines).skip(lines.len() / rounds * rounds) {
+            sending.send(topic, number % PARTITIONS, Some(line));
+        }
+    }
+    sending.flush();
+    let cluster = TestCluster::new(&config, site.place.path(), 2);
+    finish(&site, &cluster);
+    assert!([0, 1].iter().all(|process| partitions_read(&cluster, *process) >= 5), "{}", cluster.log(0));
+    let archived = objects(&site.place.path().join("raw"));
+    assert_eq!(archived.len(), STREAMS.len() * PARTITIONS as usize);
+    for (topic, lines) in &streams {
+        for partition in 0..PARTITIONS as usize {
+            let sent: Vec<_> = lines.iter().skip(partition).step_by(PARTITIONS as usize).cloned().map(Some).collect();
+            let source = format!("kafka/{topic}/{partition}");
+            assert_eq!(messages(&archived[&ArchivePartition::from_source(&source)], 0), sent, "{source}");
+        }
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use pinflow_testkit::{
 };
 
 /// Objects by partition and first offset.
-type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
+pub(crate) type ArchiveObjects = BTreeMap<ArchivePartition, BTreeMap<u64, Vec<u8>>>;
 
 /// A recording that is read into tables on disk, and archived.
 struct ArchiveSite {
@@ -138,7 +138,7 @@ impl ArchiveSite {
 }
 
 /// The objects under a folder.
-fn objects(root: &Path) -> ArchiveObjects {
+pub(crate) fn objects(root: &Path) -> ArchiveObjects {
     let mut found = ArchiveObjects::new();
     // A process that was killed early may not have created it.
     let mut folders = if root.exists() { vec![root.to_owned()] } else { Vec::new() };
@@ -165,7 +165,7 @@ fn objects(root: &Path) -> ArchiveObjects {
 }
 
 /// The messages of a partition. Asserts that each object starts where the previous one ended.
-fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>> {
+pub(crate) fn messages(objects: &BTreeMap<u64, Vec<u8>>, first: u64) -> Vec<Option<Vec<u8>>> {
     let mut messages = Vec::new();
     for (at, object) in objects {
         assert_eq!(*at, first + messages.len() as u64, "an object begins elsewhere than the one before it ended");

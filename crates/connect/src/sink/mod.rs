@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use pinflow_core::position::{Epoch, PartitionProgress, Position, ResumePositions};
 use pinflow_core::user_error::{ExitStatus, UserError};
 
-pub use raw_archive::{PositionChange, RawArchive, RawWindow, ReceivedMessages};
+pub use raw_archive::{ArchiveFailure, ArchiveOpening, PositionChange, RawArchive, RawWindow, ReceivedMessages};
 pub use shared_rows::{ReadBackShare, SharedReadBack, StoredChunks, StoredCounts, StoredFile, StoredShare};
 pub use window_files::{FileSink, NoFiles, WrittenFile};
 

@@ -1,6 +1,9 @@
 //! The raw archive as the committer sees it: it stores a window's messages as received, before their rows are committed.
 
+use std::error::Error;
+
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
 use crate::source::BlockRecords;
 use pinflow_core::position::Position;
@@ -40,5 +43,12 @@ pub trait RawArchive: Send {
     ///
     /// # Errors
     /// A permanent failure. The run must end.
-    async fn store_window(&mut self, window: RawWindow) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    async fn store_window(&mut self, window: RawWindow) -> Result<(), ArchiveFailure>;
 }
+
+/// Why an archive cannot be opened or written.
+pub type ArchiveFailure = Box<dyn Error + Send + Sync>;
+
+/// An archive that is opened later: by a follower of a cluster, once the leader has claimed the tables, because the claim
+/// covers the archive too.
+pub type ArchiveOpening = BoxFuture<'static, Result<Box<dyn RawArchive>, ArchiveFailure>>;

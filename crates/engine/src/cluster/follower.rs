@@ -22,7 +22,7 @@ use crate::text_sweeps::TextSweeps;
 use crate::workers::{LocalWorkers, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, RejectionLog};
 use pinflow_cluster::{ControlStream, FormedCluster};
-use pinflow_connect::sink::{FileSink, RowEncoder, SinkError, WrittenFile};
+use pinflow_connect::sink::{ArchiveOpening, FileSink, RawArchive, RawWindow, RowEncoder, WrittenFile};
 use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::error_text::error_text;
 use pinflow_core::position::Epoch;
@@ -42,6 +42,8 @@ pub struct Follower<F: FileSink> {
     pub settings: EngineSettings,
     /// Where the data files go.
     pub sink: F,
+    /// The archive for what this process reads, if there is one. Opened once the run begins.
+    pub archive: Option<ArchiveOpening>,
     /// The number of this process.
     pub process: usize,
     /// The sources of which this process reads its share.
@@ -72,7 +74,23 @@ pub struct FollowerOutcome {
 }
 
 type EncodedRows<F> = <<F as FileSink>::Encoder as RowEncoder>::Batches;
-type WriteResult = Result<(Epoch, Vec<WrittenFile>), SinkError>;
+type WriteResult = Result<(Epoch, Vec<WrittenFile>), EngineError>;
+
+/// A window that is cut and that not all workers have read.
+struct CutWindow<F: FileSink> {
+    workers_done: usize,
+    /// What the workers have encoded for it.
+    batches: Vec<EncodedRows<F>>,
+    /// The messages that were read here, if they are archived.
+    raw: Option<RawWindow>,
+}
+
+/// A window whose files are to be written.
+struct WindowToWrite<F: FileSink> {
+    epoch: Epoch,
+    batches: Vec<EncodedRows<F>>,
+    raw: Option<RawWindow>,
+}
 
 impl<F: FileSink> Follower<F> {
     /// Runs until the leader ends the run.
@@ -90,7 +108,8 @@ impl<F: FileSink> Follower<F> {
     }
 
     async fn run_to_end(self) -> Result<FollowerOutcome, EngineError> {
-        let Follower { settings, sink, process, sources, formed, link, leader, silent_max, stop, metrics } = self;
+        let Follower { settings, sink, archive, process, sources, formed, link, leader, silent_max, stop, metrics } =
+            self;
         let (reader, writer) = tokio::io::split(link);
         let mut link = LeaderLink { writer: BufWriter::new(writer), address: leader };
         let (messages, mut received) = mpsc::channel(MAX_BUFFERED_MESSAGES);
@@ -99,10 +118,11 @@ impl<F: FileSink> Follower<F> {
             return Ok(FollowerOutcome { stopped: true, rows: 0, ended_by_leader: false });
         };
         let heartbeat = heartbeat_interval(silent_max);
-        let followed = match FollowerRun::start(settings, (sink, formed), (process, sources), start, stop, metrics) {
-            Ok(run) => run.obey_leader(&mut link, &mut received, heartbeat).await,
-            Err(error) => Err(error),
-        };
+        let followed =
+            match FollowerRun::start(settings, (sink, archive, formed), (process, sources), start, stop, metrics) {
+                Ok(run) => run.obey_leader(&mut link, &mut received, heartbeat).await,
+                Err(error) => Err(error),
+            };
         if let Err(failed) = &followed
             && !matches!(failed, EngineError::PeerLost { .. })
         {
@@ -213,11 +233,9 @@ struct FollowerRun<F: FileSink> {
     settings: EngineSettings,
     events: mpsc::UnboundedReceiver<EngineEvent<EncodedRows<F>>>,
     sweeps: TextSweeps,
-    /// What the workers have encoded for windows that are not complete.
-    batches: BTreeMap<Epoch, Vec<EncodedRows<F>>>,
-    /// Epochs that end a window and that not all workers have read.
-    window_ends: BTreeMap<Epoch, usize>,
-    to_write: mpsc::Sender<(Epoch, Vec<EncodedRows<F>>)>,
+    /// Windows that not all workers have read, by their last epoch.
+    cut_windows: BTreeMap<Epoch, CutWindow<F>>,
+    to_write: mpsc::Sender<WindowToWrite<F>>,
     written: mpsc::UnboundedReceiver<WriteResult>,
     sources: FollowerSources,
     stored: FollowerRows,
@@ -231,7 +249,7 @@ struct FollowerRun<F: FileSink> {
 impl<F: FileSink> FollowerRun<F> {
     fn start(
         mut settings: EngineSettings,
-        (sink, formed): (F, FormedCluster),
+        (sink, archive, formed): (F, Option<ArchiveOpening>, FormedCluster),
         (process, planned): (usize, Vec<Box<dyn PlannedSource>>),
         start: RunStart,
         stop: watch::Receiver<bool>,
@@ -251,7 +269,8 @@ impl<F: FileSink> FollowerRun<F> {
         let columns = ReadColumns::of_questions(&settings.questions);
         let duplicates = settings.graph_options.duplicates;
         let stored = FollowerRows::new(sink.read_share(start.stored, duplicates, &columns));
-        let sources = FollowerSources::start(planned, SourceStart { process, positions, until_caught_up })?;
+        let archives = archive.is_some();
+        let sources = FollowerSources::start(planned, SourceStart { process, positions, until_caught_up, archives })?;
         let (event_sender, events) = mpsc::unbounded_channel();
         let setup = WorkerSetup {
             settings: &settings,
@@ -266,14 +285,13 @@ impl<F: FileSink> FollowerRun<F> {
         let (paused, has_tables) = (sink.paused(), sink.encoder().is_some());
         let (to_write, windows) = mpsc::channel(MAX_WAITING_WINDOWS);
         let (files, written) = mpsc::unbounded_channel();
-        tokio::spawn(write_windows(sink, windows, files));
+        tokio::spawn(write_windows((sink, archive), windows, files));
         Ok(FollowerRun {
             workers,
             settings,
             events,
             sweeps,
-            batches: BTreeMap::new(),
-            window_ends: BTreeMap::new(),
+            cut_windows: BTreeMap::new(),
             to_write,
             written,
             sources,
@@ -371,7 +389,8 @@ impl<F: FileSink> FollowerRun<F> {
                 run_failpoint("cluster::before_close");
                 let sweep = self.sweeps.begin_sweep(epoch, sweep_demanded);
                 if ends_window && self.has_tables {
-                    self.window_ends.insert(epoch, 0);
+                    let raw = self.sources.cut_window();
+                    self.cut_windows.insert(epoch, CutWindow { workers_done: 0, batches: Vec::new(), raw });
                 }
                 let close = || WorkerCommand::CloseEpoch { epoch, ends_window, sweep: sweep.clone(), fill_step };
                 self.workers.broadcast(close);
@@ -421,15 +440,13 @@ impl<F: FileSink> FollowerRun<F> {
 
     /// Keeps what a worker has encoded for a window. Gives it to the writer once all workers have ended the window.
     async fn take_batches(&mut self, epoch: Epoch, batches: Option<EncodedRows<F>>) {
-        let Some(workers) = self.window_ends.get_mut(&epoch) else { return };
-        *workers += 1;
-        let is_complete = *workers == self.settings.workers;
-        self.batches.entry(epoch).or_default().extend(batches);
-        if is_complete {
-            self.window_ends.remove(&epoch);
-            let batches = self.batches.remove(&epoch).unwrap_or_default();
+        let Some(window) = self.cut_windows.get_mut(&epoch) else { return };
+        window.workers_done += 1;
+        window.batches.extend(batches);
+        let is_complete = window.workers_done == self.settings.workers;
+        if let Some(CutWindow { batches, raw, .. }) = is_complete.then(|| self.cut_windows.remove(&epoch)).flatten() {
             // A writer that ended has reported why.
-            let _ = self.to_write.send((epoch, batches)).await;
+            let _ = self.to_write.send(WindowToWrite { epoch, batches, raw }).await;
         }
     }
 
@@ -444,17 +461,43 @@ impl<F: FileSink> FollowerRun<F> {
     }
 }
 
-/// Writes the files of windows in order.
+/// Writes the files of windows in order, each after its messages are in the archive, if there is one. So whatever the
+/// leader commits can be read back from the archive.
 async fn write_windows<F: FileSink>(
-    mut sink: F,
-    mut windows: mpsc::Receiver<(Epoch, Vec<EncodedRows<F>>)>,
+    (mut sink, opening): (F, Option<ArchiveOpening>),
+    mut windows: mpsc::Receiver<WindowToWrite<F>>,
     written: mpsc::UnboundedSender<WriteResult>,
 ) {
-    while let Some((epoch, batches)) = windows.recv().await {
-        let files = sink.write_files(batches).await.map(|files| (epoch, files));
+    let mut archive = match open_archive(opening).await {
+        Ok(archive) => archive,
+        Err(error) => {
+            let _ = written.send(Err(error));
+            return;
+        }
+    };
+    while let Some(WindowToWrite { epoch, batches, raw }) = windows.recv().await {
+        let files = write_window((&mut sink, &mut archive), batches, raw).await.map(|files| (epoch, files));
         let failed = files.is_err();
         if written.send(files).is_err() || failed {
             return;
         }
     }
+}
+
+async fn open_archive(opening: Option<ArchiveOpening>) -> Result<Option<Box<dyn RawArchive>>, EngineError> {
+    match opening {
+        None => Ok(None),
+        Some(opening) => opening.await.map(Some).map_err(EngineError::Archive),
+    }
+}
+
+async fn write_window<F: FileSink>(
+    (sink, archive): (&mut F, &mut Option<Box<dyn RawArchive>>),
+    batches: Vec<EncodedRows<F>>,
+    raw: Option<RawWindow>,
+) -> Result<Vec<WrittenFile>, EngineError> {
+    if let Some((archive, raw)) = archive.as_mut().zip(raw) {
+        archive.store_window(raw).await.map_err(EngineError::Archive)?;
+    }
+    Ok(sink.write_files(batches).await?)
 }

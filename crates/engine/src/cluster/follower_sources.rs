@@ -1,6 +1,6 @@
 //! The sources that a follower reads. The leader decides when a block is read into the graph, and by which worker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, watch};
 use super::source_events::{BlockSummary, SourceAnnouncement};
 use crate::EngineError;
 use crate::protocol::WorkerBlock;
+use pinflow_connect::sink::{PositionChange, RawWindow, ReceivedMessages};
 use pinflow_connect::source::source_kind::PlannedSource;
-use pinflow_connect::source::{DurableFrontier, Partition, SourceContext, SourceEvent};
+use pinflow_connect::source::{BlockRecords, DurableFrontier, Partition, SourceContext, SourceEvent};
 use pinflow_core::position::{PartitionId, Position, ResumePositions};
 use pinflow_dataflows::ingest::StreamHint;
 use pinflow_dataflows::symbol::Symbol;
@@ -30,6 +31,32 @@ pub(super) struct SourceStart {
     pub(super) positions: ResumePositions,
     /// Whether the sources end once they have read the backlog.
     pub(super) until_caught_up: bool,
+    /// Whether the messages of each window are kept until they are archived.
+    pub(super) archives: bool,
+}
+
+/// A partition that this process reads.
+struct OwnPartition {
+    name: String,
+    source: Symbol,
+    stream_hint: StreamHint,
+    /// The position in the tables when the run began.
+    resumed: Position,
+}
+
+/// A block that the leader knows.
+struct HeldBlock {
+    block: WorkerBlock,
+    /// The position after its last record.
+    next: Position,
+}
+
+/// The blocks of a window that are read here, for the archive.
+#[derive(Default)]
+struct OpenWindow {
+    messages: Vec<(PartitionId, BlockRecords)>,
+    /// How far each partition has moved.
+    reached: BTreeMap<PartitionId, Position>,
 }
 
 /// The running sources of a follower.
@@ -38,8 +65,10 @@ pub(super) struct FollowerSources {
     /// What the leader is to hear before any event of a source.
     first: VecDeque<SourceAnnouncement>,
     /// Blocks that the leader knows, in the order in which it heard of them.
-    held: VecDeque<WorkerBlock>,
-    partitions: HashMap<PartitionId, (Symbol, StreamHint)>,
+    held: VecDeque<HeldBlock>,
+    partitions: HashMap<PartitionId, OwnPartition>,
+    /// What workers have been given in the window that is not cut yet. `None` without an archive.
+    open_window: Option<OpenWindow>,
     durable_frontier: DurableFrontier,
     /// Readers that have not read their backlog.
     backlogs: usize,
@@ -56,7 +85,7 @@ impl FollowerSources {
         planned: Vec<Box<dyn PlannedSource>>,
         start: SourceStart,
     ) -> Result<FollowerSources, EngineError> {
-        let SourceStart { process, positions, until_caught_up } = start;
+        let SourceStart { process, positions, until_caught_up, archives } = start;
         // Only the leader ends them: what it does not know of when it stops was never read.
         let (stop, stopped) = watch::channel(false);
         let (feed, events) = SourceContext::new(FEED_EVENTS, positions, stopped);
@@ -78,6 +107,7 @@ impl FollowerSources {
             first,
             held: VecDeque::new(),
             partitions: HashMap::new(),
+            open_window: archives.then(OpenWindow::default),
             durable_frontier: feed.durable_frontier().clone(),
             backlogs,
             starts,
@@ -119,10 +149,10 @@ impl FollowerSources {
                 partitions.iter().for_each(|partition| self.note_partition(partition));
                 true
             }
-            SourceAnnouncement::Block(BlockSummary { partition, .. }) => {
-                let (source, stream_hint) = self.partitions[partition];
-                let held = |records| WorkerBlock { partition: *partition, source, stream_hint, records };
-                self.held.extend(records.map(held));
+            SourceAnnouncement::Block(BlockSummary { partition, next, .. }) => {
+                let OwnPartition { source, stream_hint, .. } = self.partitions[partition];
+                let block = |records| WorkerBlock { partition: *partition, source, stream_hint, records };
+                self.held.extend(records.map(|records| HeldBlock { block: block(records), next: *next }));
                 true
             }
             SourceAnnouncement::StartsAnnounced => {
@@ -141,12 +171,32 @@ impl FollowerSources {
     }
 
     fn note_partition(&mut self, partition: &Partition) {
-        self.partitions.insert(partition.id, (Symbol::new(&partition.name), partition.stream_hint));
+        let Partition { id, name, stream_hint, resumed, .. } = partition;
+        let resumed = resumed.map_or(Position::START, |resumed| resumed.next);
+        let own = OwnPartition { name: name.clone(), source: Symbol::new(name), stream_hint: *stream_hint, resumed };
+        self.partitions.insert(*id, own);
     }
 
-    /// Takes the oldest block that the leader knows.
+    /// Takes the oldest block that the leader knows, which becomes a part of the open window.
     pub(super) fn take_block(&mut self) -> Option<WorkerBlock> {
-        self.held.pop_front()
+        let HeldBlock { block, next } = self.held.pop_front()?;
+        if let Some(window) = &mut self.open_window {
+            window.messages.push((block.partition, block.records.clone()));
+            window.reached.insert(block.partition, next);
+        }
+        Some(block)
+    }
+
+    /// Ends the open window. Returns the messages that were read here for it, if there is an archive.
+    pub(super) fn cut_window(&mut self) -> Option<RawWindow> {
+        let OpenWindow { messages, reached } = std::mem::take(self.open_window.as_mut()?);
+        let partitions = &self.partitions;
+        let named = |(id, records)| ReceivedMessages { source: partitions[&id].name.clone(), records };
+        let moved = reached.into_iter().map(|(id, next)| {
+            let OwnPartition { name, resumed, .. } = &partitions[&id];
+            (name.clone(), PositionChange { resumed: *resumed, next })
+        });
+        Some(RawWindow { messages: messages.into_iter().map(named).collect(), moved: moved.collect() })
     }
 
     /// Tells the sources how far they are durable.

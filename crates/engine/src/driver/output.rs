@@ -12,6 +12,7 @@ use crate::protocol::{CommitRequest, ReadCounts, WindowBatches};
 use crate::questions::ShownChanges;
 use crate::stop::{SERVING_GRACE, sleep_after_stop};
 use pinflow_connect::sink::{PartitionReached, PositionChange, RawWindow, ReceivedMessages, Window, WindowSink};
+use pinflow_connect::source::Partition;
 use pinflow_core::position::{Epoch, PartitionId, PartitionProgress, Position};
 
 impl<S: WindowSink> EngineDriver<S> {
@@ -90,7 +91,9 @@ impl<S: WindowSink> EngineDriver<S> {
         let cut_at = window.cut_at.unwrap_or_else(Instant::now);
         let (rows, partitions) = (window.rows, &self.partitions);
         let reached = window.reached.iter().map(|(id, reached)| (&partitions[id].partition, *reached));
-        let moved = reached.clone().filter(|_| self.archives).map(|(partition, reached)| {
+        // The processes that read the others archive them.
+        let is_archived = |partition: &Partition| self.archives && partition.id.process() == 0;
+        let moved = reached.clone().filter(|(partition, _)| is_archived(partition)).map(|(partition, reached)| {
             let resumed = partition.resumed.map_or(Position::START, |resumed| resumed.next);
             (partition.name.clone(), PositionChange { resumed, next: reached.next })
         });
