@@ -93,7 +93,7 @@ fn every_metric_of_dashboard_and_alerts_is_served_and_documented() {
         let is_documented = documented.contains(&format!("`{name}`")) || documented.contains(&format!("`{name}{{"));
         assert!(is_documented, "{metric} is not in docs/reference/metrics.md");
     }
-    for histogram in ["pinflow_commit_seconds", "pinflow_epoch_seconds"] {
+    for histogram in ["pinflow_commit_seconds", "pinflow_epoch_seconds", "pinflow_graph_seconds"] {
         assert!(page.contains(&format!("# TYPE {histogram} histogram\n")), "{histogram}");
         let value = |line: &str| -> f64 {
             let found = page.lines().find_map(|one| one.strip_prefix(&format!("{histogram}{line} ")));

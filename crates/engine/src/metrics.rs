@@ -65,6 +65,8 @@ pub struct EngineMetrics {
     pub commits: Mutex<CommitStats>,
     /// How long the commits of this run took, waiting included.
     pub commit_times: DurationHistogram,
+    /// From the close of an epoch until it has passed the graph on all workers.
+    pub graph_times: DurationHistogram,
     /// Rows read by earlier runs. Set once, before the first record.
     pub prior: OnceLock<PriorCounts>,
     /// The last rejections of this run, if the run is inspected.

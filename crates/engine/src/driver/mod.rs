@@ -209,7 +209,10 @@ impl<S: WindowSink> EngineDriver<S> {
                 SchedulerCommand::CloseEpoch { epoch, ends_window, sweep_demanded } => {
                     self.close_epoch(epoch, ends_window, sweep_demanded);
                 }
-                SchedulerCommand::PassEpoch { epoch, rows } => self.pass_epoch(epoch, rows),
+                SchedulerCommand::PassEpoch { epoch, closed_at, rows } => {
+                    self.metrics.graph_times.observe(closed_at.elapsed());
+                    self.pass_epoch(epoch, rows);
+                }
                 SchedulerCommand::CommitWindow { last_epoch, is_last } => self.commit_window(last_epoch, is_last).await,
                 SchedulerCommand::ShowEpoch { epoch, ends_window, answers } => {
                     self.show_epoch(epoch, ends_window, answers).await;

@@ -25,7 +25,7 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     /// Whether it is the last epoch of its window.
     pub(super) ends_window: bool,
     pub(super) moves_positions: bool,
-    closed_at: Instant,
+    pub(super) closed_at: Instant,
     /// The step by which it fills a question, if it is a whole one.
     fill_step: Option<u32>,
     /// The number of workers that have read all of it.

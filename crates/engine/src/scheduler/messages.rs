@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::CommitPolicy;
 use pinflow_core::position::Epoch;
 
@@ -97,7 +99,7 @@ pub(crate) enum SchedulerCommand<P: SchedulerPayload> {
     /// `sweep_demanded`: free unused texts even if they have not grown.
     CloseEpoch { epoch: Epoch, ends_window: bool, sweep_demanded: bool },
     /// The epoch has passed the graph: count its rows, and add them to its window.
-    PassEpoch { epoch: Epoch, rows: P::EpochRows },
+    PassEpoch { epoch: Epoch, closed_at: Instant, rows: P::EpochRows },
     /// Commit the window that ends with this epoch. `is_last`: no other follows.
     CommitWindow { last_epoch: Epoch, is_last: bool },
     /// Show the answers at the end of this epoch.

@@ -393,7 +393,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         }
         self.settle_empty_epochs();
         self.commands.push_back(SchedulerCommand::ShowEpoch { epoch, ends_window, answers });
-        Some(SchedulerCommand::PassEpoch { epoch, rows: passed.rows })
+        Some(SchedulerCommand::PassEpoch { epoch, closed_at: passed.closed_at, rows: passed.rows })
     }
 
     fn on_window_durable(&mut self, epoch: Epoch) {

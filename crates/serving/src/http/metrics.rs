@@ -155,6 +155,9 @@ fn write_source_metrics(page: &mut MetricsPage, shared: &SharedServingState) {
         .write_single(age.max(0.0));
     let what = "From an epoch's first record to its answers.";
     page.start_metric("pinflow_epoch_seconds", "histogram", what).write_histogram(&shared.answer_hub.epoch_times());
+    let what = "From the close of an epoch until it has passed the graph on all workers.";
+    page.start_metric("pinflow_graph_seconds", "histogram", what)
+        .write_histogram(&shared.engine_metrics.graph_times.counts());
     let mut metric = page.start_metric("pinflow_answer_rows", "gauge", "Rows, by answer.");
     for (question, table) in view.answers() {
         metric.write_value(&[("answer", question.name.as_str())], table.row_count() as f64);

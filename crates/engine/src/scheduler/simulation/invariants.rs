@@ -28,7 +28,7 @@ impl SchedulerSimulation {
                 self.workers[worker].commands.push_back(SimCommand::Work(work));
             }
             SchedulerCommand::CloseEpoch { epoch, ends_window, .. } => self.close_epoch(epoch, ends_window),
-            SchedulerCommand::PassEpoch { epoch, rows } => self.pass_epoch(epoch, rows),
+            SchedulerCommand::PassEpoch { epoch, rows, .. } => self.pass_epoch(epoch, rows),
             SchedulerCommand::CommitWindow { last_epoch, is_last } => self.commit_window(last_epoch, is_last),
             SchedulerCommand::ShowEpoch { epoch, answers, .. } => self.show_epoch(epoch, answers),
             SchedulerCommand::SettleWindow { contents } => self.settle_window(&contents),
