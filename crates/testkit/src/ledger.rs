@@ -6,6 +6,7 @@ use std::path::Path;
 
 use deltalake::arrow::array::{Array, AsArray, RecordBatch};
 use deltalake::arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::types::Value;
 
@@ -40,6 +41,11 @@ fn value(batch: &RecordBatch, column: usize, row: usize) -> Value {
 
 /// Reads every row of a table according to its log.
 pub fn read(table: &Path) -> TableRows {
+    read_projected(table, None)
+}
+
+/// Reads these columns of a table, or all.
+fn read_projected(table: &Path, columns: Option<&[&str]>) -> TableRows {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let files = runtime.block_on(async {
         let url = deltalake::ensure_table_uri(table.to_str().expect("a path in UTF-8")).expect("a place");
@@ -49,7 +55,11 @@ pub fn read(table: &Path) -> TableRows {
     let mut read = TableRows { columns: Vec::new(), rows: Vec::new() };
     for file in files {
         let path = file.strip_prefix("file://").unwrap_or(&file);
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file")).expect("parquet");
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("a file")).expect("parquet");
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
+            reader = reader.with_projection(mask);
+        }
         for batch in reader.build().expect("a reader") {
             let batch = batch.expect("rows");
             read.columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -73,7 +83,7 @@ pub fn deliveries(root: &Path) -> BTreeMap<(String, u64, i64), usize> {
 pub fn places(root: &Path) -> BTreeMap<(String, String, i64), usize> {
     let mut found = BTreeMap::new();
     for table in TABLES {
-        let rows = read(&root.join(table));
+        let rows = read_projected(&root.join(table), Some(&["_source", "_position", "_sub"]));
         let at = |name: &str| rows.columns.iter().position(|column| column == name);
         // A table without rows has no columns.
         let (Some(source), Some(position), Some(sub)) = (at("_source"), at("_position"), at("_sub")) else { continue };
