@@ -265,9 +265,14 @@ fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
     let run_on = |config: &str| {
         let config_was = std::fs::read_to_string(&site.config).unwrap();
         std::fs::write(&site.config, config_was.replace("compact = false", config)).unwrap();
-        let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(Stdio::null()));
+        let log = site.place.path().join("log");
+        let stderr = std::fs::File::create(&log).unwrap();
+        let mut running = RunningProcess::start(site.follow_command().stdout(Stdio::null()).stderr(stderr));
+        let start = std::time::Instant::now();
         site.append_lines();
         wait_until("what is old is gone, or more is committed", || {
+            let said = || std::fs::read_to_string(&log).unwrap();
+            assert!(start.elapsed().as_secs() < 240, "{config}, {} files: {}", files().len(), said());
             std::thread::sleep(std::time::Duration::from_millis(200));
             site.append_lines();
             !old.exists() || (config.contains("keep_hours = 0") && files().len() > replaced.len() + 12)

@@ -138,12 +138,13 @@ fn clients_get_503_while_brokers_are_down() {
     let topic = PostsSite::without_topics("").topic("pin");
     broker.create_topic(&topic, 1, &[]);
     let gateway = start_gateway(&broker, place.path(), "answer_secs_max = 2");
-    gateway.produce(&topic, &[json!("before")]);
-    broker.kill();
     let send = |value: &str| {
         let body = json!({ "records": [{ "value": value }] }).to_string();
         gateway.send("POST", &format!("/topics/{topic}"), JSON_CONTENT_TYPE, &body)
     };
+    // A broker that has just started may not know a new topic on all its listeners.
+    wait_until("the topic is known", || send("before").status == 200);
+    broker.kill();
     let away = send("lost or not");
     assert_eq!((away.status, code(&away)), (503, json!(50003)), "{}", away.text());
     assert!(away.headers.contains_key("retry-after"));
