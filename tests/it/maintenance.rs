@@ -21,8 +21,13 @@ struct UpkeepSite {
 impl UpkeepSite {
     /// A recording of 15,000 lines with few lines per commit.
     fn new(compact: bool) -> UpkeepSite {
+        UpkeepSite::with_draws(5_000, compact)
+    }
+
+    /// A recording of three lines for each draw.
+    fn with_draws(draws: u32, compact: bool) -> UpkeepSite {
         let place = create_temp_dir();
-        emit(&place.path().join("recording"), 1_000, 5_000, 29, &["--malformed", "0.02"]);
+        emit(&place.path().join("recording"), 1_000, draws, 29, &["--malformed", "0.02"]);
         let config = place.path().join("run.toml");
         let text = format!(
             "[[source]]\nkind = \"recording\"\npath = \"recording\"\nfollow = true\nrate_per_sec = 5000\n\
@@ -245,7 +250,8 @@ fn optimize_and_vacuum_keep_every_row() {
 
 #[test]
 fn run_vacuums_files_that_no_version_of_the_last_week_needs() {
-    let site = UpkeepSite::new(false);
+    // Few commits: a vacuum reads all of them, at a low priority.
+    let site = UpkeepSite::with_draws(1_000, false);
     succeed(&mut site.run());
     succeed(pinflow(["table"]).arg(site.tables()).arg("optimize"));
     let pin = site.tables().join("pin");
