@@ -166,8 +166,11 @@ pub(crate) async fn follow(
             let root = Location::connect(&root, &config.objects).await?;
             let stalls = StallStatus::default();
             let files = FollowerFiles::new(&root, tables.compression, stalls.clone())?;
-            let archive = config.archive.as_ref().map(|archive| archive_opening(archive, config, stalls));
-            follow_with(config, (files, archive.transpose()?), cluster, stop, metrics).await
+            let archive = match &config.archive {
+                None => None,
+                Some(archive) => Some(prepare_archive(archive, config, stalls).await?),
+            };
+            follow_with(config, (files, archive), cluster, stop, metrics).await
         }
     };
     over.send_replace(true);
@@ -177,16 +180,15 @@ pub(crate) async fn follow(
     followed
 }
 
-/// The archive for what a follower reads. The claim of the tables covers it, so it is opened once the run begins.
-fn archive_opening(
+/// The archive for what a follower reads. It is opened when there are messages for it.
+async fn prepare_archive(
     archive: &ArchiveConfig,
     config: &Config,
     stalls: StallStatus,
 ) -> Result<ArchiveOpening, ClusterRunError> {
     let root = archive.location(&config.base).map_err(ClusterRunError::Url)?;
-    let (archive, objects) = (archive.clone(), config.objects.clone());
+    let (archive, place) = (archive.clone(), Location::connect(&root, &config.objects).await?);
     Ok(Box::pin(async move {
-        let place = Location::connect(&root, &objects).await?;
         let writer: Box<dyn RawArchive> = Box::new(ArchiveWriter::open(archive, &place, stalls).await?);
         Ok(writer)
     }))

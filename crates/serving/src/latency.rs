@@ -7,8 +7,8 @@ use serde::Serialize;
 
 /// Epochs published within this time are recent.
 pub(super) const LATENCY_WINDOW: Duration = Duration::from_secs(60);
-/// Most epochs that are kept: one minute at epochs of 10 ms.
-const MAX_EPOCHS: usize = 6_144;
+/// Most epochs that are kept: one minute of the shortest epochs, which are 2 ms long by default.
+const MAX_EPOCHS: usize = 30_720;
 
 /// The latencies of recent epochs.
 ///

@@ -140,8 +140,8 @@ fn archive_has_each_message_once_although_the_processes_that_write_it_are_killed
     let recording = site.recording(2_000, 59, &["--malformed", "0.01"]);
     let streams = STREAMS.map(|stream| (site.topic(stream), lines(&recording, stream)));
     let (mut sending, rounds, mut met) = (site.producer(), steps.len(), 0);
-    for round in 0..rounds {
-        let (processes, step) = (2 + round % 2, steps[round]);
+    for (round, step) in steps.into_iter().enumerate() {
+        let processes = 2 + round % 2;
         let cluster = TestCluster::new(&config, site.place.path(), processes);
         // The leader sends no `Written`, so it can die only before or after a put.
         let victim = if round == 0 { 0 } else { processes - 1 };

@@ -49,6 +49,6 @@ pub trait RawArchive: Send {
 /// Why an archive cannot be opened or written.
 pub type ArchiveFailure = Box<dyn Error + Send + Sync>;
 
-/// An archive that is opened later: by a follower of a cluster, once the leader has claimed the tables, because the claim
-/// covers the archive too.
+/// An archive that is opened later: by a follower of a cluster, when it has the first messages for it. The leader has opened
+/// the tables and the archive by then.
 pub type ArchiveOpening = BoxFuture<'static, Result<Box<dyn RawArchive>, ArchiveFailure>>;

@@ -42,7 +42,7 @@ pub struct Follower<F: FileSink> {
     pub settings: EngineSettings,
     /// Where the data files go.
     pub sink: F,
-    /// The archive for what this process reads, if there is one. Opened once the run begins.
+    /// The archive for what this process reads, if there is one. Opened when there are messages for it.
     pub archive: Option<ArchiveOpening>,
     /// The number of this process.
     pub process: usize,
@@ -98,11 +98,12 @@ impl<F: FileSink> Follower<F> {
     /// # Errors
     /// [`EngineError`]. What is committed is safe, and a restart of all processes resumes there.
     pub async fn run(self) -> Result<FollowerOutcome, EngineError> {
-        let stop = self.stop.clone();
+        let (stop, paused) = (self.stop.clone(), self.sink.paused());
         tokio::select! {
             outcome = self.run_to_end() => outcome,
             () = wait_for_stop_deadline(stop) => {
-                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for: Some("the leader".to_owned()) })
+                let waits_for = paused.borrow().clone().unwrap_or_else(|| "the leader".to_owned());
+                Err(EngineError::StopDeadline { limit: STOP_DEADLINE, waits_for: Some(waits_for) })
             }
         }
     }
@@ -461,6 +462,32 @@ impl<F: FileSink> FollowerRun<F> {
     }
 }
 
+/// The archive for what this process reads.
+enum FollowerArchive {
+    /// There is none.
+    Absent,
+    /// There were no messages for it yet.
+    Closed(ArchiveOpening),
+    Open(Box<dyn RawArchive>),
+}
+
+impl FollowerArchive {
+    /// Makes the messages of a window durable.
+    async fn store_window(&mut self, window: RawWindow) -> Result<(), EngineError> {
+        if window.moved.is_empty() {
+            return Ok(());
+        }
+        *self = match std::mem::replace(self, FollowerArchive::Absent) {
+            FollowerArchive::Closed(opening) => FollowerArchive::Open(opening.await.map_err(EngineError::Archive)?),
+            other => other,
+        };
+        match self {
+            FollowerArchive::Open(archive) => archive.store_window(window).await.map_err(EngineError::Archive),
+            FollowerArchive::Absent | FollowerArchive::Closed(_) => Ok(()),
+        }
+    }
+}
+
 /// Writes the files of windows in order, each after its messages are in the archive, if there is one. So whatever the
 /// leader commits can be read back from the archive.
 async fn write_windows<F: FileSink>(
@@ -468,13 +495,7 @@ async fn write_windows<F: FileSink>(
     mut windows: mpsc::Receiver<WindowToWrite<F>>,
     written: mpsc::UnboundedSender<WriteResult>,
 ) {
-    let mut archive = match open_archive(opening).await {
-        Ok(archive) => archive,
-        Err(error) => {
-            let _ = written.send(Err(error));
-            return;
-        }
-    };
+    let mut archive = opening.map_or(FollowerArchive::Absent, FollowerArchive::Closed);
     while let Some(WindowToWrite { epoch, batches, raw }) = windows.recv().await {
         let files = write_window((&mut sink, &mut archive), batches, raw).await.map(|files| (epoch, files));
         let failed = files.is_err();
@@ -484,20 +505,13 @@ async fn write_windows<F: FileSink>(
     }
 }
 
-async fn open_archive(opening: Option<ArchiveOpening>) -> Result<Option<Box<dyn RawArchive>>, EngineError> {
-    match opening {
-        None => Ok(None),
-        Some(opening) => opening.await.map(Some).map_err(EngineError::Archive),
-    }
-}
-
 async fn write_window<F: FileSink>(
-    (sink, archive): (&mut F, &mut Option<Box<dyn RawArchive>>),
+    (sink, archive): (&mut F, &mut FollowerArchive),
     batches: Vec<EncodedRows<F>>,
     raw: Option<RawWindow>,
 ) -> Result<Vec<WrittenFile>, EngineError> {
-    if let Some((archive, raw)) = archive.as_mut().zip(raw) {
-        archive.store_window(raw).await.map_err(EngineError::Archive)?;
+    if let Some(raw) = raw {
+        archive.store_window(raw).await?;
     }
     Ok(sink.write_files(batches).await?)
 }
