@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::follower_rows::{FollowerRows, StoredRowsEvent};
 use super::follower_sources::{FollowerSources, SourceStart};
+use super::follower_writer::{EncodedRows, WindowToWrite, WriteResult, write_windows};
 use super::link::{heartbeat_interval, read_message, write_message};
 use super::messages::{FollowerMessage, FollowerReport, LeaderMessage, QuestionDefinition, RunStart};
 use crate::failpoint::run_failpoint;
@@ -22,7 +23,7 @@ use crate::text_sweeps::TextSweeps;
 use crate::workers::{LocalWorkers, WorkerSetup};
 use crate::{EngineError, EngineMetrics, EngineSettings, RejectionLog};
 use pinflow_cluster::{ControlStream, FormedCluster};
-use pinflow_connect::sink::{ArchiveOpening, FileSink, RawArchive, RawWindow, RowEncoder, WrittenFile};
+use pinflow_connect::sink::{ArchiveOpening, FileSink, RawWindow};
 use pinflow_connect::source::source_kind::PlannedSource;
 use pinflow_core::error_text::error_text;
 use pinflow_core::position::Epoch;
@@ -73,22 +74,12 @@ pub struct FollowerOutcome {
     pub ended_by_leader: bool,
 }
 
-type EncodedRows<F> = <<F as FileSink>::Encoder as RowEncoder>::Batches;
-type WriteResult = Result<(Epoch, Vec<WrittenFile>), EngineError>;
-
 /// A window that is cut and that not all workers have read.
 struct CutWindow<F: FileSink> {
     workers_done: usize,
     /// What the workers have encoded for it.
     batches: Vec<EncodedRows<F>>,
     /// The messages that were read here, if they are archived.
-    raw: Option<RawWindow>,
-}
-
-/// A window whose files are to be written.
-struct WindowToWrite<F: FileSink> {
-    epoch: Epoch,
-    batches: Vec<EncodedRows<F>>,
     raw: Option<RawWindow>,
 }
 
@@ -460,58 +451,4 @@ impl<F: FileSink> FollowerRun<F> {
             rejections: self.metrics.rejection_log.get().map(RejectionLog::take_all).unwrap_or_default(),
         }
     }
-}
-
-/// The archive for what this process reads.
-enum FollowerArchive {
-    /// There is none.
-    Absent,
-    /// There were no messages for it yet.
-    Closed(ArchiveOpening),
-    Open(Box<dyn RawArchive>),
-}
-
-impl FollowerArchive {
-    /// Makes the messages of a window durable.
-    async fn store_window(&mut self, window: RawWindow) -> Result<(), EngineError> {
-        if window.moved.is_empty() {
-            return Ok(());
-        }
-        *self = match std::mem::replace(self, FollowerArchive::Absent) {
-            FollowerArchive::Closed(opening) => FollowerArchive::Open(opening.await.map_err(EngineError::Archive)?),
-            other => other,
-        };
-        match self {
-            FollowerArchive::Open(archive) => archive.store_window(window).await.map_err(EngineError::Archive),
-            FollowerArchive::Absent | FollowerArchive::Closed(_) => Ok(()),
-        }
-    }
-}
-
-/// Writes the files of windows in order, each after its messages are in the archive, if there is one. So whatever the
-/// leader commits can be read back from the archive.
-async fn write_windows<F: FileSink>(
-    (mut sink, opening): (F, Option<ArchiveOpening>),
-    mut windows: mpsc::Receiver<WindowToWrite<F>>,
-    written: mpsc::UnboundedSender<WriteResult>,
-) {
-    let mut archive = opening.map_or(FollowerArchive::Absent, FollowerArchive::Closed);
-    while let Some(WindowToWrite { epoch, batches, raw }) = windows.recv().await {
-        let files = write_window((&mut sink, &mut archive), batches, raw).await.map(|files| (epoch, files));
-        let failed = files.is_err();
-        if written.send(files).is_err() || failed {
-            return;
-        }
-    }
-}
-
-async fn write_window<F: FileSink>(
-    (sink, archive): (&mut F, &mut FollowerArchive),
-    batches: Vec<EncodedRows<F>>,
-    raw: Option<RawWindow>,
-) -> Result<Vec<WrittenFile>, EngineError> {
-    if let Some(raw) = raw {
-        archive.store_window(raw).await?;
-    }
-    Ok(sink.write_files(batches).await?)
 }

@@ -26,6 +26,7 @@
 mod follower;
 mod follower_rows;
 mod follower_sources;
+mod follower_writer;
 mod leader;
 mod link;
 mod messages;
