@@ -16,7 +16,7 @@ use super::question_costs::SampleClock;
 use super::question_leaves::{FillPhase, QuestionLeaves};
 use super::updates::{FillReport, LeafUpdate};
 use crate::answer::StateDisposal;
-use crate::joins::{ExtraSlabs, FillInput, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey};
+use crate::joins::{ExtraSlabs, FillInput, JoinedRow, KeyChangeConsumer, RelationSet, RowsOfKey, WalkStep};
 use crate::keys::KeyId;
 
 /// The leaves of all questions of the general path, on one worker.
@@ -24,6 +24,8 @@ pub(crate) struct GeneralLeaves {
     questions: Vec<QuestionLeaves>,
     scratch: LeafScratch,
     share: WorkerShare,
+    /// The most groups of a leaf that are sent in one epoch at the end of a walk.
+    step: WalkStep,
     commands: CommandLog,
     clock: SampleClock,
     disposal: StateDisposal,
@@ -32,13 +34,13 @@ pub(crate) struct GeneralLeaves {
 impl GeneralLeaves {
     /// No questions yet.
     pub(crate) fn new(
-        share: WorkerShare,
+        (share, step): (WorkerShare, WalkStep),
         commands: CommandLog,
         clock: SampleClock,
         disposal: StateDisposal,
     ) -> GeneralLeaves {
         let scratch = LeafScratch::default();
-        GeneralLeaves { questions: Vec::new(), scratch, share, commands, clock, disposal }
+        GeneralLeaves { questions: Vec::new(), scratch, share, step, commands, clock, disposal }
     }
 
     /// Begins to apply an epoch where every delivery counts. A question covers all rows from the epoch on in which it is
@@ -92,7 +94,7 @@ impl GeneralLeaves {
     pub(super) fn finish_kept_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) {
         self.emit_notice(epoch, emit);
         for question in &mut self.questions {
-            question.emit_updates(emit);
+            question.emit_updates(0, usize::MAX, emit);
             if let FillPhase::CoversBelow(_) = question.fill {
                 emit_report(question.complete_rows(), self.share, emit);
             }
@@ -166,7 +168,7 @@ impl KeyChangeConsumer for GeneralLeaves {
         self.emit_notice(epoch, emit);
         let mut is_walking = false;
         for question in &mut self.questions {
-            question.emit_updates(emit);
+            question.emit_updates(keys, self.step.get() as usize, emit);
             if let Some(report) = question.progress_among(keys) {
                 is_walking |= !report.is_last;
                 emit_report(report, self.share, emit);

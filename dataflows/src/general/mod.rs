@@ -13,7 +13,8 @@
 //! - `scan_columns`: where the columns of a question's scans come from;
 //! - `question_commands`: what the operators are told of questions that come and go;
 //! - `question_costs`: what a question costs;
-//! - `question_leaves`: evaluates a question for the changed rows of an `ind`;
+//! - `question_leaves`: evaluates a question for the changed rows of an `ind`; `single_rows`: where at most one row of each
+//!   relation counts; `leaf_output`: what a leaf makes of them;
 //! - `leaves`: the same for all questions, and the fill of those that were added;
 //! - `group_fills`: how far questions that are filled are on a worker;
 //! - `kept_rows`: the same where every delivery counts;
@@ -26,12 +27,14 @@ mod fill_plan;
 mod group_fills;
 mod kept_rows;
 mod leaf_groups;
+mod leaf_output;
 mod leaves;
 mod operators;
 mod question_commands;
 mod question_costs;
 mod question_leaves;
 mod scan_columns;
+mod single_rows;
 mod updates;
 mod upper_plans;
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use pinflow_sql::catalog::POSTS;
-use pinflow_sql::datum::{Datum, Row};
-use pinflow_sql::incremental::{KeyedInput, LeafScratch, PartialGroups, ScannedRows, StateUsage};
-use pinflow_sql::split::MaintainedPlan;
+use pinflow_sql::datum::Datum;
+use pinflow_sql::incremental::{KeyedInput, LeafScratch, ScannedRows, StateUsage};
+use pinflow_sql::split::{MaintainedPlan, QuestionLeaf};
 
+use super::leaf_output::LeafOutput;
 use super::question_commands::{AddedQuestion, FillStart};
 use super::question_costs::{CountedState, QuestionCosts, SampleClock};
 use super::scan_columns::QuestionScan;
+use super::single_rows::SingleRows;
 use super::updates::{FillReport, LeafId, LeafUpdate};
 use crate::answer::QuestionId;
 use crate::hash::KeyedState;
@@ -20,6 +22,10 @@ use crate::keys::KeyId;
 use crate::record::Ind;
 use crate::version::ExtraValues;
 
+/// The most groups of a leaf whose sums wait for the end of a walk. More are given during the walk: they take memory, and
+/// few of them are met again soon.
+const WAITING_GROUPS_MAX: usize = 16_384;
+
 /// The leaves of one question.
 pub(super) struct QuestionLeaves {
     pub(super) id: QuestionId,
@@ -27,7 +33,7 @@ pub(super) struct QuestionLeaves {
     scans: Rc<[QuestionScan]>,
     /// The relations that the leaves read.
     relations: RelationSet,
-    leaves: Vec<LeafOutput>,
+    leaves: Vec<OpenLeaf>,
     before: KeyedInput,
     after: KeyedInput,
     pub(super) fill: FillPhase,
@@ -88,37 +94,21 @@ fn count_rows(rows: &ScannedRows, usage: &mut StateUsage) {
     }
 }
 
-/// What a leaf makes in the current epoch.
-struct LeafOutput {
-    id: LeafId,
+/// A leaf, and what it has made.
+struct OpenLeaf {
     /// The relations that it reads.
     relations: RelationSet,
-    /// Counts and sums of groups, if that is all the leaf's groups need.
-    partial: Option<PartialGroups>,
-    /// The number of leading values of a row that are the key of its group.
-    key_len: Option<u16>,
-    rows: Vec<(Row, i64)>,
+    /// How it is evaluated if at most one row of each relation counts and that is all it needs.
+    single_rows: Option<SingleRows>,
+    output: LeafOutput,
 }
 
-impl LeafOutput {
-    fn add(&mut self, row: &[Datum], diff: i64) {
-        match &mut self.partial {
-            Some(partial) => partial.update(row, diff),
-            None => self.rows.push((row.into(), diff)),
-        }
-    }
-
-    /// Gives what the changes of the epoch add up to.
-    fn emit_updates(&mut self, emit: &mut dyn FnMut(LeafUpdate)) {
-        let (leaf, key_len) = (self.id, self.key_len);
-        if let Some(partial) = &mut self.partial {
-            for group in partial.take_groups() {
-                emit(LeafUpdate::Partial { leaf, group });
-            }
-        }
-        for (row, diff) in self.rows.drain(..) {
-            emit(LeafUpdate::Row { leaf, key_len, row, diff });
-        }
+impl OpenLeaf {
+    fn new(id: LeafId, leaf: &QuestionLeaf, scans: &[QuestionScan], workers: usize) -> OpenLeaf {
+        let read = leaf.program.scans().iter();
+        let relations = read.fold(RelationSet::default(), |set, scan| set.with(scans[*scan].relation));
+        let single_rows = leaf.program.row_program().map(|program| SingleRows::new(program, relations, scans));
+        OpenLeaf { relations, single_rows, output: LeafOutput::new(id, leaf, workers) }
     }
 }
 
@@ -126,25 +116,9 @@ impl QuestionLeaves {
     pub(super) fn new(added: &AddedQuestion, workers: usize) -> QuestionLeaves {
         let question = &added.question;
         let (program, scans) = (Arc::clone(&question.program), Rc::clone(&question.scans));
-        let leaves: Vec<_> = (0..)
-            .zip(&program.leaves)
-            .map(|(leaf, definition)| LeafOutput {
-                id: LeafId { question: question.id.number(), leaf },
-                relations: definition
-                    .program
-                    .scans()
-                    .iter()
-                    .fold(RelationSet::default(), |set, scan| set.with(scans[*scan].relation)),
-                // Adding up on one worker would only be another hash table.
-                partial: definition
-                    .group
-                    .as_ref()
-                    .filter(|_| workers > 1)
-                    .and_then(|group| PartialGroups::new(Arc::clone(group))),
-                key_len: definition.group.as_ref().map(|group| group.key_len() as u16),
-                rows: Vec::new(),
-            })
-            .collect();
+        let id_of = |leaf| LeafId { question: question.id.number(), leaf };
+        let leaves = (0..).zip(&program.leaves).map(|(index, leaf)| OpenLeaf::new(id_of(index), leaf, &scans, workers));
+        let leaves: Vec<_> = leaves.collect();
         let added_of = |relation| added.new_columns.iter().filter(move |column| column.relation == relation);
         QuestionLeaves {
             id: question.id,
@@ -194,13 +168,22 @@ impl QuestionLeaves {
     ) {
         let costs = Rc::clone(&self.costs);
         costs.sample(clock, || {
-            read_scans(&self.scans, before, &mut self.before);
-            read_scans(&self.scans, after, &mut self.after);
+            let mut are_read = false;
             for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
-                if leaf.relations.intersects(changed) {
-                    let mut emit = |row: &[Datum], diff| leaf.add(row, diff);
-                    definition.program.changes(&self.before, &self.after, scratch, &costs.faults, &mut emit);
+                if !leaf.relations.intersects(changed) {
+                    continue;
                 }
+                let OpenLeaf { single_rows, output, .. } = leaf;
+                if let (Some(single_rows), Some(program)) = (single_rows, definition.program.row_program()) {
+                    single_rows.add_change(program, (before, after), &costs.faults, output);
+                    continue;
+                }
+                if !std::mem::replace(&mut are_read, true) {
+                    read_scans(&self.scans, before, &mut self.before);
+                    read_scans(&self.scans, after, &mut self.after);
+                }
+                let mut emit = |row: &[Datum], diff| output.add_row(row, diff);
+                definition.program.changes(&self.before, &self.after, scratch, &costs.faults, &mut emit);
             }
         });
     }
@@ -266,7 +249,9 @@ impl QuestionLeaves {
                 std::mem::swap(&mut kept.scans[index], added);
                 for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
                     if definition.program.is_multilinear() && definition.program.scans().contains(&index) {
-                        definition.program.evaluate(kept, scratch, &costs.faults, &mut |row, diff| leaf.add(row, diff));
+                        definition
+                            .program
+                            .evaluate(kept, scratch, &costs.faults, &mut |row, diff| leaf.output.add_row(row, diff));
                     }
                 }
                 std::mem::swap(&mut kept.scans[index], added);
@@ -279,16 +264,25 @@ impl QuestionLeaves {
             let Some(before) = before else { return };
             for (leaf, definition) in self.leaves.iter_mut().zip(&self.program.leaves) {
                 if !definition.program.is_multilinear() && leaf.relations.intersects(relation) {
-                    let mut emit = |row: &[Datum], diff| leaf.add(row, diff);
+                    let mut emit = |row: &[Datum], diff| leaf.output.add_row(row, diff);
                     definition.program.changes(&before, kept, scratch, &costs.faults, &mut emit);
                 }
             }
         });
     }
 
-    /// Gives what the changes of the epoch add up to.
-    pub(super) fn emit_updates(&mut self, emit: &mut dyn FnMut(LeafUpdate)) {
-        self.leaves.iter_mut().for_each(|leaf| leaf.emit_updates(emit));
+    /// Gives what the changes of the epoch add up to. While a walk over `keys` keys is under way, the sums of groups wait for
+    /// its end, so that each is sent once, and then `step` of them are given in one epoch.
+    pub(super) fn emit_updates(&mut self, keys: usize, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
+        for leaf in &mut self.leaves {
+            let may_wait = leaf.output.waiting_groups() <= WAITING_GROUPS_MAX;
+            let most_groups = match self.fill {
+                FillPhase::CoversBelow(end) if may_wait && (end as usize) < keys => 0,
+                FillPhase::CoversBelow(_) => step,
+                FillPhase::AwaitsRows | FillPhase::Complete => usize::MAX,
+            };
+            leaf.output.emit_updates(most_groups, emit);
+        }
         let KeptRows { usage, counted, .. } = &mut self.kept;
         counted.count(&self.costs, *usage);
     }
@@ -296,15 +290,17 @@ impl QuestionLeaves {
     /// Ends an epoch of a fill by a walk over `keys` keys. Returns how far it is, for any worker.
     pub(super) fn progress_among(&mut self, keys: usize) -> Option<FillReport> {
         let FillPhase::CoversBelow(end) = self.fill else { return None };
-        let report = self.report(end.into(), keys as u64);
+        let are_sent = self.leaves.iter().all(|leaf| leaf.output.waiting_groups() == 0);
+        let report = self.report(end.into(), keys as u64, are_sent);
         if report.is_last {
             self.fill = FillPhase::Complete;
         }
         Some(report)
     }
 
-    fn report(&self, done: u64, total: u64) -> FillReport {
-        FillReport { to: 0, from: 0, question: self.id.number(), done, total, is_last: done == total }
+    /// `are_sent`: no groups wait.
+    fn report(&self, done: u64, total: u64, are_sent: bool) -> FillReport {
+        FillReport { to: 0, from: 0, question: self.id.number(), done, total, is_last: are_sent && done == total }
     }
 
     /// The rows that are kept, to be freed. `None` if there are none.
@@ -315,7 +311,7 @@ impl QuestionLeaves {
     /// Completes a fill by rows of the tables.
     pub(super) fn complete_rows(&mut self) -> FillReport {
         self.fill = FillPhase::Complete;
-        self.report(self.kept.filled, self.kept.filled)
+        self.report(self.kept.filled, self.kept.filled, true)
     }
 }
 

@@ -184,7 +184,8 @@ impl WorkerGraph {
         let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
         let disposal = StateDisposal::default();
-        let leaves = GeneralLeaves::new(share, commands.clone(), Rc::clone(&clock), disposal.clone());
+        let leaves =
+            GeneralLeaves::new((share, Rc::clone(&step)), commands.clone(), Rc::clone(&clock), disposal.clone());
         let inputs = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::RowUpdate;
 use super::consolidate_rows;
 use super::leaf_join::LeafJoin;
+use super::row_program::RowProgram;
 use crate::datum::Datum;
 use crate::eval::FaultCounter;
 use crate::expr::ScalarExpr;
@@ -268,6 +269,8 @@ pub struct LeafProgram {
     /// The scans that are read.
     scans: Vec<usize>,
     multilinear: bool,
+    /// The same for one row of each scan.
+    row_program: Option<RowProgram>,
 }
 
 impl LeafProgram {
@@ -285,7 +288,16 @@ impl LeafProgram {
         });
         scans.sort_unstable();
         scans.dedup();
-        LeafProgram { multilinear: !repeated && root.is_multilinear(), root, scans }
+        let multilinear = !repeated && root.is_multilinear();
+        let row_program = if multilinear { RowProgram::of_leaf(&root) } else { None };
+        LeafProgram { root, scans, multilinear, row_program }
+    }
+
+    /// What it makes of exactly one row of each scan, without its operators. `None` if it has to be
+    /// [evaluated](LeafProgram::evaluate). Without a row of one of the scans it then makes none.
+    #[must_use]
+    pub fn row_program(&self) -> Option<&RowProgram> {
+        self.row_program.as_ref()
     }
 
     /// The scans that are read, by their indexes: a change of other rows changes nothing.

@@ -23,7 +23,7 @@ pub struct PartialGroup {
 
 /// Adds up the updates of an epoch, so that one message for each touched group is sent instead of one for each row.
 ///
-/// It holds as many groups as one epoch touches, and nothing between epochs.
+/// It holds as many groups as were touched since they were last taken.
 #[derive(Debug)]
 pub struct PartialGroups {
     spec: Arc<GroupSpec>,
@@ -50,16 +50,37 @@ impl PartialGroups {
         self.groups.insert(key.into(), cells);
     }
 
-    /// Gives away what was added up, without groups to which nothing was added in the end.
-    pub fn take_groups(&mut self) -> Vec<PartialGroup> {
-        let groups = self.groups.drain().map(|(key, cells)| {
+    /// The number of groups that were touched since they were last taken.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether no group was touched since they were last taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Gives away what was added up, of `most` groups at most, without groups to which nothing was added in the end.
+    pub fn take_groups(&mut self, most: usize) -> Vec<PartialGroup> {
+        let mut taken = Vec::with_capacity(most.min(self.groups.len()));
+        let mut take = |(key, cells): (Row, GroupCells)| {
             let (rows, cells) = cells.into_parts();
             let linear = cells.into_vec().into_iter().filter_map(|cell| match cell {
                 CellState::Linear(cell) => Some(cell),
                 _ => None,
             });
-            PartialGroup { key, rows, cells: linear.collect() }
-        });
-        groups.filter(|group| group.rows != 0 || !group.cells.iter().all(LinearCell::is_zero)).collect()
+            let group = PartialGroup { key, rows, cells: linear.collect() };
+            if group.rows != 0 || !group.cells.iter().all(LinearCell::is_zero) {
+                taken.push(group);
+            }
+        };
+        if most >= self.groups.len() {
+            self.groups.drain().for_each(&mut take);
+        } else {
+            self.groups.extract_if(|_, _| true).take(most).for_each(&mut take);
+        }
+        taken
     }
 }

@@ -7,7 +7,7 @@ use super::histories::KeyedTables;
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
 use crate::incremental::{
-    GroupTable, KeyedInput, LeafScratch, PartialGroups, RowUpdate, StateError, StateUsage, UpperState,
+    GroupTable, KeyedInput, LeafProgram, LeafScratch, PartialGroups, RowUpdate, StateError, StateUsage, UpperState,
 };
 use crate::split::MaintainedPlan;
 
@@ -110,6 +110,8 @@ impl QuestionRun {
         let mut table = self.groups[index].as_mut();
         for key in keys {
             let (old, new) = (key_input(&self.program, before, *key), key_input(&self.program, after, *key));
+            check_row_program(&leaf.program, &old, &self.scratch);
+            check_row_program(&leaf.program, &new, &self.scratch);
             leaf.program.changes(&old, &new, &self.scratch, &self.faults, &mut |row, diff| match (
                 &mut partial,
                 &mut table,
@@ -120,7 +122,7 @@ impl QuestionRun {
             });
         }
         if let Some(table) = table {
-            let partial = partial.iter_mut().flat_map(PartialGroups::take_groups);
+            let partial = partial.iter_mut().flat_map(|partial| partial.take_groups(usize::MAX));
             partial.for_each(|group| table.merge(&group));
             table.finish_epoch(&self.faults, &mut |row, diff| leaf_updates.push((index, row, diff)))?;
         }
@@ -135,6 +137,29 @@ impl QuestionRun {
         }
         self.answer.retain(|_, count| *count != 0);
     }
+}
+
+/// With one row of each scan the leaf's row program must give what its operators give, and without one of them nothing.
+fn check_row_program(leaf: &LeafProgram, rows: &KeyedInput, scratch: &LeafScratch) {
+    let Some(program) = leaf.row_program() else { return };
+    let counts = |scan: &usize| rows.scans[*scan].iter().map(|(_, count)| count).collect::<Vec<_>>();
+    let counts: Vec<Vec<i64>> = leaf.scans().iter().map(counts).collect();
+    let has_none = counts.iter().any(Vec::is_empty);
+    if !has_none && counts.iter().any(|counts| counts != &[1]) {
+        return;
+    }
+    let mut expected = Vec::new();
+    leaf.evaluate(rows, scratch, &FaultCounter::default(), &mut |row, count| expected.push((row.to_vec(), count)));
+    let mut made = Vec::new();
+    if !has_none {
+        let value_of =
+            |(scan, column): &(usize, usize)| rows.scans[*scan].iter().next().map(|(row, _)| row[*column].clone());
+        let mut values: Vec<Datum> = program.reads().iter().filter_map(value_of).collect();
+        if program.make_row(&mut values, &mut Vec::new(), &FaultCounter::default()) {
+            made.push((values, 1));
+        }
+    }
+    assert_eq!(made, expected, "{program:?} over {rows:?}");
 }
 
 fn key_input(program: &MaintainedPlan, tables: &KeyedTables, key: i64) -> KeyedInput {
