@@ -150,6 +150,19 @@ fn changes_of_rows_while_a_question_is_filled_add_no_more_than_their_own() {
 }
 
 #[test]
+fn fill_ends_while_more_keys_come_in_each_epoch_than_a_step_has() {
+    timely::execute_directly(|worker| {
+        let mut run = FillRun::start(worker, 40);
+        let id = run.add("by_two", BY_TWO);
+        let changes = run.fill(id, |run| {
+            let first = (run.epoch + 1) * INDS;
+            (first..first + 2 * u64::from(STEP)).for_each(|ind| run.send_pin(ind, ind));
+        });
+        assert!(changes.iter().sum::<usize>() >= 40, "{changes:?}");
+    });
+}
+
+#[test]
 fn ranks_and_limits_over_groups_that_are_filled_change_once() {
     timely::execute_directly(|worker| {
         let mut run = FillRun::start(worker, 200);

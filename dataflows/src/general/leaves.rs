@@ -2,7 +2,7 @@
 //!
 //! A question that is added while the graph runs is filled by a walk: it covers the keys below a cursor, which passes
 //! some keys in each epoch. The rows of a key that it passes are evaluated as if they had just come. Changes of the rows
-//! of other keys are not the question's business before. So each key is counted exactly once, with the rows that it has
+//! of keys above it are not the question's business before, unless the key came after the walk had begun. So each key is counted exactly once, with the rows that it has
 //! when the cursor passes, and no snapshot is needed.
 
 use std::rc::Rc;
@@ -34,13 +34,14 @@ pub(crate) struct GeneralLeaves {
 impl GeneralLeaves {
     /// No questions yet.
     pub(crate) fn new(
-        (share, step): (WorkerShare, WalkStep),
-        commands: CommandLog,
-        clock: SampleClock,
-        disposal: StateDisposal,
+        (share, step): (WorkerShare, &WalkStep),
+        commands: &CommandLog,
+        clock: &SampleClock,
+        disposal: &StateDisposal,
     ) -> GeneralLeaves {
-        let scratch = LeafScratch::default();
-        GeneralLeaves { questions: Vec::new(), scratch, share, step, commands, clock, disposal }
+        let (questions, scratch, step) = (Vec::new(), LeafScratch::default(), Rc::clone(step));
+        let (commands, clock, disposal) = (commands.clone(), Rc::clone(clock), disposal.clone());
+        GeneralLeaves { questions, scratch, share, step, commands, clock, disposal }
     }
 
     /// Begins to apply an epoch where every delivery counts. A question covers all rows from the epoch on in which it is
@@ -61,7 +62,7 @@ impl GeneralLeaves {
             QuestionCommand::Add(added) => self.questions.push(QuestionLeaves::new(added, self.share.workers)),
             QuestionCommand::BeginFill(id) => {
                 let begins = self.questions.iter_mut().filter(|it| it.id == *id && it.fill == FillPhase::AwaitsRows);
-                begins.for_each(|question| question.fill = FillPhase::CoversBelow(0));
+                begins.for_each(|question| question.fill = FillPhase::AwaitsWalk);
             }
             QuestionCommand::Drop(id, _) => {
                 let dropped = self.questions.extract_if(.., |question| question.id == *id);
@@ -94,8 +95,8 @@ impl GeneralLeaves {
     pub(super) fn finish_kept_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) {
         self.emit_notice(epoch, emit);
         for question in &mut self.questions {
-            question.emit_updates(0, usize::MAX, emit);
-            if let FillPhase::CoversBelow(_) = question.fill {
+            question.emit_updates(usize::MAX, emit);
+            if question.fill == FillPhase::AwaitsWalk {
                 emit_report(question.complete_rows(), self.share, emit);
             }
         }
@@ -147,29 +148,30 @@ impl KeyChangeConsumer for GeneralLeaves {
         question.map(|question| question.filled_columns(relation))
     }
 
-    fn next_walked_key(&self, keys: usize) -> Option<KeyId> {
-        self.questions.iter().find_map(|question| match question.fill {
-            FillPhase::CoversBelow(end) if (end as usize) < keys => Some(end),
-            _ => None,
-        })
+    fn begin_walks(&mut self, end: KeyId) {
+        self.questions.iter_mut().for_each(|question| question.begin_walk(end));
+    }
+
+    fn next_walked_key(&self) -> Option<KeyId> {
+        self.questions.iter().find_map(QuestionLeaves::next_walked_key)
     }
 
     fn walk_key(&mut self, rows: &RowsOfKey<'_>) {
-        let walks = |question: &&mut QuestionLeaves| question.fill == FillPhase::CoversBelow(rows.key);
+        let walks = |question: &&mut QuestionLeaves| question.next_walked_key() == Some(rows.key);
         let Some(question) = self.questions.iter_mut().find(walks) else { return };
         if question.reads(rows.present) {
             let nothing = RowsOfKey { row: JoinedRow::NULL, present: RelationSet::default(), ..*rows };
             question.rows_changed(rows.present, (&nothing, rows), &self.scratch, &self.clock);
         }
-        question.fill = FillPhase::CoversBelow(rows.key + 1);
+        question.cover_next_key();
     }
 
-    fn finish_epoch(&mut self, epoch: u64, keys: usize, emit: &mut dyn FnMut(LeafUpdate)) -> bool {
+    fn finish_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) -> bool {
         self.emit_notice(epoch, emit);
         let mut is_walking = false;
         for question in &mut self.questions {
-            question.emit_updates(keys, self.step.get() as usize, emit);
-            if let Some(report) = question.progress_among(keys) {
+            question.emit_updates(self.step.get() as usize, emit);
+            if let Some(report) = question.finish_walk_step() {
                 is_walking |= !report.is_last;
                 emit_report(report, self.share, emit);
             }

@@ -22,10 +22,6 @@ use crate::keys::KeyId;
 use crate::record::Ind;
 use crate::version::ExtraValues;
 
-/// The most groups of a leaf whose sums wait for the end of a walk. More are given during the walk: they take memory, and
-/// few of them are met again soon.
-const WAITING_GROUPS_MAX: usize = 16_384;
-
 /// The leaves of one question.
 pub(super) struct QuestionLeaves {
     pub(super) id: QuestionId,
@@ -48,8 +44,16 @@ pub(super) struct QuestionLeaves {
 pub(super) enum FillPhase {
     /// No key: rows of the tables have to come first.
     AwaitsRows,
-    /// The keys below this one. Changes of the others are not the question's business yet.
-    CoversBelow(KeyId),
+    /// No key: a walk begins at the end of the epoch.
+    AwaitsWalk,
+    /// The keys below `next`, and those from `end` on, which came after the walk had begun. Changes of the others are not
+    /// the question's business yet. So the walk ends, however many keys come.
+    Walks {
+        /// The key that is walked over next.
+        next: KeyId,
+        /// The key before which the walk ends.
+        end: KeyId,
+    },
     /// All keys.
     Complete,
 }
@@ -128,7 +132,7 @@ impl QuestionLeaves {
             after: KeyedInput::new(scans.len()),
             fill: match added.fill {
                 FillStart::Empty => FillPhase::Complete,
-                FillStart::Now => FillPhase::CoversBelow(0),
+                FillStart::Now => FillPhase::AwaitsWalk,
                 FillStart::AfterRows => FillPhase::AwaitsRows,
             },
             filled_columns: [0, 1, 2].map(|relation| added_of(relation).map(|column| column.index).collect()),
@@ -148,8 +152,8 @@ impl QuestionLeaves {
     pub(super) fn covers(&self, key: KeyId) -> bool {
         match self.fill {
             FillPhase::Complete => true,
-            FillPhase::CoversBelow(end) => key < end,
-            FillPhase::AwaitsRows => false,
+            FillPhase::Walks { next, end } => key < next || key >= end,
+            FillPhase::AwaitsRows | FillPhase::AwaitsWalk => false,
         }
     }
 
@@ -271,27 +275,46 @@ impl QuestionLeaves {
         });
     }
 
-    /// Gives what the changes of the epoch add up to. While a walk over `keys` keys is under way, the sums of groups wait for
-    /// its end, so that each is sent once, and then `step` of them are given in one epoch.
-    pub(super) fn emit_updates(&mut self, keys: usize, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
+    /// Begins the walk if it is due. It ends before the key `end`.
+    pub(super) fn begin_walk(&mut self, end: KeyId) {
+        if self.fill == FillPhase::AwaitsWalk {
+            self.fill = FillPhase::Walks { next: 0, end };
+        }
+    }
+
+    /// The key with which the walk goes on. `None` if none is under way or it is at its end.
+    pub(super) fn next_walked_key(&self) -> Option<KeyId> {
+        match self.fill {
+            FillPhase::Walks { next, end } if next < end => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Covers the key with which the walk goes on.
+    pub(super) fn cover_next_key(&mut self) {
+        if let FillPhase::Walks { next, .. } = &mut self.fill {
+            *next += 1;
+        }
+    }
+
+    /// Gives what the changes of the epoch add up to, of a walk in steps.
+    pub(super) fn emit_updates(&mut self, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
+        let is_walking = self.next_walked_key().is_some();
         for leaf in &mut self.leaves {
-            let may_wait = leaf.output.waiting_groups() <= WAITING_GROUPS_MAX;
-            let most_groups = match self.fill {
-                FillPhase::CoversBelow(end) if may_wait && (end as usize) < keys => 0,
-                FillPhase::CoversBelow(_) => step,
-                FillPhase::AwaitsRows | FillPhase::Complete => usize::MAX,
-            };
-            leaf.output.emit_updates(most_groups, emit);
+            match self.fill {
+                FillPhase::Walks { .. } => leaf.output.emit_walk_updates(is_walking, step, emit),
+                _ => leaf.output.emit_updates(emit),
+            }
         }
         let KeptRows { usage, counted, .. } = &mut self.kept;
         counted.count(&self.costs, *usage);
     }
 
-    /// Ends an epoch of a fill by a walk over `keys` keys. Returns how far it is, for any worker.
-    pub(super) fn progress_among(&mut self, keys: usize) -> Option<FillReport> {
-        let FillPhase::CoversBelow(end) = self.fill else { return None };
+    /// Ends an epoch of a fill by a walk. Returns how far it is, for any worker.
+    pub(super) fn finish_walk_step(&mut self) -> Option<FillReport> {
+        let FillPhase::Walks { next, end } = self.fill else { return None };
         let are_sent = self.leaves.iter().all(|leaf| leaf.output.waiting_groups() == 0);
-        let report = self.report(end.into(), keys as u64, are_sent);
+        let report = self.report(next.into(), end.into(), are_sent);
         if report.is_last {
             self.fill = FillPhase::Complete;
         }

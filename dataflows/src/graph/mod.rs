@@ -184,9 +184,8 @@ impl WorkerGraph {
         let commands = CommandLog::default();
         let share = WorkerShare { worker: worker.index(), workers: worker.peers() };
         let disposal = StateDisposal::default();
-        let leaves =
-            GeneralLeaves::new((share, Rc::clone(&step)), commands.clone(), Rc::clone(&clock), disposal.clone());
-        let inputs = worker.dataflow::<u64, _, _>(|scope| {
+        let leaves = GeneralLeaves::new((share, &step), &commands, &clock, &disposal);
+        let (pins, geos, users, fills) = worker.dataflow::<u64, _, _>(|scope| {
             let (pins, pin_rows) = scope.new_input();
             let (geos, geo_rows) = scope.new_input();
             let (users, user_rows) = scope.new_input();
@@ -197,13 +196,8 @@ impl WorkerGraph {
                     let rows = LatestInputs { pins, geos, users, fills: fill_rows, placement };
                     let figures = (held.clone(), Rc::clone(&row_bytes));
                     let marking = (Rc::clone(&sweeps[0]), Rc::clone(&holds_symbols));
-                    let (inputs, updates) = joins::latest_joins(
-                        rows,
-                        Rc::clone(&keys),
-                        figures,
-                        (outputs, leaves, Rc::clone(&step)),
-                        marking,
-                    );
+                    let joined = (outputs, leaves, Rc::clone(&step));
+                    let (inputs, updates) = joins::latest_joins(rows, Rc::clone(&keys), figures, joined, marking);
                     (GeneralInput::Latest(fills), inputs, updates)
                 }
                 DuplicatePolicy::Keep => {
@@ -225,8 +219,6 @@ impl WorkerGraph {
             maintain_answers(inputs, others, aggregates, context, (receivers, &probe));
             (BatchedInput::new(pins), BatchedInput::new(geos), BatchedInput::new(users), fills)
         });
-        let (pins, geos, users, fills) = inputs;
-        let questions = running;
         let graph = WorkerGraph {
             pins,
             geos,
@@ -238,7 +230,7 @@ impl WorkerGraph {
             probe,
             keys,
             held,
-            questions,
+            questions: running,
             clock,
             disposal,
             step,

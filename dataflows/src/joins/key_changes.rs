@@ -40,13 +40,17 @@ pub trait KeyChangeConsumer: 'static {
     /// The extra columns that a question, by number, is given the values of, from rows of the tables.
     fn filled_columns(&self, question: u32, relation: usize) -> Option<&[usize]>;
 
-    /// The key with which a walk goes on. `None` if no walk is under way, or all keys have been walked over.
-    fn next_walked_key(&self, keys: usize) -> Option<KeyId>;
+    /// Begins the walks that are due, after the changes of the epoch. They end before this key, which is the first that is not
+    /// there yet.
+    fn begin_walks(&mut self, end: KeyId);
+
+    /// The key with which a walk goes on. `None` if no walk is under way, or all are at their end.
+    fn next_walked_key(&self) -> Option<KeyId>;
 
     /// Walks over a key: the one that was asked for, or the one after the last.
     fn walk_key(&mut self, rows: &RowsOfKey<'_>);
 
-    /// Ends an epoch, at the end of which there are this many keys: gives what its changes add up to. Returns whether a
-    /// walk is under way, for which another epoch is needed.
-    fn finish_epoch(&mut self, epoch: u64, keys: usize, emit: &mut dyn FnMut(Self::Update)) -> bool;
+    /// Ends an epoch: gives what its changes add up to. Returns whether a walk is under way, for which another epoch is
+    /// needed.
+    fn finish_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(Self::Update)) -> bool;
 }

@@ -276,8 +276,7 @@ impl<D, K: KeyChangeConsumer> LatestJoin<D, K> {
         }
         let left = self.walk_keys();
         let is_freeing = self.extra.walk_freed(left);
-        let keys = self.keys.borrow().len();
-        self.consumer.finish_epoch(epoch, keys, emit_update) || is_freeing
+        self.consumer.finish_epoch(epoch, emit_update) || is_freeing
     }
 
     /// Stores the extra values of a row of the tables, if it is still the stored row: a newer one came with its own.
@@ -294,9 +293,10 @@ impl<D, K: KeyChangeConsumer> LatestJoin<D, K> {
     /// Gives the rows of some keys to the consumer. Returns how many more keys could be walked over in this epoch.
     fn walk_keys(&mut self) -> KeyId {
         let keys = self.keys.borrow();
+        self.consumer.begin_walks(keys.len() as KeyId);
         let mut left = self.step.get();
         while left > 0
-            && let Some(key) = self.consumer.next_walked_key(keys.len())
+            && let Some(key) = self.consumer.next_walked_key()
         {
             left -= 1;
             let rows = self.rows.get(key).copied().unwrap_or_default();
