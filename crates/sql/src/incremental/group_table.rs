@@ -96,8 +96,9 @@ pub struct GroupTable {
     touched: Vec<TouchedGroup>,
     /// The groups, and what they own.
     held: StateUsage,
-    /// Only the result rows of the groups in slots below this one are emitted.
+    /// The result rows of the groups in slots from `emitted_below` to before `emitted_from` are held back.
     emitted_below: u32,
+    emitted_from: u32,
 }
 
 /// A slot with a part of its key's hash. When the table grows, it moves all slots in one epoch: hashing a million keys again
@@ -173,6 +174,7 @@ impl GroupTable {
             touched: Vec::new(),
             held: StateUsage::default(),
             emitted_below: ALL_SLOTS,
+            emitted_from: ALL_SLOTS,
         }
     }
 
@@ -188,24 +190,36 @@ impl GroupTable {
     }
 
     /// Emits the result rows of the next groups, `budget` at most, which is reduced by their number. From then on
-    /// their changes are emitted, too. To be called after [`GroupTable::finish_epoch`], until no rows are held back.
+    /// their changes are emitted, too, and those of groups in new slots. So it ends, however many groups come. To be called
+    /// after [`GroupTable::finish_epoch`], until no rows are held back.
     pub fn emit_rows(&mut self, budget: &mut usize, faults: &FaultCounter, emit: &mut dyn FnMut(Row, i64)) {
         if !self.holds_rows() {
             return;
         }
-        let start = (self.emitted_below as usize).min(self.groups.len());
-        let end = self.groups.len().min(start.saturating_add(*budget));
+        self.emitted_from = self.emitted_from.min(self.groups.len() as u32);
+        let last = self.held_slots();
+        let start = (self.emitted_below as usize).min(last);
+        let end = last.min(start.saturating_add(*budget));
         for group in self.groups[start..end].iter().flatten() {
             group.result_row(&self.spec, faults).into_iter().for_each(|row| emit(row, 1));
         }
         *budget -= end - start;
-        self.emitted_below = if end == self.groups.len() { ALL_SLOTS } else { end as u32 };
+        self.emitted_below = if end == last { ALL_SLOTS } else { end as u32 };
+    }
+
+    /// The slot before which those end whose rows were or are held back.
+    fn held_slots(&self) -> usize {
+        self.groups.len().min(self.emitted_from as usize)
+    }
+
+    fn is_emitted(&self, slot: u32) -> bool {
+        slot < self.emitted_below || slot >= self.emitted_from
     }
 
     /// How many groups have been emitted, of how many there are: places of groups that are gone count, too.
     #[must_use]
     pub fn emitted_groups(&self) -> (usize, usize) {
-        let groups = self.groups.len();
+        let groups = self.held_slots();
         (groups.min(self.emitted_below as usize), groups)
     }
 
@@ -226,7 +240,7 @@ impl GroupTable {
             return Vec::new();
         }
         let slot = self.find_or_insert(&[]);
-        let group = self.groups[slot as usize].as_ref().filter(|_| slot < self.emitted_below);
+        let group = self.groups[slot as usize].as_ref().filter(|_| self.is_emitted(slot));
         group.and_then(|group| group.result_row(&self.spec, faults)).map(|row| (row, 1)).into_iter().collect()
     }
 
@@ -279,12 +293,12 @@ impl GroupTable {
         faults: &FaultCounter,
         emit: &mut dyn FnMut(Row, i64),
     ) -> Result<(), StateError> {
+        let is_emitted = self.is_emitted(touch.slot);
         let Some(group) = self.groups[touch.slot as usize].as_mut() else { return Ok(()) };
         group.touched = false;
         if group.cells.settle(&self.spec.set) {
             return Err(StateError::NegativeCount { operator: "a group" });
         }
-        let is_emitted = touch.slot < self.emitted_below;
         let after = if is_emitted { group.result_row(&self.spec, faults) } else { None };
         self.held.subtract(touch.held);
         if group.cells.rows() == 0 && self.spec.keys > 0 {
@@ -302,7 +316,7 @@ impl GroupTable {
     /// The group of a key, which is made if it is not there. Its result is noted at the first update of an epoch.
     fn touch_group(&mut self, key: &[Datum]) -> Option<&mut HeldGroup> {
         let slot = self.find_or_insert(key);
-        let is_emitted = slot < self.emitted_below;
+        let is_emitted = self.is_emitted(slot);
         let group = self.groups[slot as usize].as_mut()?;
         if !group.touched {
             group.touched = true;

@@ -113,6 +113,8 @@ pub(super) struct JoinState {
 struct WaitingUpdates {
     left: VecDeque<RowUpdate>,
     right: VecDeque<RowUpdate>,
+    /// How many have come since some were last applied. `None` before the first.
+    came: Option<usize>,
 }
 
 impl WaitingUpdates {
@@ -148,14 +150,17 @@ impl JoinState {
         self.waiting.is_some()
     }
 
-    /// Applies waiting updates until as many of them, or of the changes that they make, as the budget says.
+    /// Applies waiting updates until as many of them, or of the changes that they make, as the budget says, and besides as
+    /// many as have come since the last time: it ends, however many come.
     pub(super) fn emit_rows(
         &mut self,
         budget: &mut usize,
         faults: &FaultCounter,
         changes: &mut Vec<RowUpdate>,
     ) -> Result<(), StateError> {
-        while *budget > 0
+        let came = self.waiting.as_mut().and_then(|waiting| waiting.came.replace(0));
+        let mut due = came.unwrap_or(0);
+        while (*budget > 0 || due > 0)
             && let Some(waiting) = &mut self.waiting
         {
             if waiting.len() == 0 {
@@ -164,16 +169,20 @@ impl JoinState {
             }
             let (left, right) = if self.spec.compares_all_pairs() {
                 // In parts, each of them would cost all pairs of its keys.
-                let WaitingUpdates { left, right } = std::mem::take(waiting);
+                let WaitingUpdates { left, right, .. } = std::mem::take(waiting);
                 (left.into(), right.into())
             } else {
-                waiting.take_next(UPDATES_AT_ONCE.min(*budget))
+                waiting.take_next(UPDATES_AT_ONCE.min(if due > 0 { due } else { *budget }))
             };
             let rows = left.iter().chain(&right);
             rows.for_each(|(row, _)| self.held.subtract(StateUsage::of_row(row).as_row()));
             let applied = left.len() + right.len();
             let more = self.apply_now(left, right, faults)?;
-            *budget = budget.saturating_sub(applied.max(more.len()));
+            // What has just come costs no more than without a fill.
+            if due == 0 {
+                *budget = budget.saturating_sub(applied.max(more.len()));
+            }
+            due = due.saturating_sub(applied);
             changes.extend(more);
         }
         Ok(())
@@ -189,6 +198,7 @@ impl JoinState {
         let Some(waiting) = &mut self.waiting else { return self.apply_now(left, right, faults) };
         let rows = left.iter().chain(&right);
         rows.for_each(|(row, _)| self.held.add(StateUsage::of_row(row).as_row()));
+        waiting.came = waiting.came.map(|came| came + left.len() + right.len());
         waiting.left.extend(left);
         waiting.right.extend(right);
         Ok(Vec::new())

@@ -54,6 +54,8 @@ pub(super) struct TopRows {
     boundary: Option<SortedRow>,
     /// How many rows of the result are emitted while the others are held back. `None` if that is over.
     emitted: Option<u64>,
+    /// How many rows have come since some were last emitted.
+    came: u64,
     /// The rows, and what they own.
     held: StateUsage,
 }
@@ -88,7 +90,8 @@ pub(super) fn update_sorted(
 
 impl TopRows {
     pub(super) fn new(spec: TopSpec) -> TopRows {
-        TopRows { spec, rows: SortedCounts::default(), boundary: None, emitted: None, held: StateUsage::default() }
+        let (rows, held) = (SortedCounts::default(), StateUsage::default());
+        TopRows { spec, rows, boundary: None, emitted: None, came: 0, held }
     }
 
     /// Emits nothing until [`TopRows::emit_rows`] does.
@@ -100,10 +103,11 @@ impl TopRows {
         self.emitted.is_some()
     }
 
-    /// Emits the next rows of the result, as many as the budget says.
+    /// Emits the next rows of the result, as many as the budget says, and as many as have come since the last time: it ends,
+    /// however many come.
     pub(super) fn emit_rows(&mut self, budget: &mut usize, changes: &mut Vec<RowUpdate>) {
         let Some(emitted) = self.emitted.filter(|_| *budget > 0) else { return };
-        let next = emitted.saturating_add(*budget as u64);
+        let next = emitted.saturating_add(*budget as u64).saturating_add(std::mem::take(&mut self.came));
         let mut rows = 0_i64;
         let boundary = self.rows_between(emitted, next, &mut |row, count| {
             rows = rows.saturating_add(count);
@@ -130,7 +134,9 @@ impl TopRows {
         if !unchanged {
             self.first_rows(&mut |row, count| changes.push((row.row.clone(), -count)));
         }
+        let has_emitted = self.emitted.is_some_and(|emitted| emitted > 0);
         for (row, diff) in updates {
+            self.came += if has_emitted { u64::try_from(diff).unwrap_or(0) } else { 0 };
             update_sorted(&mut self.rows, row, diff, &mut self.held, "LIMIT")?;
         }
         if !unchanged {

@@ -57,11 +57,14 @@ pub(super) struct WindowPartitions {
     held: StateUsage,
     /// The partitions whose rows are held back. `None` if that is over.
     hidden: Option<BTreeSet<Row>>,
+    /// Whether some of them were emitted.
+    has_emitted: bool,
 }
 
 impl WindowPartitions {
     pub(super) fn new(spec: WindowSpec) -> WindowPartitions {
-        WindowPartitions { spec, partitions: HashMap::default(), held: StateUsage::default(), hidden: None }
+        let (partitions, held) = (HashMap::default(), StateUsage::default());
+        WindowPartitions { spec, partitions, held, hidden: None, has_emitted: false }
     }
 
     /// Emits nothing until [`WindowPartitions::emit_rows`] does.
@@ -76,6 +79,7 @@ impl WindowPartitions {
     /// Emits whole partitions until the budget is used up.
     pub(super) fn emit_rows(&mut self, budget: &mut usize, faults: &FaultCounter, changes: &mut Vec<RowUpdate>) {
         let Some(hidden) = &mut self.hidden else { return };
+        self.has_emitted = true;
         while *budget > 0
             && let Some(key) = hidden.pop_first()
         {
@@ -90,10 +94,11 @@ impl WindowPartitions {
         }
     }
 
-    /// Whether the rows of a partition are held back. One that begins while others are is held back with them.
+    /// Whether the rows of a partition are held back. Those that begin later than the first is emitted are not, so that it
+    /// ends, however many begin.
     fn is_hidden(&mut self, key: &Row, begins: bool) -> bool {
         let Some(hidden) = &mut self.hidden else { return false };
-        if begins { hidden.insert(key.clone()) } else { hidden.contains(key) }
+        if begins && !self.has_emitted { hidden.insert(key.clone()) } else { hidden.contains(key) }
     }
 
     /// Applies the updates of one epoch, and gives those of the result.

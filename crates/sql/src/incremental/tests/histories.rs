@@ -75,7 +75,7 @@ fn remove_rows(draws: &mut RandomDraws, rows: &mut BTreeMap<Row, i64>, all: bool
     }
 }
 
-fn random_row(draws: &mut RandomDraws, relation: &CatalogRelation, key: i64) -> Row {
+pub(super) fn random_row(draws: &mut RandomDraws, relation: &CatalogRelation, key: i64) -> Row {
     let column = |(index, column): (usize, &crate::catalog::CatalogColumn)| {
         if index == relation.key { Datum::Long(key) } else { random_value(draws, column.ty) }
     };

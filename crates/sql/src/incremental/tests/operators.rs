@@ -1,7 +1,7 @@
 //! Each operator by itself, above scans, over random histories.
 
 use super::expressions::random_expr;
-use super::histories::{KeyedTables, RowsPerKey, random_epoch, random_value};
+use super::histories::{KeyedTables, RowsPerKey, random_epoch, random_row, random_value};
 use super::plans::{AGGREGATES, random_call, random_order, random_window_call};
 use super::questions::naive_answer;
 use super::runs::QuestionRun;
@@ -131,6 +131,44 @@ fn window_agrees_with_the_naive_evaluator() {
         let functions = (0..2).map(|_| random_window_call(draws, &types)).collect();
         QueryPlan::Window { input: Box::new(input), partition, order, functions }
     });
+}
+
+/// Plans with an operator that holds a row for each key of a relation.
+fn plans_that_grow() -> [QueryPlan; 4] {
+    let scan = || Box::new(scan_relation(1));
+    let is_key = |column: &ScalarExpr| column.kind == ExprKind::Column(POSTS.relations[1].key);
+    let QueryPlan::Scan { columns, .. } = *scan() else { unreachable!("a scan") };
+    let key = ScalarExpr::column(columns.iter().position(is_key).expect("the key is scanned"), SqlType::Long);
+    let (keys, condition) = (vec![(key.clone(), key.clone())], None);
+    [
+        QueryPlan::Aggregate { input: scan(), keys: vec![key.clone()], aggregates: vec![] },
+        QueryPlan::Window { input: scan(), partition: vec![key], order: vec![], functions: vec![] },
+        QueryPlan::Limit { input: scan(), order: vec![], offset: 0, limit: None },
+        QueryPlan::Join { kind: JoinKind::Inner, left: scan(), right: scan(), keys, condition },
+    ]
+}
+
+#[test]
+fn fill_ends_while_more_rows_come_in_each_epoch_than_its_budget() {
+    for plan in plans_that_grow() {
+        let program = split_at_leaves(&plan, &POSTS, |plan, _| matches!(plan, QueryPlan::Scan { .. }));
+        let mut filled = QuestionRun::start_filled(program, false).expect("an empty state");
+        let (mut draws, mut tables) = (RandomDraws::new(7), KeyedTables::new(&POSTS));
+        let mut epochs = 0;
+        while !filled.is_filled() {
+            let before = tables.clone();
+            let keys: Vec<i64> = (100 * epochs..100 * (epochs + 1)).collect();
+            for key in &keys {
+                tables.rows[1].entry(*key).or_default().insert(random_row(&mut draws, &POSTS.relations[1], *key), 1);
+            }
+            filled.budget = (epochs > 0).then_some(20);
+            filled.apply(&before, &tables, &keys).expect("no rows go");
+            assert!(epochs < 60, "{plan:#?}");
+            epochs += 1;
+        }
+        assert!(epochs > 2, "it takes some steps: {plan:#?}");
+        assert_eq!(filled.answer, naive_answer(&plan, &tables), "{plan:#?}");
+    }
 }
 
 /// Plans whose operators hold rows.
