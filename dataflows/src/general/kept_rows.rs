@@ -70,7 +70,10 @@ pub(crate) fn evaluate_kept_rows<'s>(
                 leaves.begin_kept_epoch(epoch);
                 rows.iter().flatten().for_each(|row| leaves.add_kept_row(row));
                 let mut session = output.session(&capability);
-                leaves.finish_kept_epoch(epoch, &mut |update| session.give(update));
+                if leaves.finish_kept_epoch(epoch, &mut |update| session.give(update)) {
+                    let later = || (capability.delayed(&(epoch + 1)), Vec::new());
+                    pending.entry(epoch + 1).or_insert_with(later);
+                }
             }
         }
     })

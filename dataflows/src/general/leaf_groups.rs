@@ -110,10 +110,12 @@ impl EpochState for LeafGroups {
         for update in input.into_iter().flatten() {
             match update {
                 // A leaf without groups has no table.
-                LeafUpdate::Row { leaf, row, diff, .. } => match self.touch_table(leaf) {
-                    Some(table) => table.update(&row, diff),
-                    None => output.push(LeafResult::Row(leaf, row, diff)),
-                },
+                LeafUpdate::Row { leaf, row, diff } => output.push(LeafResult::Row(leaf, row, diff)),
+                LeafUpdate::Rows { leaf, block } => {
+                    if let Some(table) = self.touch_table(leaf) {
+                        table.update_rows(&block);
+                    }
+                }
                 LeafUpdate::Partial { leaf, group } => {
                     if let Some(table) = self.touch_table(leaf) {
                         table.merge(&group);

@@ -3,55 +3,72 @@
 use std::sync::Arc;
 
 use pinflow_sql::datum::{Datum, Row};
-use pinflow_sql::incremental::PartialGroups;
+use pinflow_sql::incremental::{PartialGroups, RowCollector};
 use pinflow_sql::split::QuestionLeaf;
 
 use super::updates::{LeafId, LeafUpdate};
 
-/// The most groups of a leaf whose sums wait for the end of a walk. More are given during the walk: they take memory that no
+/// The most groups of a leaf whose sums wait for the end of a fill. More are given during it: they take memory that no
 /// limit counts, and few of them are met again soon.
 const WAITING_GROUPS_MAX: usize = 16_384;
 
 /// What a leaf has made since its updates were last taken.
 pub(super) struct LeafOutput {
     id: LeafId,
-    /// Counts and sums of groups, if that is all the leaf's groups need.
-    partial: Option<PartialGroups>,
-    /// The number of leading values of a row that are the key of its group.
-    key_len: Option<u16>,
-    rows: Vec<(Row, i64)>,
+    made: LeafRows,
+    workers: usize,
     /// The groups that waited after the last epoch.
     left_groups: usize,
 }
 
+/// What a leaf has made.
+enum LeafRows {
+    /// Counts and sums of groups, if that is all the leaf's groups need.
+    Sums(PartialGroups),
+    /// Rows for groups.
+    ForGroups(RowCollector),
+    /// Rows of a leaf without groups.
+    Plain(Vec<(Row, i64)>),
+}
+
 impl LeafOutput {
     pub(super) fn new(id: LeafId, leaf: &QuestionLeaf, workers: usize) -> LeafOutput {
-        // Adding up on one worker would only be another hash table.
-        let group = leaf.group.as_ref().filter(|_| workers > 1);
-        let partial = group.and_then(|group| PartialGroups::new(Arc::clone(group)));
-        let key_len = leaf.group.as_ref().map(|group| group.key_len() as u16);
-        LeafOutput { id, partial, key_len, rows: Vec::new(), left_groups: 0 }
+        let sums_of = |group| PartialGroups::new(group).filter(|_| workers > 1);
+        let made = match &leaf.group {
+            None => LeafRows::Plain(Vec::new()),
+            // Adding up on one worker would only be another hash table.
+            Some(group) => match sums_of(Arc::clone(group)) {
+                Some(sums) => LeafRows::Sums(sums),
+                None => LeafRows::ForGroups(RowCollector::new(group.key_len())),
+            },
+        };
+        LeafOutput { id, made, workers, left_groups: 0 }
     }
 
     /// Adds a row `diff` times.
     pub(super) fn add_row(&mut self, row: &[Datum], diff: i64) {
-        match &mut self.partial {
-            Some(partial) => partial.update(row, diff),
-            None => self.rows.push((row.into(), diff)),
+        match &mut self.made {
+            LeafRows::Sums(sums) => sums.update(row, diff),
+            LeafRows::ForGroups(rows) => rows.push(row.iter().cloned(), diff),
+            LeafRows::Plain(rows) => rows.push((row.into(), diff)),
         }
     }
 
     /// The same, and takes the values of the row.
     pub(super) fn take_row(&mut self, row: &mut Vec<Datum>, diff: i64) {
-        match &mut self.partial {
-            Some(partial) => partial.update(row, diff),
-            None => self.rows.push((row.drain(..).collect(), diff)),
+        match &mut self.made {
+            LeafRows::Sums(sums) => sums.update(row, diff),
+            LeafRows::ForGroups(rows) => rows.push(row.drain(..), diff),
+            LeafRows::Plain(rows) => rows.push((row.drain(..).collect(), diff)),
         }
     }
 
     /// The number of groups that wait to be sent.
     pub(super) fn waiting_groups(&self) -> usize {
-        self.partial.as_ref().map_or(0, PartialGroups::len)
+        match &self.made {
+            LeafRows::Sums(sums) => sums.len(),
+            LeafRows::ForGroups(_) | LeafRows::Plain(_) => 0,
+        }
     }
 
     /// Gives all that was made.
@@ -59,12 +76,12 @@ impl LeafOutput {
         self.emit_groups(usize::MAX, emit);
     }
 
-    /// Gives what was made in an epoch of a walk that fills the question, or after it while groups wait. During the walk the
+    /// Gives what was made in an epoch of a fill, or after it while groups wait. As long as the fill has more rows, the
     /// sums of groups wait for its end, so that each is sent once. Then `step` of them are given in an epoch, and as
     /// many as came in it: however many come, it ends.
-    pub(super) fn emit_walk_updates(&mut self, is_walking: bool, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
+    pub(super) fn emit_fill_updates(&mut self, has_more: bool, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
         let waiting = self.waiting_groups();
-        if is_walking && waiting <= WAITING_GROUPS_MAX {
+        if has_more && waiting <= WAITING_GROUPS_MAX {
             return self.emit_groups(0, emit);
         }
         self.emit_groups(step.saturating_add(waiting - self.left_groups), emit);
@@ -72,14 +89,15 @@ impl LeafOutput {
 
     /// Gives all rows, and what was added up for `most_groups` groups at most.
     fn emit_groups(&mut self, most_groups: usize, emit: &mut dyn FnMut(LeafUpdate)) {
-        let (leaf, key_len) = (self.id, self.key_len);
-        if let Some(partial) = &mut self.partial {
-            for group in partial.take_groups(most_groups) {
-                emit(LeafUpdate::Partial { leaf, group });
+        let leaf = self.id;
+        match &mut self.made {
+            LeafRows::Sums(sums) => {
+                sums.take_groups(most_groups).into_iter().for_each(|group| emit(LeafUpdate::Partial { leaf, group }));
             }
-        }
-        for (row, diff) in self.rows.drain(..) {
-            emit(LeafUpdate::Row { leaf, key_len, row, diff });
+            LeafRows::ForGroups(rows) => {
+                rows.take_blocks(self.workers, &mut |block| emit(LeafUpdate::Rows { leaf, block: block.into() }));
+            }
+            LeafRows::Plain(rows) => rows.drain(..).for_each(|(row, diff)| emit(LeafUpdate::Row { leaf, row, diff })),
         }
         self.left_groups = self.waiting_groups();
     }
@@ -115,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn groups_wait_for_the_end_of_a_walk_and_are_given_in_steps() {
+    fn groups_wait_for_the_end_of_a_fill_and_are_given_in_steps() {
         let mut output = output_of_groups();
         for _ in 0..5 {
             add_groups(&mut output, 0..100);
-            assert_eq!(emitted_groups(|emit| output.emit_walk_updates(true, 30, emit)), 0);
+            assert_eq!(emitted_groups(|emit| output.emit_fill_updates(true, 30, emit)), 0);
         }
-        let steps: Vec<_> = (0..5).map(|_| emitted_groups(|emit| output.emit_walk_updates(false, 30, emit))).collect();
+        let steps: Vec<_> = (0..5).map(|_| emitted_groups(|emit| output.emit_fill_updates(false, 30, emit))).collect();
         assert_eq!(steps, [30, 30, 30, 10, 0]);
         add_groups(&mut output, 0..7);
         assert_eq!(emitted_groups(|emit| output.emit_updates(emit)), 7);
@@ -131,21 +149,21 @@ mod tests {
     fn groups_that_wait_become_fewer_however_many_come() {
         let mut output = output_of_groups();
         add_groups(&mut output, 0..1_000);
-        output.emit_walk_updates(true, 100, &mut |_| {});
+        output.emit_fill_updates(true, 100, &mut |_| {});
         for epoch in 1..=10 {
             // More groups come in each epoch than a step has.
             add_groups(&mut output, 1_000 * epoch..1_000 * (epoch + 1));
-            output.emit_walk_updates(false, 100, &mut |_| {});
+            output.emit_fill_updates(false, 100, &mut |_| {});
             assert_eq!(output.waiting_groups(), 1_000 - 100 * epoch);
         }
     }
 
     #[test]
-    fn no_more_groups_wait_than_may_however_many_a_walk_meets() {
+    fn no_more_groups_wait_than_may_however_many_a_fill_meets() {
         let mut output = output_of_groups();
         for epoch in 0..10 {
             add_groups(&mut output, 5_000 * epoch..5_000 * (epoch + 1));
-            output.emit_walk_updates(true, 100, &mut |_| {});
+            output.emit_fill_updates(true, 100, &mut |_| {});
             assert!(output.waiting_groups() <= WAITING_GROUPS_MAX, "{}", output.waiting_groups());
         }
         assert!(output.waiting_groups() > WAITING_GROUPS_MAX / 2);

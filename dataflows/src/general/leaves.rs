@@ -91,15 +91,29 @@ impl GeneralLeaves {
         }
     }
 
-    /// Ends an epoch where every delivery counts: a fill is complete as soon as all rows of the tables were given.
-    pub(super) fn finish_kept_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) {
+    /// Ends an epoch where every delivery counts: a fill is complete once all rows of the tables were given, and what they
+    /// add up to. Returns whether another epoch is needed for that.
+    pub(super) fn finish_kept_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) -> bool {
+        self.finish_epoch_of_fills(epoch, QuestionLeaves::finish_rows_step, emit)
+    }
+
+    /// Gives what an epoch adds up to. Returns whether another one is needed for a fill.
+    fn finish_epoch_of_fills(
+        &mut self,
+        epoch: u64,
+        finish_step: impl Fn(&mut QuestionLeaves) -> Option<FillReport>,
+        emit: &mut dyn FnMut(LeafUpdate),
+    ) -> bool {
         self.emit_notice(epoch, emit);
+        let mut is_under_way = false;
         for question in &mut self.questions {
-            question.emit_updates(usize::MAX, emit);
-            if question.fill == FillPhase::AwaitsWalk {
-                emit_report(question.complete_rows(), self.share, emit);
+            question.emit_updates(self.step.get() as usize, emit);
+            if let Some(report) = finish_step(question) {
+                is_under_way |= !report.is_last;
+                emit_report(report, self.share, emit);
             }
         }
+        is_under_way
     }
 }
 
@@ -167,15 +181,6 @@ impl KeyChangeConsumer for GeneralLeaves {
     }
 
     fn finish_epoch(&mut self, epoch: u64, emit: &mut dyn FnMut(LeafUpdate)) -> bool {
-        self.emit_notice(epoch, emit);
-        let mut is_walking = false;
-        for question in &mut self.questions {
-            question.emit_updates(self.step.get() as usize, emit);
-            if let Some(report) = question.finish_walk_step() {
-                is_walking |= !report.is_last;
-                emit_report(report, self.share, emit);
-            }
-        }
-        is_walking
+        self.finish_epoch_of_fills(epoch, QuestionLeaves::finish_walk_step, emit)
     }
 }

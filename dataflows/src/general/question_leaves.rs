@@ -44,7 +44,7 @@ pub(super) struct QuestionLeaves {
 pub(super) enum FillPhase {
     /// No key: rows of the tables have to come first.
     AwaitsRows,
-    /// No key: a walk begins at the end of the epoch.
+    /// No key: a walk begins at the end of the epoch. Where every delivery counts, all rows were given, and groups may wait.
     AwaitsWalk,
     /// The keys below `next`, and those from `end` on, which came after the walk had begun. Changes of the others are not
     /// the question's business yet. So the walk ends, however many keys come.
@@ -297,13 +297,14 @@ impl QuestionLeaves {
         }
     }
 
-    /// Gives what the changes of the epoch add up to, of a walk in steps.
+    /// Gives what the changes of the epoch add up to, of a fill in steps.
     pub(super) fn emit_updates(&mut self, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
-        let is_walking = self.next_walked_key().is_some();
+        // Rows of the tables make something themselves only where every delivery counts.
+        let has_more = self.fill == FillPhase::AwaitsRows || self.next_walked_key().is_some();
         for leaf in &mut self.leaves {
             match self.fill {
-                FillPhase::Walks { .. } => leaf.output.emit_walk_updates(is_walking, step, emit),
-                _ => leaf.output.emit_updates(emit),
+                FillPhase::Complete => leaf.output.emit_updates(emit),
+                _ => leaf.output.emit_fill_updates(has_more, step, emit),
             }
         }
         let KeptRows { usage, counted, .. } = &mut self.kept;
@@ -313,12 +314,16 @@ impl QuestionLeaves {
     /// Ends an epoch of a fill by a walk. Returns how far it is, for any worker.
     pub(super) fn finish_walk_step(&mut self) -> Option<FillReport> {
         let FillPhase::Walks { next, end } = self.fill else { return None };
-        let are_sent = self.leaves.iter().all(|leaf| leaf.output.waiting_groups() == 0);
-        let report = self.report(next.into(), end.into(), are_sent);
+        let report = self.report(next.into(), end.into(), self.has_sent_groups());
         if report.is_last {
             self.fill = FillPhase::Complete;
         }
         Some(report)
+    }
+
+    /// Whether no groups wait.
+    fn has_sent_groups(&self) -> bool {
+        self.leaves.iter().all(|leaf| leaf.output.waiting_groups() == 0)
     }
 
     /// `are_sent`: no groups wait.
@@ -331,10 +336,16 @@ impl QuestionLeaves {
         Some(self.kept.by_ind).filter(|rows| !rows.is_empty())
     }
 
-    /// Completes a fill by rows of the tables.
-    pub(super) fn complete_rows(&mut self) -> FillReport {
-        self.fill = FillPhase::Complete;
-        self.report(self.kept.filled, self.kept.filled, true)
+    /// Ends an epoch of a fill by rows of the tables only. Returns how far it is once all of them were given, for any worker.
+    pub(super) fn finish_rows_step(&mut self) -> Option<FillReport> {
+        if self.fill != FillPhase::AwaitsWalk {
+            return None;
+        }
+        let report = self.report(self.kept.filled, self.kept.filled, self.has_sent_groups());
+        if report.is_last {
+            self.fill = FillPhase::Complete;
+        }
+        Some(report)
     }
 }
 

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use pinflow_sql::datum::Row;
 use pinflow_sql::hash::row_hash;
-use pinflow_sql::incremental::PartialGroup;
+use pinflow_sql::incremental::{PartialGroup, RowBlock};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::KeyedState;
@@ -21,16 +21,21 @@ pub(crate) struct LeafId {
 /// What the changed rows of an epoch add to a leaf.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum LeafUpdate {
-    /// A row is added or removed. It is exchanged by the first `key_len` values.
+    /// A row of a leaf without groups is added or removed.
     Row {
         /// The leaf.
         leaf: LeafId,
-        /// The number of leading values that are the key of the group. `None` if the leaf has no groups.
-        key_len: Option<u16>,
-        /// The row: the inputs of a group, or the row of a leaf without groups.
+        /// The row.
         row: Row,
         /// How often it is added, or removed if negative.
         diff: i64,
+    },
+    /// Rows are added to groups, or removed from them.
+    Rows {
+        /// The leaf.
+        leaf: LeafId,
+        /// The inputs of the groups.
+        block: Box<RowBlock>,
     },
     /// Counts and sums of a group.
     Partial {
@@ -68,11 +73,8 @@ impl LeafUpdate {
     /// The hash by which updates are exchanged to workers: by group, or by question where there are no groups.
     pub(super) fn exchange_hash(&self) -> u64 {
         match self {
-            LeafUpdate::Row { leaf, key_len: None, .. } => question_hash(leaf.question),
-            LeafUpdate::Row { row, key_len: Some(len), .. } => {
-                let key = row.get(..usize::from(*len)).unwrap_or_default();
-                row_hash(key)
-            }
+            LeafUpdate::Row { leaf, .. } => question_hash(leaf.question),
+            LeafUpdate::Rows { block, .. } => block.exchange_hash(),
             LeafUpdate::Partial { group, .. } => row_hash(&group.key),
             LeafUpdate::Notice { worker } => *worker,
             LeafUpdate::Fill(report) => report.to,
@@ -113,6 +115,7 @@ pub(super) fn question_hash(question: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use pinflow_sql::datum::Datum;
+    use pinflow_sql::incremental::RowCollector;
     use timely::bytes::arc::BytesMut;
     use timely::dataflow::channels::ContainerBytes;
 
@@ -145,9 +148,14 @@ mod tests {
     fn records_of_the_general_path_survive_being_serialised() {
         let leaf = LeafId { question: u32::MAX, leaf: 3 };
         let report = FillReport { to: 1, from: 2, question: 3, done: 4, total: 5, is_last: true };
+        let mut rows = RowCollector::new(2);
+        (1..5).for_each(|diff| rows.push(all_values(), diff));
+        let mut blocks = Vec::new();
+        rows.take_blocks(1, &mut |block| blocks.push(LeafUpdate::Rows { leaf, block: block.into() }));
+        check_crossing(blocks);
         check_crossing(vec![
-            LeafUpdate::Row { leaf, key_len: Some(2), row: all_values(), diff: -3 },
-            LeafUpdate::Row { leaf, key_len: None, row: Row::default(), diff: 1 },
+            LeafUpdate::Row { leaf, row: all_values(), diff: -3 },
+            LeafUpdate::Row { leaf, row: Row::default(), diff: 1 },
             LeafUpdate::Notice { worker: 7 },
             LeafUpdate::Fill(report),
         ]);

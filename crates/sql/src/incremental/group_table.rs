@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
 use super::partial_groups::PartialGroup;
+use super::row_block::RowBlock;
 use super::{RowUpdate, StateError, StateUsage};
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
@@ -111,8 +112,8 @@ pub(super) struct HashedSlot {
 
 impl HashedSlot {
     /// The part of a hash that is kept. The lowest bits say on which worker a group is, so they are of no use there.
-    fn key_hash(key: &[Datum]) -> u32 {
-        (row_hash(key) >> 32) as u32
+    fn key_hash(row_hash: u64) -> u32 {
+        (row_hash >> 32) as u32
     }
 
     /// The hash for the table, which reads the highest and the lowest bits.
@@ -239,7 +240,7 @@ impl GroupTable {
         if !self.spec.has_single_group() {
             return Vec::new();
         }
-        let slot = self.find_or_insert(&[]);
+        let slot = self.find_or_insert(row_hash(&[]), &[]);
         let group = self.groups[slot as usize].as_ref().filter(|_| self.is_emitted(slot));
         group.and_then(|group| group.result_row(&self.spec, faults)).map(|row| (row, 1)).into_iter().collect()
     }
@@ -247,14 +248,32 @@ impl GroupTable {
     /// Adds a projected row `diff` times.
     pub fn update(&mut self, row: &[Datum], diff: i64) {
         let spec = Arc::clone(&self.spec);
-        if let Some(group) = self.touch_group(spec.key_of(row)) {
+        let key = spec.key_of(row);
+        let slot = self.find_or_insert(row_hash(key), key);
+        if let Some(group) = self.touch_group(slot) {
             group.cells.update(&spec.set, row, diff);
+        }
+    }
+
+    /// Adds all rows of a block. Those of one group that stand next to each other cost one look-up.
+    pub fn update_rows(&mut self, block: &RowBlock) {
+        let spec = Arc::clone(&self.spec);
+        let mut rows = block.rows().peekable();
+        while let Some((hash, row, diff)) = rows.next() {
+            let key = spec.key_of(row);
+            let slot = self.find_or_insert(hash, key);
+            let Some(group) = self.touch_group(slot) else { continue };
+            group.cells.update(&spec.set, row, diff);
+            while let Some((_, row, diff)) = rows.next_if(|(other, row, _)| *other == hash && spec.key_of(row) == key) {
+                group.cells.update(&spec.set, row, diff);
+            }
         }
     }
 
     /// Adds what another worker has added up.
     pub fn merge(&mut self, partial: &PartialGroup) {
-        if let Some(group) = self.touch_group(&partial.key) {
+        let slot = self.find_or_insert(row_hash(&partial.key), &partial.key);
+        if let Some(group) = self.touch_group(slot) {
             group.cells.merge(partial.rows, &partial.cells);
         }
     }
@@ -313,9 +332,8 @@ impl GroupTable {
         Ok(())
     }
 
-    /// The group of a key, which is made if it is not there. Its result is noted at the first update of an epoch.
-    fn touch_group(&mut self, key: &[Datum]) -> Option<&mut HeldGroup> {
-        let slot = self.find_or_insert(key);
+    /// The group of a slot. Its result is noted at the first update of an epoch.
+    fn touch_group(&mut self, slot: u32) -> Option<&mut HeldGroup> {
         let is_emitted = self.is_emitted(slot);
         let group = self.groups[slot as usize].as_mut()?;
         if !group.touched {
@@ -330,8 +348,9 @@ impl GroupTable {
         Some(group)
     }
 
-    fn find_or_insert(&mut self, key: &[Datum]) -> u32 {
-        let hash = HashedSlot::key_hash(key);
+    /// The slot of the group of a key, with the key's hash. The group is made if it is not there.
+    fn find_or_insert(&mut self, row_hash: u64, key: &[Datum]) -> u32 {
+        let hash = HashedSlot::key_hash(row_hash);
         let has_key = |other: &HashedSlot| {
             let group = || self.groups[other.slot as usize].as_ref();
             other.hash == hash && group().is_some_and(|group| *group.key == *key)
@@ -359,7 +378,7 @@ impl GroupTable {
 
     fn remove_group(&mut self, slot: u32) {
         let Some(group) = self.groups[slot as usize].take() else { return };
-        let hash = HashedSlot::table_hash(HashedSlot::key_hash(&group.key));
+        let hash = HashedSlot::table_hash(HashedSlot::key_hash(row_hash(&group.key)));
         if let Ok(entry) = self.slots.find_entry(hash, |other| other.slot == slot) {
             entry.remove();
         }

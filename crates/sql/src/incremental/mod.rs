@@ -3,8 +3,9 @@
 //! [`crate::split`] turns a plan into *leaves*, which are functions of the rows of one key, and an *upper plan*:
 //!
 //! ```text
-//! rows of a key ─► LeafProgram ─► (PartialGroups) ─► GroupTable ─► UpperState ─► changes of the answer
-//!                  on each worker   sending worker    by group      one worker
+//! rows of a key ─► LeafProgram ─► PartialGroups  ─► GroupTable ─► UpperState ─► changes of the answer
+//!                                 or RowCollector
+//!                  on each worker  sending worker    by group      one worker
 //! ```
 //!
 //! Everything is a state machine that is fed by its caller. Rows are changed by *updates*: a row with the number of
@@ -13,7 +14,8 @@
 //! and never a wrong answer.
 //!
 //! - [`LeafProgram`] evaluates the rows of one key, and holds nothing; [`RowProgram`] does it faster for one row of each scan;
-//! - [`GroupTable`] holds groups with their accumulators, [`PartialGroups`] adds up counts and sums before they are sent;
+//! - [`GroupTable`] holds groups with their accumulators, [`PartialGroups`] adds up counts and sums before they are sent,
+//!   and [`RowCollector`] collects rows for other aggregates;
 //! - [`UpperState`] holds what the operators above the leaves need;
 //! - [`ExactSum`] is an exact sum of doubles.
 
@@ -33,6 +35,7 @@ mod pair_moments;
 mod partial_groups;
 mod results;
 mod row_bag;
+mod row_block;
 mod row_program;
 mod sorted;
 mod sorted_counts;
@@ -52,6 +55,7 @@ pub use group_table::{GroupSpec, GroupTable};
 pub use join_state::JoinSpec;
 pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
 pub use partial_groups::{PartialGroup, PartialGroups};
+pub use row_block::{RowBlock, RowCollector};
 pub use row_program::RowProgram;
 pub use state_estimate::{AnswerEstimate, CountBasis, PartEstimate, StateEstimate};
 pub use state_usage::{StateUsage, tree_bytes};

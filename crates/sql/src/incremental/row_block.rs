@@ -1,0 +1,137 @@
+//! Projected rows of an aggregation that are sent together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::datum::Datum;
+use crate::hash::row_hash;
+
+/// The most rows of a block: a message of some hundred kilobytes.
+const BLOCK_ROWS_MAX: usize = 4_096;
+/// The most rows for which the allocations are kept from epoch to epoch: no limit counts them.
+const KEPT_ROWS: usize = 64;
+
+/// Projected rows for the groups of one worker, with how often each is added. Rows of one group stand next to each other, so
+/// that it is looked up once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RowBlock {
+    /// The hashes of the keys, by row.
+    hashes: Vec<u64>,
+    /// The values of all rows, one row after the other.
+    values: Vec<Datum>,
+    diffs: Vec<i64>,
+}
+
+impl RowBlock {
+    /// A hash by which the block is sent to the worker that has the groups of all its rows.
+    #[must_use]
+    pub fn exchange_hash(&self) -> u64 {
+        self.hashes.first().copied().unwrap_or_default()
+    }
+
+    /// The rows: the hash of the key, the values, and how often the row is added.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &[Datum], i64)> {
+        let width = self.values.len() / self.diffs.len().max(1);
+        let row = move |index: usize| self.values.get(index * width..(index + 1) * width).unwrap_or_default();
+        self.hashes.iter().zip(&self.diffs).enumerate().map(move |(index, (hash, diff))| (*hash, row(index), *diff))
+    }
+}
+
+/// Collects projected rows of an aggregation until they are sent.
+///
+/// It takes no allocation for a row, and sorts the rows of an epoch by group.
+#[derive(Debug)]
+pub struct RowCollector {
+    key_len: usize,
+    width: usize,
+    values: Vec<Datum>,
+    diffs: Vec<i64>,
+    /// The hash of each row's key, and the row. A buffer.
+    order: Vec<(u64, u32)>,
+}
+
+impl RowCollector {
+    /// For rows whose first values, this many, are the key of their group.
+    #[must_use]
+    pub fn new(key_len: usize) -> RowCollector {
+        RowCollector { key_len, width: 0, values: Vec::new(), diffs: Vec::new(), order: Vec::new() }
+    }
+
+    /// Adds a row `diff` times. All rows have equally many values.
+    pub fn push(&mut self, row: impl IntoIterator<Item = Datum>, diff: i64) {
+        let before = self.values.len();
+        self.values.extend(row);
+        self.width = self.values.len() - before;
+        self.diffs.push(diff);
+    }
+
+    /// Gives away all rows in blocks, each for the groups of one of this many workers.
+    pub fn take_blocks(&mut self, workers: usize, emit: &mut dyn FnMut(RowBlock)) {
+        let RowCollector { key_len, width, values, diffs, order } = self;
+        let key_of = |row: usize| &values[row * *width..][..*key_len];
+        order.extend((0..diffs.len()).map(|row| (row_hash(key_of(row)), row as u32)));
+        order.sort_unstable();
+        let workers = workers.max(1) as u64;
+        for worker in 0..workers {
+            let mut rest = order.iter().filter(|(hash, _)| hash % workers == worker).peekable();
+            while rest.peek().is_some() {
+                let mut block = RowBlock::default();
+                for (hash, row) in rest.by_ref().take(BLOCK_ROWS_MAX) {
+                    let row = *row as usize;
+                    block.hashes.push(*hash);
+                    block.values.extend(values[row * *width..][..*width].iter_mut().map(std::mem::take));
+                    block.diffs.push(diffs[row]);
+                }
+                emit(block);
+            }
+        }
+        values.clear();
+        diffs.clear();
+        order.clear();
+        if order.capacity() > KEPT_ROWS {
+            (*values, *diffs, *order) = (Vec::new(), Vec::new(), Vec::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_each_row_once_for_its_worker_and_rows_of_a_group_together() {
+        let mut collector = RowCollector::new(1);
+        let rows = 3 * BLOCK_ROWS_MAX as i64;
+        let row_of = |number: i64| [Datum::text(&(number % 7).to_string()), Datum::Long(number)];
+        (0..rows).for_each(|number| collector.push(row_of(number), number));
+        let mut seen = vec![false; rows as usize];
+        let mut blocks = Vec::new();
+        collector.take_blocks(3, &mut |block| blocks.push(block));
+        for block in &blocks {
+            let mut groups = Vec::new();
+            assert!(block.diffs.len() <= BLOCK_ROWS_MAX);
+            for (hash, row, diff) in block.rows() {
+                assert_eq!((row, hash), (row_of(diff).as_slice(), row_hash(&row[..1])));
+                assert_eq!(hash % 3, block.exchange_hash() % 3);
+                assert!(!std::mem::replace(&mut seen[diff as usize], true), "row {diff} comes twice");
+                if groups.last() != Some(&hash) {
+                    groups.push(hash);
+                }
+            }
+            let runs = groups.len();
+            groups.sort_unstable();
+            groups.dedup();
+            assert_eq!(groups.len(), runs, "the rows of a group are together");
+        }
+        assert!(seen.iter().all(|seen| *seen));
+        collector.take_blocks(3, &mut |block| panic!("{block:?} after all rows were given"));
+    }
+
+    #[test]
+    fn rows_without_values_are_counted() {
+        let mut collector = RowCollector::new(0);
+        (1..=3).for_each(|diff| collector.push([], diff));
+        let mut diffs = Vec::new();
+        collector.take_blocks(2, &mut |block| diffs.extend(block.rows().map(|(_, row, diff)| (row.len(), diff))));
+        assert_eq!(diffs, [(0, 1), (0, 2), (0, 3)]);
+    }
+}
