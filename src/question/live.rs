@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::Value;
@@ -16,7 +16,9 @@ use pinflow_dataflows::questions::QuestionName;
 use pinflow_terminal::{sanitize_line, write_error_line};
 
 /// Interval between two looks at a question that fills.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(40);
+/// The least time between two lines that say how far it is.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Adds or replaces a question, and waits until it is answered.
 pub(super) async fn add_question(
@@ -92,7 +94,7 @@ fn refused(error: QueryError) -> QuestionCommandError {
 
 /// Waits until the question of a name is answered and no other one fills under its name. Reports the progress on stderr.
 async fn wait_until_live(client: &QueryClient, name: &str) -> Result<Value, QuestionCommandError> {
-    let mut reported = String::new();
+    let mut reported = None;
     loop {
         let listed = client.get_json("/questions", &[]).await?;
         let named: Vec<&Value> =
@@ -107,9 +109,10 @@ async fn wait_until_live(client: &QueryClient, name: &str) -> Result<Value, Ques
             return Ok((*live).clone());
         };
         let progress = describe_progress(pending);
-        if progress != reported {
+        let is_news = |(said, at): &(String, Instant)| *said != progress && at.elapsed() >= REPORT_INTERVAL;
+        if reported.as_ref().is_none_or(is_news) {
             write_error_line(&format!("question `{name}`: {progress}"));
-            reported = progress;
+            reported = Some((progress, Instant::now()));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

@@ -19,8 +19,8 @@ const MAX_BUDGET: Duration = Duration::from_millis(50);
 /// budget alone would leave nothing for the fill, and it would never end. In one that is not, it is enough: epochs that close
 /// at once have fewer records.
 const TIMES_USUAL_EXCESS: f64 = 1.5;
-/// The most that this makes of the budget.
-const MAX_BUSY_BUDGET: Duration = Duration::from_millis(500);
+/// The most that a fill adds to an epoch by that.
+const MAX_ADDED: Duration = Duration::from_millis(250);
 /// The share of the last epochs in the mean of what epochs take that fill nothing.
 const USUAL_WEIGHT: f64 = 0.05;
 /// The share of the last epochs in the mean of what epochs take that fill a question. The graph often works on two epochs at
@@ -38,7 +38,7 @@ pub(super) struct FillPace {
     step: u32,
     /// What an epoch may take, at least.
     budget: Duration,
-    /// What epochs take that fill nothing, in the mean, seconds.
+    /// What epochs take that fill nothing or hardly anything, in the mean, seconds.
     usual: f64,
     /// What epochs take that fill, in the mean. `None` before the first of a question.
     filling: Option<FillingEpochs>,
@@ -82,18 +82,27 @@ impl FillPace {
             self.filling = None;
             return;
         }
-        let budget = self.budget.as_secs_f64();
-        let busy = (TIMES_USUAL_EXCESS * (self.usual - budget)).min(MAX_BUSY_BUDGET.as_secs_f64());
-        let budget = budget.max(busy);
         let step = passed.steps as f64 / f64::from(passed.fills);
         let mean = self.filling.get_or_insert(FillingEpochs { took, step });
         mean.took += (took - mean.took) * FILLING_WEIGHT;
         mean.step += (step - mean.step) * FILLING_WEIGHT;
-        let fitting = mean.step * budget / mean.took.max(f64::MIN_POSITIVE);
+        let mean = *mean;
+        if mean.step <= f64::from(2 * MIN_STEP) {
+            // The run has become busier since the fill began, which would leave it nothing.
+            self.usual += (mean.took - self.usual) * FILLING_WEIGHT;
+        }
+        let fitting = mean.step * self.budget_secs() / mean.took.max(f64::MIN_POSITIVE);
         let fitting = fitting.clamp(f64::from(self.step) / 4.0, f64::from(self.step) * 2.0);
         // What is in flight has other steps, of which nothing is known yet.
         let next = f64::midpoint(self.step.into(), fitting);
         self.step = (next as u32).clamp(MIN_STEP, MAX_STEP);
+    }
+
+    /// What an epoch that fills may take, seconds.
+    fn budget_secs(&self) -> f64 {
+        let budget = self.budget.as_secs_f64();
+        let busy = TIMES_USUAL_EXCESS * (self.usual - budget);
+        budget.max(busy.min(self.usual + MAX_ADDED.as_secs_f64()))
     }
 }
 
@@ -219,6 +228,21 @@ mod tests {
         graph.pass_epochs(20);
         let (_, took) = graph.pass_epoch();
         assert!(took < 2 * LENGTH / 2, "{took:?}");
+    }
+
+    #[test]
+    fn fill_goes_on_when_the_run_becomes_busy_meanwhile() {
+        for fixed_millis in [20, 80, 300, 900] {
+            let mut graph = SimGraph::new(fixed_millis, 2_000_000, 1_000);
+            graph.in_pairs = true;
+            graph.pass_epochs(50);
+            graph.fixed_nanos = fixed_millis * 1_000_000;
+            graph.pass_epochs(50);
+            let before = graph.now;
+            let filled: u32 = (0..400).map(|_| graph.pass_epoch().0).sum();
+            let share = f64::from(filled) * 1e-6 / (graph.now - before).as_secs_f64();
+            assert!((0.05..0.4).contains(&share), "{share} of the time, with {fixed_millis} ms of other work");
+        }
     }
 
     #[test]
