@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -321,7 +322,9 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
 }
 
 /// Runs a command on a multi-threaded runtime, because delta-rs hangs on a single-threaded one.
-fn in_runtime(work: impl Future<Output = CommandResult>) -> CommandResult {
+fn in_runtime<'a>(work: impl Future<Output = CommandResult> + 'a) -> CommandResult {
+    // The runtime is compiled for one type, and each command once: as they are, each is compiled into several copies of it.
+    let work: Pin<Box<dyn Future<Output = CommandResult> + 'a>> = Box::pin(work);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
     let done = runtime.block_on(work);
