@@ -24,7 +24,7 @@ pub(crate) struct GeneralLeaves {
     questions: Vec<QuestionLeaves>,
     scratch: LeafScratch,
     share: WorkerShare,
-    /// The most groups of a leaf that are sent in one epoch at the end of a walk.
+    /// The most groups of a leaf that are sent in one epoch at the end of a fill.
     step: WalkStep,
     commands: CommandLog,
     clock: SampleClock,

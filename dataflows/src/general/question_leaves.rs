@@ -299,7 +299,7 @@ impl QuestionLeaves {
 
     /// Gives what the changes of the epoch add up to, of a fill in steps.
     pub(super) fn emit_updates(&mut self, step: usize, emit: &mut dyn FnMut(LeafUpdate)) {
-        // Rows of the tables make something themselves only where every delivery counts.
+        // Where only the latest row of an `ind` counts, nothing is made in `AwaitsRows`, because no key is covered yet.
         let has_more = self.fill == FillPhase::AwaitsRows || self.next_walked_key().is_some();
         for leaf in &mut self.leaves {
             match self.fill {

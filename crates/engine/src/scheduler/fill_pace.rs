@@ -10,10 +10,6 @@ use super::in_flight::PassedEpochs;
 const FIRST_STEP: u32 = 2_048;
 /// The least step. Below it, the fixed costs of an epoch would be most of it.
 const MIN_STEP: u32 = 256;
-/// The least that each worker fills in a second of a busy run, where epochs are long. It takes a few hundredths of the time.
-const MIN_PER_SEC: f64 = 25_000.0;
-/// Epochs that take longer fill no more because of that.
-const LONG_EPOCH_SECS: f64 = 0.5;
 /// The greatest step, which also bounds the memory that the updates of one epoch take.
 pub(super) const MAX_STEP: u32 = 65_536;
 /// Limits of the budget.
@@ -23,8 +19,8 @@ const MAX_BUDGET: Duration = Duration::from_millis(50);
 /// budget alone would leave nothing for the fill, and it would never end. In one that is not, it is enough: epochs that close
 /// at once have fewer records.
 const TIMES_USUAL_EXCESS: f64 = 1.5;
-/// The most that a fill adds to an epoch by that.
-const MAX_ADDED: Duration = Duration::from_millis(250);
+/// The most that this makes of the budget.
+const MAX_BUSY_BUDGET: Duration = Duration::from_millis(500);
 /// The share of the last epochs in the mean of what epochs take that fill nothing.
 const USUAL_WEIGHT: f64 = 0.05;
 /// The share of the last epochs in the mean of what epochs take that fill a question. The graph often works on two epochs at
@@ -86,25 +82,18 @@ impl FillPace {
             self.filling = None;
             return;
         }
+        let budget = self.budget.as_secs_f64();
+        let busy = (TIMES_USUAL_EXCESS * (self.usual - budget)).min(MAX_BUSY_BUDGET.as_secs_f64());
+        let budget = budget.max(busy);
         let step = passed.steps as f64 / f64::from(passed.fills);
         let mean = self.filling.get_or_insert(FillingEpochs { took, step });
         mean.took += (took - mean.took) * FILLING_WEIGHT;
         mean.step += (step - mean.step) * FILLING_WEIGHT;
-        let mean = *mean;
-        // The run may have become busier since the fill began. Then what is usual leaves it nothing.
-        let least = f64::from(MIN_STEP).max(MIN_PER_SEC * mean.took.min(LONG_EPOCH_SECS));
-        let fitting = mean.step * self.budget_secs() / mean.took.max(f64::MIN_POSITIVE);
+        let fitting = mean.step * budget / mean.took.max(f64::MIN_POSITIVE);
         let fitting = fitting.clamp(f64::from(self.step) / 4.0, f64::from(self.step) * 2.0);
         // What is in flight has other steps, of which nothing is known yet.
         let next = f64::midpoint(self.step.into(), fitting);
-        self.step = (next.max(least) as u32).min(MAX_STEP);
-    }
-
-    /// What an epoch that fills may take, seconds.
-    fn budget_secs(&self) -> f64 {
-        let budget = self.budget.as_secs_f64();
-        let busy = TIMES_USUAL_EXCESS * (self.usual - budget);
-        budget.max(busy.min(self.usual + MAX_ADDED.as_secs_f64()))
+        self.step = (next as u32).clamp(MIN_STEP, MAX_STEP);
     }
 }
 
@@ -206,7 +195,7 @@ mod tests {
     fn busy_graph_gets_the_least_step_and_idle_one_recovers() {
         let mut graph = SimGraph::new(7, 30_000_000, 1_000);
         graph.pass_epochs(20);
-        assert!(graph.pace.step() < 5 * MIN_STEP, "{}", graph.pace.step());
+        assert!(graph.pace.step() < 2 * MIN_STEP, "{}", graph.pace.step());
         (graph.fixed_nanos, graph.nanos_per_row) = (100_000, 10);
         graph.pass_epochs(40);
         assert_eq!(graph.pace.step(), MAX_STEP);
@@ -230,21 +219,6 @@ mod tests {
         graph.pass_epochs(20);
         let (_, took) = graph.pass_epoch();
         assert!(took < 2 * LENGTH / 2, "{took:?}");
-    }
-
-    #[test]
-    fn fill_goes_on_when_the_run_becomes_busy_meanwhile() {
-        for fixed_millis in [20, 80, 300, 900] {
-            let mut graph = SimGraph::new(fixed_millis, 2_000_000, 1_000);
-            graph.in_pairs = true;
-            graph.pass_epochs(50);
-            graph.fixed_nanos = fixed_millis * 1_000_000;
-            graph.pass_epochs(50);
-            let before = graph.now;
-            let filled: u32 = (0..400).map(|_| graph.pass_epoch().0).sum();
-            let share = f64::from(filled) * 1e-6 / (graph.now - before).as_secs_f64();
-            assert!((0.01..0.2).contains(&share), "{share} of the time, with {fixed_millis} ms of other work");
-        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::datum::Datum;
 use crate::hash::row_hash;
 
-/// The most rows of a block: a message of some hundred kilobytes.
-const BLOCK_ROWS_MAX: usize = 4_096;
+/// The most rows of a block. Some hundred blocks are one message between processes, whose buffers hold a megabyte.
+const BLOCK_ROWS_MAX: usize = 64;
 /// The most rows for which the allocations are kept from epoch to epoch: no limit counts them.
 const KEPT_ROWS: usize = 64;
 
@@ -70,20 +70,18 @@ impl RowCollector {
         let key_of = |row: usize| &values[row * *width..][..*key_len];
         order.extend((0..diffs.len()).map(|row| (row_hash(key_of(row)), row as u32)));
         order.sort_unstable();
-        let workers = workers.max(1) as u64;
-        for worker in 0..workers {
-            let mut rest = order.iter().filter(|(hash, _)| hash % workers == worker).peekable();
-            while rest.peek().is_some() {
-                let mut block = RowBlock::default();
-                for (hash, row) in rest.by_ref().take(BLOCK_ROWS_MAX) {
-                    let row = *row as usize;
-                    block.hashes.push(*hash);
-                    block.values.extend(values[row * *width..][..*width].iter_mut().map(std::mem::take));
-                    block.diffs.push(diffs[row]);
-                }
-                emit(block);
+        let workers = workers.max(1);
+        let mut blocks = vec![RowBlock::default(); workers];
+        for (hash, row) in order.iter() {
+            let (block, row) = (&mut blocks[(hash % workers as u64) as usize], *row as usize);
+            block.hashes.push(*hash);
+            block.values.extend(values[row * *width..][..*width].iter_mut().map(std::mem::take));
+            block.diffs.push(diffs[row]);
+            if block.diffs.len() == BLOCK_ROWS_MAX {
+                emit(std::mem::take(block));
             }
         }
+        blocks.into_iter().filter(|block| !block.diffs.is_empty()).for_each(emit);
         values.clear();
         diffs.clear();
         order.clear();
@@ -100,7 +98,7 @@ mod tests {
     #[test]
     fn blocks_have_each_row_once_for_its_worker_and_rows_of_a_group_together() {
         let mut collector = RowCollector::new(1);
-        let rows = 3 * BLOCK_ROWS_MAX as i64;
+        let rows = 9 * BLOCK_ROWS_MAX as i64;
         let row_of = |number: i64| [Datum::text(&(number % 7).to_string()), Datum::Long(number)];
         (0..rows).for_each(|number| collector.push(row_of(number), number));
         let mut seen = vec![false; rows as usize];
