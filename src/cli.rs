@@ -323,7 +323,8 @@ fn dispatch(command: PinflowCommand) -> CommandResult {
 
 /// Runs a command on a multi-threaded runtime, because delta-rs hangs on a single-threaded one.
 fn in_runtime<'a>(work: impl Future<Output = CommandResult> + 'a) -> CommandResult {
-    // The runtime is compiled for one type, and each command once: as they are, each is compiled into several copies of it.
+    // `block_on` is compiled for each type of its argument, and each copy holds several of the command. Boxed, all commands
+    // have one type.
     let work: Pin<Box<dyn Future<Output = CommandResult> + 'a>> = Box::pin(work);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build();
     let runtime = runtime.map_err(CommandError::Runtime)?;

@@ -1,9 +1,9 @@
 //! The general path: questions of any shape, over rows of [`Datum`](pinflow_sql::datum::Datum)s.
 //!
 //! ```text
-//! rows of an ind ──► leaves ──► partial groups ──► groups ──► upper plan ──► changes of the answer
-//!                    (joins)    (each worker)   (exchanged   (one worker
-//!                                                by group)    per question)
+//! rows of an ind ──► leaves ──► sums or rows ──► groups ──► upper plan ──► changes of the answer
+//!                    (joins)    for groups      (exchanged   (one worker
+//!                              (each worker)     by group)    per question)
 //! ```
 //!
 //! The operators of a plan are state machines of `pinflow_sql::incremental`. This module holds them in the dataflow.

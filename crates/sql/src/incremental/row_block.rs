@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::datum::Datum;
 use crate::hash::row_hash;
 
-/// The most rows of a block. Some hundred blocks are one message between processes, whose buffers hold a megabyte.
+/// The most rows of a block. A message between processes has up to about 150 blocks: a megabyte, unless texts are long. Its
+/// buffers keep the size of the largest message.
 const BLOCK_ROWS_MAX: usize = 64;
 /// The most rows for which the allocations are kept from epoch to epoch: no limit counts them.
 const KEPT_ROWS: usize = 64;
