@@ -111,9 +111,9 @@ impl EpochState for LeafGroups {
             match update {
                 // A leaf without groups has no table.
                 LeafUpdate::Row { leaf, row, diff } => output.push(LeafResult::Row(leaf, row, diff)),
-                LeafUpdate::Rows { leaf, block } => {
+                LeafUpdate::Rows { leaf, rows } => {
                     if let Some(table) = self.touch_table(leaf) {
-                        table.update_rows(&block);
+                        table.update_rows(&rows);
                     }
                 }
                 LeafUpdate::Partial { leaf, group } => {

@@ -94,8 +94,8 @@ impl LeafOutput {
             LeafRows::Sums(sums) => {
                 sums.take_groups(most_groups).into_iter().for_each(|group| emit(LeafUpdate::Partial { leaf, group }));
             }
-            LeafRows::ForGroups(rows) => {
-                rows.take_blocks(self.workers, &mut |block| emit(LeafUpdate::Rows { leaf, block: block.into() }));
+            LeafRows::ForGroups(collector) => {
+                collector.take_rows(self.workers, &mut |rows| emit(LeafUpdate::Rows { leaf, rows }));
             }
             LeafRows::Plain(rows) => rows.drain(..).for_each(|(row, diff)| emit(LeafUpdate::Row { leaf, row, diff })),
         }

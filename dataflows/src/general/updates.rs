@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use pinflow_sql::datum::Row;
 use pinflow_sql::hash::row_hash;
-use pinflow_sql::incremental::{PartialGroup, RowBlock};
+use pinflow_sql::incremental::{GroupRows, PartialGroup};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::KeyedState;
@@ -35,7 +35,7 @@ pub(crate) enum LeafUpdate {
         /// The leaf.
         leaf: LeafId,
         /// The inputs of the groups.
-        block: Box<RowBlock>,
+        rows: GroupRows,
     },
     /// Counts and sums of a group.
     Partial {
@@ -74,7 +74,7 @@ impl LeafUpdate {
     pub(super) fn exchange_hash(&self) -> u64 {
         match self {
             LeafUpdate::Row { leaf, .. } => question_hash(leaf.question),
-            LeafUpdate::Rows { block, .. } => block.exchange_hash(),
+            LeafUpdate::Rows { rows, .. } => rows.exchange_hash(),
             LeafUpdate::Partial { group, .. } => row_hash(&group.key),
             LeafUpdate::Notice { worker } => *worker,
             LeafUpdate::Fill(report) => report.to,
@@ -148,11 +148,13 @@ mod tests {
     fn records_of_the_general_path_survive_being_serialised() {
         let leaf = LeafId { question: u32::MAX, leaf: 3 };
         let report = FillReport { to: 1, from: 2, question: 3, done: 4, total: 5, is_last: true };
-        let mut rows = RowCollector::new(2);
-        (1..5).for_each(|diff| rows.push(all_values(), diff));
-        let mut blocks = Vec::new();
-        rows.take_blocks(1, &mut |block| blocks.push(LeafUpdate::Rows { leaf, block: block.into() }));
-        check_crossing(blocks);
+        for count in [1, 100] {
+            let mut collector = RowCollector::new(2);
+            (1..=count).for_each(|diff| collector.push(all_values(), diff));
+            let mut updates = Vec::new();
+            collector.take_rows(1, &mut |rows| updates.push(LeafUpdate::Rows { leaf, rows }));
+            check_crossing(updates);
+        }
         check_crossing(vec![
             LeafUpdate::Row { leaf, row: all_values(), diff: -3 },
             LeafUpdate::Row { leaf, row: Row::default(), diff: 1 },

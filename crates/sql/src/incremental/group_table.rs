@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use super::aggregates::AggregateSet;
 use super::cells::GroupCells;
 use super::partial_groups::PartialGroup;
-use super::row_block::RowBlock;
+use super::row_block::{GroupRows, RowBlock};
 use super::{RowUpdate, StateError, StateUsage};
 use crate::datum::{Datum, Row};
 use crate::eval::FaultCounter;
@@ -247,16 +247,27 @@ impl GroupTable {
 
     /// Adds a projected row `diff` times.
     pub fn update(&mut self, row: &[Datum], diff: i64) {
+        self.update_hashed(row_hash(self.spec.key_of(row)), row, diff);
+    }
+
+    /// Adds rows that were collected.
+    pub fn update_rows(&mut self, rows: &GroupRows) {
+        match rows {
+            GroupRows::One { hash, row, diff } => self.update_hashed(*hash, row, *diff),
+            GroupRows::Block(block) => self.update_block(block),
+        }
+    }
+
+    fn update_hashed(&mut self, hash: u64, row: &[Datum], diff: i64) {
         let spec = Arc::clone(&self.spec);
-        let key = spec.key_of(row);
-        let slot = self.find_or_insert(row_hash(key), key);
+        let slot = self.find_or_insert(hash, spec.key_of(row));
         if let Some(group) = self.touch_group(slot) {
             group.cells.update(&spec.set, row, diff);
         }
     }
 
     /// Adds all rows of a block. Those of one group that stand next to each other cost one look-up.
-    pub fn update_rows(&mut self, block: &RowBlock) {
+    fn update_block(&mut self, block: &RowBlock) {
         let spec = Arc::clone(&self.spec);
         let mut rows = block.rows().peekable();
         while let Some((hash, row, diff)) = rows.next() {

@@ -55,7 +55,7 @@ pub use group_table::{GroupSpec, GroupTable};
 pub use join_state::JoinSpec;
 pub use leaf::{KeyedInput, LeafProgram, LeafScratch, ScannedRows};
 pub use partial_groups::{PartialGroup, PartialGroups};
-pub use row_block::{RowBlock, RowCollector};
+pub use row_block::{GroupRows, RowBlock, RowCollector};
 pub use row_program::RowProgram;
 pub use state_estimate::{AnswerEstimate, CountBasis, PartEstimate, StateEstimate};
 pub use state_usage::{StateUsage, tree_bytes};

@@ -2,17 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::datum::Datum;
+use crate::datum::{Datum, Row};
 use crate::hash::row_hash;
 
 /// The most rows of a block. A message between processes has up to about 150 blocks: a megabyte, unless texts are long. Its
 /// buffers keep the size of the largest message.
 const BLOCK_ROWS_MAX: usize = 64;
+/// The most rows of an epoch that are sent one by one. A block of its own takes four allocations, and a row takes one.
+const SINGLE_ROWS_MAX: usize = 4;
 /// The most rows for which the allocations are kept from epoch to epoch: no limit counts them.
 const KEPT_ROWS: usize = 64;
 
-/// Projected rows for the groups of one worker, with how often each is added. Rows of one group stand next to each other, so
-/// that it is looked up once.
+/// Projected rows for the groups of one worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum GroupRows {
+    /// One row is added, or removed.
+    One {
+        /// The hash of its key.
+        hash: u64,
+        /// The key and the inputs of the aggregates.
+        row: Row,
+        /// How often it is added, or removed if negative.
+        diff: i64,
+    },
+    /// Rows that are added and removed.
+    Block(Box<RowBlock>),
+}
+
+impl GroupRows {
+    /// A hash by which the rows are sent to the worker that has the groups of all of them.
+    #[must_use]
+    pub fn exchange_hash(&self) -> u64 {
+        match self {
+            GroupRows::One { hash, .. } => *hash,
+            GroupRows::Block(block) => block.hashes.first().copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// Several projected rows, with how often each is added. Rows of one group stand next to each other, so that it is looked up
+/// once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowBlock {
     /// The hashes of the keys, by row.
@@ -23,12 +52,6 @@ pub struct RowBlock {
 }
 
 impl RowBlock {
-    /// A hash by which the block is sent to the worker that has the groups of all its rows.
-    #[must_use]
-    pub fn exchange_hash(&self) -> u64 {
-        self.hashes.first().copied().unwrap_or_default()
-    }
-
     /// The rows: the hash of the key, the values, and how often the row is added.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u64, &[Datum], i64)> {
         let width = self.values.len() / self.diffs.len().max(1);
@@ -65,9 +88,17 @@ impl RowCollector {
         self.diffs.push(diff);
     }
 
-    /// Gives away all rows in blocks, each for the groups of one of this many workers.
-    pub fn take_blocks(&mut self, workers: usize, emit: &mut dyn FnMut(RowBlock)) {
+    /// Gives away all rows, each for the groups of one of this many workers.
+    pub fn take_rows(&mut self, workers: usize, emit: &mut dyn FnMut(GroupRows)) {
         let RowCollector { key_len, width, values, diffs, order } = self;
+        if diffs.len() <= SINGLE_ROWS_MAX {
+            let mut values = values.drain(..);
+            for diff in diffs.drain(..) {
+                let row: Row = values.by_ref().take(*width).collect();
+                emit(GroupRows::One { hash: row_hash(&row[..*key_len]), row, diff });
+            }
+            return;
+        }
         let key_of = |row: usize| &values[row * *width..][..*key_len];
         order.extend((0..diffs.len()).map(|row| (row_hash(key_of(row)), row as u32)));
         order.sort_unstable();
@@ -79,10 +110,11 @@ impl RowCollector {
             block.values.extend(values[row * *width..][..*width].iter_mut().map(std::mem::take));
             block.diffs.push(diffs[row]);
             if block.diffs.len() == BLOCK_ROWS_MAX {
-                emit(std::mem::take(block));
+                emit(GroupRows::Block(Box::new(std::mem::take(block))));
             }
         }
-        blocks.into_iter().filter(|block| !block.diffs.is_empty()).for_each(emit);
+        let rest = blocks.into_iter().filter(|block| !block.diffs.is_empty());
+        rest.for_each(|block| emit(GroupRows::Block(Box::new(block))));
         values.clear();
         diffs.clear();
         order.clear();
@@ -96,21 +128,30 @@ impl RowCollector {
 mod tests {
     use super::*;
 
+    /// Pushes rows, takes them, and calls `visit` with the key's hash, the row and how often it is added.
+    fn visit_taken(collector: &mut RowCollector, workers: usize, mut visit: impl FnMut(u64, &[Datum], i64)) {
+        collector.take_rows(workers, &mut |rows| match rows {
+            GroupRows::One { hash, row, diff } => visit(hash, &row, diff),
+            GroupRows::Block(block) => block.rows().for_each(|(hash, row, diff)| visit(hash, row, diff)),
+        });
+    }
+
     #[test]
-    fn blocks_have_each_row_once_for_its_worker_and_rows_of_a_group_together() {
+    fn rows_are_taken_once_for_their_worker_and_rows_of_a_group_together() {
         let mut collector = RowCollector::new(1);
         let rows = 9 * BLOCK_ROWS_MAX as i64;
         let row_of = |number: i64| [Datum::text(&(number % 7).to_string()), Datum::Long(number)];
         (0..rows).for_each(|number| collector.push(row_of(number), number));
         let mut seen = vec![false; rows as usize];
-        let mut blocks = Vec::new();
-        collector.take_blocks(3, &mut |block| blocks.push(block));
-        for block in &blocks {
+        let mut taken = Vec::new();
+        collector.take_rows(3, &mut |rows| taken.push(rows));
+        for rows in &taken {
+            let GroupRows::Block(block) = rows else { panic!("{rows:?} of many") };
             let mut groups = Vec::new();
             assert!(block.diffs.len() <= BLOCK_ROWS_MAX);
             for (hash, row, diff) in block.rows() {
                 assert_eq!((row, hash), (row_of(diff).as_slice(), row_hash(&row[..1])));
-                assert_eq!(hash % 3, block.exchange_hash() % 3);
+                assert_eq!(hash % 3, rows.exchange_hash() % 3);
                 assert!(!std::mem::replace(&mut seen[diff as usize], true), "row {diff} comes twice");
                 if groups.last() != Some(&hash) {
                     groups.push(hash);
@@ -122,15 +163,34 @@ mod tests {
             assert_eq!(groups.len(), runs, "the rows of a group are together");
         }
         assert!(seen.iter().all(|seen| *seen));
-        collector.take_blocks(3, &mut |block| panic!("{block:?} after all rows were given"));
+        collector.take_rows(3, &mut |rows| panic!("{rows:?} after all rows were given"));
+    }
+
+    #[test]
+    fn few_rows_are_taken_one_by_one() {
+        let mut collector = RowCollector::new(1);
+        let row_of = |number: i64| [Datum::text(&number.to_string()), Datum::Long(number)];
+        for _ in 0..2 {
+            let numbers = 0..SINGLE_ROWS_MAX as i64;
+            numbers.clone().for_each(|number| collector.push(row_of(number), -number));
+            let mut taken = Vec::new();
+            collector.take_rows(3, &mut |rows| taken.push(rows));
+            let single = |number: i64| {
+                let row = row_of(number);
+                GroupRows::One { hash: row_hash(&row[..1]), row: row.into(), diff: -number }
+            };
+            assert_eq!(taken, numbers.map(single).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn rows_without_values_are_counted() {
-        let mut collector = RowCollector::new(0);
-        (1..=3).for_each(|diff| collector.push([], diff));
-        let mut diffs = Vec::new();
-        collector.take_blocks(2, &mut |block| diffs.extend(block.rows().map(|(_, row, diff)| (row.len(), diff))));
-        assert_eq!(diffs, [(0, 1), (0, 2), (0, 3)]);
+        for count in [3, SINGLE_ROWS_MAX as i64 + 1] {
+            let mut collector = RowCollector::new(0);
+            (1..=count).for_each(|diff| collector.push([], diff));
+            let mut diffs = Vec::new();
+            visit_taken(&mut collector, 2, |_, row, diff| diffs.push((row.len(), diff)));
+            assert_eq!(diffs, (1..=count).map(|diff| (0, diff)).collect::<Vec<_>>());
+        }
     }
 }
