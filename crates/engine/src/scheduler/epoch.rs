@@ -12,6 +12,8 @@ pub(super) struct OpenEpoch<P: SchedulerPayload> {
     pub(super) number: Epoch,
     /// Bytes handed to workers in it.
     pub(super) bytes: usize,
+    /// Of these, bytes of messages.
+    pub(super) message_bytes: u64,
     /// Rows of the tables in it that fill a question.
     pub(super) fill_rows: u64,
     /// Whether it fills a question from what the graph holds.
@@ -30,6 +32,7 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         OpenEpoch {
             number,
             bytes: 0,
+            message_bytes: 0,
             fill_rows: 0,
             walks: false,
             opened_at: now,

@@ -63,7 +63,7 @@ mod tests {
         let mut pace = EpochPace::new(LENGTH);
         let begun = Instant::now();
         for took in epochs {
-            pace.observe_epochs(PassedEpochs { begun, count: 1, fills: 0, steps: 0 }, begun + took);
+            pace.observe_epochs(PassedEpochs { begun, count: 1, message_bytes: 0, fills: 0, steps: 0 }, begun + took);
         }
         pace
     }
@@ -94,7 +94,7 @@ mod tests {
     fn epochs_that_pass_together_share_their_time() {
         let mut pace = pace_after([Duration::ZERO; 40]);
         let begun = Instant::now();
-        pace.observe_epochs(PassedEpochs { begun, count: 2, fills: 0, steps: 0 }, begun + LENGTH / 5);
+        pace.observe_epochs(PassedEpochs { begun, count: 2, message_bytes: 0, fills: 0, steps: 0 }, begun + LENGTH / 5);
         assert_eq!(pace.length(true).as_millis(), 4);
     }
 }

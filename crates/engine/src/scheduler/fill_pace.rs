@@ -21,6 +21,10 @@ const MAX_BUDGET: Duration = Duration::from_millis(50);
 const TIMES_USUAL_EXCESS: f64 = 1.5;
 /// The most that this makes of the budget.
 const MAX_BUSY_BUDGET: Duration = Duration::from_millis(500);
+/// The least share of the budget that is left for the fill, whatever the records take.
+const MIN_FILL_SHARE: f64 = 0.5;
+/// The least share of an epoch that is taken for the fill's. What records take is an estimate, and may be too much.
+const MIN_FILL_PART: f64 = 0.2;
 /// The share of the last epochs in the mean of what epochs take that fill nothing.
 const USUAL_WEIGHT: f64 = 0.05;
 /// The share of the last epochs in the mean of what epochs take that fill a question. The graph often works on two epochs at
@@ -31,19 +35,46 @@ const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Chooses the step of a fill: the most rows of the tables, or `ind`s, for each worker in one epoch.
 ///
-/// It measures how long the graph works on an epoch, with everything else that the epoch holds. So a fill is fast in a run
-/// that is idle, and makes way in one that is busy.
+/// It measures how long the graph works on an epoch, and takes off what the records of the epoch took before the fill. So a
+/// fill is fast in a run that is idle, and makes way in one that is busy.
 #[derive(Debug)]
 pub(super) struct FillPace {
     step: u32,
     /// What an epoch may take, at least.
     budget: Duration,
-    /// What epochs take that fill nothing, in the mean, seconds.
-    usual: f64,
+    /// What epochs take that fill nothing, in the mean.
+    usual: UsualEpochs,
     /// What epochs take that fill, in the mean. `None` before the first of a question.
     filling: Option<FillingEpochs>,
     /// When the last epoch passed.
     passed_at: Option<Instant>,
+}
+
+/// The mean of the last epochs that filled nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct UsualEpochs {
+    /// Seconds.
+    took: f64,
+    /// Of messages.
+    bytes: f64,
+}
+
+impl UsualEpochs {
+    fn observe(&mut self, took: f64, bytes: f64) {
+        self.took += (took - self.took) * USUAL_WEIGHT;
+        self.bytes += (bytes - self.bytes) * USUAL_WEIGHT;
+    }
+
+    /// After an idle time, the last epochs count for less.
+    fn forget(&mut self, idle: Duration) {
+        let left = (-idle.as_secs_f64() / IDLE_TIME.as_secs_f64()).exp();
+        (self.took, self.bytes) = (self.took * left, self.bytes * left);
+    }
+
+    /// What the messages of an epoch take, seconds.
+    fn time_for(&self, bytes: f64) -> f64 {
+        if self.bytes > 0.0 { self.took / self.bytes * bytes } else { 0.0 }
+    }
 }
 
 /// The mean of the last epochs that filled a question.
@@ -51,15 +82,16 @@ pub(super) struct FillPace {
 struct FillingEpochs {
     /// Seconds.
     took: f64,
+    bytes: f64,
     step: f64,
 }
 
 impl FillPace {
-    /// A record waits for its own epoch and for those before it in the graph. With half of the usual length for each of
+    /// A record waits for its own epoch and for the one before it in the graph. With half of the usual length for each of
     /// them, it waits about as long as otherwise.
     pub(super) fn new(epoch_length: Duration) -> FillPace {
         let budget = (epoch_length / 2).clamp(MIN_BUDGET, MAX_BUDGET);
-        FillPace { step: FIRST_STEP, budget, usual: 0.0, filling: None, passed_at: None }
+        FillPace { step: FIRST_STEP, budget, usual: UsualEpochs::default(), filling: None, passed_at: None }
     }
 
     /// The step of the open epoch.
@@ -72,24 +104,30 @@ impl FillPace {
         let begun = passed.begun;
         // While a question fills, there is always something to do, so what is usual stays.
         let idle = self.passed_at.map_or(Duration::ZERO, |before| begun.saturating_duration_since(before));
-        self.usual *= (-idle.as_secs_f64() / IDLE_TIME.as_secs_f64()).exp();
+        self.usual.forget(idle);
         self.passed_at = Some(now);
         let took = now.saturating_duration_since(begun).as_secs_f64() / f64::from(passed.count);
+        let bytes = passed.message_bytes as f64 / f64::from(passed.count);
         if passed.fills == 0 {
-            self.usual += (took - self.usual) * USUAL_WEIGHT;
+            self.usual.observe(took, bytes);
             // The next question may cost more than the last one.
             self.step = self.step.min(FIRST_STEP);
             self.filling = None;
             return;
         }
         let budget = self.budget.as_secs_f64();
-        let busy = (TIMES_USUAL_EXCESS * (self.usual - budget)).min(MAX_BUSY_BUDGET.as_secs_f64());
+        let busy = (TIMES_USUAL_EXCESS * (self.usual.took - budget)).min(MAX_BUSY_BUDGET.as_secs_f64());
         let budget = budget.max(busy);
         let step = passed.steps as f64 / f64::from(passed.fills);
-        let mean = self.filling.get_or_insert(FillingEpochs { took, step });
+        let mean = self.filling.get_or_insert(FillingEpochs { took, bytes, step });
         mean.took += (took - mean.took) * FILLING_WEIGHT;
+        mean.bytes += (bytes - mean.bytes) * FILLING_WEIGHT;
         mean.step += (step - mean.step) * FILLING_WEIGHT;
-        let fitting = mean.step * budget / mean.took.max(f64::MIN_POSITIVE);
+        // If the time of the records counted as the fill's, the step would become so small that it takes next to nothing.
+        let for_records = self.usual.time_for(mean.bytes);
+        let for_fill = (mean.took - for_records).max(mean.took * MIN_FILL_PART);
+        let fill_budget = (budget - for_records).max(budget * MIN_FILL_SHARE);
+        let fitting = mean.step * fill_budget / for_fill.max(f64::MIN_POSITIVE);
         let fitting = fitting.clamp(f64::from(self.step) / 4.0, f64::from(self.step) * 2.0);
         // What is in flight has other steps, of which nothing is known yet.
         let next = f64::midpoint(self.step.into(), fitting);
@@ -114,6 +152,8 @@ mod tests {
         passed_at: Instant,
         fixed_nanos: u64,
         nanos_per_row: u64,
+        /// Of the records of an epoch.
+        bytes: u64,
         /// The graph works on two epochs at once.
         in_pairs: bool,
         /// It has worked on the next one together with the last.
@@ -134,6 +174,7 @@ mod tests {
                 passed_at: now,
                 fixed_nanos,
                 nanos_per_row,
+                bytes: 0,
                 in_pairs,
                 next_is_done,
             }
@@ -155,7 +196,10 @@ mod tests {
             self.now += took;
             let begun = closed_at.max(self.passed_at);
             self.passed_at = self.now;
-            self.pace.observe_epochs(PassedEpochs { begun, count: 1, fills: 1, steps: step.into() }, self.now);
+            self.pace.observe_epochs(
+                PassedEpochs { begun, count: 1, message_bytes: self.bytes, fills: 1, steps: step.into() },
+                self.now,
+            );
             (step, took)
         }
     }
@@ -202,12 +246,37 @@ mod tests {
     }
 
     #[test]
+    fn fill_keeps_its_share_of_epochs_whose_records_take_most_of_the_budget() {
+        const RECORDS: u64 = 450_000;
+        let mut graph = SimGraph::new(5, 4_500_000, 500);
+        graph.pass_epochs(200);
+        let misled = graph.pace.step();
+        let mut graph = SimGraph::new(5, 4_500_000, 500);
+        graph.bytes = RECORDS;
+        for _ in 0..200 {
+            let begun = graph.now;
+            graph.now += Duration::from_micros(4_500);
+            graph.pace.observe_epochs(
+                PassedEpochs { begun, count: 1, message_bytes: RECORDS, fills: 0, steps: 0 },
+                graph.now,
+            );
+        }
+        graph.pass_epochs(60);
+        let steps = (0..200).map(|_| graph.pass_epoch().0).map(f64::from).sum::<f64>() / 200.0;
+        // Half of the budget of 5 ms, at half a microsecond for each row.
+        assert!((3_500.0..6_500.0).contains(&steps), "{steps} rows, and {misled} without knowing what records take");
+        assert!(misled < 1_500, "{misled}");
+    }
+
+    #[test]
     fn epoch_that_fills_in_a_busy_run_takes_half_as_long_again_as_the_others() {
         let mut graph = SimGraph::new(3, 80_000_000, 1_000);
         for _ in 0..200 {
             let begun = graph.now;
             graph.now += Duration::from_millis(80);
-            graph.pace.observe_epochs(PassedEpochs { begun, count: 1, fills: 0, steps: 0 }, graph.now);
+            graph
+                .pace
+                .observe_epochs(PassedEpochs { begun, count: 1, message_bytes: 0, fills: 0, steps: 0 }, graph.now);
         }
         graph.pass_epochs(60);
         let epochs: Vec<_> = (0..200).map(|_| graph.pass_epoch().1.as_secs_f64()).collect();
@@ -225,7 +294,13 @@ mod tests {
     fn epochs_that_fill_nothing_or_pass_together_do_not_mislead() {
         let start = Instant::now();
         let mut pace = FillPace::new(LENGTH);
-        let of = |begun, count, fills| PassedEpochs { begun, count, fills, steps: u64::from(fills) * 2_048 };
+        let of = |begun, count, fills| PassedEpochs {
+            begun,
+            count,
+            message_bytes: 0,
+            fills,
+            steps: u64::from(fills) * 2_048,
+        };
         let begun = start + Duration::from_secs(3);
         pace.observe_epochs(of(begun, 1, 0), begun);
         assert_eq!(pace.step(), FIRST_STEP);

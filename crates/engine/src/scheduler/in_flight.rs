@@ -14,6 +14,8 @@ pub(super) struct PassedEpochs {
     /// When the graph began to work on them: when the first was closed, or when the one before it passed.
     pub(super) begun: Instant,
     pub(super) count: u32,
+    /// Bytes of their messages.
+    pub(super) message_bytes: u64,
     /// How many of them filled a question by a whole step, and the sum of these steps.
     pub(super) fills: u32,
     pub(super) steps: u64,
@@ -26,6 +28,7 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     pub(super) ends_window: bool,
     pub(super) moves_positions: bool,
     pub(super) closed_at: Instant,
+    message_bytes: u64,
     /// The step by which it fills a question, if it is a whole one.
     fill_step: Option<u32>,
     /// The number of workers that have read all of it.
@@ -51,12 +54,13 @@ impl<P: SchedulerPayload> InFlightEpochs<P> {
     }
 
     pub(super) fn push(&mut self, closed: OpenEpoch<P>, ends_window: bool, fill_step: Option<u32>, closed_at: Instant) {
-        let OpenEpoch { number, moves_positions, rows, answers, .. } = closed;
+        let OpenEpoch { number, message_bytes, moves_positions, rows, answers, .. } = closed;
         self.epochs.push_back(InFlightEpoch {
             number,
             ends_window,
             moves_positions,
             closed_at,
+            message_bytes,
             fill_step,
             workers_done: 0,
             rows,
@@ -71,10 +75,11 @@ impl<P: SchedulerPayload> InFlightEpochs<P> {
         let steps = || passed().filter_map(|epoch| epoch.fill_step);
         let (count, fills) = (passed().count() as u32, steps().count() as u32);
         let steps = steps().map(u64::from).sum();
+        let message_bytes = passed().map(|epoch| epoch.message_bytes).sum();
         // The graph works on one epoch after the other.
         let begun = self.passed_at.map_or(closed_at, |before| before.max(closed_at));
         self.passed_at = Some(now);
-        Some(PassedEpochs { begun, count, fills, steps })
+        Some(PassedEpochs { begun, count, message_bytes, fills, steps })
     }
 
     /// The epoch, which must be in flight: workers report on an epoch only after it was closed and before it has passed.

@@ -18,7 +18,7 @@
 //!    No deadline stays in the past. Start positions are committed without delay. Every block taken is shown and becomes durable
 //!    even if no further block arrives. After a stop, or the end of the sources, the run finishes once all reports are in, with
 //!    everything durable. After a failure nothing more is shown or committed.
-//! 7. **Questions.** While a question fills, epochs close as fast as the graph takes them, with or without records. If the
+//! 7. **Questions.** While a question fills, an epoch closes whenever the graph has none, with or without records. If the
 //!    end of a window is demanded, the next epoch that closes ends one, as soon as another window may be cut.
 //! 8. **Place.** A block or rows that only one process has go to a worker of that process.
 //!
@@ -141,6 +141,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
         match event {
             SchedulerEvent::BlockTaken { work, rows, bytes, readers } => {
                 self.open.moves_positions = true;
+                self.open.message_bytes += bytes as u64;
                 self.windows.add_block(rows, bytes, now);
                 self.give_block(work, bytes, readers);
             }
@@ -350,11 +351,13 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     }
 
     fn is_epoch_due(&self, can_sweep: bool, fills: bool, now: Instant) -> bool {
-        let is_full = self.open.bytes >= self.policy.epoch_bytes_max || self.has_full_step();
+        let is_full = self.open.bytes >= self.policy.epoch_bytes_max;
         let is_old = self.close_deadline().is_some_and(|deadline| now >= deadline);
         // A question that fills takes memory, and so it pauses like the sources.
         let walks = fills && !self.memory.is_over();
-        is_full || is_old || walks || (self.sweep_demanded && can_sweep)
+        // A record would have to wait for two of them.
+        let fills = (walks || self.has_full_step()) && self.in_flight.len() == 0;
+        is_full || is_old || fills || (self.sweep_demanded && can_sweep)
     }
 
     /// Whether a window that was demanded to end may end now.

@@ -249,18 +249,22 @@ fn sweep_after_a_rebuild_waits_until_one_can_begin() {
 }
 
 #[test]
-fn epochs_close_without_records_while_a_question_fills_and_the_graph_has_room() {
+fn epochs_close_without_records_while_a_question_fills_and_the_graph_has_none() {
     let mut run = ScheduledRun::new(|_| ());
     let fill = |run: &mut ScheduledRun| {
         run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: true, fills: true }, run.now);
         std::iter::from_fn(|| run.scheduler.next_command()).map(|command| format!("{command:?}")).collect::<Vec<_>>()
     };
     assert_eq!(fill(&mut run), [closed(2, false)]);
-    assert_eq!(fill(&mut run), [closed(3, false)]);
-    assert!(fill(&mut run).is_empty(), "two epochs are in the graph");
+    assert!(fill(&mut run).is_empty(), "an epoch is in the graph");
+    run.block(1, 1, 1);
+    run.now += EPOCH_LENGTH;
+    assert_eq!(fill(&mut run), [closed(3, false)], "a record waits no longer than without the question");
     run.pass(2);
+    assert!(fill(&mut run).is_empty(), "an epoch is in the graph");
+    run.pass(3);
     assert_eq!(fill(&mut run), [closed(4, false)]);
-    assert_eq!(run.scheduler.durable_epoch(), Some(2), "there is nothing to commit in them");
+    assert_eq!(run.scheduler.durable_epoch(), Some(2), "there is nothing to commit in the first");
 }
 
 #[test]
@@ -285,8 +289,11 @@ fn epoch_takes_a_step_of_rows_that_fill_a_question_for_each_worker_and_then_clos
     assert!(!run.scheduler.may_take_fill_rows(), "records have their turn");
     assert_eq!(run.scheduler.allowed_input(), AllowedInput::SourceEvents);
     assert_eq!(run.take(SchedulerEvent::Tick { can_sweep: true, fills: false }), [given(1, 2), closed(2, false)]);
-    run.pass(2);
-    assert_eq!(run.scheduler.durable_epoch(), Some(2), "the rows are durable already");
+    run.scheduler.handle_event(SchedulerEvent::FillRowsTaken { work: 3, rows: 9 * rows, bytes: 9 }, run.now);
+    assert_eq!(run.take(SchedulerEvent::Tick { can_sweep: true, fills: false }).len(), 1, "an epoch is in the graph");
+    assert!(run.pass(2).contains(&closed(3, false)));
+    run.pass(3);
+    assert_eq!(run.scheduler.durable_epoch(), Some(3), "the rows are durable already");
 }
 
 #[test]

@@ -214,7 +214,7 @@ async fn answers_equal_batch_while_questions_change_at_random() {
         println!("seed {seed}");
         compared += change_questions_at_random(seed).await;
     }
-    assert!(compared as u64 > 100 * rounds, "only {compared} answers were compared");
+    assert!(compared as u64 > 60 * rounds, "only {compared} answers were compared");
 }
 
 #[tokio::test(flavor = "multi_thread")]

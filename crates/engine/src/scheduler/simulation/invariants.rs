@@ -176,10 +176,10 @@ impl SchedulerSimulation {
         }
     }
 
-    /// Whether the graph has room for another epoch, and nothing else keeps a question from being filled.
+    /// Whether the graph has no epoch, and nothing else keeps a question from being filled.
     pub(super) fn has_room_to_fill(&self) -> bool {
         let is_held_up = self.ended || self.end_requested || self.scheduler.memory_is_over();
-        !is_held_up && self.closed - self.passed < self.policy.epochs_in_flight_max as u64
+        !is_held_up && self.closed == self.passed
     }
 
     pub(super) fn check_demanded_end(&mut self) {
