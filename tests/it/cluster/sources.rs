@@ -25,6 +25,8 @@ use crate::objects::archive::{messages, objects};
 const PARTITIONS: i32 = 4;
 /// Default number of rounds. `PINFLOW_CLUSTER_KAFKA_KILLS` overrides it.
 const DEFAULT_KILL_ROUNDS: u32 = 8;
+/// Default number of `ind` that are sent in a round, one post of each stream. `PINFLOW_CLUSTER_KAFKA_INDS` overrides it.
+const DEFAULT_ROUND_INDS: u32 = 1_000;
 const TO_THE_END: [&str; 5] = ["--until-caught-up", "--output", "snapshots", "--workers", "1"];
 
 /// What the log of a leader has for each commit.
@@ -93,9 +95,11 @@ fn cluster_that_reads_kafka_is_killed_at_any_moment_and_loses_and_repeats_nothin
     if pinflow_testkit::kafka::skipped() {
         return;
     }
-    let rounds = std::env::var("PINFLOW_CLUSTER_KAFKA_KILLS").map_or(DEFAULT_KILL_ROUNDS, |n| n.parse().unwrap());
+    let number = |name, default| std::env::var(name).map_or(default, |number| number.parse::<u32>().unwrap());
+    let rounds = number("PINFLOW_CLUSTER_KAFKA_KILLS", DEFAULT_KILL_ROUNDS);
+    let inds = number("PINFLOW_CLUSTER_KAFKA_INDS", DEFAULT_ROUND_INDS);
     let site = PostsSite::new(KafkaBroker::shared(), PARTITIONS);
-    let recording = site.recording(1_000 * rounds, 55, &["--malformed", "0.01"]);
+    let recording = site.recording(inds * rounds, 55, &["--malformed", "0.01"]);
     let streams = STREAMS.map(|stream| (site.topic(stream), lines(&recording, stream)));
     let config = site.configure("");
     let share = streams[0].1.len() / rounds as usize + 1;

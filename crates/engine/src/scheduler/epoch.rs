@@ -43,6 +43,15 @@ impl<P: SchedulerPayload> OpenEpoch<P> {
         }
     }
 
+    /// How much of a question it fills for each worker: a step, or what came of the tables. `None` if nothing.
+    pub(super) fn fill_step(&self, step: u32, workers: usize) -> Option<u32> {
+        if self.walks {
+            return Some(step);
+        }
+        let rows = u32::try_from(self.fill_rows.div_ceil(workers as u64)).unwrap_or(u32::MAX);
+        (rows > 0).then_some(rows)
+    }
+
     /// When it has this length. `None` if it is empty.
     pub(super) fn close_deadline(&self, length: Duration) -> Option<Instant> {
         self.has_content.then(|| self.opened_at + length)

@@ -16,7 +16,7 @@ pub(super) struct PassedEpochs {
     pub(super) count: u32,
     /// Bytes of their messages.
     pub(super) message_bytes: u64,
-    /// How many of them filled a question by a whole step, and the sum of these steps.
+    /// How many of them filled a question, and the sum of what they filled for each worker.
     pub(super) fills: u32,
     pub(super) steps: u64,
 }
@@ -29,7 +29,7 @@ pub(super) struct InFlightEpoch<P: SchedulerPayload> {
     pub(super) moves_positions: bool,
     pub(super) closed_at: Instant,
     message_bytes: u64,
-    /// The step by which it fills a question, if it is a whole one.
+    /// How much of a question it fills for each worker.
     fill_step: Option<u32>,
     /// The number of workers that have read all of it.
     pub(super) workers_done: usize,

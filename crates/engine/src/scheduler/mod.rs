@@ -288,7 +288,10 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
     fn on_frontier(&mut self, frontier: Epoch, now: Instant) {
         if let Some(passed) = self.in_flight.note_passed(self.frontier, frontier, now) {
             self.epoch_pace.observe_epochs(passed, now);
-            self.fill_pace.observe_epochs(passed, now);
+            // Epochs of rows that are read back take other times than those of messages.
+            if self.rebuilt_in.is_some_and(|rebuilt_in| rebuilt_in < self.frontier) {
+                self.fill_pace.observe_epochs(passed, now);
+            }
         }
         self.frontier = self.frontier.max(frontier);
     }
@@ -367,7 +370,7 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
 
     fn close_epoch(&mut self, ends_window: bool, can_sweep: bool, now: Instant) {
         let epoch = self.open.number;
-        let fill_step = (self.open.walks || self.has_full_step()).then(|| self.fill_step());
+        let fill_step = self.open.fill_step(self.fill_step(), self.policy.workers);
         let closed = std::mem::replace(&mut self.open, OpenEpoch::new(epoch + 1, now));
         self.in_flight.push(closed, ends_window, fill_step, now);
         if ends_window {

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::datum::{Datum, Row};
 use crate::hash::row_hash;
 
-/// The most rows of a block. A message between processes has up to about 150 blocks: a megabyte, unless texts are long. Its
-/// buffers keep the size of the largest message.
+/// The most rows of a block. A message between processes has up to about 150 blocks. Its buffers keep the size of
+/// the largest message.
 const BLOCK_ROWS_MAX: usize = 64;
+/// A block ends with the row whose values make it this large, bytes.
+const BLOCK_BYTES_MAX: usize = 16_384;
 /// The most rows of an epoch that are sent one by one. A block of its own takes four allocations, and a row takes one.
 const SINGLE_ROWS_MAX: usize = 4;
 /// The most rows for which the allocations are kept from epoch to epoch: no limit counts them.
@@ -36,6 +38,16 @@ impl GroupRows {
         match self {
             GroupRows::One { hash, .. } => *hash,
             GroupRows::Block(block) => block.hashes.first().copied().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<RowBlock> for GroupRows {
+    /// A block of one row takes more allocations than the row.
+    fn from(block: RowBlock) -> GroupRows {
+        match (block.hashes.as_slice(), block.diffs.as_slice()) {
+            ([hash], [diff]) => GroupRows::One { hash: *hash, diff: *diff, row: block.values.into() },
+            _ => GroupRows::Block(Box::new(block)),
         }
     }
 }
@@ -103,18 +115,21 @@ impl RowCollector {
         order.extend((0..diffs.len()).map(|row| (row_hash(key_of(row)), row as u32)));
         order.sort_unstable();
         let workers = workers.max(1);
-        let mut blocks = vec![RowBlock::default(); workers];
+        let mut blocks = vec![(RowBlock::default(), 0); workers];
         for (hash, row) in order.iter() {
-            let (block, row) = (&mut blocks[(hash % workers as u64) as usize], *row as usize);
+            let ((block, bytes), row) = (&mut blocks[(hash % workers as u64) as usize], *row as usize);
+            let values = &mut values[row * *width..][..*width];
+            *bytes += values.iter().map(Datum::allocated_bytes).sum::<usize>();
             block.hashes.push(*hash);
-            block.values.extend(values[row * *width..][..*width].iter_mut().map(std::mem::take));
+            block.values.extend(values.iter_mut().map(std::mem::take));
             block.diffs.push(diffs[row]);
-            if block.diffs.len() == BLOCK_ROWS_MAX {
-                emit(GroupRows::Block(Box::new(std::mem::take(block))));
+            if block.diffs.len() == BLOCK_ROWS_MAX || *bytes >= BLOCK_BYTES_MAX {
+                emit(std::mem::take(block).into());
+                *bytes = 0;
             }
         }
-        let rest = blocks.into_iter().filter(|block| !block.diffs.is_empty());
-        rest.for_each(|block| emit(GroupRows::Block(Box::new(block))));
+        let rest = blocks.into_iter().map(|(block, _)| block).filter(|block| !block.diffs.is_empty());
+        rest.for_each(|block| emit(block.into()));
         values.clear();
         diffs.clear();
         order.clear();
@@ -164,6 +179,34 @@ mod tests {
         }
         assert!(seen.iter().all(|seen| *seen));
         collector.take_rows(3, &mut |rows| panic!("{rows:?} after all rows were given"));
+    }
+
+    #[test]
+    fn blocks_are_small_however_long_the_texts_are() {
+        let mut collector = RowCollector::new(1);
+        (0..100).for_each(|number| collector.push([Datum::text(&"x".repeat(3_000)), Datum::Long(number)], 1));
+        let mut blocks = Vec::new();
+        collector.take_rows(2, &mut |rows| blocks.push(rows));
+        assert_eq!(blocks.len(), 17);
+        for rows in blocks {
+            let GroupRows::Block(block) = rows else { panic!("{rows:?} of several") };
+            let bytes = block.values.iter().map(Datum::allocated_bytes).sum::<usize>();
+            assert!(bytes < BLOCK_BYTES_MAX + 3_100, "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn row_that_is_alone_on_its_worker_is_taken_without_a_block() {
+        let mut collector = RowCollector::new(1);
+        let rows = (0..).map(|number: i64| [Datum::Long(number)]);
+        let (mut of_first, mut of_second): (Vec<_>, Vec<_>) = rows.take(99).partition(|row| row_hash(row) % 2 == 0);
+        of_first.truncate(1);
+        of_second.truncate(9);
+        of_first.iter().chain(&of_second).for_each(|row| collector.push(row.clone(), 1));
+        let mut taken = Vec::new();
+        collector.take_rows(2, &mut |rows| taken.push(rows));
+        let [GroupRows::One { row, .. }, GroupRows::Block(block)] = taken.as_slice() else { panic!("{taken:?}") };
+        assert_eq!((&**row, block.rows().count()), (of_first[0].as_slice(), 9));
     }
 
     #[test]

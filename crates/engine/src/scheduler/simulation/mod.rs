@@ -119,7 +119,7 @@ struct SchedulerSimulation {
 type SightCounts = BTreeMap<&'static str, u64>;
 
 /// What happens at least once in [`HISTORIES_PER_SIGHT`] histories.
-const SIGHTS: [&str; 16] = [
+const SIGHTS: [&str; 17] = [
     "sources wait",
     "frontier skips epochs",
     "window is committed",
@@ -129,6 +129,7 @@ const SIGHTS: [&str; 16] = [
     "rebuild is stopped",
     "epoch closes because a question fills",
     "rows fill a question",
+    "epoch has a full step of rows of the tables",
     "window ends on demand",
     "demanded window end waits",
     "memory is high",
@@ -416,12 +417,15 @@ impl SchedulerSimulation {
             self.do_commands();
         }
         let (can_sweep, fills, closed) = (self.rng.chance(80), self.fills, self.closed);
-        let must_close = fills && self.has_room_to_fill();
+        let has_full_step =
+            !self.scheduler.may_take_fill_rows() && self.scheduler.allowed_input() == AllowedInput::SourceEvents;
+        let must_close = (fills || has_full_step) && self.has_room_to_fill();
         self.scheduler.handle_event(SchedulerEvent::Tick { can_sweep, fills }, self.now);
         self.do_commands();
         if !self.ended {
             assert!(!must_close || self.closed > closed, "invariant 7: a question fills, and its epoch stays open");
             self.saw_if(must_close && self.fill_rows == 0, "epoch closes because a question fills");
+            self.saw_if(has_full_step, "epoch has a full step of rows of the tables");
             self.check_demanded_end();
             self.check_durable();
             self.check_credit();
