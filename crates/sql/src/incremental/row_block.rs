@@ -199,7 +199,8 @@ mod tests {
     fn row_that_is_alone_on_its_worker_is_taken_without_a_block() {
         let mut collector = RowCollector::new(1);
         let rows = (0..).map(|number: i64| [Datum::Long(number)]);
-        let (mut of_first, mut of_second): (Vec<_>, Vec<_>) = rows.take(99).partition(|row| row_hash(row) % 2 == 0);
+        let (mut of_first, mut of_second): (Vec<_>, Vec<_>) =
+            rows.take(99).partition(|row| row_hash(row).is_multiple_of(2));
         of_first.truncate(1);
         of_second.truncate(9);
         of_first.iter().chain(&of_second).for_each(|row| collector.push(row.clone(), 1));
