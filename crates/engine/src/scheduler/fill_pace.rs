@@ -15,19 +15,20 @@ pub(super) const MAX_STEP: u32 = 65_536;
 /// Limits of the budget.
 const MIN_BUDGET: Duration = Duration::from_millis(2);
 const MAX_BUDGET: Duration = Duration::from_millis(50);
-/// The least share of the budget that is left for the fill, whatever the records take.
-const MIN_FILL_SHARE: f64 = 0.5;
-/// What the fill may take of an epoch in a busy run, as a share of what epochs take that fill nothing. The budget alone would
-/// leave it next to nothing, and it would never end.
-const SHARE_OF_USUAL: f64 = 0.5;
-/// The most that this makes of an epoch.
+/// The share of the budget that the fill has at least, however long the records take.
+const MIN_SHARE_OF_BUDGET: f64 = 0.5;
+/// What the fill has at least in a busy run, as a share of what epochs take that fill nothing. The budget alone would be so
+/// little that a fill never ends.
+const MIN_SHARE_OF_USUAL: f64 = 0.5;
+/// The most that this share may be.
 const MAX_BUSY_FILL: Duration = Duration::from_millis(250);
-/// The least share of an epoch that is taken for the fill's. What records take is an estimate, and may be too much.
-const MIN_FILL_PART: f64 = 0.2;
+/// The share of an epoch's time that is counted as the fill's at least. The rest is counted as the records', which is an
+/// estimate and may be too much.
+const MIN_SHARE_OF_EPOCH: f64 = 0.2;
 /// The share of the last epochs in the mean of what epochs take that fill nothing.
 const USUAL_WEIGHT: f64 = 0.05;
-/// The most that records are thought to take, as a multiple of what epochs take that fill nothing. These may have had so few
-/// bytes that their time was that of an epoch and not of its bytes.
+/// The most time that is counted as the records', as a multiple of what epochs take that fill nothing. Where these have few
+/// bytes, their time is mostly a fixed cost, and says little about epochs with many.
 const MAX_TIMES_USUAL: f64 = 2.0;
 /// The share of the last epochs in the mean of what epochs take that fill a question. The graph may work on two epochs at
 /// once, which pass one right after the other: the first seems to take all of the time, and the second none.
@@ -57,7 +58,7 @@ pub(super) struct FillPace {
 struct UsualEpochs {
     /// Seconds.
     took: f64,
-    /// Of messages.
+    /// Bytes of messages.
     bytes: f64,
 }
 
@@ -84,7 +85,9 @@ impl UsualEpochs {
 struct FillingEpochs {
     /// Seconds.
     took: f64,
+    /// Bytes of messages.
     bytes: f64,
+    /// Rows of the tables, or `ind`s, for each worker.
     step: f64,
 }
 
@@ -123,12 +126,12 @@ impl FillPace {
         mean.bytes += (bytes - mean.bytes) * FILLING_WEIGHT;
         mean.step += (step - mean.step) * FILLING_WEIGHT;
         // If the time of the records counted as the fill's, the step would become so small that it takes next to nothing.
-        let for_records = self.usual.time_for(mean.bytes);
-        let for_fill = (mean.took - for_records).max(mean.took * MIN_FILL_PART);
+        let records_time = self.usual.time_for(mean.bytes);
+        let fill_time = (mean.took - records_time).max(mean.took * MIN_SHARE_OF_EPOCH);
         let budget = self.budget.as_secs_f64();
-        let busy = (self.usual.took * SHARE_OF_USUAL).min(MAX_BUSY_FILL.as_secs_f64());
-        let fill_budget = (budget - for_records).max(budget * MIN_FILL_SHARE).max(busy);
-        let fitting = mean.step * fill_budget / for_fill.max(f64::MIN_POSITIVE);
+        let busy = (self.usual.took * MIN_SHARE_OF_USUAL).min(MAX_BUSY_FILL.as_secs_f64());
+        let fill_budget = (budget - records_time).max(budget * MIN_SHARE_OF_BUDGET).max(busy);
+        let fitting = mean.step * fill_budget / fill_time.max(f64::MIN_POSITIVE);
         let fitting = fitting.clamp(f64::from(self.step) / 4.0, f64::from(self.step) * 2.0);
         // What is in flight has other steps, of which nothing is known yet.
         let next = f64::midpoint(self.step.into(), fitting);
