@@ -31,13 +31,13 @@ mod in_flight;
 mod messages;
 #[cfg(test)]
 mod simulation;
+mod state_view;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -421,90 +421,5 @@ impl<P: SchedulerPayload> EpochScheduler<P> {
 
     fn is_drained(&self) -> bool {
         self.phase == SchedulerPhase::Draining && self.in_flight.len() == 0 && self.windows.undurable_count() == 0
-    }
-
-    /// The number of the epoch that takes blocks.
-    pub(super) fn open_epoch(&self) -> Epoch {
-        self.open.number
-    }
-
-    /// Bytes handed to workers in the open epoch.
-    pub(super) fn open_bytes(&self) -> usize {
-        self.open.bytes
-    }
-
-    /// What was read in the open epoch, and what it changed.
-    pub(super) fn open_epoch_mut(&mut self) -> (&mut P::EpochRows, &mut P::EpochAnswers) {
-        (&mut self.open.rows, &mut self.open.answers)
-    }
-
-    /// The same of an epoch in flight.
-    pub(super) fn in_flight_mut(&mut self, epoch: Epoch) -> (&mut P::EpochRows, &mut P::EpochAnswers) {
-        let epoch = self.in_flight.get_mut(epoch);
-        (&mut epoch.rows, &mut epoch.answers)
-    }
-
-    /// Bytes of messages in the window that fills.
-    pub(super) fn window_bytes(&self) -> usize {
-        self.windows.filling_bytes()
-    }
-
-    /// The window that takes blocks.
-    pub(super) fn filling_window_mut(&mut self) -> &mut P::WindowContents {
-        &mut self.windows.filling_window_mut().contents
-    }
-
-    /// The window that contains an epoch.
-    pub(super) fn window_of_mut(&mut self, epoch: Epoch) -> &mut P::WindowContents {
-        &mut self.windows.window_of(epoch).contents
-    }
-
-    /// Every epoch below has passed the graph.
-    pub(super) fn frontier(&self) -> Epoch {
-        self.frontier
-    }
-
-    /// The last epoch that is shown; 0 before the first.
-    pub(super) fn shown_epoch(&self) -> Epoch {
-        self.shown
-    }
-
-    /// The last epoch whose rows are committed. `None` without tables.
-    pub(super) fn durable_epoch(&self) -> Option<Epoch> {
-        self.policy.has_tables.then_some(self.durable)
-    }
-
-    /// The epoch that holds all rows that were read back; `None` while they are read back.
-    pub(super) fn rebuilt_in(&self) -> Option<Epoch> {
-        self.rebuilt_in
-    }
-
-    /// Whether the answers hold everything that the tables hold.
-    pub(super) fn is_rebuilt(&self) -> bool {
-        self.rebuilt_in.is_some_and(|epoch| self.shown >= epoch)
-    }
-
-    /// Whether the answers hold everything that was there when the run started.
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.caught_up_in.is_some_and(|epoch| self.shown >= epoch)
-    }
-
-    /// Whether no more blocks are taken.
-    pub(super) fn is_ending(&self) -> bool {
-        self.phase != SchedulerPhase::Running
-    }
-
-    /// For how long the memory has been above its limit. `None` if it is not.
-    pub(super) fn memory_over_for(&self, now: Instant) -> Option<Duration> {
-        self.memory.over_for(now)
-    }
-
-    pub(super) fn memory_is_over(&self) -> bool {
-        self.memory.is_over()
-    }
-
-    /// Whether the run ends before its sources did.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped
     }
 }

@@ -1,5 +1,7 @@
 //! The scheduler's decisions in single situations that its invariants leave open, such as times and workers.
 
+use std::time::Duration;
+
 use super::*;
 use crate::CommitPolicy;
 
@@ -25,6 +27,14 @@ struct ScheduledRun {
 impl ScheduledRun {
     /// Two workers, two epochs in flight, one window in flight. The answers are rebuilt in epoch 1, which has passed.
     fn new(change: impl FnOnce(&mut SchedulerPolicy)) -> ScheduledRun {
+        let mut run = ScheduledRun::begin(change);
+        run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
+        run.pass(1);
+        run
+    }
+
+    /// The same before the rows of the tables are read back.
+    fn begin(change: impl FnOnce(&mut SchedulerPolicy)) -> ScheduledRun {
         let commit =
             CommitPolicy { rows_max: 100, age_max: Duration::from_secs(1), bytes_max: 1_000, windows_in_flight_max: 1 };
         let mut policy = SchedulerPolicy {
@@ -41,10 +51,7 @@ impl ScheduledRun {
         };
         change(&mut policy);
         let start = Instant::now();
-        let mut run = ScheduledRun { scheduler: EpochScheduler::new(policy, start), start, now: start };
-        run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
-        run.pass(1);
-        run
+        ScheduledRun { scheduler: EpochScheduler::new(policy, start), start, now: start }
     }
 
     /// Handles an event and the passing of time, as the driver does. Returns the commands.
@@ -294,6 +301,49 @@ fn epoch_takes_a_step_of_rows_that_fill_a_question_for_each_worker_and_then_clos
     assert!(run.pass(2).contains(&closed(3, false)));
     run.pass(3);
     assert_eq!(run.scheduler.durable_epoch(), Some(3), "the rows are durable already");
+}
+
+#[test]
+fn epoch_with_part_of_a_step_of_rows_does_not_begin_the_pace_of_the_fill_again() {
+    let mut run = ScheduledRun::new(|_| ());
+    let first = run.scheduler.fill_step();
+    let pass_quickly = |run: &mut ScheduledRun, epoch| {
+        run.now += EPOCH_LENGTH / 100;
+        run.pass(epoch);
+    };
+    for epoch in 2..10 {
+        let rows = 2 * u64::from(run.scheduler.fill_step());
+        let decided = run.take(SchedulerEvent::FillRowsTaken { work: 1, rows, bytes: 9 });
+        assert!(decided.contains(&closed(epoch, false)));
+        pass_quickly(&mut run, epoch);
+    }
+    let before = run.scheduler.fill_step();
+    assert!(before > 4 * first, "{before} rows after epochs that took next to no time");
+    run.take(SchedulerEvent::FillRowsTaken { work: 1, rows: before.into(), bytes: 9 });
+    run.now += EPOCH_LENGTH;
+    assert_eq!(run.take(SchedulerEvent::Tick { can_sweep: true, fills: false }), [closed(10, false)]);
+    pass_quickly(&mut run, 10);
+    assert!(run.scheduler.fill_step() > 4 * first, "{} rows, and {before} before", run.scheduler.fill_step());
+}
+
+#[test]
+fn rows_that_are_read_back_say_nothing_about_what_epochs_of_messages_take() {
+    let mut run = ScheduledRun::begin(|_| ());
+    for epoch in 1..60 {
+        let stored = SchedulerEvent::StoredRowsTaken { work: 1, bytes: 500, process: 0 };
+        assert!(run.take(stored).contains(&closed(epoch, false)));
+        run.now += 10 * EPOCH_LENGTH;
+        run.pass(epoch);
+    }
+    run.take(SchedulerEvent::RebuildFinished { can_sweep: true });
+    run.pass(60);
+    let before = run.scheduler.fill_step();
+    for epoch in 61..65 {
+        run.scheduler.handle_event(SchedulerEvent::Tick { can_sweep: true, fills: true }, run.now);
+        run.now += 3 * EPOCH_LENGTH;
+        run.pass(epoch);
+    }
+    assert!(run.scheduler.fill_step() < before / 2, "each took six times as long as it may");
 }
 
 #[test]

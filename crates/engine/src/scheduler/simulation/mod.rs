@@ -8,6 +8,7 @@
 mod invariants;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::*;
 use crate::CommitPolicy;
